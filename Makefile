@@ -1,0 +1,57 @@
+PORT ?= 8000
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
+SERVICE := $(VENV)/.service-installed
+ALL := $(VENV)/.all-installed
+CLIENTS := $(VENV)/clients/.installed
+
+.PHONY: install serve test test-clients check bench models docker-test clean
+
+install: $(ALL)
+
+serve: $(SERVICE)
+	MASKSEMBLES_PORT=$(PORT) $(PYTHON) -m app
+
+test: $(ALL)
+	$(PYTHON) -m pytest
+
+test-clients: $(ALL) $(CLIENTS)
+	$(PYTHON) -m pytest tests/clients
+
+check: $(ALL)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(ALL)
+	$(PYTHON) -m tests.bench.predict
+
+models: $(ALL)
+	for data in digits fashion-mnist; do \
+	  $(PYTHON) -m models train $$data && $(PYTHON) -m models export $$data || exit 1; \
+	done
+
+docker-test: $(ALL)
+	$(PYTHON) -m pytest tests/docker
+
+clean:
+	rm -rf $(VENV) models/checkpoints .*_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PYTHON):
+	$(or $(PYTHON3),python3) -m venv $(VENV)
+
+$(SERVICE): pyproject.toml | $(PYTHON)
+	$(PIP) install .
+	touch $@
+
+$(ALL): pyproject.toml | $(PYTHON)
+	$(PIP) install '.[workshop,dev]'
+	touch $(SERVICE) $@
+
+$(CLIENTS): tests/clients/requirements.txt | $(PYTHON)
+	$(PYTHON) -m venv $(VENV)/clients
+	$(VENV)/clients/bin/python -m pip --quiet --disable-pip-version-check install -r $<
+	touch $@

@@ -1,0 +1,1 @@
+"""The workshop: masks, layers, networks, training, calibration and the export to ONNX."""

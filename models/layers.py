@@ -1,0 +1,186 @@
+"""Masksembles layers for PyTorch, used where Dropout would be, and the ways to run a network that has them.
+
+A layer never guesses which submodel a row belongs to. In training each row meets one submodel, the same in every
+layer; for evaluation `submodels` runs each submodel on the whole batch; whoever tiles the input says so with `tiled`.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models import masks as mask_generator
+
+Tiled = Literal["tiled"]
+
+
+class Masksembles(nn.Module):
+    """Base of the layers: N fixed masks over C channels, saved in the state_dict as boolean `masks` [N, C].
+
+    Args:
+        channels: C, the size of axis 1 of the input.
+        submodels: N.
+        scale: S ≥ 1; 1 keeps every channel. Two masks overlap with an IoU of about 1/(2S − 1).
+        seed: of the masks. Without one it is drawn from torch's global generator, so that the layers of a network
+            differ and `torch.manual_seed` settles them all.
+        align: keep a multiple of this many channels; multiples of 16 make the exported network faster.
+
+    In training row i goes through submodel i mod N, so shuffled batches give every sample a random submodel, the
+    same one in every layer. In evaluation mode a plain call raises a RuntimeError; see `submodels` and `tiled`.
+    No rescaling: every submodel sees its channels as they are, in training and after.
+    """
+
+    masks: Tensor
+    ranks: tuple[int, ...] = ()
+
+    def __init__(
+        self,
+        channels: int,
+        submodels: int = 4,
+        scale: float = 2.0,
+        *,
+        seed: mask_generator.Seed | None = None,
+        align: int = 1,
+    ) -> None:
+        super().__init__()
+        if seed is None:
+            seed = int(torch.randint(2**31, ()))
+        drawn = mask_generator.generate(channels, submodels, scale, seed, align=align)
+        self.register_buffer("masks", torch.from_numpy(drawn))
+        self.scale = scale
+        self.selected: int | Tiled | None = None
+
+    @property
+    def submodels(self) -> int:
+        """N."""
+        return self.masks.shape[0]
+
+    @property
+    def channels(self) -> int:
+        """C."""
+        return self.masks.shape[1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiplies each row of x [B, C, …] by the mask of its submodel; shape, dtype and device stay.
+
+        Raises:
+            ValueError: x has another rank or number of channels, or tiled rows that N does not divide.
+            RuntimeError: a plain call in evaluation mode.
+        """
+        if x.ndim not in self.ranks or x.shape[1] != self.channels:
+            ranks = " or ".join(str(rank) for rank in self.ranks)
+            raise ValueError(
+                f"{type(self).__name__} expects an input of {ranks} axes with {self.channels} channels on axis 1, "
+                f"got shape {list(x.shape)}"
+            )
+        masks = self.masks.to(x)
+        if isinstance(self.selected, int):
+            chosen = masks[self.selected].unsqueeze(0)
+        elif self.selected == "tiled":
+            if x.shape[0] % self.submodels:
+                raise ValueError(
+                    f"tiled input has {self.submodels} copies of the batch, but {x.shape[0]} rows do not divide by "
+                    f"{self.submodels}"
+                )
+            chosen = masks.repeat_interleave(x.shape[0] // self.submodels, dim=0)
+        elif self.training:
+            chosen = masks[torch.arange(x.shape[0], device=x.device) % self.submodels]
+        else:
+            raise RuntimeError(
+                "a plain call in evaluation mode does not say which submodel each row belongs to: use "
+                "models.layers.submodels(network, x), or `with models.layers.tiled(network):` for input that holds "
+                f"{self.submodels} copies of the batch one after the other"
+            )
+        return x * chosen.reshape(-1, self.channels, *[1] * (x.ndim - 2))
+
+    def extra_repr(self) -> str:
+        kept = int(self.masks[0].sum())
+        return f"{self.channels}, submodels={self.submodels}, scale={self.scale}, kept={kept}"
+
+
+class Masksembles1d(Masksembles):
+    """For x [B, C] or [B, C, L]: in place of `nn.Dropout` after a Linear, or of `nn.Dropout1d`."""
+
+    ranks = (2, 3)
+
+
+class Masksembles2d(Masksembles):
+    """For x [B, C, H, W]: in place of `nn.Dropout2d`."""
+
+    ranks = (4,)
+
+
+class Masksembles3d(Masksembles):
+    """For x [B, C, D, H, W]: in place of `nn.Dropout3d`."""
+
+    ranks = (5,)
+
+
+def layers(network: nn.Module) -> dict[str, Masksembles]:
+    """The Masksembles layers of a network by name, in the order of `named_modules`."""
+    return {name: module for name, module in network.named_modules() if isinstance(module, Masksembles)}
+
+
+def count(network: nn.Module) -> int:
+    """N of a network; 1 where it has no Masksembles layer.
+
+    Raises:
+        ValueError: its layers disagree.
+    """
+    counts = {name: layer.submodels for name, layer in layers(network).items()}
+    if len(set(counts.values())) > 1:
+        raise ValueError(f"all Masksembles layers of a network need the same number of submodels, got {counts}")
+    return next(iter(counts.values()), 1)
+
+
+def submodels(network: nn.Module, x: Tensor) -> Tensor:
+    """Every submodel's output for every row: x [B, …] → [N, B, K], one pass for each submodel.
+
+    Raises:
+        RuntimeError: the network is in training mode.
+        ValueError: its layers disagree about N.
+    """
+    if network.training:
+        raise RuntimeError("submodels() evaluates: call network.eval() first")
+    outputs = []
+    for index in range(count(network)):
+        with _select(network, index):
+            outputs.append(network(x))
+    return torch.stack(outputs)
+
+
+@contextmanager
+def tiled(network: nn.Module) -> Iterator[None]:
+    """While it lasts, rows are taken as N copies of a batch one after the other, `x.repeat(N, 1, …)`.
+
+    Row n·B + b goes through submodel n; the output [N·B, …] reshapes to [N, B, …].
+    """
+    count(network)
+    with _select(network, "tiled"):
+        yield
+
+
+def digest(network: nn.Module) -> str:
+    """SHA-256 of all masks of a network, in the order of its layers: equal digests mean equal submodels."""
+    sha = hashlib.sha256()
+    for layer in layers(network).values():
+        masks = layer.masks.cpu().numpy()
+        sha.update(np.asarray(masks.shape, dtype="<i8").tobytes() + np.packbits(masks, axis=None).tobytes())
+    return sha.hexdigest()
+
+
+@contextmanager
+def _select(network: nn.Module, selected: int | Tiled) -> Iterator[None]:
+    found = list(layers(network).values())
+    before = [layer.selected for layer in found]
+    for layer in found:
+        layer.selected = selected
+    try:
+        yield
+    finally:
+        for layer, previous in zip(found, before):
+            layer.selected = previous

@@ -1,0 +1,131 @@
+"""Binary masks for Masksembles layers (Durasov et al., CVPR 2021) and the statistics that describe them.
+
+The reference generator draws masks until their width fits, and for some settings never gets there. Here the masks
+are constructed: the channels are dealt out to the masks, so that every channel is used, and each mask then adds
+channels at random until it has its M. Two masks overlap as in the paper, IoU ≈ 1/(2S − 1); of a few draws the one
+closest to that is kept.
+"""
+
+from dataclasses import dataclass
+from math import ceil, inf, isfinite
+
+import numpy as np
+from numpy.typing import NDArray
+
+Seed = int | tuple[int, ...]
+
+_TOLERANCE = 0.1
+_DRAWS = 16
+
+
+def ones_per_mask(channels: int, submodels: int, scale: float, align: int = 1) -> int:
+    """The number of channels M that each mask keeps.
+
+    M = max(round(C / (S(1 − (1 − 1/S)^N))), ⌈C/N⌉), the paper's size formula (its Fig. 5) solved for M; with
+    `align` > 1 the nearest multiple of it that still lets N masks cover all channels.
+
+    Raises:
+        ValueError: a setting is out of range, or no multiple of `align` is possible.
+    """
+    if channels < 2:
+        raise ValueError(f"channels must be at least 2, got {channels}")
+    if submodels < 1:
+        raise ValueError(f"submodels must be at least 1, got {submodels}")
+    if not (isfinite(scale) and scale >= 1):
+        raise ValueError(f"scale must be a finite number of at least 1 (1 means no masking), got {scale}")
+    if align < 1:
+        raise ValueError(f"align must be at least 1, got {align}")
+    least = ceil(channels / submodels)
+    ones = max(round(channels / _expansion(scale, submodels)), least)
+    if align == 1:
+        return ones
+    lowest, highest = ceil(least / align) * align, channels // align * align
+    if lowest > highest:
+        raise ValueError(
+            f"no multiple of align={align} lies between {least} (for {submodels} masks to cover {channels} channels) "
+            f"and {channels}: choose an align of at most {channels} or leave it at 1"
+        )
+    return min(max(round(ones / align) * align, lowest), highest)
+
+
+def generate(channels: int, submodels: int, scale: float, seed: Seed, *, align: int = 1) -> NDArray[np.bool_]:
+    """N masks over C channels: boolean [N, C], every row with exactly `ones_per_mask` ones, no column empty.
+
+    The same arguments give the same masks on every platform and with every NumPy: only the raw stream of the bit
+    generator is used, which NumPy guarantees never to change.
+
+    Raises:
+        ValueError: as `ones_per_mask`, or a negative seed.
+    """
+    ones = ones_per_mask(channels, submodels, scale, align)
+    if min(seed if isinstance(seed, tuple) else (seed,), default=0) < 0:
+        raise ValueError(f"seed must not be negative, got {seed}")
+    bits = np.random.PCG64(np.random.SeedSequence(seed))
+
+    def shuffled(values: NDArray[np.int64]) -> NDArray[np.int64]:
+        return values[np.argsort(bits.random_raw(len(values)), kind="stable")]
+
+    expected = 1 / (2 * _solve_scale(channels / ones, submodels) - 1)
+    masks = np.zeros((submodels, channels), dtype=np.bool_)
+    for index, own in enumerate(np.array_split(shuffled(np.arange(channels)), submodels)):
+        others = np.setdiff1d(np.arange(channels), own)
+        closest = inf
+        for _ in range(_DRAWS):  # with few channels a pair may by chance lie far from the paper's overlap
+            mask = np.zeros(channels, dtype=np.bool_)
+            mask[own] = True
+            mask[shuffled(others)[: ones - len(own)]] = True
+            shared = (masks[:index] & mask).sum(axis=1)
+            distance = np.abs(shared / (2 * ones - shared) - expected).max(initial=0)
+            if distance < closest:
+                closest, masks[index] = distance, mask
+            if closest <= _TOLERANCE:
+                break
+    return masks
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What N masks over C channels do: how much they keep and how far they overlap."""
+
+    kept_fraction: float
+    """M / C, the mean share of channels a mask keeps."""
+    iou_mean: float
+    """Mean intersection over union of all pairs of masks; 1 for a single mask."""
+    iou_min: float
+    iou_max: float
+    effective_scale: float
+    """The scale S whose size formula gives this kept fraction; infinite when the masks are disjoint."""
+
+
+def statistics(masks: NDArray[np.bool_]) -> Statistics:
+    """Statistics of masks [N, C]."""
+    submodels = len(masks)
+    kept = float(masks.sum()) / masks.size
+    whole = masks.astype(np.int64)
+    intersection = whole @ whole.T
+    sizes = whole.sum(axis=1)
+    union = sizes[:, None] + sizes[None, :] - intersection
+    pairs = np.triu_indices(submodels, k=1)
+    iou = intersection[pairs] / union[pairs] if submodels > 1 else np.ones(1)
+    return Statistics(kept, float(iou.mean()), float(iou.min()), float(iou.max()), _solve_scale(1 / kept, submodels))
+
+
+def _expansion(scale: float, submodels: int) -> float:
+    """Channels in use per channel kept, S(1 − (1 − 1/S)^N): from 1 at S = 1 up to N."""
+    return scale * (1 - (1 - 1 / scale) ** submodels)
+
+
+def _solve_scale(expansion: float, submodels: int) -> float:
+    """The scale with this expansion, by bisection in 1/S, where the formula is smooth and monotone."""
+    if expansion <= 1 + 1e-12 or submodels == 1:
+        return 1.0
+    if expansion >= submodels - 1e-12:
+        return inf
+    low, high = 0.0, 1.0  # bounds of 1/S
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _expansion(1 / middle, submodels) > expansion:
+            low = middle
+        else:
+            high = middle
+    return 2 / (low + high)

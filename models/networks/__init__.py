@@ -1,0 +1,10 @@
+"""Networks with Masksembles layers, built by name so that a checkpoint can say which one it holds."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from models.networks.cnn import cnn
+from models.networks.mlp import mlp
+
+BUILDERS: dict[str, Callable[..., nn.Module]] = {"cnn": cnn, "mlp": mlp}

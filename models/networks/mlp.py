@@ -1,0 +1,31 @@
+"""A multilayer perceptron with a Masksembles layer after every hidden layer."""
+
+from collections.abc import Sequence
+from math import prod
+
+from torch import nn
+
+from models.layers import Masksembles1d
+
+
+def mlp(
+    input_shape: Sequence[int],
+    classes: int,
+    *,
+    submodels: int = 4,
+    scale: float = 2.0,
+    seed: int = 0,
+    align: int = 1,
+    hidden: Sequence[int] = (128, 128),
+) -> nn.Sequential:
+    """[B, *input_shape] → logits [B, K]. `seed` is that of the masks; weights come from torch's generator."""
+    stack: list[nn.Module] = [nn.Flatten()]
+    width = prod(input_shape)
+    for index, next_width in enumerate(hidden):
+        stack += [
+            nn.Linear(width, next_width),
+            nn.ReLU(),
+            Masksembles1d(next_width, submodels, scale, seed=(seed, index), align=align),
+        ]
+        width = next_width
+    return nn.Sequential(*stack, nn.Linear(width, classes))

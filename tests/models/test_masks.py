@@ -1,0 +1,112 @@
+import hashlib
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.masks import generate, ones_per_mask, statistics
+
+
+@given(
+    channels=st.integers(2, 300),
+    submodels=st.integers(1, 16),
+    scale=st.floats(1, 12),
+    seed=st.integers(0, 2**40),
+)
+def test_exact_size_and_every_channel_used(channels: int, submodels: int, scale: float, seed: int) -> None:
+    masks = generate(channels, submodels, scale, seed)
+    size = scale * (1 - (1 - 1 / scale) ** submodels)
+    assert masks.shape == (submodels, channels)
+    assert masks.dtype == np.bool_
+    assert set(masks.sum(axis=1)) == {max(round(channels / size), math.ceil(channels / submodels))}
+    assert masks.any(axis=0).all()
+
+
+# The reference generator raises or never returns on these (channels, submodels, scale).
+@pytest.mark.parametrize(
+    ("channels", "submodels", "scale"),
+    [
+        (16, 4, 3.0), (10, 4, 4.0), (16, 4, 4.0), (10, 4, 6.0), (10, 2, 4.0), (16, 2, 4.0), (16, 2, 3.0),
+        (10, 2, 6.0), (16, 2, 6.0), (32, 2, 6.0), (64, 2, 6.0), (10, 8, 4.0), (16, 8, 6.0), (32, 8, 6.0),
+        (10, 8, 1.0), (1024, 8, 1.1), (10, 4, 10.0),
+    ],
+)  # fmt: skip
+def test_settings_on_which_the_reference_fails(channels: int, submodels: int, scale: float) -> None:
+    masks = generate(channels, submodels, scale, seed=0)
+    assert masks.any(axis=0).all()
+    assert set(masks.sum(axis=1)) == {ones_per_mask(channels, submodels, scale)}
+
+
+@pytest.mark.parametrize("submodels", [2, 4, 8, 16])
+@pytest.mark.parametrize("scale", [1.0, 1.1, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0])
+@pytest.mark.parametrize("channels", [128, 512])
+def test_overlap_is_that_of_the_paper(channels: int, submodels: int, scale: float) -> None:
+    drawn = [statistics(generate(channels, submodels, scale, seed)) for seed in range(12)]
+    expected = 1 / (2 * scale - 1)
+    assert np.mean([figures.iou_mean for figures in drawn]) == pytest.approx(expected, abs=0.02)
+    assert min(figures.iou_min for figures in drawn) >= expected - 0.15
+    assert max(figures.iou_max for figures in drawn) <= expected + 0.15
+
+
+def test_the_same_masks_everywhere() -> None:
+    masks = generate(64, 4, 2.0, (7, 1))
+    digest = hashlib.sha256(np.packbits(masks).tobytes()).hexdigest()
+    assert digest == "0451e95a88bdddc053e1486fb6ad4c692344dd185ddd3317b68438d7cc99f7d0"
+    assert (masks == generate(64, 4, 2.0, (7, 1))).all()
+    assert (masks != generate(64, 4, 2.0, (7, 2))).any()
+    assert (masks != generate(64, 4, 2.0, 7)).any()
+
+
+def test_masks_have_no_regular_pattern() -> None:
+    first = np.stack([generate(256, 4, 2.0, seed)[0] for seed in range(200)])
+    share = first.mean(axis=0)  # of the seeds, for each channel: binomial, sd 0.035
+    assert np.abs(share - first.mean()).max() < 0.18
+    neighbours = (first[:, :-1] == first[:, 1:]).mean()
+    assert neighbours == pytest.approx(0.5, abs=0.02)
+
+
+def test_scale_one_keeps_everything() -> None:
+    assert generate(37, 5, 1.0, 0).all()
+    figures = statistics(generate(37, 5, 1.0, 0))
+    assert (figures.kept_fraction, figures.iou_mean, figures.effective_scale) == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("channels", "scale", "ones"),
+    [(64, 2.0, 32), (128, 2.0, 64), (64, 3.0, 32), (512, 3.0, 208), (32, 1.0, 32)],
+)
+def test_align_rounds_to_the_nearest_multiple(channels: int, scale: float, ones: int) -> None:
+    masks = generate(channels, 4, scale, 0, align=16)
+    assert set(masks.sum(axis=1)) == {ones}
+    assert masks.any(axis=0).all()
+
+
+def test_effective_scale_is_that_of_the_size_formula() -> None:
+    figures = statistics(generate(64, 4, 2.0, 0, align=16))  # 32 of 64 kept where S = 2 asks for 34
+    scale = figures.effective_scale
+    assert figures.kept_fraction == 0.5
+    assert scale * (1 - (1 - 1 / scale) ** 4) == pytest.approx(2)
+    assert statistics(generate(12, 4, 10.0, 0)).effective_scale == math.inf
+    assert statistics(generate(2048, 4, 2.0, 0)).effective_scale == pytest.approx(2, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((1, 4, 2.0, 0), "channels must be at least 2, got 1"),
+        ((8, 0, 2.0, 0), "submodels must be at least 1, got 0"),
+        ((8, 4, 0.9, 0), "scale must be a finite number of at least 1 .* got 0.9"),
+        ((8, 4, math.nan, 0), "scale must be a finite number"),
+        ((8, 4, 2.0, -1), "seed must not be negative, got -1"),
+    ],
+)
+def test_impossible_settings_say_what_is_possible(arguments: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        generate(*arguments)
+
+
+def test_impossible_align_says_what_is_possible() -> None:
+    with pytest.raises(ValueError, match=r"no multiple of align=16 .* choose an align of at most 10"):
+        generate(10, 4, 2.0, 0, align=16)
