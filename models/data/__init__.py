@@ -1,0 +1,26 @@
+"""Data sets as NumPy arrays: training, calibration and test splits, by name or from a file. No torch here."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from models.data.dataset import Dataset, DatasetError, Split
+from models.data.digits import digits
+from models.data.fashion_mnist import fashion_mnist
+from models.data.npz import npz
+
+__all__ = ["LOADERS", "Dataset", "DatasetError", "Split", "load"]
+
+LOADERS: dict[str, Callable[[Path | None], Dataset]] = {"digits": digits, "fashion-mnist": fashion_mnist}
+
+
+def load(data: str, folder: Path | None = None) -> Dataset:
+    """A data set by its name (its files in `folder`), or an .npz file of the user's own (see `npz`).
+
+    Raises:
+        DatasetError: unknown name, or a missing, truncated or foreign file.
+    """
+    if data in LOADERS:
+        return LOADERS[data](folder)
+    if data.endswith(".npz"):
+        return npz(Path(data))
+    raise DatasetError(f"unknown data set {data!r}: expected one of {', '.join(LOADERS)}, or an .npz file")

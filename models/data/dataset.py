@@ -1,0 +1,41 @@
+"""What a data set is: three splits of inputs and labels, and the names of the classes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class DatasetError(ValueError):
+    """A data set cannot be had, or a file of it is not what it should be."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Inputs float32 or uint8 [B, …] and class indices int64 [B]."""
+
+    inputs: NDArray[np.float32] | NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """`train` fits weights, `calibration` temperature and quantiles, `test` nothing. A split may be empty."""
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    calibration: Split
+    test: Split
+    value_range: tuple[float, float] | None
+    """Smallest and largest value an input can have, where its unit has such."""
+    unit: str
+    layout: str
+
+
+def shuffled(count: int, seed: int) -> NDArray[np.int64]:
+    """A permutation of range(count), the same everywhere for a seed."""
+    return np.argsort(np.random.PCG64(seed).random_raw(count), kind="stable")

@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.data import DatasetError, load
+
+
+def test_reads_inputs_labels_and_classes(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, inputs=np.ones((3, 2)), labels=np.array([0, 2, 1]), classes=np.array(["a", "b", "c"]))
+    found = load(str(path))
+    assert found.name == "mine"
+    assert found.classes == ("a", "b", "c")
+    assert found.calibration.inputs.dtype == np.float32
+    assert found.calibration.labels.tolist() == [0, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"inputs": np.ones((3, 2))}, "lacks the array labels"),
+        ({"inputs": np.ones((3, 2)), "labels": np.array([0, 1])}, "one class index for each"),
+        ({"inputs": np.ones((3, 2)), "labels": np.array([0.5, 1, 2])}, "one class index for each"),
+        ({"inputs": np.ones((3, 2)), "labels": np.array([0, 1, -2])}, "one class index for each"),
+        ({"inputs": np.array(["a"]), "labels": np.array([0])}, "expected inputs to be numbers"),
+        ({"inputs": np.array([{}]), "labels": np.array([0])}, "plain arrays"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(DatasetError, match=message):
+        load(str(path))
+
+
+def test_a_truncated_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, inputs=np.ones((300, 2)), labels=np.zeros(300, int))
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DatasetError, match="not a readable .npz file"):
+        load(str(path))
+
+
+def test_an_unknown_name_lists_the_known() -> None:
+    with pytest.raises(DatasetError, match="expected one of digits, fashion-mnist, or an .npz file"):
+        load("mnist")
