@@ -1,0 +1,1 @@
+"""What the service and the workshop agree on: the contract inside a model file, names, versions and paths."""

@@ -1,0 +1,217 @@
+"""The contract of a model: what its file declares about itself, one JSON document in the ONNX metadata.
+
+The workshop writes it, the service reads it and refuses a file whose contract it cannot keep.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+SCHEMA_VERSION = 1
+
+Axis = Annotated[int, Field(ge=1)] | Literal["B", "N", "K"]
+Dtype = Literal["float32", "uint8", "int64"]
+Method = Literal["single", "mc-dropout", "masksembles", "deep-ensemble"]
+Score = Literal["confidence", "entropy", "expected_entropy", "mutual_information", "energy"]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class ContractError(ValueError):
+    """A contract is missing, newer than this reader, or wrong in a field that the message names."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Tensor(_Part):
+    """An input or output of the graph. In `shape` B is the batch, N the submodels, K the classes."""
+
+    name: str
+    dtype: Dtype
+    shape: tuple[Axis, ...]
+    unit: str
+    range: tuple[float, float] | None = None
+    """Smallest and largest value; an input outside is refused."""
+    layout: str | None = None
+    """A letter for each axis of a picture, such as BCHW."""
+    colour: Literal["grey", "rgb"] | None = None
+
+    @model_validator(mode="after")
+    def _batch_first(self) -> Self:
+        if not self.shape or self.shape[0] != "B" or "B" in self.shape[1:]:
+            raise ValueError(f"shape must begin with B, and have B nowhere else, got {list(self.shape)}")
+        if self.range is not None and self.range[0] >= self.range[1]:
+            raise ValueError(f"range must be [smallest, largest], got {list(self.range)}")
+        return self
+
+
+class MaskedLayer(_Part):
+    """What the masks of one layer do; `effective_scale` is null where the masks are disjoint (S = ∞)."""
+
+    channels: int
+    kept: int
+    iou: Fraction
+    effective_scale: float | None
+
+
+class Masks(_Part):
+    """The masks of a Masksembles network: the scale asked for, what each layer has, and a digest of all of them."""
+
+    scale: float
+    layers: tuple[MaskedLayer, ...]
+    digest: str
+
+
+class Calibration(_Part):
+    """What was fitted on held-out rows: one temperature for all submodels, and where each score usually lies."""
+
+    data: str
+    rows: Annotated[int, Field(ge=1)]
+    temperature: Annotated[float, Field(gt=0)]
+    nll_before: float
+    """Negative log-likelihood of the mean probability at temperature 1, in nats."""
+    nll_after: float
+    quantiles: dict[Score, Annotated[tuple[float, ...], Field(min_length=101, max_length=101)]]
+    """For each score its 0 %, 1 %, … 100 % quantiles on the calibration rows."""
+
+
+class Evaluation(_Part):
+    """What the artefact reached on rows that took part in nothing else, through onnxruntime."""
+
+    data: str
+    rows: Annotated[int, Field(ge=1)]
+    accuracy: Fraction
+    nll: float
+    ece: Fraction
+    """Expected calibration error of the most probable class, 15 bins of equal width."""
+    ece_uncalibrated: Fraction
+    """The same at temperature 1."""
+    submodel_accuracy: tuple[Fraction, ...]
+
+
+class Origin(_Part):
+    """Where a model came from."""
+
+    created: str
+    """When, ISO 8601, UTC."""
+    software: dict[str, str]
+    recipe: dict[str, Any] = {}
+    """Network and training settings, where the workshop trained it."""
+    recalibrated_from: int | None = None
+    """The version whose weights these are, where only the calibration is new."""
+
+
+class Contract(_Part):
+    """Everything the service needs to know about a model, and what a user may ask."""
+
+    schema_version: Annotated[int, Field(ge=1)] = SCHEMA_VERSION
+    task: Literal["classification"] = "classification"
+    method: Method
+    num_submodels: Annotated[int, Field(ge=1)]
+    masks: Masks | None = None
+    inputs: Annotated[tuple[Tensor, ...], Field(min_length=1, max_length=1)]
+    outputs: tuple[Tensor, ...]
+    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    plan: Literal["folded"] = "folded"
+    precision: Literal["float32"] = "float32"
+    calibration: Calibration | None = None
+    evaluation: Evaluation | None = None
+    origin: Origin
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        expected = {tensor.name: tensor for tensor in classifier_outputs()}
+        found = {tensor.name: tensor for tensor in self.outputs}
+        if len(found) != len(self.outputs) or found.keys() != expected.keys():
+            raise ValueError(f"outputs must be {', '.join(expected)}, got {', '.join(t.name for t in self.outputs)}")
+        for name, tensor in found.items():
+            if (tensor.dtype, tensor.shape) != (expected[name].dtype, expected[name].shape):
+                raise ValueError(
+                    f"outputs.{name} must be {expected[name].dtype} {list(expected[name].shape)}, "
+                    f"got {tensor.dtype} {list(tensor.shape)}"
+                )
+        if self.inputs[0].dtype == "int64" or any(isinstance(size, str) for size in self.inputs[0].shape[1:]):
+            raise ValueError("inputs.0 must be float32 or uint8 with a fixed size on every axis but B")
+        return self
+
+    @property
+    def temperature(self) -> float:
+        return self.calibration.temperature if self.calibration else 1.0
+
+    def sizes(self, tensor: Tensor) -> tuple[int | None, ...]:
+        """The shape of a tensor in numbers; None for the batch."""
+        letters = {"B": None, "N": self.num_submodels, "K": len(self.labels)}
+        return tuple(letters[size] if isinstance(size, str) else size for size in tensor.shape)
+
+
+def classifier_outputs() -> tuple[Tensor, ...]:
+    """The outputs that every classifier has."""
+    scores = ("entropy", "expected_entropy", "mutual_information", "energy")
+    return (
+        Tensor(name="prediction", dtype="int64", shape=("B",), unit="class index"),
+        Tensor(name="probabilities", dtype="float32", shape=("B", "K"), unit="probability"),
+        Tensor(name="submodels", dtype="float32", shape=("B", "N", "K"), unit="probability"),
+        *(Tensor(name=name, dtype="float32", shape=("B",), unit="nats") for name in scores),
+        Tensor(name="logits", dtype="float32", shape=("B", "N", "K"), unit="logit, before the temperature"),
+    )
+
+
+def read(text: str) -> Contract:
+    """Reads a contract of this schema version or an earlier one.
+
+    Raises:
+        ContractError: it is not JSON, is newer than this reader, or a field is wrong.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise ContractError(f"the contract is not JSON: {error}") from None
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise ContractError("schema_version: the contract has none")
+    if version > SCHEMA_VERSION:
+        raise ContractError(f"schema_version: {version} is newer than {SCHEMA_VERSION}, the newest known here")
+    try:
+        return Contract.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "contract"
+        raise ContractError(f"{field}: {first['msg']}") from None
+
+
+GraphTensor = tuple[str, Sequence[int | None]]
+"""What a graph says of a tensor: dtype and sizes, None where a size is symbolic."""
+
+
+def check_agreement(
+    contract: Contract,
+    inputs: dict[str, GraphTensor],
+    outputs: dict[str, GraphTensor],
+    temperature: float | None,
+) -> None:
+    """Compares a contract with what its graph says of itself.
+
+    Raises:
+        ContractError: they disagree; the message names the field.
+    """
+    for kind, declared, actual in (
+        ("inputs", contract.inputs, inputs),
+        ("outputs", contract.outputs, outputs),
+    ):
+        wanted = {tensor.name: tensor for tensor in declared}
+        if wanted.keys() != actual.keys():
+            raise ContractError(f"{kind}: declared {', '.join(wanted)}, the graph has {', '.join(actual) or 'none'}")
+        for name, tensor in wanted.items():
+            dtype, sizes = actual[name]
+            if dtype != tensor.dtype:
+                raise ContractError(f"{kind}.{name}.dtype: declared {tensor.dtype}, the graph has {dtype}")
+            if tuple(sizes) != contract.sizes(tensor):
+                spelled = ["B" if size is None else size for size in sizes]
+                raise ContractError(f"{kind}.{name}.shape: declared {list(tensor.shape)}, the graph has {spelled}")
+    if temperature is None:
+        raise ContractError("calibration.temperature: the graph has no scalar initializer named temperature")
+    if abs(temperature - contract.temperature) > 1e-6 * contract.temperature:
+        raise ContractError(f"calibration.temperature: declared {contract.temperature}, the graph has {temperature}")

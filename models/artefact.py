@@ -1,0 +1,128 @@
+"""The exported file: its contract, its temperature, running it, and its place in a store. No torch here."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from app.contract import naming, schema
+
+_ROWS_AT_ONCE = 256
+
+
+class ArtefactError(ValueError):
+    """A file in the store is missing or is not an artefact of this project."""
+
+
+def read(store: Path, name: str, version: int | None = None) -> tuple[onnx.ModelProto, schema.Contract, int]:
+    """An artefact, its contract and its version; without a version the highest.
+
+    Raises:
+        ArtefactError: no such model or version, or the file is no artefact.
+        ContractError: its contract is not readable.
+    """
+    if version is None:
+        found = naming.versions(store, naming.check_name(name))
+        if not found:
+            raise ArtefactError(f"{store} holds no model {name!r}")
+        version = found[-1]
+    path = naming.model_path(store, name, version)
+    try:
+        model = onnx.load_model_from_string(path.read_bytes())
+    except FileNotFoundError:
+        raise ArtefactError(f"{path}: no such file") from None
+    except Exception as error:  # protobuf's DecodeError is no subclass of anything more telling
+        raise ArtefactError(f"{path}: not an ONNX file, or truncated ({error})") from error
+    texts = [entry.value for entry in model.metadata_props if entry.key == naming.METADATA_KEY]
+    if not texts:
+        raise ArtefactError(f"{path}: has no contract in its metadata (key {naming.METADATA_KEY!r})")
+    return model, schema.read(texts[0]), version
+
+
+def embed(model: onnx.ModelProto, contract: schema.Contract) -> None:
+    """Writes the contract into the file's metadata, in place of any other metadata."""
+    del model.metadata_props[:]
+    model.metadata_props.add(key=naming.METADATA_KEY, value=contract.model_dump_json(exclude_none=True))
+
+
+def set_temperature(model: onnx.ModelProto, temperature: float) -> float:
+    """Sets the temperature and returns it as float32 holds it.
+
+    Raises:
+        ArtefactError: the graph has no temperature.
+    """
+    for tensor in model.graph.initializer:
+        if tensor.name == naming.TEMPERATURE:
+            value = np.array(temperature, dtype=np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(value, naming.TEMPERATURE))
+            return float(value)
+    raise ArtefactError(f"the graph has no initializer named {naming.TEMPERATURE!r}")
+
+
+def run(model: onnx.ModelProto, inputs: NDArray[Any], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """The asked outputs for all rows, through onnxruntime on the CPU."""
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    parts = [
+        session.run(list(outputs), {name: inputs[first : first + _ROWS_AT_ONCE]})
+        for first in range(0, len(inputs), _ROWS_AT_ONCE)
+    ]
+    return {output: np.concatenate(columns) for output, columns in zip(outputs, zip(*parts))}
+
+
+def write(model: onnx.ModelProto, store: Path, name: str, version: int | None = None) -> Path:
+    """Writes the next version of a model, or the one asked for, and returns the file's path.
+
+    The folder is filled elsewhere in the store and renamed into place as the last step, so a reader sees all of it
+    or nothing, and an existing version is never touched.
+
+    Raises:
+        FileExistsError: the version exists.
+        ValueError: `name` is no model name, or the version is not positive.
+    """
+    naming.check_name(name)
+    if version is not None:
+        naming.parse_version(str(version))
+    store.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".writing-", dir=store))
+    try:
+        staging.chmod(0o755)  # mkdtemp's 0700 would lock out the service's own user
+        with (staging / naming.MODEL_FILE).open("wb") as file:
+            file.write(model.SerializeToString(deterministic=True))
+            file.flush()
+            os.fsync(file.fileno())
+        return _publish(staging, store, name, version)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def slim(model: onnx.ModelProto) -> None:
+    """Drops what an exporter notes for debugging: stack traces, types of inner values, doc strings."""
+    del model.graph.value_info[:]
+    model.doc_string = model.graph.doc_string = ""
+    parts: Iterable[Any] = [
+        model.graph, *model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output
+    ]  # fmt: skip
+    for part in parts:
+        del part.metadata_props[:]
+        part.doc_string = ""
+
+
+def _publish(staging: Path, store: Path, name: str, version: int | None) -> Path:
+    (store / name).mkdir(exist_ok=True)
+    wanted = version if version is not None else max(naming.versions(store, name), default=0) + 1
+    target = naming.model_path(store, name, wanted).parent
+    if target.exists():
+        raise FileExistsError(f"{target} exists: versions are never overwritten")
+    try:
+        staging.rename(target)
+    except OSError as error:  # somebody else was quicker
+        raise FileExistsError(f"{target} exists: versions are never overwritten") from error
+    return target / naming.MODEL_FILE

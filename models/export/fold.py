@@ -1,0 +1,80 @@
+"""Folds the submodels into the batch at the first mask.
+
+What comes before a mask is the same for every submodel and stays on B rows. From the first mask on there are N·B
+rows in submodel-major order, n·B + b; a value that enters that part from outside is expanded once, there.
+"""
+
+from typing import Any
+
+import torch
+from torch.fx import GraphModule, Node
+
+_aten = torch.ops.aten
+
+
+def fold(graph: GraphModule, submodels: int) -> tuple[int, int]:
+    """Rewrites a traced graph in place, [B, …] → [N·B, K]; a graph without marks stays as it is.
+
+    Returns:
+        How many operations run once, on B rows, and how many there are; masks count as one each.
+
+    Raises:
+        ValueError: a value carries the batch on another axis than the first.
+    """
+    mark = torch.ops.masksembles.mark.default
+    folded: set[Node] = set()
+    expanded: dict[Node, Node] = {}
+    shared = 0
+    operations = [node for node in graph.graph.nodes if node.op == "call_function"]
+    for node in operations:
+        if node.target is not mark and not folded.intersection(node.all_input_nodes):
+            shared += 1
+            continue
+        if node.target is not mark:
+            with graph.graph.inserting_before(node):
+                node.args, node.kwargs = torch.fx.map_arg(
+                    (node.args, node.kwargs), lambda value: _enter(graph, value, submodels, folded, expanded)
+                )
+            folded.add(node)
+            continue
+        x, masks = node.args
+        channels, *rest = x.meta["val"].shape[1:]
+        with graph.graph.inserting_before(node):
+            if x in folded:
+                rows = graph.graph.call_function(_aten.reshape.default, (x, [submodels, -1, channels, *rest]))
+            else:
+                rows = graph.graph.call_function(_aten.unsqueeze.default, (x, 0))
+            shape = [submodels, 1, channels, *[1] * len(rest)]
+            factors = graph.graph.call_function(_aten.reshape.default, (masks, shape))
+            product = graph.graph.call_function(_aten.mul.Tensor, (rows, factors))
+            result = graph.graph.call_function(_aten.reshape.default, (product, [-1, channels, *rest]))
+        node.replace_all_uses_with(result)
+        graph.graph.erase_node(node)
+        folded.update((rows, product, result))
+        result.meta["val"] = x.meta["val"]
+    graph.graph.lint()
+    graph.recompile()
+    return shared, len(operations)
+
+
+def _enter(graph: GraphModule, value: Node, submodels: int, folded: set[Node], expanded: dict[Node, Node]) -> Any:
+    """What a folded operation gets for one of its arguments."""
+    meaning = value.meta.get("val")
+    if value in folded:
+        return value
+    if isinstance(meaning, torch.SymInt):  # a size that counts B rows must count N·B there
+        return graph.graph.call_function(_mul, (value, submodels))
+    if not isinstance(meaning, torch.Tensor) or all(isinstance(size, int) for size in meaning.shape):
+        return value
+    batch, *rest = meaning.shape
+    if isinstance(batch, int) or not all(isinstance(size, int) for size in rest):
+        raise ValueError(f"{value.name} carries the batch on another axis than the first: {list(meaning.shape)}")
+    if value not in expanded:
+        inner = graph.graph.call_function(_aten.unsqueeze.default, (value, 0))
+        wide = graph.graph.call_function(_aten.expand.default, (inner, [submodels, -1, *rest]))
+        expanded[value] = graph.graph.call_function(_aten.reshape.default, (wide, [-1, *rest]))
+    return expanded[value]
+
+
+def _mul(size: int, submodels: int) -> int:
+    return size * submodels

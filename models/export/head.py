@@ -1,0 +1,90 @@
+"""The part of the graph around the network: normalisation before it, probabilities and uncertainty after it."""
+
+from collections.abc import Sequence
+from math import log
+
+import torch
+from torch import Tensor, nn
+
+Normalise = tuple[float | Sequence[float], float | Sequence[float]]
+
+
+class Classifier(nn.Module):
+    """Natural units in, the outputs of a classifier out, all computed in float32.
+
+    The temperature T is a buffer that becomes a named initializer of the file. With p_n = softmax(logits_n / T) and
+    p̄ = mean_n p_n: entropy is H[p̄], expected entropy mean_n H[p_n], and mutual information their difference in
+    the form mean_n KL(p_n ‖ p̄), which is exact where the difference of two float32 numbers is not
+    (Depeweg et al. 2018, arXiv 1710.07283, for the decomposition).
+    """
+
+    OUTPUTS = (
+        "prediction",
+        "probabilities",
+        "submodels",
+        "entropy",
+        "expected_entropy",
+        "mutual_information",
+        "energy",
+        "logits",
+    )
+
+    temperature: Tensor
+
+    def __init__(self, body: nn.Module, submodels: int, natural: nn.Module) -> None:
+        super().__init__()
+        self.natural = natural
+        self.body = body
+        self.submodels = submodels
+        # Not 1, or the exporter would drop the division; the artefact's temperature is set afterwards.
+        self.register_buffer("temperature", torch.tensor(2.0))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Inputs [B, …] → prediction [B], probabilities [B, K], submodels [B, N, K], four scores [B], logits."""
+        folded = self.body(self.natural(x))
+        logits = folded.reshape(self.submodels, -1, folded.shape[-1]).permute(1, 0, 2)
+        log_p = torch.log_softmax(logits / self.temperature, dim=-1)
+        p = log_p.exp()
+        log_mean = torch.logsumexp(log_p, dim=1) - log(self.submodels)
+        mean = p.mean(dim=1)
+        entropy = -(mean * log_mean).sum(dim=-1)
+        expected_entropy = -(p * log_p).sum(dim=-1).mean(dim=1)
+        divergence = (p * (log_p - log_mean.unsqueeze(1))).sum(dim=-1).mean(dim=1)
+        energy = -torch.logsumexp(logits, dim=-1).mean(dim=1)
+        return (
+            mean.argmax(dim=-1),
+            mean,
+            p,
+            entropy.clamp(min=0),
+            expected_entropy.clamp(min=0),
+            divergence.clamp(min=0),
+            energy,
+            logits,
+        )
+
+
+class Natural(nn.Module):
+    """From natural units, uint8 or float32 [B, …], to what the network was trained on: (x − mean) / std.
+
+    uint8 is divided by 255 first; mean and std are numbers or one for each channel (axis 1).
+    """
+
+    mean: Tensor | None
+    std: Tensor | None
+
+    def __init__(self, normalise: Normalise | None, rank: int) -> None:
+        super().__init__()
+        for index, name in enumerate(("mean", "std")):
+            value = None
+            if normalise is not None:
+                value = torch.tensor(normalise[index], dtype=torch.float32).reshape(1, -1, *[1] * (rank - 2))
+            self.register_buffer(name, value)
+        if self.std is not None and not bool((self.std > 0).all()):
+            raise ValueError(f"normalise: the standard deviation must be positive, got {normalise}")
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dtype == torch.uint8:
+            x = x.float() / 255
+        if self.mean is not None and self.std is not None:
+            x = (x - self.mean) / self.std
+        return x

@@ -1,0 +1,93 @@
+"""Checks a finished artefact in onnxruntime against a plain torch loop over the masks."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from scipy.special import entr, log_softmax, logsumexp
+from torch import Tensor, nn
+
+from models import artefact
+from models.layers import submodels
+
+ABSOLUTE, RELATIVE = 1e-6, 1e-5
+BATCHES = (1, 2, 3, 7, 64)
+_SCALED_BY_LARGEST = (
+    "energy",
+    "logits",
+)  # unbounded sums: one near zero is as uncertain as its largest neighbour
+
+
+class VerificationError(RuntimeError):
+    """An artefact does not answer as the network it was made from."""
+
+
+def verify(
+    model: onnx.ModelProto,
+    network: nn.Module,
+    rows: Tensor,
+    temperature: float,
+    batches: Iterable[int] = BATCHES,
+) -> float:
+    """Compares every output at several batch sizes; `network` takes `rows` in the artefact's own input units.
+
+    Returns:
+        The largest difference as a share of what is allowed, 1e-6 + 1e-5·|value|.
+
+    Raises:
+        VerificationError: an output differs by more than that, or is not finite; the message names it.
+    """
+    worst = 0.0
+    names = [output.name for output in model.graph.output]
+    for batch in batches:
+        repeats = -(-batch // len(rows))
+        x = torch.cat([rows] * repeats)[:batch]
+        with torch.no_grad():
+            expected = reference(submodels(network, x).permute(1, 0, 2).numpy(), temperature)
+        found = artefact.run(model, x.numpy(), names)
+        for name, values in found.items():
+            if name == "prediction":
+                share = _top_two(expected["probabilities"], values)
+            else:
+                share = _share(values, expected[name], largest=name in _SCALED_BY_LARGEST)
+            if not share <= 1:
+                raise VerificationError(
+                    f"{name} at batch size {batch} differs from the torch loop by {share:.3g} times what is "
+                    f"allowed ({ABSOLUTE} + {RELATIVE}·|value|)"
+                )
+            worst = max(worst, share)
+    return worst
+
+
+def reference(logits: NDArray[np.floating[Any]], temperature: float) -> dict[str, NDArray[Any]]:
+    """The outputs of a classifier from logits [B, N, K], in float64."""
+    z = logits.astype(np.float64)
+    log_p = log_softmax(z / temperature, axis=-1)
+    p = np.exp(log_p)
+    mean = p.mean(axis=1)
+    entropy, expected = entr(mean).sum(axis=-1), entr(p).sum(axis=-1).mean(axis=1)
+    return {
+        "prediction": mean.argmax(axis=-1),
+        "probabilities": mean,
+        "submodels": p,
+        "entropy": entropy,
+        "expected_entropy": expected,
+        "mutual_information": np.maximum(entropy - expected, 0),
+        "energy": -logsumexp(z, axis=-1).mean(axis=1),
+        "logits": z,
+    }
+
+
+def _share(values: NDArray[Any], expected: NDArray[Any], *, largest: bool) -> float:
+    size = np.abs(expected).max() if largest else np.abs(expected)
+    return float((np.abs(values - expected) / (ABSOLUTE + RELATIVE * size)).max())
+
+
+def _top_two(probabilities: NDArray[Any], prediction: NDArray[Any]) -> float:
+    """A prediction may only differ where two classes are equally probable within the tolerance."""
+    top = probabilities.max(axis=-1)
+    chosen = np.take_along_axis(probabilities, prediction[:, None], axis=-1)[:, 0]
+    return float(((top - chosen) / (2 * (ABSOLUTE + RELATIVE * top))).max())

@@ -1,0 +1,239 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from app.contract import schema
+from models import artefact
+from models.data import Dataset, Split
+from models.export import export
+from models.export.head import Classifier, Natural
+from models.export.verify import VerificationError, reference, verify
+from models.layers import Masksembles1d, digest, submodels
+from models.networks import cnn, mlp
+
+
+def read(path: Path) -> tuple[onnx.ModelProto, schema.Contract]:
+    model, contract, _ = artefact.read(path.parents[2], path.parents[1].name, int(path.parent.name))
+    return model, contract
+
+
+def close(found: np.ndarray, expected: np.ndarray) -> bool:
+    return bool((np.abs(found - expected) <= 1e-6 + 1e-5 * np.abs(expected)).all())
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 7, 64])
+def test_answers_as_the_plain_loop_over_the_masks(
+    digits_network: nn.Module, digits_store: Path, digits: Dataset, batch: int
+) -> None:
+    model, contract = read(digits_store / "digits" / "1" / "model.onnx")
+    x = digits.test.inputs[:batch]
+    found = artefact.run(model, x, [tensor.name for tensor in contract.outputs])
+    with torch.no_grad():
+        logits = submodels(digits_network, torch.from_numpy(x)).permute(1, 0, 2)
+        p = (logits.double() / contract.temperature).softmax(-1).numpy()
+    mean = p.mean(axis=1)
+    entropy = -(mean * np.log(mean)).sum(-1)
+    expected_entropy = -(p * np.log(p)).sum(-1).mean(-1)
+    assert close(found["submodels"], p)
+    assert close(found["probabilities"], mean)
+    assert close(found["entropy"], entropy)
+    assert close(found["expected_entropy"], expected_entropy)
+    assert close(found["mutual_information"], entropy - expected_entropy)
+    assert close(found["energy"], -logits.double().logsumexp(-1).mean(-1).numpy())
+    assert (found["prediction"] == mean.argmax(-1)).all()
+
+
+def test_the_contract_tells_what_the_file_is(digits_network: nn.Module, digits_store: Path, digits: Dataset) -> None:
+    model, contract = read(digits_store / "digits" / "1" / "model.onnx")
+    assert contract.method == "masksembles"
+    assert contract.num_submodels == 4
+    assert contract.labels == digits.classes
+    assert contract.masks is not None
+    assert contract.masks.digest == digest(digits_network)
+    assert [(layer.channels, layer.kept) for layer in contract.masks.layers] == [(128, 64), (128, 64)]
+    assert contract.inputs[0].shape == ("B", 1, 8, 8)
+    assert contract.inputs[0].range == (0, 1)
+    assert contract.calibration is not None
+    assert contract.calibration.rows == len(digits.calibration)
+    assert contract.evaluation is not None
+    assert contract.evaluation.accuracy > 0.9
+    assert [tensor.name for tensor in contract.outputs] == list(Classifier.OUTPUTS)
+    assert not any(tensor.data_location for tensor in model.graph.initializer)
+
+
+class Scaled(nn.Module):
+    """A network that was trained on normalised input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = cnn((3, 8, 8), 3, submodels=4, align=1, widths=(4, 8, 8, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_normalisation_is_part_of_the_graph(tmp_path: Path, dtype: str) -> None:
+    network = Scaled().eval()
+    mean, std = (0.2, 0.4, 0.6), (0.5, 0.6, 0.7)
+    pixels = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
+    natural = pixels if dtype == "uint8" else pixels / 255
+    path = export(network, natural, name="scaled", store=tmp_path, labels=["a", "b", "c"], normalise=(mean, std))
+    model, contract = read(path)
+    assert contract.inputs[0].dtype == dtype
+    x = (pixels / 255 - torch.tensor(mean).reshape(3, 1, 1)) / torch.tensor(std).reshape(3, 1, 1)
+    expected = submodels(network, x).softmax(-1).permute(1, 0, 2).detach().numpy()
+    assert close(artefact.run(model, natural.numpy(), ["submodels"])["submodels"], expected)
+
+
+def test_a_network_without_masks_is_one_submodel(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
+    model, contract = read(export(network, torch.rand(1, 6), name="plain", store=tmp_path, labels=["a", "b", "c"]))
+    assert (contract.method, contract.num_submodels, contract.masks) == ("single", 1, None)
+    found = artefact.run(model, np.random.default_rng(0).random((9, 6), np.float32), ["mutual_information", "logits"])
+    assert found["logits"].shape == (9, 1, 3)
+    assert (found["mutual_information"] == 0).all()
+
+
+def test_the_network_itself_is_not_touched(tmp_path: Path) -> None:
+    network = mlp((6,), 3, align=1, hidden=(8,)).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    export(network, torch.rand(2, 6), name="mine", store=tmp_path, labels=["a", "b", "c"])
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert isinstance(network[3], Masksembles1d)
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    submodel_count=st.integers(1, 6),
+    scale=st.sampled_from([1.0, 1.5, 2.0, 4.0]),
+    hidden=st.lists(st.integers(4, 20), min_size=1, max_size=3),
+    seed=st.integers(0, 1000),
+)
+def test_any_small_network_survives(submodel_count: int, scale: float, hidden: list[int], seed: int) -> None:
+    import tempfile
+
+    torch.manual_seed(seed)
+    network = mlp((5,), 4, submodels=submodel_count, scale=scale, seed=seed, align=1, hidden=hidden)
+    with tempfile.TemporaryDirectory() as store:  # export verifies at batch sizes 1, 2, 3, 7 and 64
+        export(network, torch.randn(3, 5), name="mine", store=Path(store), labels="abcd")
+
+
+@pytest.mark.parametrize("size", [1.0, 30.0, 1e4])
+def test_the_scores_stay_sound_for_extreme_logits(size: float) -> None:
+    head = Classifier(nn.Identity(), 3, Natural(None, 2))
+    torch.nn.init.ones_(head.temperature)
+    logits = torch.randn(3, 50, 7) * size
+    logits[:, 0] = 0  # uniform
+    logits[:, 1] = logits[:1, 1]  # identical submodels
+    logits[:, 2] = torch.eye(7)[:3] * size  # each sure of another class
+    outputs = head(logits.reshape(150, 7))
+    found = dict(zip(Classifier.OUTPUTS, (value.numpy() for value in outputs)))
+    expected = reference(logits.permute(1, 0, 2).numpy(), 1.0)
+    for name in ("probabilities", "submodels", "entropy", "expected_entropy", "mutual_information", "energy"):
+        np.testing.assert_allclose(found[name], expected[name], atol=3e-6, rtol=1e-5, err_msg=name)
+    assert (found["mutual_information"] >= 0).all()
+    assert (found["mutual_information"] <= np.log(3) + 1e-6).all()
+    assert found["mutual_information"][1] == pytest.approx(0, abs=1e-7)
+    assert found["entropy"][0] == pytest.approx(np.log(7))
+    assert (found["entropy"] <= np.log(7) + 1e-5).all()
+
+
+def test_onnxruntime_answers_extreme_logits(tmp_path: Path) -> None:
+    network = nn.Linear(3, 3, bias=False)
+    network.weight.data = torch.eye(3)
+    path = export(network, torch.rand(2, 3), name="wide", store=tmp_path, labels="abc")
+    model, _ = read(path)
+    x = np.array([[1e4, -1e4, 0], [0, 0, 0], [3e37, 0, -3e37]], np.float32)
+    found = artefact.run(model, x, ["probabilities", "entropy", "energy"])
+    assert all(np.isfinite(values).all() for values in found.values())
+    np.testing.assert_allclose(found["probabilities"], [[1, 0, 0], [1 / 3] * 3, [1, 0, 0]], atol=1e-6)
+    np.testing.assert_allclose(found["entropy"], [0, np.log(3), 0], atol=1e-6)
+
+
+def test_verify_notices_a_wrong_artefact(digits_network: nn.Module, digits_store: Path, digits: Dataset) -> None:
+    model, contract = read(digits_store / "digits" / "1" / "model.onnx")
+    x = torch.from_numpy(digits.test.inputs)
+    assert verify(model, digits_network, x, contract.temperature) <= 1
+    artefact.set_temperature(model, contract.temperature * 1.001)
+    with pytest.raises(VerificationError, match="probabilities at batch size 1 differs"):
+        verify(model, digits_network, x, contract.temperature)
+
+
+def test_nothing_is_written_that_does_not_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(logits: np.ndarray, temperature: float) -> dict[str, np.ndarray]:
+        return reference(logits * 1.01, temperature)
+
+    monkeypatch.setattr(sys.modules["models.export.verify"], "reference", wrong)
+    with pytest.raises(VerificationError):
+        export(mlp((6,), 3, align=1), torch.rand(2, 6), name="mine", store=tmp_path, labels="abc")
+    assert not list(tmp_path.iterdir())
+
+
+class Pooled(nn.Module):
+    """Gives a map, not logits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.relu()
+
+
+class Baked(nn.Module):
+    """Works for two rows only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(2, -1)
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "labels", "message"),
+    [
+        (Pooled(), (2, 3, 4), "abc", r"one tensor of logits \[B, K\]"),
+        (Baked(), (2, 3), "abc", "any batch size"),
+        (nn.Linear(6, 3), (2, 6), "ab", "the network has 3 classes, got 2 labels"),
+    ],
+)
+def test_what_cannot_be_exported_says_why(
+    tmp_path: Path, network: nn.Module, shape: tuple[int, ...], labels: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        export(network, torch.rand(shape), name="mine", store=tmp_path, labels=labels)
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_arguments_say_why(tmp_path: Path, rows: Split) -> None:
+    network = mlp((6,), 3, align=1)
+    with pytest.raises(ValueError, match="must be float32 or uint8, got torch.float64"):
+        export(network, torch.rand(2, 6).double(), name="mine", store=tmp_path, labels="abc")
+    with pytest.raises(ValueError, match="standard deviation must be positive"):
+        export(network, torch.rand(2, 6), name="mine", store=tmp_path, labels="abc", normalise=(0.0, 0.0))
+    with pytest.raises(ValueError, match="beyond the model's 3 classes"):
+        calibration = Split(rows.inputs, rows.labels + 1)
+        export(network, torch.rand(2, 6), name="mine", store=tmp_path, labels="abc", calibration=calibration)
+    with pytest.raises(ValueError, match="not a model name"):
+        export(network, torch.rand(2, 6), name="../mine", store=tmp_path, labels="abc")
+    assert not list(tmp_path.iterdir())
+
+
+def test_any_runtime_may_read_it(digits_store: Path, digits: Dataset) -> None:
+    session = onnxruntime.InferenceSession(
+        str(digits_store / "digits" / "1" / "model.onnx"), providers=["CPUExecutionProvider"]
+    )
+    assert [entry.name for entry in session.get_inputs()] == ["input"]
+    assert session.get_inputs()[0].shape == ["B", 1, 8, 8]
+    (entropy,) = session.run(["entropy"], {"input": digits.test.inputs[:5]})
+    assert entropy.shape == (5,)
+
+
+def test_calibrating_and_evaluating_need_no_torch() -> None:
+    code = "import models.calibrate, models.evaluate, models.__main__, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=False).returncode == 0
