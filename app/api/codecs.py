@@ -1,0 +1,193 @@
+"""From the bytes of a request to an array that the model takes, and from its outputs back to bytes.
+
+Parsing and writing are done in C (msgspec, orjson), checks with NumPy; Python walks through numbers only to tell
+where an error is.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from app.contract.schema import Contract, Tensor
+from app.engine.model import Model
+from app.errors import InvalidInput, MalformedBody
+
+# What a request may ask for, and the graph's outputs that each is written from.
+SELECTABLE: dict[str, tuple[str, ...]] = {
+    "prediction": ("prediction", "probabilities"),
+    "probabilities": ("probabilities",),
+    "entropy": ("entropy",),
+    "expected_entropy": ("expected_entropy",),
+    "mutual_information": ("mutual_information",),
+    "energy": ("energy",),
+    "submodels": ("submodels",),
+    "logits": ("logits",),
+}
+DEFAULT = tuple(name for name in SELECTABLE if name != "logits")
+
+
+class Call(msgspec.Struct, forbid_unknown_fields=True):
+    """A request to predict, `inputs` still unread: their shape depends on the model."""
+
+    inputs: msgspec.Raw
+    model: str | None = None
+    version: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    outputs: list[str] | None = None
+    id: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+
+
+_call = msgspec.json.Decoder(Call)
+
+
+def read_call(body: bytes) -> Call:
+    """The envelope of a request.
+
+    Raises:
+        MalformedBody: the body is not JSON.
+        InvalidInput: a field is missing, unknown or of the wrong type, or an output is unknown.
+    """
+    try:
+        call = _call.decode(body)
+    except msgspec.ValidationError as error:
+        message, field = _place(error)
+        raise InvalidInput(message, field) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _malformed(body, error) from None
+    for index, name in enumerate(call.outputs or ()):
+        if name not in SELECTABLE:
+            raise InvalidInput(
+                f"unknown output {name!r}; expected some of {', '.join(SELECTABLE)}", f"outputs[{index}]"
+            )
+    if call.outputs == []:
+        raise InvalidInput("expected at least one output, or no `outputs` for all of them", "outputs")
+    return call
+
+
+def read_inputs(raw: msgspec.Raw, contract: Contract) -> NDArray[Any]:
+    """The rows of a request as an array [B, …] of the dtype that the contract declares.
+
+    Raises:
+        InvalidInput: not numbers, another rank or shape, no rows, not finite, or outside the declared range; the
+            field names the first place where that is so.
+    """
+    given = contract.inputs[0]
+    sizes = contract.sizes(given)
+    expected = f"expected {'whole numbers' if given.dtype == 'uint8' else 'numbers'} nested as {_spell(given)}"
+    try:
+        nested = _nested(given.dtype, len(sizes)).decode(raw)
+    except msgspec.ValidationError as error:
+        message, place = _place(error)
+        raise InvalidInput(f"{expected}: {message}", f"inputs{place}") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidInput(f"{expected}: {error}", "inputs") from None
+    if not nested:
+        raise InvalidInput(f"{expected} with at least one row, got none", "inputs")
+    try:
+        values = np.asarray(nested, dtype=np.float64)
+    except ValueError:  # ragged
+        values = np.empty(())
+    if values.shape[1:] != sizes[1:]:
+        place, problem = _misshapen(nested, sizes) or ("", "the rows differ in shape")
+        raise InvalidInput(f"{expected}: {problem}", f"inputs{place}")
+    low, high = given.range or ((0, 255) if given.dtype == "uint8" else (-np.inf, np.inf))
+    if (outside := (values < low) | (values > high)).any():
+        raise InvalidInput(
+            f"expected values in [{low:g}, {high:g}] ({given.unit}), got {values[outside][0]:g}; "
+            f"{outside.sum()} of {outside.size} values are outside",
+            f"inputs{_first(outside)}",
+        )
+    with np.errstate(over="ignore"):
+        array = values.astype(given.dtype)
+    if not np.isfinite(array).all():
+        raise InvalidInput("expected finite numbers that fit float32", f"inputs{_first(~np.isfinite(array))}")
+    return array
+
+
+def select(outputs: Sequence[str] | None) -> tuple[Sequence[str], list[str]]:
+    """What a request gets, and the graph's outputs that are needed for it."""
+    chosen = outputs if outputs is not None else DEFAULT
+    return chosen, list(dict.fromkeys(name for choice in chosen for name in SELECTABLE[choice]))
+
+
+def write_answer(call: Call, model: Model, chosen: Sequence[str], found: dict[str, NDArray[Any]]) -> bytes:
+    """The answer to a request as JSON: one prediction for each row, with what was chosen."""
+    contract = model.contract
+    labels = contract.labels
+    rows: list[dict[str, Any]] = [{} for _ in next(iter(found.values()))]
+    for choice in SELECTABLE:
+        if choice not in chosen:
+            continue
+        values = found[choice]
+        if choice == "prediction":
+            confidence = found["probabilities"].max(axis=-1)
+            for row, index, probability in zip(rows, values.tolist(), confidence):
+                row.update(label=labels[index], index=index, confidence=probability)
+        elif choice == "submodels":
+            for row, members, indices in zip(rows, values, values.argmax(axis=-1).tolist()):
+                row["submodels"] = [
+                    {"label": labels[index], "index": index, "probabilities": probabilities}
+                    for index, probabilities in zip(indices, members)
+                ]
+        else:
+            for row, value in zip(rows, values):
+                row[choice] = value
+    answer: dict[str, Any] = {"id": call.id} if call.id is not None else {}
+    answer["model"] = {
+        "name": model.name,
+        "version": model.version,
+        "task": contract.task,
+        "method": contract.method,
+        "num_submodels": contract.num_submodels,
+    }
+    answer["predictions"] = rows
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+@cache
+def _nested(dtype: str, rank: int) -> msgspec.json.Decoder[list[Any]]:
+    kind: Any = int if dtype == "uint8" else float
+    for _ in range(rank):
+        kind = list[kind]
+    return msgspec.json.Decoder(kind)
+
+
+def _place(error: msgspec.ValidationError) -> tuple[str, str]:
+    """An error of msgspec as its message and its place, `model` or `[0][3]`."""
+    message, _, place = str(error).partition(" - at `$")
+    return message, place.rstrip("`").lstrip(".")
+
+
+def _malformed(body: bytes, error: Exception) -> MalformedBody:
+    """Why a body is not JSON. Python's json module writes NaN and Infinity, so these get their own words."""
+    _, _, tail = str(error).rpartition("(byte ")
+    at = int(tail.rstrip(")")) if tail.rstrip(")").isdigit() else len(body)
+    for word in (b"NaN", b"Infinity", b"-Infinity"):
+        if body[max(at - 1, 0) : at + len(word)].endswith(word) or body[at:].startswith(word):
+            return MalformedBody(
+                f"{word.decode()} at byte {at}: JSON has no such number, expected finite numbers", "inputs"
+            )
+    return MalformedBody(f"the body is not JSON: {error}")
+
+
+def _misshapen(nested: Any, sizes: Sequence[int | None], place: str = "") -> tuple[str, str] | None:
+    """Where nested lists leave the shape, and how; the innermost lists are counted, not read."""
+    if sizes[0] is not None and len(nested) != sizes[0]:
+        return place, f"expected {sizes[0]} here, got {len(nested)}"
+    if len(sizes) > 1:
+        for index, part in enumerate(nested):
+            if (wrong := _misshapen(part, sizes[1:], f"{place}[{index}]")) is not None:
+                return wrong
+    return None
+
+
+def _first(wrong: NDArray[np.bool_]) -> str:
+    return "".join(f"[{index}]" for index in np.argwhere(wrong)[0])
+
+
+def _spell(tensor: Tensor) -> str:
+    return "[" + ", ".join(str(size) for size in tensor.shape) + "]"

@@ -1,0 +1,76 @@
+"""What the OpenAPI document says beyond the routes' signatures: texts, examples, errors, the request's schema."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from app.api.schemas import ErrorBody, PredictRequest
+
+TITLE = "Masksembles service"
+VERSION = "0.1.0"
+DESCRIPTION = """\
+Predictions that say how sure they are. Every model is a set of N submodels in one network (Masksembles, Durasov et
+al., CVPR 2021); a request's rows go through all of them at once, and the answer holds what each of them says, their
+mean, and two measures of doubt, in nats: `entropy`, the whole uncertainty, and `mutual_information`, the part of it
+that is the model's own ignorance.
+"""
+
+_EXAMPLES = Path(__file__).parent / "examples"
+EXAMPLE_REQUEST = json.loads((_EXAMPLES / "request.json").read_text())
+EXAMPLE_ANSWER = json.loads((_EXAMPLES / "answer.json").read_text())
+
+_ERRORS = {
+    404: (
+        "No such model or version",
+        "unknown_model",
+        "no model 'cats' is served; there are: digits",
+        "model",
+    ),
+    413: (
+        "The body is over the limit",
+        "body_too_large",
+        "the body is larger than the 16777216 bytes …",
+        None,
+    ),
+    415: ("Another content type than JSON", "unsupported_content_type", "expected Content-Type: …", None),
+    422: ("Not what was expected", "invalid_input", "expected values in [0, 1] …", "inputs[0][0][2][3]"),
+    500: ("The model or the service failed", "output_not_finite", "digits:1 gave NaN or infinity …", None),
+    503: ("Nothing to serve", "not_ready", "no model of the store is fit to be served …", None),
+}
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that can fail in these ways."""
+    described: dict[int | str, dict[str, Any]] = {}
+    for status in statuses:
+        description, code, message, field = _ERRORS[status]
+        error = {
+            "code": code,
+            "message": message,
+            "field": field,
+            "request_id": "8f14e45fceea4672a5b2f9a1c0d3e7b6",
+        }
+        example = {"error": {name: value for name, value in error.items() if value is not None}}
+        described[status] = {
+            "model": ErrorBody,
+            "description": description,
+            "content": {"application/json": {"example": example}},
+        }
+    return described
+
+
+def install(app: FastAPI) -> None:
+    """Adds the schema of /predict's body, which is read by hand, to the document."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            schema = PredictRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+            made["components"]["schemas"]["PredictRequest"] = schema
+            app.openapi_schema = made
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]

@@ -1,0 +1,238 @@
+"""The public shapes of requests and answers, as the OpenAPI document shows them.
+
+Answers to `/predict` are written from arrays without passing through these classes; tests hold the two together.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.contract.schema import Contract, Method
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Nats = Annotated[float, Field(description="In nats")]
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PredictRequest(_Schema):
+    """Rows to predict, and what to answer about them."""
+
+    model: str | None = Field(None, description="Name of the model; without it the configured default answers")
+    version: int | None = Field(
+        None,
+        ge=1,
+        description="Version of the model; without it the highest valid one, or the pinned one, answers",
+    )
+    inputs: list[Any] = Field(
+        min_length=1,
+        description="Numbers nested as [B, …], B rows in the model's natural units; "
+        "`GET /models/{name}` tells shape and range",
+    )
+    outputs: list[str] | None = Field(
+        None,
+        description="Which outputs to answer: `prediction` (label, index and confidence), `probabilities`, "
+        "`submodels`, `entropy`, `expected_entropy`, `mutual_information`, `energy`, `logits`. "
+        "Default: all but `logits`",
+    )
+    id: str | None = Field(None, max_length=256, description="Comes back in the answer as it is")
+
+
+class ModelReference(_Schema):
+    """The model that answered."""
+
+    name: str
+    version: int = Field(ge=1)
+    method: Method
+    num_submodels: int = Field(ge=1, description="N, the number of submodels")
+
+
+class ClassifierReference(ModelReference):
+    """The classifier that answered."""
+
+    task: Literal["classification"]
+
+
+class RegressorReference(ModelReference):
+    """The regressor that answered."""
+
+    task: Literal["regression"]
+
+
+class Submodel(_Schema):
+    """One submodel's own answer to a row."""
+
+    label: str
+    index: int = Field(ge=0)
+    probabilities: list[Probability] = Field(description="K probabilities, in the order of the model's labels")
+
+
+class PredictionSet(_Schema):
+    """The labels that together hold the true one with the promised coverage."""
+
+    coverage: Probability
+    labels: list[str]
+
+
+class Decision(_Schema):
+    """What a policy makes of a score."""
+
+    action: Literal["accept", "defer", "reject"]
+    score: str
+    value: float
+    threshold: float
+    policy: str
+
+
+class Classification(_Schema):
+    """The answer to one row. A field that was not asked for, or that the model has not, is absent.
+
+    With p_n the probabilities of submodel n and p̄ their mean: `mutual_information` = `entropy` − `expected_entropy`.
+    """
+
+    label: str | None = Field(None, description="Most probable class of p̄")
+    index: int | None = Field(None, ge=0, description="Its index among the model's labels")
+    confidence: Probability | None = Field(None, description="Its probability in p̄")
+    probabilities: list[Probability] | None = Field(
+        None,
+        description="p̄, the mean of the submodels' probabilities [K], in the order of the model's labels",
+    )
+    entropy: float | None = Field(
+        None, ge=0, description="H[p̄] in nats, from 0 (certain) to ln K: the whole uncertainty"
+    )
+    expected_entropy: float | None = Field(
+        None,
+        ge=0,
+        description="Mean of the submodels' entropies H[p_n] in nats: the ambiguity of the input itself",
+    )
+    mutual_information: float | None = Field(
+        None,
+        ge=0,
+        description="H[p̄] − mean H[p_n] in nats, from 0 to ln min(N, K): how far the submodels disagree, "
+        "the model's own ignorance",
+    )
+    energy: float | None = Field(
+        None,
+        description="Mean over the submodels of −logsumexp of the logits, in nats, unbounded: "
+        "higher than usual for inputs unlike the training data",
+    )
+    submodels: list[Submodel] | None = Field(None, description="What each of the N submodels answers")
+    logits: list[list[float]] | None = Field(
+        None, description="[N, K], before the temperature; only when asked for by name"
+    )
+    percentiles: dict[str, float] | None = Field(
+        None, description="Where each score lies among those of the calibration data, 0 to 100"
+    )
+    prediction_set: PredictionSet | None = None
+    decision: Decision | None = None
+
+
+class Interval(_Schema):
+    """Bounds that hold the true value with the promised coverage, D values each."""
+
+    coverage: Probability
+    lower: list[float]
+    upper: list[float]
+
+
+class Regression(_Schema):
+    """The answer to one row of a regressor, D values each; variances in squared units of the target."""
+
+    prediction: list[float] | None = Field(None, description="Mean over the submodels [D]")
+    variance: list[float] | None = Field(None, description="Epistemic plus, where predicted, aleatoric [D]")
+    epistemic_variance: list[float] | None = Field(None, description="Variance of the submodels' means [D]")
+    aleatoric_variance: list[float] | None = Field(None, description="Mean of the submodels' variances [D]")
+    submodels: list[list[float]] | None = Field(None, description="Each submodel's mean [N, D]")
+    intervals: list[Interval] | None = None
+    percentiles: dict[str, float] | None = None
+    decision: Decision | None = None
+
+
+class ClassificationAnswer(_Schema):
+    """The answer of a classifier: one prediction for each row, in order."""
+
+    id: str | None = Field(None, description="As in the request; absent where it had none")
+    model: ClassifierReference
+    predictions: list[Classification]
+
+
+class RegressionAnswer(_Schema):
+    """The answer of a regressor: one prediction for each row, in order."""
+
+    id: str | None = Field(None, description="As in the request; absent where it had none")
+    model: RegressorReference
+    predictions: list[Regression]
+
+
+class Error(_Schema):
+    """What went wrong."""
+
+    code: str = Field(description="Stable, for programs")
+    message: str = Field(description="For people; names what was expected")
+    field: str | None = Field(None, description="The part of the request that it is about")
+    request_id: str = Field(description="As in the header X-Request-ID")
+
+
+class ErrorBody(_Schema):
+    """The body of every answer that is not a success."""
+
+    error: Error
+
+
+class VersionSummary(_Schema):
+    """A version in the store and what became of it."""
+
+    version: int
+    state: Literal["serving", "standby", "refused"] = Field(
+        description="`serving` answers, `standby` could, `refused` is not fit to be served"
+    )
+    reason: str | None = Field(None, description="Why it is refused")
+
+
+class ModelSummary(_Schema):
+    """A model in the store. Everything but name and versions is absent where no version is fit to be served."""
+
+    name: str
+    version: int | None = Field(None, description="The version that answers")
+    task: Literal["classification", "regression"] | None = None
+    method: Method | None = None
+    num_submodels: int | None = Field(None, description="N")
+    input_shape: list[int | str] | None = Field(None, description="Of a request's `inputs`; B is the number of rows")
+    input_range: tuple[float, float] | None = Field(None, description="Smallest and largest value accepted")
+    labels: list[str] | None = None
+    versions: list[VersionSummary]
+
+
+class Catalog(_Schema):
+    """All models in the store."""
+
+    default: str | None = Field(None, description="The model that answers when a request names none")
+    models: list[ModelSummary]
+
+
+class VersionDetail(_Schema):
+    """A version with everything its file declares about itself."""
+
+    name: str
+    version: int
+    state: Literal["serving", "standby", "refused"]
+    reason: str | None = Field(None, description="Why it is refused")
+    contract: Contract | None = Field(None, description="Absent where the version is refused")
+
+
+class Alive(_Schema):
+    """The process answers."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Readiness(_Schema):
+    """Predictions are answered, where and by which models."""
+
+    status: Literal["ready"] = "ready"
+    device: Literal["cpu", "cuda"]
+    device_asked: Literal["auto", "cpu", "cuda"] = Field(description="The setting MASKSEMBLES_DEVICE")
+    device_reason: str = Field(description="Why this device was chosen")
+    models: dict[str, int] = Field(description="The version of each model that answers")

@@ -1,0 +1,55 @@
+"""Has files verified by a child process, so that a file which crashes its reader cannot take the service down."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.contract import schema
+
+_ROOT = Path(__file__).parents[2]
+_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a file: the reason why it is refused, or its contract and the SHA-256 of what was verified."""
+
+    refused: str | None = None
+    contract: schema.Contract | None = None
+    digest: str | None = None
+
+
+def verify(paths: Iterable[Path], module: str = "app.engine.verify") -> dict[Path, Verdict]:
+    """A verdict on each file; one that kills the child or keeps it busy too long is refused like any other."""
+    waiting = list(paths)
+    verdicts: dict[Path, Verdict] = {}
+    while waiting:
+        try:
+            child = subprocess.run(  # noqa: S603 - our own interpreter and module
+                [sys.executable, "-m", module],
+                input="".join(f"{path}\n" for path in waiting).encode(),
+                capture_output=True,
+                cwd=_ROOT,
+                timeout=_SECONDS,
+                check=False,
+            )
+            output = child.stdout
+            end = f"ended with {child.returncode}: {child.stderr.decode(errors='replace').strip()[-500:]}"
+        except subprocess.TimeoutExpired as error:
+            output, end = error.stdout or b"", f"took longer than {_SECONDS} s"
+        for line in output.splitlines():
+            answer = json.loads(line)
+            verdicts[Path(answer["path"])] = _read(answer)
+        waiting = [path for path in waiting if path not in verdicts]
+        if waiting:  # it answers in order, so it was at work on the first one left
+            verdicts[waiting.pop(0)] = Verdict(refused=f"the verifier {end}")
+    return verdicts
+
+
+def _read(answer: dict[str, str]) -> Verdict:
+    if "refused" in answer:
+        return Verdict(refused=answer["refused"])
+    return Verdict(contract=schema.read(answer["contract"]), digest=answer["sha256"])

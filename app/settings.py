@@ -1,0 +1,47 @@
+"""The settings of the service, from the environment (prefix MASKSEMBLES_). Read once in `__main__`, passed down."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.contract import naming
+
+DeviceChoice = Literal["auto", "cpu", "cuda"]
+
+
+class Settings(BaseSettings):
+    """Every setting, its default and what it does. README's table repeats the descriptions."""
+
+    model_config = SettingsConfigDict(env_prefix="MASKSEMBLES_", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 lets the system choose")
+    store: Path = Field(
+        Path(__file__).parents[1] / "models" / "store",
+        description="Folder with the models, `<name>/<version>/model.onnx`",
+    )
+    default_model: str | None = Field(
+        None,
+        description="Model that answers a request without `model`; needless where the store has only one",
+    )
+    pin: Annotated[dict[str, int], NoDecode] = Field(
+        default_factory=dict,
+        description="Versions to serve instead of the highest, as `name:version`, several separated by commas",
+    )
+    device: DeviceChoice = Field(
+        "auto",
+        description="`cuda` (does not start without a usable GPU), `cpu`, or `auto`: CUDA where it is usable",
+    )
+    max_body_bytes: int = Field(16 * 2**20, ge=1, description="Largest request body, in bytes")
+
+    @field_validator("pin", mode="before")
+    @classmethod
+    def _parse_pin(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [naming.parse_reference(part.strip()) for part in value.split(",") if part.strip()]
+        if len(dict(pairs)) != len(pairs):
+            raise ValueError("a model is pinned twice")
+        return dict(pairs)

@@ -1,0 +1,34 @@
+"""The application in this process, over a store with a calibrated model of pictures and an uncalibrated one."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.engine.device import Device
+from app.engine.store import Store
+from app.main import create_app
+from app.settings import Settings
+from tests.serving import in_thread
+
+CPU = Device("cpu", "auto", "no GPU can be used: none here")
+
+
+@pytest.fixture(scope="session")
+def folder(digits_store: Path, tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("both")
+    shutil.copytree(digits_store / "digits", folder / "digits")
+    shutil.copytree(tiny_store / "tiny", folder / "tiny")
+    (folder / "tiny" / "2").mkdir()
+    (folder / "tiny" / "2" / "model.onnx").write_bytes(b"truncated")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def client(folder: Path) -> Iterator[httpx.Client]:
+    settings = Settings(store=folder, max_body_bytes=200_000)
+    app = create_app(settings, Store(folder, CPU, default="tiny"))
+    with in_thread(app) as opened:
+        yield opened

@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import httpx
+
+from app.engine.device import Device
+from app.engine.store import Store
+from app.main import create_app
+from app.settings import Settings
+from tests.serving import in_thread
+
+
+def test_ready_tells_the_device_and_the_models(client: httpx.Client) -> None:
+    assert client.get("/health/live").json() == {"status": "alive"}
+    assert client.get("/health/ready").json() == {
+        "status": "ready",
+        "device": "cpu",
+        "device_asked": "auto",
+        "device_reason": "no GPU can be used: none here",
+        "models": {"digits": 1, "tiny": 1},
+    }
+
+
+def test_a_service_without_models_is_alive_and_not_ready(tmp_path: Path) -> None:
+    app = create_app(Settings(store=tmp_path), Store(tmp_path, Device("cpu", "cpu", "")))
+    with in_thread(app) as client:
+        assert client.get("/health/live").status_code == 200
+        response = client.get("/health/ready")
+        assert response.status_code == 503
+        assert response.json()["error"]["code"] == "not_ready"
+        response = client.post("/predict", json={"inputs": [[1]]})
+        assert response.status_code == 404
+        assert "there are: none" in response.json()["error"]["message"]

@@ -1,0 +1,60 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+from app.contract import schema
+
+
+@pytest.fixture(scope="module")
+def document(digits_store: Path) -> dict[str, Any]:
+    (entry,) = onnx.load(digits_store / "digits" / "1" / "model.onnx").metadata_props
+    assert entry.key == "masksembles"
+    return json.loads(entry.value)
+
+
+def test_reads_what_was_written(document: dict[str, Any]) -> None:
+    contract = schema.read(json.dumps(document))
+    assert schema.read(contract.model_dump_json()) == contract
+    assert contract.schema_version == schema.SCHEMA_VERSION
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("schema_version", 2, "schema_version: 2 is newer than 1"),
+        ("schema_version", "1", "schema_version: the contract has none"),
+        ("schema_version", 0, "schema_version: Input should be greater"),
+        ("task", "regression", "task: Input should be 'classification'"),
+        ("method", "guess", "method: Input should be 'single'"),
+        ("num_submodels", 0, "num_submodels: Input should be greater"),
+        ("labels", ["one"], "labels: Tuple should have at least 2 items"),
+        ("surprise", 1, "surprise: Extra inputs are not permitted"),
+        ("inputs", [], "inputs: Tuple should have at least 1 item"),
+        ("inputs.0.shape", ["N", 1], "inputs.0: .*shape must begin with B"),
+        ("inputs.0.range", [1, 0], "inputs.0: .*range must be"),
+        ("inputs.0.dtype", "int64", "inputs.0 must be float32 or uint8"),
+        ("outputs.3.name", "doubt", "outputs must be prediction, .*got .*doubt"),
+        ("outputs.3.dtype", "int64", "outputs.entropy must be float32"),
+        ("calibration.temperature", 0, "calibration.temperature: Input should be greater than 0"),
+        ("calibration.quantiles.entropy", [0, 1], "calibration.quantiles.entropy: Tuple should have at least 101"),
+        ("evaluation.accuracy", 1.1, "evaluation.accuracy: Input should be less"),
+    ],
+)
+def test_names_the_field_that_is_wrong(document: dict[str, Any], path: str, value: object, message: str) -> None:
+    changed = json.loads(json.dumps(document))
+    *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    place = changed
+    for parent in parents:
+        place = place[parent]
+    place[last] = value
+    with pytest.raises(schema.ContractError, match=message):
+        schema.read(json.dumps(changed))
+
+
+@pytest.mark.parametrize("text", ["", "no", "[]", "null", '{"schema_version": true}'])
+def test_what_is_no_contract_is_refused(text: str) -> None:
+    with pytest.raises(schema.ContractError):
+        schema.read(text)

@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from app.engine.device import Device, missing_for_cuda
+from app.engine.session import Session
+from app.errors import ModelRefused, StartError
+
+CPU, CUDA = Device("cpu", "cpu", ""), Device("cuda", "cuda", "")
+
+
+def test_runs_and_gives_what_was_asked(tiny_store: Path) -> None:
+    session = Session((tiny_store / "tiny" / "1" / "model.onnx").read_bytes(), CPU)
+    found = session.run(np.ones((5, 6), np.float32), ["submodels", "entropy"])
+    assert session.provider == "CPUExecutionProvider"
+    assert {name: values.shape for name, values in found.items()} == {"submodels": (5, 3, 3), "entropy": (5,)}
+
+
+def test_what_onnxruntime_cannot_load_is_refused() -> None:
+    with pytest.raises(ModelRefused, match="onnxruntime cannot load it"):
+        Session(b"no model", CPU)
+
+
+def test_a_silent_fallback_to_the_cpu_is_an_error(tiny_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = onnxruntime.InferenceSession
+
+    def without_gpu(content: bytes, options: object, providers: list[object]) -> object:
+        return real(content, options, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", without_gpu)
+    with pytest.raises(StartError, match="chosen to run on cuda, but onnxruntime took its CPUExecutionProvider"):
+        Session((tiny_store / "tiny" / "1" / "model.onnx").read_bytes(), CUDA)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(missing_for_cuda() is not None, reason="no GPU")
+def test_a_gpu_answers_what_a_cpu_answers() -> None:
+    from tests.pictures import pictures
+    from tests.serving import ROOT
+
+    content = (ROOT / "models" / "store" / "fashion-mnist" / "1" / "model.onnx").read_bytes()
+    names = ["probabilities", "submodels", "entropy", "mutual_information"]
+    on_gpu = Session(content, CUDA)
+    assert on_gpu.provider == "CUDAExecutionProvider"
+    found, expected = on_gpu.run(pictures().inputs, names), Session(content, CPU).run(pictures().inputs, names)
+    for name in names:
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-4, err_msg=name)

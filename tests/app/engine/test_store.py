@@ -1,0 +1,111 @@
+import shutil
+from pathlib import Path
+
+import onnx
+import pytest
+
+from app.engine.device import Device
+from app.engine.store import Store
+from app.engine.verdict import verify
+from app.errors import StartError, UnknownModel, UnknownVersion
+from models import artefact
+
+CPU = Device("cpu", "cpu", "for tests")
+
+
+@pytest.fixture
+def store(tiny_store: Path, tmp_path: Path) -> Path:
+    """tiny:1, tiny:2 and tiny:10, all good."""
+    for version in (1, 2, 10):
+        shutil.copytree(tiny_store / "tiny" / "1", tmp_path / "store" / "tiny" / str(version))
+    return tmp_path / "store"
+
+
+def model_file(store: Path, version: int) -> Path:
+    return store / "tiny" / str(version) / "model.onnx"
+
+
+def states(store: Store, name: str = "tiny") -> dict[int, str]:
+    return {version.number: version.state for version in store.versions[name]}
+
+
+def test_the_highest_valid_version_answers(store: Path) -> None:
+    opened = Store(store, CPU)
+    assert states(opened) == {1: "standby", 2: "standby", 10: "serving"}
+    assert opened.find("tiny", None).version == 10
+    assert opened.find(None, 10).version == 10
+    with pytest.raises(UnknownVersion, match=r"version 2 of 'tiny' is not served; version 10 is"):
+        opened.find("tiny", 2)
+    with pytest.raises(UnknownModel, match=r"no model 'other' is served; there are: tiny"):
+        opened.find("other", None)
+
+
+def test_a_pinned_version_answers(store: Path) -> None:
+    opened = Store(store, CPU, pin={"tiny": 2})
+    assert states(opened) == {1: "standby", 2: "serving", 10: "standby"}
+    assert opened.find("tiny", None).version == 2
+
+
+def test_a_bad_version_is_refused_and_the_next_lower_one_serves(store: Path) -> None:
+    model_file(store, 10).write_bytes(model_file(store, 10).read_bytes()[:1000])
+    opened = Store(store, CPU)
+    assert states(opened) == {1: "standby", 2: "serving", 10: "refused"}
+    assert "truncated" in (opened.versions["tiny"][-1].reason or "")
+
+
+def test_what_onnxruntime_refuses_is_refused_too(store: Path) -> None:
+    model = onnx.load(model_file(store, 10))
+    next(node for node in model.graph.node if node.op_type == "Exp").domain = "com.microsoft"  # no such operator there
+    model.opset_import.add(domain="com.microsoft", version=1)
+    model_file(store, 10).write_bytes(model.SerializeToString())
+    opened = Store(store, CPU)
+    assert states(opened) == {1: "standby", 2: "serving", 10: "refused"}
+    assert "onnxruntime cannot load it" in (opened.versions["tiny"][-1].reason or "")
+
+
+def test_a_pin_that_cannot_be_held_is_an_error(store: Path) -> None:
+    with pytest.raises(StartError, match=r"tiny:3 cannot be served: the store has versions 1, 2, 10"):
+        Store(store, CPU, pin={"tiny": 3})
+    with pytest.raises(StartError, match=r"other:1 cannot be served: the store has no such model"):
+        Store(store, CPU, pin={"other": 1})
+    model_file(store, 2).write_bytes(b"no")
+    with pytest.raises(StartError, match=r"tiny:2 cannot be served: not an ONNX file"):
+        Store(store, CPU, pin={"tiny": 2})
+
+
+def test_the_default_model(store: Path) -> None:
+    shutil.copytree(store / "tiny", store / "other")
+    with pytest.raises(UnknownModel, match=r"there is no default; there are: other, tiny"):
+        Store(store, CPU).find(None, None)
+    assert Store(store, CPU, default="tiny").find(None, None).name == "tiny"
+    with pytest.raises(StartError, match=r"'missing' cannot be served; there are: other, tiny"):
+        Store(store, CPU, default="missing")
+
+
+def test_an_empty_store_serves_nothing(tmp_path: Path) -> None:
+    opened = Store(tmp_path, CPU)
+    assert opened.serving == {}
+    with pytest.raises(StartError, match="is no folder"):
+        Store(tmp_path / "missing", CPU)
+
+
+def test_a_version_without_a_file_is_refused(store: Path) -> None:
+    model_file(store, 10).unlink()
+    opened = Store(store, CPU)
+    assert opened.versions["tiny"][-1].reason == "cannot be read: No such file or directory"
+
+
+def test_bytes_that_change_after_they_were_verified_are_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from app.engine import store as module
+
+    def verify_and_swap(paths: object) -> object:
+        verdicts = verify(paths)  # type: ignore[arg-type]
+        model, _, _ = artefact.read(store, "tiny", 10)
+        model.producer_name = "somebody else"
+        model_file(store, 10).write_bytes(model.SerializeToString())
+        return verdicts
+
+    monkeypatch.setattr(module, "verify", verify_and_swap)
+    opened = Store(store, CPU)
+    assert states(opened)[10] == "refused"
+    assert "bytes changed" in (opened.versions["tiny"][-1].reason or "")
