@@ -1,6 +1,5 @@
 """What several tests share: a network trained in the test itself, its export, and small files for the bad cases."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,8 @@ from models.train import Recipe, train
 
 
 @pytest.fixture(autouse=True)
-def _seeded() -> Iterator[None]:
+def _seeded() -> None:
     torch.manual_seed(0)
-    yield
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ class Session:
     def __init__(self, content: bytes, device: Device) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        options.intra_op_num_threads = len(os.sched_getaffinity(0)) if device.name == "cpu" else 1
+        options.intra_op_num_threads = _cores() if device.name == "cpu" else 1
         providers: list[Any] = [_PROVIDERS["cpu"]]
         if device.name == "cuda":
             providers.insert(0, (_PROVIDERS["cuda"], _CUDA_OPTIONS))
@@ -47,3 +47,8 @@ class Session:
     def run(self, inputs: NDArray[Any], outputs: Sequence[str]) -> dict[str, NDArray[np.generic]]:
         """Inputs [B, …] → the asked outputs by name."""
         return dict(zip(outputs, self._session.run(list(outputs), {self._input: inputs})))
+
+
+def _cores() -> int:
+    """The cores that this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

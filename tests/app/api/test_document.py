@@ -1,4 +1,5 @@
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,11 @@ def test_the_request_is_read_as_it_is_documented() -> None:
     documented = PredictRequest.model_fields["outputs"].description or ""
     assert all(f"`{name}`" in documented for name in codecs.SELECTABLE)
     assert set(codecs.SELECTABLE) - {"prediction"} <= set(Classification.model_fields)
+
+
+def test_the_version_is_that_of_the_project(document: dict[str, Any]) -> None:
+    project = tomllib.loads((EXAMPLES.parents[2] / "pyproject.toml").read_text())["project"]
+    assert document["info"]["version"] == project["version"]
 
 
 def test_the_example_is_valid(document: dict[str, Any]) -> None:

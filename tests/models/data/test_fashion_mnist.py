@@ -33,7 +33,7 @@ def test_splits_do_not_overlap_and_lie_in_range(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_the_files_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="holds neither train-images-idx3-ubyte.gz nor"):
+    with pytest.raises(DatasetError, match=r"holds neither train-images-idx3-ubyte\.gz nor"):
         fashion_mnist(tmp_path)
 
 

@@ -38,10 +38,10 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.npz"
     np.savez(path, inputs=np.ones((300, 2)), labels=np.zeros(300, int))
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(DatasetError, match="not a readable .npz file"):
+    with pytest.raises(DatasetError, match=r"not a readable \.npz file"):
         load(str(path))
 
 
 def test_an_unknown_name_lists_the_known() -> None:
-    with pytest.raises(DatasetError, match="expected one of digits, fashion-mnist, or an .npz file"):
+    with pytest.raises(DatasetError, match=r"expected one of digits, fashion-mnist, or an \.npz file"):
         load("mnist")

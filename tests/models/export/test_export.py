@@ -212,12 +212,12 @@ def test_what_cannot_be_exported_says_why(
 
 def test_bad_arguments_say_why(tmp_path: Path, rows: Split) -> None:
     network = mlp((6,), 3, align=1)
-    with pytest.raises(ValueError, match="must be float32 or uint8, got torch.float64"):
+    with pytest.raises(ValueError, match=r"must be float32 or uint8, got torch\.float64"):
         export(network, torch.rand(2, 6).double(), name="mine", store=tmp_path, labels="abc")
     with pytest.raises(ValueError, match="standard deviation must be positive"):
         export(network, torch.rand(2, 6), name="mine", store=tmp_path, labels="abc", normalise=(0.0, 0.0))
+    calibration = Split(rows.inputs, rows.labels + 1)
     with pytest.raises(ValueError, match="beyond the model's 3 classes"):
-        calibration = Split(rows.inputs, rows.labels + 1)
         export(network, torch.rand(2, 6), name="mine", store=tmp_path, labels="abc", calibration=calibration)
     with pytest.raises(ValueError, match="not a model name"):
         export(network, torch.rand(2, 6), name="../mine", store=tmp_path, labels="abc")

@@ -1,0 +1,103 @@
+"""The whole line with the real commands: train → export → serve → recalibrate → serve the new version."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from app.contract import schema
+from models import artefact
+from models.data import Dataset
+from models.layers import submodels
+from models.train import load
+from tests.serving import ROOT, as_process
+
+
+def workshop(*arguments: str | Path, fails: bool = False) -> str:
+    found = subprocess.run(
+        [sys.executable, "-m", "models", *map(str, arguments)],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert (found.returncode != 0) is fails, found.stderr
+    return found.stderr if fails else found.stdout
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A checkpoint and a store, made by the commands."""
+    folder = tmp_path_factory.mktemp("line")
+    checkpoint, store = folder / "digits.pt", folder / "store"
+    workshop("train", "digits", "--epochs", "10", "--scale", "3", "--checkpoint", checkpoint)
+    printed = workshop("export", "digits", "--checkpoint", checkpoint, "--store", store, "--name", "mine")
+    assert "verify: agrees with the torch loop over the masks" in printed
+    assert f"exported: {store / 'mine' / '1' / 'model.onnx'}" in printed
+    return checkpoint, store
+
+
+def test_the_service_answers_as_the_torch_loop_over_the_masks(line: tuple[Path, Path], digits: Dataset) -> None:
+    checkpoint, store = line
+    recipe, network = load(checkpoint)
+    assert recipe.scale == 3
+    temperature = artefact.read(store, "mine")[1].temperature
+    x = digits.test.inputs
+    with torch.no_grad():
+        logits = submodels(network, torch.from_numpy(x)).double()
+    p = (logits / temperature).softmax(-1).permute(1, 0, 2).numpy()
+    with as_process(store) as (client, _):
+        answer = client.post("/predict", json={"inputs": x.tolist()}).raise_for_status().json()
+    found = np.array([[s["probabilities"] for s in row["submodels"]] for row in answer["predictions"]])
+    assert (np.abs(found - p) <= 1e-6 + 1e-5 * p).all()
+    assert [row["index"] for row in answer["predictions"]] == p.mean(axis=1).argmax(axis=-1).tolist()
+
+
+def test_a_recalibrated_version_takes_over(line: tuple[Path, Path], tmp_path: Path, digits: Dataset) -> None:
+    _, store = line
+    np.savez(tmp_path / "half.npz", inputs=digits.calibration.inputs[:90], labels=digits.calibration.labels[:90])
+    printed = workshop("calibrate", "mine:1", "--store", store, "--data", tmp_path / "half.npz")
+    assert f"wrote: {store / 'mine' / '2' / 'model.onnx'}" in printed
+    with as_process(store) as (client, _):
+        detail = client.get("/models/mine/versions/2").raise_for_status().json()
+        old = schema.Contract.model_validate(client.get("/models/mine/versions/1").json()["contract"])
+    assert detail["state"] == "serving"
+    new = schema.Contract.model_validate(detail["contract"])
+    assert new.origin.recalibrated_from == 1
+    assert new.calibration is not None
+    assert (new.calibration.data, new.calibration.rows) == ("half", 90)
+    assert new.temperature != old.temperature
+    assert new.masks == old.masks
+    assert new.evaluation is None  # the old figures are of another temperature
+
+
+def test_evaluate_prints_what_the_contract_says(line: tuple[Path, Path]) -> None:
+    _, store = line
+    figures = artefact.read(store, "mine", 1)[1].evaluation
+    assert figures is not None
+    printed = workshop("evaluate", "mine:1", "--store", store)
+    assert f"300 test rows: accuracy {figures.accuracy:.4f}, NLL {figures.nll:.4f}, ECE {figures.ece:.4f}" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "fashion-mnist", "--data", "/nowhere"], "/nowhere: holds neither"),
+        (["train", "digits", "--scale", "0.5", "--checkpoint", "/nowhere/x.pt"], "scale must be"),
+        (["export", "digits", "--checkpoint", "/nowhere.pt"], "no such checkpoint"),
+        (["calibrate", "digits"], "expected name:version"),
+        (["calibrate", "digits:99"], "no such file"),
+        (["calibrate", "digits:1", "--data", "/nowhere.npz"], "no such file"),
+        (["evaluate", "cats"], "holds no model 'cats'"),
+    ],
+)
+def test_what_is_wrong_is_one_line(arguments: list[str], message: str) -> None:
+    printed = workshop(*arguments, fails=True)
+    assert printed.startswith("error: ")
+    assert message in printed
+    assert len(printed.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["export"], ["calibrate"], ["evaluate"]])
+def test_help(command: list[str]) -> None:
+    assert "usage: python -m models" in workshop(*command, "--help")

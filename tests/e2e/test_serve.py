@@ -1,0 +1,169 @@
+"""The program as a user starts it, over the shipped store."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import onnxruntime
+import pytest
+from scipy.special import entr
+
+from app.engine.device import missing_for_cuda
+from tests.pictures import pictures, readme_answer, readme_blocks, same_to_three_digits
+from tests.serving import ROOT, as_process
+
+STORE = ROOT / "models" / "store"
+
+Running = tuple[httpx.Client, subprocess.Popen[str]]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    with as_process(STORE) as started:
+        yield started
+
+
+def test_500_pictures_over_http(running: Running) -> None:
+    client, _ = running
+    split = pictures()
+    answers = []
+    for first in range(0, 500, 100):
+        body = {"model": "fashion-mnist", "inputs": split.inputs[first : first + 100].tolist()}
+        answers += client.post("/predict", json=body).raise_for_status().json()["predictions"]
+    contract = client.get("/models/fashion-mnist/versions/1").json()["contract"]
+    expected = contract["evaluation"]["accuracy"]
+    assert expected >= 0.91
+    accuracy = np.mean([answer["index"] for answer in answers] == split.labels)
+    assert accuracy == pytest.approx(expected, abs=3 * np.sqrt(expected * (1 - expected) / 500))
+
+    p = np.array([[submodel["probabilities"] for submodel in answer["submodels"]] for answer in answers])
+    assert p.shape == (500, 4, 10)
+    found = {name: np.array([answer[name] for answer in answers]) for name in answers[0] if name != "label"}
+    mean = p.mean(axis=1)
+    np.testing.assert_allclose(found["probabilities"], mean, atol=1e-6)
+    entropy, conditional = entr(mean).sum(axis=-1), entr(p).sum(axis=-1).mean(axis=-1)
+    np.testing.assert_allclose(found["entropy"], entropy, atol=1e-5)
+    np.testing.assert_allclose(found["expected_entropy"], conditional, atol=1e-5)
+    np.testing.assert_allclose(found["mutual_information"], entropy - conditional, atol=1e-5)
+    assert found["mutual_information"].min() >= 0
+    assert found["mutual_information"].max() <= np.log(4)
+    wrong = found["index"] != split.labels
+    assert entropy[wrong].mean() > 2 * entropy[~wrong].mean()  # the doubt tells right from wrong
+
+
+def test_readme_s_request_gets_readme_s_answer(running: Running) -> None:
+    client, _ = running
+    (command,) = [line for block in readme_blocks("sh") for line in block.splitlines() if line.startswith("curl")]
+    words = shlex.split(command)
+    words[1] = str(client.base_url.copy_with(raw_path=httpx.URL(words[1]).raw_path))
+    printed = subprocess.run([*words, "-sS"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert same_to_three_digits(json.loads(printed), readme_answer())
+
+
+def test_the_document_s_example_gets_its_answer(running: Running) -> None:
+    client, _ = running
+    operation = client.get("/openapi.json").json()["paths"]["/predict"]["post"]
+    request = operation["requestBody"]["content"]["application/json"]["example"]
+    expected = operation["responses"]["200"]["content"]["application/json"]["example"]
+    assert same_to_three_digits(client.post("/predict", json=request).json(), expected)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+def test_no_torch_in_the_process(running: Running) -> None:
+    client, process = running
+    client.get("/health/ready").raise_for_status()
+    mapped = Path(f"/proc/{process.pid}/maps").read_text()
+    assert "onnxruntime" in mapped
+    assert "torch" not in mapped
+
+
+def test_the_documentation_page_is_served(running: Running) -> None:
+    client, _ = running
+    assert "swagger" in client.get("/docs").text
+
+
+def test_a_body_over_the_limit_is_refused_before_it_is_read() -> None:
+    with as_process(STORE, MASKSEMBLES_MAX_BODY_BYTES="100000") as (client, _):
+        headers = {"content-type": "application/json"}
+        response = client.post("/predict", content=b" " * 3_000_000, headers=headers)
+        assert response.status_code == 413
+        assert response.json()["error"]["code"] == "body_too_large"
+        request = (ROOT / "tests" / "data" / "shirt.json").read_bytes()
+        assert client.post("/predict", content=request, headers=headers).status_code == 200
+
+
+def test_sigterm_finishes_what_was_accepted_and_exits_with_0() -> None:
+    body = {"model": "fashion-mnist", "inputs": pictures().inputs.tolist() * 2}
+    answers: list[httpx.Response] = []
+    with as_process(STORE) as (client, process):
+        thread = threading.Thread(target=lambda: answers.append(client.post("/predict", json=body)))
+        thread.start()
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        thread.join()
+        assert process.wait(30) == 0
+    assert answers[0].status_code == 200
+    assert len(answers[0].json()["predictions"]) == 1000
+
+
+def start(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **settings}
+    return subprocess.run(
+        [sys.executable, "-m", "app", *arguments],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(missing_for_cuda() is None, reason="there is a GPU")
+def test_cuda_without_a_gpu_does_not_start_and_says_what_is_missing() -> None:
+    found = start(MASKSEMBLES_DEVICE="cuda")
+    assert found.returncode == 1
+    assert "error: MASKSEMBLES_DEVICE=cuda, but no GPU can be used: " in found.stderr
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        assert "libcuda.so.1" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"MASKSEMBLES_DEVICE": "tpu"}, "error: MASKSEMBLES_DEVICE: Input should be 'auto', 'cpu' or 'cuda'"),
+        ({"MASKSEMBLES_PORT": "many"}, "error: MASKSEMBLES_PORT: Input should be a valid integer"),
+        ({"MASKSEMBLES_PIN": "digits"}, "error: MASKSEMBLES_PIN: Value error, 'digits' is not a model and version"),
+        ({"MASKSEMBLES_PIN": "digits:99"}, "error: MASKSEMBLES_PIN: digits:99 cannot be served: the store has"),
+        ({"MASKSEMBLES_STORE": "/nowhere"}, "error: MASKSEMBLES_STORE: /nowhere is no folder"),
+        ({"MASKSEMBLES_DEFAULT_MODEL": "cats"}, "error: MASKSEMBLES_DEFAULT_MODEL: 'cats' cannot be served"),
+    ],
+)
+def test_a_wrong_setting_ends_with_its_name(settings: dict[str, str], message: str) -> None:
+    found = start("--check", **settings)
+    assert found.returncode == 1
+    assert message in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_check_reports_every_version(tmp_path: Path) -> None:
+    found = start("--check")
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines() == ["digits:1 serving", "fashion-mnist:1 serving"]
+    (tmp_path / "digits" / "1").mkdir(parents=True)
+    content = (STORE / "digits" / "1" / "model.onnx").read_bytes()
+    (tmp_path / "digits" / "1" / "model.onnx").write_bytes(content)
+    (tmp_path / "digits" / "2").mkdir()
+    (tmp_path / "digits" / "2" / "model.onnx").write_bytes(content[:5000])
+    found = start("--check", MASKSEMBLES_STORE=str(tmp_path))
+    assert found.returncode == 1
+    assert found.stdout.splitlines()[0] == "digits:1 serving"
+    assert found.stdout.splitlines()[1].startswith("digits:2 refused: not an ONNX file, or truncated")
+    (tmp_path / "empty").mkdir()
+    found = start("--check", MASKSEMBLES_STORE=str(tmp_path / "empty"))
+    assert (found.returncode, found.stdout) == (1, "nothing to serve\n")
