@@ -86,6 +86,17 @@ def test_no_torch_in_the_process(running: Running) -> None:
     assert "torch" not in mapped
 
 
+def test_nothing_is_sent_or_left_anywhere(tmp_path: Path) -> None:
+    """onnxruntime's telemetry, where it is on, leaves a device id in the user's cache before it reports."""
+    client_code = "import {}, onnxruntime as o; o.get_available_providers(); o.SessionOptions()"
+    for package in ("app.main", "models.artefact"):
+        environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+        command = [sys.executable, "-c", client_code.format(package)]
+        found = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        assert found.stderr == ""
+    assert list(tmp_path.rglob("*")) == []
+
+
 def test_the_documentation_page_is_served(running: Running) -> None:
     client, _ = running
     assert "swagger" in client.get("/docs").text
