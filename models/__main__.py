@@ -98,7 +98,9 @@ def _calibrate(options: argparse.Namespace) -> None:
     model, contract, _ = artefact.read(options.store, name, version)
     dataset = _data_of(options, contract.calibration.data if contract.calibration else None)
     calibration = calibrate(model, dataset.name, dataset.calibration)
-    evaluation = evaluate(model, dataset.name, dataset.test) if dataset.name in LOADERS else None
+    evaluation = None  # a file of rows is one split, and that one is spent
+    if dataset.name in LOADERS:
+        evaluation = evaluate(model, calibration.temperature, dataset.name, dataset.test)
     origin = contract.origin.model_copy(update={"recalibrated_from": version})
     artefact.embed(
         model,
@@ -117,7 +119,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     name, colon, version = options.model.partition(":")
     model, contract, _ = artefact.read(options.store, name, naming.parse_version(version) if colon else None)
     dataset = _data_of(options, contract.calibration.data if contract.calibration else None)
-    _show(evaluate(model, dataset.name, dataset.test))
+    _show(evaluate(model, contract.temperature, dataset.name, dataset.test))
 
 
 def _data_of(options: argparse.Namespace, recorded: str | None) -> Dataset:

@@ -16,8 +16,8 @@ BINS = 15
 Floats = NDArray[np.floating[Any]]
 
 
-def evaluate(model: onnx.ModelProto, data: str, split: Split) -> Evaluation:
-    """Accuracy, NLL and calibration error of an artefact on a split; `data` names it.
+def evaluate(model: onnx.ModelProto, temperature: float, data: str, split: Split) -> Evaluation:
+    """Accuracy, NLL and calibration error of an artefact with this temperature on a split; `data` names it.
 
     Raises:
         DatasetError: a label is beyond the model's classes, or there are no rows.
@@ -26,12 +26,12 @@ def evaluate(model: onnx.ModelProto, data: str, split: Split) -> Evaluation:
     check_labels(split.labels, found["probabilities"].shape[-1])
     probabilities, uncalibrated = found["probabilities"], np.exp(log_mean_probability(found["logits"], 1.0))
     right = found["prediction"] == split.labels
-    rows = np.arange(len(split))
+    log_probability = log_mean_probability(found["logits"], temperature)  # that of p̄ in float32 may be log 0
     return Evaluation(
         data=data,
         rows=len(split),
         accuracy=float(right.mean()),
-        nll=float(-np.log(np.maximum(probabilities[rows, split.labels].astype(np.float64), 1e-38)).mean()),
+        nll=float(-log_probability[np.arange(len(split)), split.labels].mean()),
         ece=calibration_error(probabilities.max(axis=-1), right),
         ece_uncalibrated=calibration_error(uncalibrated.max(axis=-1), uncalibrated.argmax(axis=-1) == split.labels),
         submodel_accuracy=tuple((found["submodels"].argmax(axis=-1) == split.labels[:, None]).mean(axis=0).tolist()),

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Request
 
 from app.api.document import errors
 from app.api.schemas import Catalog, ModelSummary, VersionDetail, VersionSummary
-from app.engine.store import Store
+from app.engine.store import Store, Version
 from app.errors import UnknownModel, UnknownVersion
 
 router = APIRouter(prefix="/models", tags=["models"])
@@ -31,10 +31,7 @@ async def list_models(request: Request) -> Catalog:
 )
 async def get_model(request: Request, name: Name) -> ModelSummary:
     """Its input, its labels, its versions and which of them answers."""
-    store: Store = request.app.state.store
-    if name not in store.versions:
-        raise UnknownModel(f"no model {name!r}; there are: {', '.join(store.versions) or 'none'}", "name")
-    return _summary(store, name)
+    return _summary(request.app.state.store, name)
 
 
 @router.get(
@@ -46,21 +43,25 @@ async def get_model(request: Request, name: Name) -> ModelSummary:
 )
 async def get_version(request: Request, name: Name, version: Number) -> VersionDetail:
     """Inputs and outputs with units, masks, calibration, evaluation, and where the file came from."""
-    store: Store = request.app.state.store
-    if name not in store.versions:
-        raise UnknownModel(f"no model {name!r}; there are: {', '.join(store.versions) or 'none'}", "name")
-    for found in store.versions[name]:
+    versions = _versions(request.app.state.store, name)
+    for found in versions:
         if found.number == version:
             return VersionDetail(
                 name=name, version=version, state=found.state, reason=found.reason, contract=found.contract
             )
-    there = ", ".join(str(found.number) for found in store.versions[name])
+    there = ", ".join(str(found.number) for found in versions)
     raise UnknownVersion(f"no version {version} of {name!r}; there are: {there}", "version")
+
+
+def _versions(store: Store, name: str) -> list[Version]:
+    if name not in store.versions:
+        raise UnknownModel(f"no model {name!r}; there are: {', '.join(store.versions) or 'none'}", "name")
+    return store.versions[name]
 
 
 def _summary(store: Store, name: str) -> ModelSummary:
     versions = [
-        VersionSummary(version=found.number, state=found.state, reason=found.reason) for found in store.versions[name]
+        VersionSummary(version=found.number, state=found.state, reason=found.reason) for found in _versions(store, name)
     ]
     model = store.serving.get(name)
     if model is None:

@@ -41,7 +41,10 @@ class Session:
         self._session.disable_fallback()
         self.provider: str = self._session.get_providers()[0]
         if self.provider != _PROVIDERS[device.name]:
-            raise StartError(f"chosen to run on {device.name}, but onnxruntime took its {self.provider}")
+            raise StartError(
+                f"chosen to run on {device.name}, but onnxruntime took its {self.provider}; "
+                "MASKSEMBLES_DEVICE=cpu starts without a GPU"
+            )
         self._input = self._session.get_inputs()[0].name
 
     def run(self, inputs: NDArray[Any], outputs: Sequence[str]) -> dict[str, NDArray[np.generic]]:

@@ -52,7 +52,8 @@ def export(
     """Writes a classifier with Masksembles layers as a new version in a store and returns the file's path.
 
     Args:
-        network: [B, …] → logits [B, K]; without Masksembles layers it becomes a model of one submodel.
+        network: [B, …] → logits [B, K], or [B, 1] for two classes, the logit being that of the second; without
+            Masksembles layers it becomes a model of one submodel.
         example_input: at least one row in natural units, float32 or uint8 (uint8 is divided by 255 in the graph).
         name: of the model in the store.
         labels: the K class names in order.
@@ -77,7 +78,8 @@ def export(
     submodels = count(adopted)
     natural = Natural(normalise, example_input.ndim)
     graph = trace(adopted, natural(example_input))
-    if (classes := graph.graph.output_node().all_input_nodes[0].meta["val"].shape[1]) != len(labels):
+    logits = graph.graph.output_node().all_input_nodes[0].meta["val"].shape[1]
+    if (classes := max(logits, 2)) != len(labels):
         raise ValueError(f"labels: the network has {classes} classes, got {len(labels)} labels")
     shared, operations = fold(graph, submodels)
     _log.info("fold: %d of %d operations run once for all %d submodels", shared, operations, submodels)
@@ -105,7 +107,7 @@ def export(
         )
         contract = contract.model_copy(update={"calibration": fitted})
     if evaluation is not None:
-        contract = contract.model_copy(update={"evaluation": evaluate(model, data, evaluation)})
+        contract = contract.model_copy(update={"evaluation": evaluate(model, contract.temperature, data, evaluation)})
     artefact.embed(model, contract)
     onnx.checker.check_model(model, full_check=True)
 
@@ -133,6 +135,8 @@ def _to_onnx(head: Classifier, example: Tensor) -> onnx.ModelProto:
     if program is None:
         raise RuntimeError("torch.onnx.export gave no program")
     model: onnx.ModelProto = program.model_proto
+    if (uses := sum(list(node.input).count(naming.TEMPERATURE) for node in model.graph.node)) != 1:
+        raise RuntimeError(f"the exporter left {uses} uses of the temperature, expected one")
     artefact.slim(model)
     return model
 

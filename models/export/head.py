@@ -36,12 +36,12 @@ class Classifier(nn.Module):
         self.natural = natural
         self.body = body
         self.submodels = submodels
-        # Not 1, or the exporter would drop the division; the artefact's temperature is set afterwards.
-        self.register_buffer("temperature", torch.tensor(2.0))
+        # The exporter drops a division by 1 and merges equal constants; the file's temperature is set afterwards.
+        self.register_buffer("temperature", torch.tensor(1.6180340))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Inputs [B, …] → prediction [B], probabilities [B, K], submodels [B, N, K], four scores [B], logits."""
-        folded = self.body(self.natural(x))
+        folded = two_sided(self.body(self.natural(x)))
         logits = folded.reshape(self.submodels, -1, folded.shape[-1]).permute(1, 0, 2)
         log_p = torch.log_softmax(logits / self.temperature, dim=-1)
         p = log_p.exp()
@@ -61,6 +61,11 @@ class Classifier(nn.Module):
             energy,
             logits,
         )
+
+
+def two_sided(logits: Tensor) -> Tensor:
+    """One logit z [B, 1] as two classes by the sigmoid's two sides, [−z/2, z/2]; more logits as they are."""
+    return torch.cat([-logits / 2, logits / 2], dim=-1) if logits.shape[-1] == 1 else logits
 
 
 class Natural(nn.Module):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from models.layers import layers
+from models.layers import Masksembles, layers
 
 
 @torch.library.custom_op("masksembles::mark", mutates_args=())
@@ -36,8 +36,10 @@ def trace(network: nn.Module, example: Tensor) -> GraphModule:
         ValueError: the network does not give one tensor [B, K], or fixes the batch size.
     """
     marked = copy.deepcopy(network)
-    for name, layer in layers(marked).items():
-        marked.set_submodule(name, _Mark(layer.masks.float()))
+    marks = {layer: _Mark(layer.masks.float()) for layer in layers(marked).values()}
+    for name, module in list(marked.named_modules(remove_duplicate=False)):  # a layer may have several names
+        if isinstance(module, Masksembles):
+            marked.set_submodule(name, marks[module])
     rows = torch.cat([example[:1], example[:1]])  # two rows: torch.export takes a size of 1 for a constant
     try:
         program = torch.export.export(marked, (rows,), dynamic_shapes=({0: torch.export.Dim("B")},))

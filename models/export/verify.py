@@ -11,6 +11,7 @@ from scipy.special import entr, log_softmax, logsumexp
 from torch import Tensor, nn
 
 from models import artefact
+from models.export.head import two_sided
 from models.layers import submodels
 
 ABSOLUTE, RELATIVE = 1e-6, 1e-5
@@ -46,7 +47,7 @@ def verify(
         repeats = -(-batch // len(rows))
         x = torch.cat([rows] * repeats)[:batch]
         with torch.no_grad():
-            expected = reference(submodels(network, x).permute(1, 0, 2).numpy(), temperature)
+            expected = reference(two_sided(submodels(network, x)).permute(1, 0, 2).numpy(), temperature)
         found = artefact.run(model, x.numpy(), names)
         for name, values in found.items():
             if name == "prediction":

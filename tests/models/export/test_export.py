@@ -19,6 +19,7 @@ from models.export.head import Classifier, Natural
 from models.export.verify import VerificationError, reference, verify
 from models.layers import Masksembles1d, digest, submodels
 from models.networks import cnn, mlp
+from tests.models.export.networks import NETWORKS
 
 
 def read(path: Path) -> tuple[onnx.ModelProto, schema.Contract]:
@@ -102,6 +103,23 @@ def test_a_network_without_masks_is_one_submodel(tmp_path: Path) -> None:
     found = artefact.run(model, np.random.default_rng(0).random((9, 6), np.float32), ["mutual_information", "logits"])
     assert found["logits"].shape == (9, 1, 3)
     assert (found["mutual_information"] == 0).all()
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_networks_of_every_form(tmp_path: Path, network: type[nn.Module]) -> None:
+    example = torch.rand(2, *NETWORKS[network])  # export verifies at batch sizes 1, 2, 3, 7 and 64
+    _, contract = read(export(network(), example, name="mine", store=tmp_path, labels="abc"))
+    assert contract.num_submodels == 4
+
+
+def test_one_logit_becomes_two_classes(tmp_path: Path) -> None:
+    network = mlp((6,), 1, submodels=4, align=1, hidden=(8,)).eval()
+    x = torch.randn(5, 6)
+    model, contract = read(export(network, x, name="binary", store=tmp_path, labels=["no", "yes"]))
+    found = artefact.run(model, x.numpy(), ["submodels", "probabilities"])
+    yes = submodels(network, x).sigmoid().permute(1, 0, 2).detach().numpy()
+    assert close(found["submodels"], np.concatenate([1 - yes, yes], axis=-1))
+    assert contract.labels == ("no", "yes")
 
 
 def test_the_network_itself_is_not_touched(tmp_path: Path) -> None:
@@ -237,3 +255,17 @@ def test_any_runtime_may_read_it(digits_store: Path, digits: Dataset) -> None:
 def test_calibrating_and_evaluating_need_no_torch() -> None:
     code = "import models.calibrate, models.evaluate, models.__main__, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0, 4.0])
+def test_no_constant_of_the_network_is_taken_for_the_temperature(tmp_path: Path, rows: Split, factor: float) -> None:
+    class Factor(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = mlp((6,), 3, align=1, hidden=(8,))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.body(x) / torch.tensor(factor)  # type: ignore[no-any-return]
+
+    path = export(Factor(), torch.rand(2, 6), name="mine", store=tmp_path, labels="abc", calibration=rows)
+    assert read(path)[1].temperature != 1

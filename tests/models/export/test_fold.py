@@ -1,9 +1,11 @@
+import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from models.export.fold import fold
 from models.export.trace import trace
 from models.layers import Masksembles1d, Masksembles2d, submodels
+from tests.models.export.networks import NETWORKS, Branches, Residual
 
 
 def check(network: nn.Module, shape: tuple[int, ...], count: int) -> tuple[torch.fx.GraphModule, int]:
@@ -45,37 +47,10 @@ def test_the_part_before_the_first_mask_runs_once() -> None:
     assert shared == 4
 
 
-class Residual(nn.Module):
-    """Two values enter the masked part from outside: a skip connection, and one that two operations use."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem, self.inner, self.last = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(16, 3)
-        self.mask, self.other = Masksembles1d(8, 4, seed=0), Masksembles1d(8, 4, seed=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.stem(x).relu()
-        y = self.inner(self.mask(h)).relu() + h
-        y = self.other(y) * h
-        return self.last(torch.cat([y, h], dim=1))  # type: ignore[no-any-return]
-
-
 def test_a_skip_connection_is_expanded_once() -> None:
     graph, _ = check(Residual(), (6,), 4)
     assert str(graph.graph).count("aten.expand") == 1
     assert batches(graph, 5, (6,), "linear") == [5, 20, 20]
-
-
-class Branches(nn.Module):
-    """Two branches that are masked apart and meet."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.left, self.right, self.last = nn.Linear(6, 8), nn.Linear(6, 8), nn.Linear(8, 3)
-        self.first, self.second = Masksembles1d(8, 4, seed=0), Masksembles1d(8, 4, seed=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.last(self.first(self.left(x)) + self.second(self.right(x)))  # type: ignore[no-any-return]
 
 
 def test_branches_that_meet() -> None:
@@ -83,21 +58,9 @@ def test_branches_that_meet() -> None:
     assert batches(graph, 5, (6,), "linear") == [5, 5, 20]
 
 
-class ByHand(nn.Module):
-    """Shapes computed from the batch size, as hand-written networks do."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.last = nn.Conv2d(1, 8, 3), nn.Linear(8 * 9, 3)
-        self.mask = Masksembles2d(8, 4, seed=0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.mask(self.conv(x))
-        return self.last(y.view(x.shape[0], -1))  # type: ignore[no-any-return]
-
-
-def test_sizes_that_count_rows_count_all_of_them() -> None:
-    check(ByHand(), (1, 5, 5), 4)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_way_into_the_masked_part(network: type[nn.Module]) -> None:
+    check(network(), NETWORKS[network], 4)
 
 
 def test_a_mask_on_the_input_and_on_the_output() -> None:
