@@ -13,12 +13,10 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Nats = Annotated[float, Field(description="In nats")]
 
 
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class PredictRequest(_Schema):
+class PredictRequest(BaseModel):
     """Rows to predict, and what to answer about them."""
+
+    model_config = ConfigDict(extra="forbid")  # answers may grow, so they don't
 
     model: str | None = Field(None, description="Name of the model; without it the configured default answers")
     version: int | None = Field(
@@ -40,7 +38,7 @@ class PredictRequest(_Schema):
     id: str | None = Field(None, max_length=256, description="Comes back in the answer as it is")
 
 
-class ModelReference(_Schema):
+class ModelReference(BaseModel):
     """The model that answered."""
 
     name: str
@@ -61,7 +59,7 @@ class RegressorReference(ModelReference):
     task: Literal["regression"]
 
 
-class Submodel(_Schema):
+class Submodel(BaseModel):
     """One submodel's own answer to a row."""
 
     label: str
@@ -69,14 +67,14 @@ class Submodel(_Schema):
     probabilities: list[Probability] = Field(description="K probabilities, in the order of the model's labels")
 
 
-class PredictionSet(_Schema):
+class PredictionSet(BaseModel):
     """The labels that together hold the true one with the promised coverage."""
 
     coverage: Probability
     labels: list[str]
 
 
-class Decision(_Schema):
+class Decision(BaseModel):
     """What a policy makes of a score."""
 
     action: Literal["accept", "defer", "reject"]
@@ -86,7 +84,7 @@ class Decision(_Schema):
     policy: str
 
 
-class Classification(_Schema):
+class Classification(BaseModel):
     """The answer to one row. A field that was not asked for, or that the model has not, is absent.
 
     With p_n the probabilities of submodel n and p̄ their mean: `mutual_information` = `entropy` − `expected_entropy`.
@@ -129,7 +127,7 @@ class Classification(_Schema):
     decision: Decision | None = None
 
 
-class Interval(_Schema):
+class Interval(BaseModel):
     """Bounds that hold the true value with the promised coverage, D values each."""
 
     coverage: Probability
@@ -137,7 +135,7 @@ class Interval(_Schema):
     upper: list[float]
 
 
-class Regression(_Schema):
+class Regression(BaseModel):
     """The answer to one row of a regressor, D values each; variances in squared units of the target."""
 
     prediction: list[float] | None = Field(None, description="Mean over the submodels [D]")
@@ -150,7 +148,7 @@ class Regression(_Schema):
     decision: Decision | None = None
 
 
-class ClassificationAnswer(_Schema):
+class ClassificationAnswer(BaseModel):
     """The answer of a classifier: one prediction for each row, in order."""
 
     id: str | None = Field(None, description="As in the request; absent where it had none")
@@ -158,7 +156,7 @@ class ClassificationAnswer(_Schema):
     predictions: list[Classification]
 
 
-class RegressionAnswer(_Schema):
+class RegressionAnswer(BaseModel):
     """The answer of a regressor: one prediction for each row, in order."""
 
     id: str | None = Field(None, description="As in the request; absent where it had none")
@@ -166,7 +164,7 @@ class RegressionAnswer(_Schema):
     predictions: list[Regression]
 
 
-class Error(_Schema):
+class Error(BaseModel):
     """What went wrong."""
 
     code: str = Field(description="Stable, for programs")
@@ -175,13 +173,13 @@ class Error(_Schema):
     request_id: str = Field(description="As in the header X-Request-ID")
 
 
-class ErrorBody(_Schema):
+class ErrorBody(BaseModel):
     """The body of every answer that is not a success."""
 
     error: Error
 
 
-class VersionSummary(_Schema):
+class VersionSummary(BaseModel):
     """A version in the store and what became of it."""
 
     version: int
@@ -191,7 +189,7 @@ class VersionSummary(_Schema):
     reason: str | None = Field(None, description="Why it is refused")
 
 
-class ModelSummary(_Schema):
+class ModelSummary(BaseModel):
     """A model in the store. Everything but name and versions is absent where no version is fit to be served."""
 
     name: str
@@ -205,14 +203,14 @@ class ModelSummary(_Schema):
     versions: list[VersionSummary]
 
 
-class Catalog(_Schema):
+class Catalog(BaseModel):
     """All models in the store."""
 
     default: str | None = Field(None, description="The model that answers when a request names none")
     models: list[ModelSummary]
 
 
-class VersionDetail(_Schema):
+class VersionDetail(BaseModel):
     """A version with everything its file declares about itself."""
 
     name: str
@@ -222,13 +220,13 @@ class VersionDetail(_Schema):
     contract: Contract | None = Field(None, description="Absent where the version is refused")
 
 
-class Alive(_Schema):
+class Alive(BaseModel):
     """The process answers."""
 
     status: Literal["alive"] = "alive"
 
 
-class Readiness(_Schema):
+class Readiness(BaseModel):
     """Predictions are answered, where and by which models."""
 
     status: Literal["ready"] = "ready"

@@ -25,7 +25,8 @@ def post(client: httpx.Client, body: object) -> dict[str, Any]:
     response = client.post("/predict", json=body)
     assert response.status_code == 200, response.text
     answer = json.loads(response.content, parse_constant=refuse_constant)
-    ClassificationAnswer.model_validate_json(response.content, strict=True)
+    documented = ClassificationAnswer.model_validate_json(response.content, strict=True)
+    assert documented.model_dump(exclude_unset=True) == answer  # nothing but what the document tells
     return answer
 
 
