@@ -96,6 +96,9 @@ def export(
         colour=colour,
     )
     contract = _contract(adopted, labels, given, recipe)
+    for index, layer in enumerate(contract.masks.layers if contract.masks else ()):
+        scale = "∞" if layer.effective_scale is None else f"{layer.effective_scale:.2f}"
+        _log.info("masks %d: %d of %d channels kept, effective scale %s", index, layer.kept, layer.channels, scale)
     artefact.set_temperature(model, 1.0)
     if calibration is not None:
         fitted = calibrate(model, data, calibration)

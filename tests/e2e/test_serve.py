@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from scipy.special import entr
@@ -160,6 +161,48 @@ def test_a_wrong_setting_ends_with_its_name(settings: dict[str, str], message: s
     assert found.returncode == 1
     assert message in found.stderr
     assert "Traceback" not in found.stderr
+
+
+def without_contract(model: onnx.ModelProto) -> None:
+    del model.metadata_props[:]
+
+
+def disagreeing(model: onnx.ModelProto) -> None:
+    contract = json.loads(model.metadata_props[0].value)
+    model.metadata_props[0].value = json.dumps({**contract, "num_submodels": 5})
+
+
+def external(model: onnx.ModelProto) -> None:
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+
+
+def test_bad_files_are_refused_and_the_good_one_serves(tmp_path: Path) -> None:
+    content = (STORE / "digits" / "1" / "model.onnx").read_bytes()
+    files = [(content, None), (content[:50_000], "truncated")]
+    for change, reason in (
+        (without_contract, "has no contract"),
+        (disagreeing, "contract: outputs.submodels.shape: declared ['B', 'N', 'K'], the graph has ['B', 4, 10]"),
+        (external, "lie in an external file"),
+    ):
+        model = onnx.load_model_from_string(content)
+        change(model)
+        files.append((model.SerializeToString(), reason))
+    for version, (bytes_, _) in enumerate(files, 1):
+        (tmp_path / "digits" / str(version)).mkdir(parents=True)
+        (tmp_path / "digits" / str(version) / "model.onnx").write_bytes(bytes_)
+    with as_process(tmp_path) as (client, _):
+        found = client.get("/models/digits").json()
+        for version, (_, reason) in zip(found["versions"], files):
+            assert version["state"] == ("serving" if reason is None else "refused")
+            assert (reason or "") in version.get("reason", "")
+        request = json.loads((ROOT / "app" / "api" / "examples" / "request.json").read_text())
+        assert client.post("/predict", json=request).json()["predictions"][0]["label"] == "0"
+        response = client.post("/predict", json={**request, "version": 4})
+        assert (response.status_code, response.json()["error"]["code"]) == (404, "unknown_version")
+        assert client.post("/predict", json=request).status_code == 200
 
 
 def test_check_reports_every_version(tmp_path: Path) -> None:
