@@ -29,6 +29,7 @@ bench: $(ALL)
 	$(PYTHON) -m tests.bench.predict
 
 models: $(ALL)
+	rm -f models/checkpoints/digits.pt models/checkpoints/fashion-mnist.pt
 	for data in digits fashion-mnist; do \
 	  $(PYTHON) -m models train $$data && $(PYTHON) -m models export $$data || exit 1; \
 	done

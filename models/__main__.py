@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.contract import naming
-from app.contract.schema import Evaluation
+from app.contract.schema import Contract, Evaluation
 from models import artefact
 from models.data import LOADERS, Dataset, DatasetError, load
 
@@ -24,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)  # on torchvision
     try:
         options.run(options)
-    except (ValueError, FileExistsError) as error:  # every error of ours for a wrong input is one of these
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, OSError) as error:  # every error of ours is one of these
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0
 
@@ -96,20 +96,22 @@ def _calibrate(options: argparse.Namespace) -> None:
 
     name, version = naming.parse_reference(options.model)
     model, contract, _ = artefact.read(options.store, name, version)
-    dataset = _data_of(options, contract.calibration.data if contract.calibration else None)
-    calibration = calibrate(model, dataset.name, dataset.calibration)
-    evaluation = None  # a file of rows is one split, and that one is spent
-    if dataset.name in LOADERS:
-        evaluation = evaluate(model, calibration.temperature, dataset.name, dataset.test)
-    origin = contract.origin.model_copy(update={"recalibrated_from": version})
-    artefact.embed(
-        model,
-        contract.model_copy(update={"calibration": calibration, "evaluation": evaluation, "origin": origin}),
+    dataset = _data_of(options, contract)
+    calibration = calibrate(model, contract, dataset.name, dataset.calibration)
+    contract = contract.model_copy(
+        update={
+            "calibration": calibration,
+            "evaluation": None,
+            "origin": contract.origin.model_copy(update={"recalibrated_from": version}),
+        }
     )
+    if not _is_file(options.data):  # a file of rows is one split, and that one is spent
+        contract = contract.model_copy(update={"evaluation": evaluate(model, contract, dataset.name, dataset.test)})
+    artefact.embed(model, contract)
     path = artefact.write(model, options.store, name)
     print(
-        f"temperature {contract.temperature:.4f} → {calibration.temperature:.4f} on {calibration.rows} rows of "
-        f"{calibration.data}; NLL {calibration.nll_before:.4f} at 1, {calibration.nll_after:.4f} now\nwrote: {path}"
+        f"temperature {calibration.temperature:.4f} from {calibration.rows} rows of {calibration.data}: "
+        f"NLL {calibration.nll_before:.4f} at temperature 1, {calibration.nll_after:.4f} now\nwrote: {path}"
     )
 
 
@@ -118,17 +120,25 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     name, colon, version = options.model.partition(":")
     model, contract, _ = artefact.read(options.store, name, naming.parse_version(version) if colon else None)
-    dataset = _data_of(options, contract.calibration.data if contract.calibration else None)
-    _show(evaluate(model, contract.temperature, dataset.name, dataset.test))
+    dataset = _data_of(options, contract)
+    _show(evaluate(model, contract, dataset.name, dataset.test))
 
 
-def _data_of(options: argparse.Namespace, recorded: str | None) -> Dataset:
+def _data_of(options: argparse.Namespace, contract: Contract) -> Dataset:
     """What --data says: an .npz file, or a folder for the files of the data set that the contract names."""
-    if options.data is not None and options.data.suffix == ".npz":
-        return load(str(options.data))
-    if recorded is None:
+    if _is_file(options.data):
+        dataset = load(str(options.data))
+    elif contract.calibration is None:
         raise DatasetError(f"{options.model} names no data set of its own: give an .npz file with --data")
-    return load(recorded, options.data)
+    else:
+        dataset = load(contract.calibration.data, options.data)
+    if dataset.classes and dataset.classes != contract.labels:
+        raise DatasetError(f"classes: expected {', '.join(contract.labels)}, got {', '.join(dataset.classes)}")
+    return dataset
+
+
+def _is_file(data: Path | None) -> bool:
+    return data is not None and data.suffix == ".npz"
 
 
 def _show(figures: Evaluation) -> None:
@@ -143,6 +153,12 @@ def _checkpoint(dataset: str) -> Path:
     return _CHECKPOINTS / f"{dataset}.pt"
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number, 1 or more, got {text!r}")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -151,11 +167,11 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(run=_train)
     train.add_argument("dataset", choices=sorted(LOADERS))
     train.add_argument("--network", choices=["cnn", "mlp"], help="default: what suits the data set")
-    train.add_argument("--submodels", type=int, metavar="N", help="default 4")
+    train.add_argument("--submodels", type=_positive, metavar="N", help="default 4")
     train.add_argument("--scale", type=float, metavar="S", help="default 2")
-    train.add_argument("--align", type=int, help="keep a multiple of this many channels, default 16")
-    train.add_argument("--epochs", type=int)
-    train.add_argument("--batch-size", type=int)
+    train.add_argument("--align", type=_positive, help="keep a multiple of this many channels, default 16")
+    train.add_argument("--epochs", type=_positive)
+    train.add_argument("--batch-size", type=_positive)
     train.add_argument("--learning-rate", type=float)
     train.add_argument("--seed", type=int, help="of weights, masks and batches, default 0")
 

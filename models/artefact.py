@@ -28,8 +28,9 @@ def read(store: Path, name: str, version: int | None = None) -> tuple[onnx.Model
         ArtefactError: no such model or version, or the file is no artefact.
         ContractError: its contract is not readable.
     """
+    naming.check_name(name)
     if version is None:
-        found = naming.versions(store, naming.check_name(name))
+        found = naming.versions(store, name)
         if not found:
             raise ArtefactError(f"{store} holds no model {name!r}")
         version = found[-1]
@@ -93,11 +94,12 @@ def write(model: onnx.ModelProto, store: Path, name: str, version: int | None = 
     store.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".writing-", dir=store))
     try:
-        staging.chmod(0o755)  # mkdtemp's 0700 would lock out the service's own user
+        staging.chmod(0o755)  # mkdtemp's 0700, or a strict umask, would lock out the service's own user
         with (staging / naming.MODEL_FILE).open("wb") as file:
             file.write(model.SerializeToString(deterministic=True))
             file.flush()
             os.fsync(file.fileno())
+            os.fchmod(file.fileno(), 0o644)
         return _publish(staging, store, name, version)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -116,13 +118,17 @@ def slim(model: onnx.ModelProto) -> None:
 
 
 def _publish(staging: Path, store: Path, name: str, version: int | None) -> Path:
-    (store / name).mkdir(exist_ok=True)
+    if not (store / name).exists():
+        (store / name).mkdir(exist_ok=True)
+        (store / name).chmod(0o755)
     wanted = version if version is not None else max(naming.versions(store, name), default=0) + 1
     target = naming.model_path(store, name, wanted).parent
     if target.exists():
         raise FileExistsError(f"{target} exists: versions are never overwritten")
     try:
         staging.rename(target)
-    except OSError as error:  # somebody else was quicker
+    except OSError as error:
+        if not target.exists():
+            raise
         raise FileExistsError(f"{target} exists: versions are never overwritten") from error
     return target / naming.MODEL_FILE

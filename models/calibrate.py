@@ -10,23 +10,23 @@ import onnx
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from app.contract.schema import Calibration, Score
+from app.contract.schema import Calibration, Contract, Score
 from models import artefact
 from models.data import Split
-from models.evaluate import Floats, check_labels, log_mean_probability
+from models.evaluate import Floats, check_rows, log_mean_probability
 
 _LOWEST, _HIGHEST = 0.05, 20.0
 _SCORES: tuple[Score, ...] = ("entropy", "expected_entropy", "mutual_information", "energy")
 
 
-def calibrate(model: onnx.ModelProto, data: str, split: Split) -> Calibration:
+def calibrate(model: onnx.ModelProto, contract: Contract, data: str, split: Split) -> Calibration:
     """Fits the temperature on a split, sets it in the artefact, and measures the scores' quantiles with it.
 
     Raises:
-        DatasetError: a label is beyond the model's classes, or there are no rows.
+        DatasetError: the split does not fit the contract; see `check_rows`.
     """
+    check_rows(contract, split)
     logits = artefact.run(model, split.inputs, ["logits"])["logits"]
-    check_labels(split.labels, logits.shape[-1])
     temperature = artefact.set_temperature(model, fit_temperature(logits, split.labels))
     found = artefact.run(model, split.inputs, ["probabilities", *_SCORES])
     scores: dict[Score, Floats] = {"confidence": found["probabilities"].max(axis=-1)}

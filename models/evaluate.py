@@ -7,7 +7,7 @@ import onnx
 from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
 
-from app.contract.schema import Evaluation
+from app.contract.schema import Contract, Evaluation
 from models import artefact
 from models.data import DatasetError, Split
 
@@ -16,17 +16,17 @@ BINS = 15
 Floats = NDArray[np.floating[Any]]
 
 
-def evaluate(model: onnx.ModelProto, temperature: float, data: str, split: Split) -> Evaluation:
-    """Accuracy, NLL and calibration error of an artefact with this temperature on a split; `data` names it.
+def evaluate(model: onnx.ModelProto, contract: Contract, data: str, split: Split) -> Evaluation:
+    """Accuracy, NLL and calibration error of an artefact on a split; `data` names it.
 
     Raises:
-        DatasetError: a label is beyond the model's classes, or there are no rows.
+        DatasetError: the split does not fit the contract; see `check_rows`.
     """
+    check_rows(contract, split)
     found = artefact.run(model, split.inputs, ["prediction", "probabilities", "submodels", "logits"])
-    check_labels(split.labels, found["probabilities"].shape[-1])
     probabilities, uncalibrated = found["probabilities"], np.exp(log_mean_probability(found["logits"], 1.0))
     right = found["prediction"] == split.labels
-    log_probability = log_mean_probability(found["logits"], temperature)  # that of p̄ in float32 may be log 0
+    log_probability = log_mean_probability(found["logits"], contract.temperature)  # that of p̄ in float32 may be log 0
     return Evaluation(
         data=data,
         rows=len(split),
@@ -54,9 +54,28 @@ def log_mean_probability(logits: Floats, temperature: float) -> NDArray[np.float
     return np.asarray(logsumexp(log_p, axis=1) - np.log(logits.shape[1]))
 
 
-def check_labels(labels: NDArray[np.int64], classes: int) -> None:
-    """Raises DatasetError unless there are rows and every label is one of the model's classes."""
+def check_rows(contract: Contract, split: Split) -> None:
+    """Holds labelled rows against what a model takes and can answer.
+
+    Raises:
+        DatasetError: no rows, another dtype or shape, values that are not finite or outside the declared range, or a
+            label beyond the classes.
+    """
+    given, labels = contract.inputs[0], split.labels
     if not len(labels):
         raise DatasetError("there are no rows")
-    if labels.max() >= classes:
-        raise DatasetError(f"label {labels.max()} is beyond the model's {classes} classes (0 to {classes - 1})")
+    if (str(split.inputs.dtype), split.inputs.shape[1:]) != (given.dtype, contract.sizes(given)[1:]):
+        raise DatasetError(
+            f"inputs: expected {given.dtype} {list(given.shape)}, got {split.inputs.dtype} {list(split.inputs.shape)}"
+        )
+    low, high = given.range or (-np.inf, np.inf)
+    if not (np.isfinite(split.inputs).all() and low <= split.inputs.min() and split.inputs.max() <= high):
+        raise DatasetError(
+            f"inputs: expected finite values in [{low:g}, {high:g}] ({given.unit}), "
+            f"got {split.inputs.min():g} to {split.inputs.max():g}"
+        )
+    if labels.min() < 0 or labels.max() >= len(contract.labels):
+        raise DatasetError(
+            f"labels: expected 0 to {len(contract.labels) - 1} for the model's {len(contract.labels)} classes, "
+            f"got {labels.min()} to {labels.max()}"
+        )

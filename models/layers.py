@@ -29,8 +29,9 @@ class Masksembles(nn.Module):
             differ and `torch.manual_seed` settles them all.
         align: keep a multiple of this many channels; multiples of 16 make the exported network faster.
 
-    In training row i goes through submodel i mod N, so shuffled batches give every sample a random submodel, the
-    same one in every layer. In evaluation mode a plain call raises a RuntimeError; see `submodels` and `tiled`.
+    In training row i of a batch goes through submodel i mod N, in every layer: in shuffled batches of at least N rows
+    every sample meets a random submodel. For smaller or unshuffled batches see `assigned`. Axis 0 must be samples. In
+    evaluation mode a plain call raises a RuntimeError; see `submodels` and `tiled`.
     No rescaling: every submodel sees its channels as they are, in training and after.
     """
 
@@ -52,7 +53,7 @@ class Masksembles(nn.Module):
         drawn = mask_generator.generate(channels, submodels, scale, seed, align=align)
         self.register_buffer("masks", torch.from_numpy(drawn))
         self.scale = scale
-        self.selected: int | Tiled | None = None
+        self.selected: int | Tensor | Tiled | None = None
 
     @property
     def submodels(self) -> int:
@@ -68,7 +69,8 @@ class Masksembles(nn.Module):
         """Multiplies each row of x [B, C, …] by the mask of its submodel; shape, dtype and device stay.
 
         Raises:
-            ValueError: x has another rank or number of channels, or tiled rows that N does not divide.
+            ValueError: x has another rank or number of channels, tiled rows that N does not divide, or another number
+                of rows than were assigned.
             RuntimeError: a plain call in evaluation mode.
         """
         if x.ndim not in self.ranks or x.shape[1] != self.channels:
@@ -87,6 +89,10 @@ class Masksembles(nn.Module):
                     f"{self.submodels}"
                 )
             chosen = masks.repeat_interleave(x.shape[0] // self.submodels, dim=0)
+        elif isinstance(self.selected, Tensor):
+            if len(self.selected) != len(x):
+                raise ValueError(f"{len(self.selected)} rows were assigned to submodels, got {len(x)} rows")
+            chosen = masks[self.selected.to(x.device)]
         elif self.training:
             chosen = masks[torch.arange(x.shape[0], device=x.device) % self.submodels]
         else:
@@ -96,6 +102,12 @@ class Masksembles(nn.Module):
                 f"{self.submodels} copies of the batch one after the other"
             )
         return x * chosen.reshape(-1, self.channels, *[1] * (x.ndim - 2))
+
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor(self.scale, dtype=torch.float64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.scale = float(state)
 
     def extra_repr(self) -> str:
         kept = int(self.masks[0].sum())
@@ -164,6 +176,21 @@ def tiled(network: nn.Module) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def assigned(network: nn.Module, indices: Tensor) -> Iterator[None]:
+    """While it lasts, row b goes through submodel indices[b], whole numbers [B] from 0 to N − 1, in every layer.
+
+    For training with small or unshuffled batches: `with assigned(network, torch.randint(N, (len(x),))): network(x)`.
+
+    Raises:
+        ValueError: an index is not one of the N submodels.
+    """
+    if indices.is_floating_point() or (len(indices) and not 0 <= indices.min() <= indices.max() < count(network)):
+        raise ValueError(f"expected whole numbers from 0 to {count(network) - 1}, got {indices}")
+    with _select(network, indices):
+        yield
+
+
 def digest(network: nn.Module) -> str:
     """SHA-256 of all masks of a network, in the order of its layers: equal digests mean equal submodels."""
     sha = hashlib.sha256()
@@ -174,7 +201,7 @@ def digest(network: nn.Module) -> str:
 
 
 @contextmanager
-def _select(network: nn.Module, selected: int | Tiled) -> Iterator[None]:
+def _select(network: nn.Module, selected: int | Tensor | Tiled) -> Iterator[None]:
     found = list(layers(network).values())
     before = [layer.selected for layer in found]
     for layer in found:

@@ -58,9 +58,10 @@ def generate(channels: int, submodels: int, scale: float, seed: Seed, *, align: 
         ValueError: as `ones_per_mask`, or a negative seed.
     """
     ones = ones_per_mask(channels, submodels, scale, align)
-    if min(seed if isinstance(seed, tuple) else (seed,), default=0) < 0:
+    words = seed if isinstance(seed, tuple) else (seed,)
+    if min(words, default=0) < 0:
         raise ValueError(f"seed must not be negative, got {seed}")
-    bits = np.random.PCG64(np.random.SeedSequence(seed))
+    bits = np.random.PCG64(np.random.SeedSequence((len(words), *words)))  # with the length, or 7 would equal (7, 0)
 
     def shuffled(values: NDArray[np.int64]) -> NDArray[np.int64]:
         return values[np.argsort(bits.random_raw(len(values)), kind="stable")]
@@ -111,8 +112,8 @@ def statistics(masks: NDArray[np.bool_]) -> Statistics:
 
 
 def _expansion(scale: float, submodels: int) -> float:
-    """Channels in use per channel kept, S(1 − (1 − 1/S)^N): from 1 at S = 1 up to N."""
-    return scale * (1 - (1 - 1 / scale) ** submodels)
+    """Channels in use per channel kept, S(1 − (1 − 1/S)^N) as a sum: from 1 at S = 1 up to N."""
+    return sum((1 - 1 / scale) ** power for power in range(submodels))
 
 
 def _solve_scale(expansion: float, submodels: int) -> float:

@@ -69,6 +69,7 @@ def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool 
         CheckpointError: the checkpoint belongs to another recipe or is no checkpoint.
     """
     network = recipe.build()
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)  # now, not after the first epoch
     steps = -(-len(dataset.train) // recipe.batch_size)
     optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -164,7 +165,6 @@ def _read(checkpoint: Path) -> dict[str, Any]:
 
 
 def _write(checkpoint: Path, state: dict[str, Tensor | Any]) -> None:
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     part = checkpoint.with_name(checkpoint.name + ".part")
     torch.save(state, part)
     os.replace(part, checkpoint)

@@ -27,6 +27,7 @@ class Dataset:
 
     name: str
     classes: tuple[str, ...]
+    """Their names in order; empty where the data does not tell."""
     train: Split
     calibration: Split
     test: Split

@@ -4,13 +4,20 @@ from pathlib import Path
 
 import numpy as np
 
-from models.data.dataset import Dataset, Split, shuffled
+from models.data.dataset import Dataset, DatasetError, Split, shuffled
 
 _TEST, _CALIBRATION = 300, 300
 
 
 def digits(folder: Path | None = None) -> Dataset:
-    """1197 pictures to train, 300 to calibrate, 300 to test: inputs float32 [B, 1, 8, 8]. `folder` is not needed."""
+    """1197 pictures to train, 300 to calibrate, 300 to test: inputs float32 [B, 1, 8, 8]. They come with
+    scikit-learn, so there is no `folder`.
+
+    Raises:
+        DatasetError: a folder is given.
+    """
+    if folder is not None:
+        raise DatasetError(f"{folder}: the digits come with scikit-learn, there is nothing to read from a folder")
     from sklearn.datasets import load_digits
 
     bunch = load_digits()

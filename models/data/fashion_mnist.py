@@ -1,6 +1,7 @@
 """Fashion-MNIST (Xiao et al., 2017, arXiv 1708.07747; MIT licence): 28×28 grey pictures of ten kinds of clothing."""
 
 import hashlib
+import http.client
 import os
 import urllib.request
 from pathlib import Path
@@ -92,7 +93,7 @@ def _download() -> Path:
         try:
             with urllib.request.urlopen(_SOURCE + name, timeout=60) as response:  # noqa: S310 - a constant https address
                 content = response.read()
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise DatasetError(
                 f"cannot download {_SOURCE + name} ({error}): give a folder that holds the four files, or install "
                 "Debian's package dataset-fashion-mnist"

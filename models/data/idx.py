@@ -21,10 +21,11 @@ def read_idx(path: Path, shape: tuple[int | None, ...]) -> NDArray[np.uint8]:
     """
     try:
         content = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from error
+    try:
         if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
-    except FileNotFoundError:
-        raise DatasetError(f"{path}: no such file") from None
     except (OSError, EOFError, zlib.error) as error:
         raise DatasetError(f"{path}: truncated or damaged gzip file ({error})") from error
     if len(content) < 4 or content[:2] != b"\0\0":

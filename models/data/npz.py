@@ -1,6 +1,5 @@
 """A user's own labelled data in one .npz file, to calibrate and evaluate a network with."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from models.data.dataset import Dataset, DatasetError, Split
 
 
 def npz(path: Path) -> Dataset:
-    """Reads `inputs` [B, …] and `labels` [B] (whole numbers) and optionally `classes`, the names in order.
+    """Reads `inputs` [B, …] and `labels` [B] (whole numbers) and optionally `classes`, their names in order.
 
     All rows are offered as each of the three splits: a file is one split, and the caller knows which.
 
@@ -21,7 +20,7 @@ def npz(path: Path) -> Dataset:
             found = {name: arrays[name] for name in ("inputs", "labels", "classes") if name in arrays}
     except FileNotFoundError:
         raise DatasetError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # NumPy, zipfile and zlib raise a dozen kinds over a file that is something else
         raise DatasetError(f"{path}: not a readable .npz file of plain arrays ({error})") from error
     if missing := {"inputs", "labels"} - found.keys():
         raise DatasetError(f"{path}: lacks the array {', '.join(sorted(missing))}")
@@ -35,11 +34,10 @@ def npz(path: Path) -> Dataset:
         if inputs.dtype.kind not in "fiu":
             raise DatasetError(f"{path}: expected inputs to be numbers, got {inputs.dtype}")
         inputs = inputs.astype(np.float32)
-    classes = found.get("classes", np.arange(labels.max() + 1))
     split = Split(inputs, labels.astype(np.int64))
     return Dataset(
         name=path.stem,
-        classes=tuple(str(name) for name in classes),
+        classes=tuple(str(name) for name in found.get("classes", ())),
         train=split,
         calibration=split,
         test=split,

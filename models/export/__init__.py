@@ -37,7 +37,7 @@ def export(
     *,
     name: str,
     labels: Sequence[str],
-    store: Path = STORE,
+    store: Path | str = STORE,
     version: int | None = None,
     normalise: Normalise | None = None,
     calibration: Split | None = None,
@@ -76,7 +76,7 @@ def export(
         raise ValueError(f"example_input must be float32 or uint8, got {example_input.dtype}")
     adopted = adopt(network)
     submodels = count(adopted)
-    natural = Natural(normalise, example_input.ndim)
+    natural = Natural(normalise, example_input.shape)
     graph = trace(adopted, natural(example_input))
     logits = graph.graph.output_node().all_input_nodes[0].meta["val"].shape[1]
     if (classes := max(logits, 2)) != len(labels):
@@ -101,7 +101,7 @@ def export(
         _log.info("masks %d: %d of %d channels kept, effective scale %s", index, layer.kept, layer.channels, scale)
     artefact.set_temperature(model, 1.0)
     if calibration is not None:
-        fitted = calibrate(model, data, calibration)
+        fitted = calibrate(model, contract, data, calibration)
         _log.info(
             "calibrate: temperature %.4f, NLL %.4f → %.4f",
             fitted.temperature,
@@ -110,14 +110,14 @@ def export(
         )
         contract = contract.model_copy(update={"calibration": fitted})
     if evaluation is not None:
-        contract = contract.model_copy(update={"evaluation": evaluate(model, contract.temperature, data, evaluation)})
+        contract = contract.model_copy(update={"evaluation": evaluate(model, contract, data, evaluation)})
     artefact.embed(model, contract)
     onnx.checker.check_model(model, full_check=True)
 
     rows = torch.from_numpy(calibration.inputs[:64]) if calibration is not None else example_input
     worst = verify(model, nn.Sequential(natural, adopted).eval(), rows, contract.temperature)
     _log.info("verify: agrees with the torch loop over the masks, largest difference %.2g of the allowed", worst)
-    return artefact.write(model, store, name, version)
+    return artefact.write(model, Path(store), name, version)
 
 
 def _to_onnx(head: Classifier, example: Tensor) -> onnx.ModelProto:
@@ -170,10 +170,11 @@ def _masks(network: nn.Module) -> schema.Masks:
         figures = masks.statistics(layer.masks.cpu().numpy())
         described.append(
             schema.MaskedLayer(
+                scale=layer.scale,
                 channels=layer.channels,
                 kept=int(layer.masks[0].sum()),
                 iou=round(figures.iou_mean, 4),
                 effective_scale=round(figures.effective_scale, 4) if isfinite(figures.effective_scale) else None,
             )
         )
-    return schema.Masks(scale=found[0].scale, layers=tuple(described), digest=digest(network))
+    return schema.Masks(layers=tuple(described), digest=digest(network))

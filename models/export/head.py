@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import log
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -42,7 +43,8 @@ class Classifier(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Inputs [B, …] → prediction [B], probabilities [B, K], submodels [B, N, K], four scores [B], logits."""
         folded = two_sided(self.body(self.natural(x)))
-        logits = folded.reshape(self.submodels, -1, folded.shape[-1]).permute(1, 0, 2)
+        classes = folded.shape[-1]
+        logits = folded.reshape(self.submodels, -1, classes).permute(1, 0, 2)
         log_p = torch.log_softmax(logits / self.temperature, dim=-1)
         p = log_p.exp()
         log_mean = torch.logsumexp(log_p, dim=1) - log(self.submodels)
@@ -55,12 +57,18 @@ class Classifier(nn.Module):
             mean.argmax(dim=-1),
             mean,
             p,
-            entropy.clamp(min=0),
-            expected_entropy.clamp(min=0),
-            divergence.clamp(min=0),
+            entropy.clamp(0.0, _log_below(classes)),
+            expected_entropy.clamp(0.0, _log_below(classes)),
+            divergence.clamp(0.0, _log_below(min(self.submodels, classes))),
             energy,
             logits,
         )
+
+
+def _log_below(count: int) -> float:
+    """ln count, as the largest float32 that is not above it: no rounding may carry a score past its bound."""
+    nearest = np.float32(log(count))
+    return float(nearest if float(nearest) <= log(count) else np.nextafter(nearest, np.float32(0)))
 
 
 def two_sided(logits: Tensor) -> Tensor:
@@ -71,18 +79,21 @@ def two_sided(logits: Tensor) -> Tensor:
 class Natural(nn.Module):
     """From natural units, uint8 or float32 [B, …], to what the network was trained on: (x − mean) / std.
 
-    uint8 is divided by 255 first; mean and std are numbers or one for each channel (axis 1).
+    uint8 is divided by 255 first; mean and std are numbers or one for each channel (axis 1 of `shape`, [B, …]).
     """
 
     mean: Tensor | None
     std: Tensor | None
 
-    def __init__(self, normalise: Normalise | None, rank: int) -> None:
+    def __init__(self, normalise: Normalise | None, shape: Sequence[int]) -> None:
         super().__init__()
         for index, name in enumerate(("mean", "std")):
             value = None
             if normalise is not None:
-                value = torch.tensor(normalise[index], dtype=torch.float32).reshape(1, -1, *[1] * (rank - 2))
+                value = torch.tensor(normalise[index], dtype=torch.float32).flatten()
+                if len(value) not in (1, shape[1]):
+                    raise ValueError(f"normalise: expected 1 or {shape[1]} values for the {name}, got {len(value)}")
+                value = value.reshape(1, -1, *[1] * (len(shape) - 2))
             self.register_buffer(name, value)
         if self.std is not None and not bool((self.std > 0).all()):
             raise ValueError(f"normalise: the standard deviation must be positive, got {normalise}")

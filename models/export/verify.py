@@ -22,7 +22,7 @@ _SCALED_BY_LARGEST = (
 )  # unbounded sums: one near zero is as uncertain as its largest neighbour
 
 
-class VerificationError(RuntimeError):
+class VerificationError(artefact.ArtefactError):
     """An artefact does not answer as the network it was made from."""
 
 

@@ -17,10 +17,10 @@ def cnn(
     align: int = 1,
     widths: tuple[int, int, int, int] = (32, 64, 128, 128),
 ) -> nn.Sequential:
-    """[B, channels, H, W] → logits [B, K], H and W divisible by 4. `seed` is that of the masks."""
+    """[B, channels, H, W] → logits [B, K], H and W at least 8. `seed` is that of the masks."""
     channels, height, width = input_shape
-    if height % 4 or width % 4:
-        raise ValueError(f"cnn needs a height and width divisible by 4, got {height}×{width}")
+    if min(height, width) < 8:
+        raise ValueError(f"cnn needs a height and width of at least 8, got {height}×{width}")
     first, second, third, fourth = widths
 
     def mask(index: int, size: int, kind: type[Masksembles1d] | type[Masksembles2d]) -> nn.Module:

@@ -55,8 +55,9 @@ def test_the_service_answers_as_the_torch_loop_over_the_masks(line: tuple[Path, 
 
 def test_a_recalibrated_version_takes_over(line: tuple[Path, Path], tmp_path: Path, digits: Dataset) -> None:
     _, store = line
-    np.savez(tmp_path / "half.npz", inputs=digits.calibration.inputs[:90], labels=digits.calibration.labels[:90])
-    printed = workshop("calibrate", "mine:1", "--store", store, "--data", tmp_path / "half.npz")
+    rows = tmp_path / "digits.npz"  # named like the data set, and still not its test split
+    np.savez(rows, inputs=digits.calibration.inputs[:90], labels=digits.calibration.labels[:90])
+    printed = workshop("calibrate", "mine:1", "--store", store, "--data", rows)
     assert f"wrote: {store / 'mine' / '2' / 'model.onnx'}" in printed
     with as_process(store) as (client, _):
         detail = client.get("/models/mine/versions/2").raise_for_status().json()
@@ -65,7 +66,7 @@ def test_a_recalibrated_version_takes_over(line: tuple[Path, Path], tmp_path: Pa
     new = schema.Contract.model_validate(detail["contract"])
     assert new.origin.recalibrated_from == 1
     assert new.calibration is not None
-    assert (new.calibration.data, new.calibration.rows) == ("half", 90)
+    assert (new.calibration.data, new.calibration.rows) == ("digits", 90)
     assert new.temperature != old.temperature
     assert new.masks == old.masks
     assert new.evaluation is None  # the old figures are of another temperature
@@ -89,6 +90,9 @@ def test_evaluate_prints_what_the_contract_says(line: tuple[Path, Path]) -> None
         (["calibrate", "digits:99"], "no such file"),
         (["calibrate", "digits:1", "--data", "/nowhere.npz"], "no such file"),
         (["evaluate", "cats"], "holds no model 'cats'"),
+        (["evaluate", "a/b:1"], "is not a model name"),
+        (["evaluate", "digits", "--data", "/nowhere"], "nothing to read from a folder"),
+        (["train", "digits", "--epochs", "1", "--checkpoint", "/proc/x/y.pt"], "/proc/x"),
     ],
 )
 def test_what_is_wrong_is_one_line(arguments: list[str], message: str) -> None:
@@ -96,6 +100,18 @@ def test_what_is_wrong_is_one_line(arguments: list[str], message: str) -> None:
     assert printed.startswith("error: ")
     assert message in printed
     assert len(printed.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", ["--epochs", "--batch-size", "--submodels", "--align"])
+def test_counts_are_whole_and_positive(option: str) -> None:
+    assert "expected a whole number, 1 or more, got '0'" in workshop("train", "digits", option, "0", fails=True)
+
+
+def test_other_classes_than_the_model_s_are_refused(line: tuple[Path, Path], tmp_path: Path, digits: Dataset) -> None:
+    names = np.array(digits.classes[::-1])
+    np.savez(tmp_path / "x.npz", inputs=digits.test.inputs, labels=digits.test.labels, classes=names)
+    printed = workshop("evaluate", "mine:1", "--store", line[1], "--data", tmp_path / "x.npz", fails=True)
+    assert printed.startswith("error: classes: expected 0, 1, 2")
 
 
 @pytest.mark.parametrize("command", [[], ["train"], ["export"], ["calibrate"], ["evaluate"]])

@@ -27,7 +27,7 @@ def test_extreme_logits_stay_within_bounds() -> None:
 def test_sets_the_temperature_in_the_graph(digits_store: Path, digits: Dataset) -> None:
     model, contract, _ = artefact.read(digits_store, "digits")
     halved = Split(digits.calibration.inputs[:150], digits.calibration.labels[:150])
-    found = calibrate(model, "half", halved)
+    found = calibrate(model, contract, "half", halved)
     assert found.rows == 150
     assert found.temperature != contract.temperature
     outputs = artefact.run(model, halved.inputs, ["probabilities", "logits", "entropy"])
@@ -41,8 +41,20 @@ def test_sets_the_temperature_in_the_graph(digits_store: Path, digits: Dataset) 
 
 
 def test_labels_beyond_the_classes_are_named(tiny_store: Path, rows: Split) -> None:
-    model, _, _ = artefact.read(tiny_store, "tiny")
-    with pytest.raises(DatasetError, match=r"label 3 is beyond the model's 3 classes"):
-        calibrate(model, "mine", Split(rows.inputs, rows.labels + 1))
-    with pytest.raises(DatasetError, match="no rows"):
-        calibrate(model, "mine", Split(rows.inputs[:1], rows.labels[:0]))
+    model, contract, _ = artefact.read(tiny_store, "tiny")
+    with pytest.raises(DatasetError, match="labels: expected 0 to 2 for the model's 3 classes, got 1 to 3"):
+        calibrate(model, contract, "mine", Split(rows.inputs, rows.labels + 1))
+
+
+def test_rows_that_do_not_fit_the_contract_are_named(digits_store: Path, digits: Dataset) -> None:
+    model, contract, _ = artefact.read(digits_store, "digits")
+    x, y = digits.calibration.inputs, digits.calibration.labels
+    for split, message in (
+        (Split(x[:0], y[:0]), "no rows"),
+        (Split(x * 255, y), r"expected finite values in \[0, 1\] \(grey value\), got 0 to 255"),
+        (Split(np.where(x > 0.5, np.nan, x).astype(np.float32), y), "expected finite values"),
+        (Split(x[:, 0], y), r"expected float32 \['B', 1, 8, 8\], got float32 \[300, 8, 8\]"),
+        (Split((x * 255).astype(np.uint8), y), r"got uint8 \[300, 1, 8, 8\]"),
+    ):
+        with pytest.raises(DatasetError, match=message):
+            calibrate(model, contract, "mine", split)

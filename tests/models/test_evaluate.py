@@ -22,7 +22,7 @@ def test_calibration_error_is_that_of_torchmetrics() -> None:
 
 def test_figures_are_those_of_the_served_outputs(digits_store: Path, digits: Dataset) -> None:
     model, contract, _ = artefact.read(digits_store, "digits")
-    found = evaluate(model, contract.temperature, "digits", digits.test)
+    found = evaluate(model, contract, "digits", digits.test)
     assert found == contract.evaluation
     outputs = artefact.run(model, digits.test.inputs, ["probabilities", "submodels", "logits"])
     probabilities, labels = torch.from_numpy(outputs["probabilities"]), torch.from_numpy(digits.test.labels)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.layers import Masksembles1d, Masksembles2d, Masksembles3d, count, digest, layers, submodels, tiled
+from models.layers import Masksembles1d, Masksembles2d, Masksembles3d, assigned, count, digest, layers, submodels, tiled
 from models.networks import cnn, mlp
 
 SHAPES = [
@@ -34,6 +34,33 @@ def test_training_uses_the_same_submodel_in_every_layer() -> None:
     first, second = Masksembles1d(16, 4, 2.0, seed=1), Masksembles1d(16, 4, 2.0, seed=1)
     x = torch.ones(7, 16)  # a ragged batch
     assert torch.equal(second(first(x)), first(x))
+
+
+def test_assigned_rows_meet_the_submodels_they_are_given() -> None:
+    net = network()
+    x = torch.rand(3, 1, 4, 4)
+    every = submodels(net, x)
+    with assigned(net, torch.tensor([3, 0, 3])):
+        torch.testing.assert_close(net(x), torch.stack([every[3, 0], every[0, 1], every[3, 2]]))
+        with pytest.raises(ValueError, match="3 rows were assigned to submodels, got 2 rows"):
+            net(x[:2])
+    with pytest.raises(ValueError, match="from 0 to 3"), assigned(net, torch.tensor([4])):
+        pass
+
+
+def test_single_rows_can_train_every_submodel() -> None:
+    layer = Masksembles1d(16, 4, 2.0, seed=0)
+    seen = set()
+    for _ in range(60):
+        with assigned(layer, torch.randint(4, (1,))):
+            seen.add(tuple(layer(torch.ones(1, 16))[0].tolist()))
+    assert len(seen) == 4
+
+
+def test_the_scale_is_in_the_state_dict() -> None:
+    loaded = Masksembles1d(64, 4, 2.0)
+    loaded.load_state_dict(Masksembles1d(64, 4, 4.0).state_dict())
+    assert loaded.scale == 4
 
 
 @pytest.mark.parametrize("rows", [1, 3, 5])

@@ -40,5 +40,5 @@ def test_a_truncated_or_foreign_file_is_named(tmp_path: Path, content: bytes, me
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="no such file"):
+    with pytest.raises(DatasetError, match="no such file or directory"):
         read_idx(tmp_path / "file", (None,))

@@ -42,6 +42,14 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
         load(str(path))
 
 
+def test_a_foreign_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    with path.open("wb") as file:
+        np.save(file, np.ones(3))
+    with pytest.raises(DatasetError, match=r"not a readable \.npz file"):
+        load(str(path))
+
+
 def test_an_unknown_name_lists_the_known() -> None:
     with pytest.raises(DatasetError, match=r"expected one of digits, fashion-mnist, or an \.npz file"):
         load("mnist")
