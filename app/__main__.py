@@ -16,6 +16,8 @@ from app.settings import Settings
 
 _log = logging.getLogger(__name__)
 
+_GRACE_SECONDS = 10  # for accepted requests on SIGTERM; a client that never sends the rest of its own waits no longer
+
 
 def main() -> int:
     """Returns 0, or 1 when the service cannot start, or with --check when a version is refused or none is served."""
@@ -27,7 +29,7 @@ def main() -> int:
         settings = Settings()
         device = choose(settings.device)
         _log.info("device %s (asked for %s): %s", device.name, device.asked, device.reason)
-        store = Store(settings.store, device, settings.pin, settings.default_model)
+        store = Store(settings.store, device, settings.pin, settings.default_model, load_all=options.check)
     except ValidationError as error:
         for problem in error.errors():
             name = "_".join(("masksembles", *(str(part) for part in problem["loc"]))).upper()
@@ -41,7 +43,12 @@ def main() -> int:
         return _report(store)
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when all is finished: then exit 0
     uvicorn.run(
-        create_app(settings, store), host=settings.host, port=settings.port, server_header=False, access_log=False
+        create_app(settings, store),
+        host=settings.host,
+        port=settings.port,
+        server_header=False,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     return 0
 

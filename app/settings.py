@@ -8,8 +8,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.contract import naming
 
-DeviceChoice = Literal["auto", "cpu", "cuda"]
-
 
 class Settings(BaseSettings):
     """Every setting, its default and what it does. README's table repeats the descriptions."""
@@ -30,11 +28,12 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Versions to serve instead of the highest, as `name:version`, several separated by commas",
     )
-    device: DeviceChoice = Field(
+    device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",
         description="`cuda` (does not start without a usable GPU), `cpu`, or `auto`: CUDA where it is usable",
     )
     max_body_bytes: int = Field(16 * 2**20, ge=1, description="Largest request body, in bytes")
+    max_rows: int = Field(1024, ge=1, description="Most rows in a request")
 
     @field_validator("pin", mode="before")
     @classmethod

@@ -3,16 +3,18 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
+from pydantic import BeforeValidator
 
 from app.api.document import errors
 from app.api.schemas import Catalog, ModelSummary, VersionDetail, VersionSummary
+from app.contract import naming
 from app.engine.store import Store, Version
 from app.errors import UnknownModel, UnknownVersion
 
 router = APIRouter(prefix="/models", tags=["models"])
 
 Name = Annotated[str, Path(description="Name of a model in the store")]
-Number = Annotated[int, Path(ge=1, description="Version of the model")]
+Number = Annotated[int, BeforeValidator(naming.parse_version), Path(ge=1, description="Version of the model")]
 
 
 @router.get("", operation_id="list_models", summary="All models", response_model_exclude_none=True)

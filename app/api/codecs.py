@@ -4,6 +4,7 @@ Parsing and writing are done in C (msgspec, orjson), checks with NumPy; Python w
 where an error is.
 """
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Annotated, Any
@@ -68,12 +69,12 @@ def read_call(body: bytes) -> Call:
     return call
 
 
-def read_inputs(raw: msgspec.Raw, contract: Contract) -> NDArray[Any]:
+def read_inputs(raw: msgspec.Raw, contract: Contract, most: int) -> NDArray[Any]:
     """The rows of a request as an array [B, …] of the dtype that the contract declares.
 
     Raises:
-        InvalidInput: not numbers, another rank or shape, no rows, not finite, or outside the declared range; the
-            field names the first place where that is so.
+        InvalidInput: not numbers, another rank or shape, no rows or more than `most`, not finite, or outside the
+            declared range; the field names the first place where that is so.
     """
     given = contract.inputs[0]
     sizes = contract.sizes(given)
@@ -87,6 +88,8 @@ def read_inputs(raw: msgspec.Raw, contract: Contract) -> NDArray[Any]:
         raise InvalidInput(f"{expected}: {error}", "inputs") from None
     if not nested:
         raise InvalidInput(f"{expected} with at least one row, got none", "inputs")
+    if len(nested) > most:
+        raise InvalidInput(f"expected at most {most} rows (MASKSEMBLES_MAX_ROWS), got {len(nested)}", "inputs")
     try:
         values = np.asarray(nested, dtype=np.float64)
     except ValueError:  # ragged
@@ -94,7 +97,7 @@ def read_inputs(raw: msgspec.Raw, contract: Contract) -> NDArray[Any]:
     if values.shape[1:] != sizes[1:]:
         place, problem = _misshapen(nested, sizes) or ("", "the rows differ in shape")
         raise InvalidInput(f"{expected}: {problem}", f"inputs{place}")
-    low, high = given.range or ((0, 255) if given.dtype == "uint8" else (-np.inf, np.inf))
+    low, high = given.range or (-np.inf, np.inf)
     if (outside := (values < low) | (values > high)).any():
         raise InvalidInput(
             f"expected values in [{low:g}, {high:g}] ({given.unit}), got {values[outside][0]:g}; "
@@ -150,7 +153,7 @@ def write_answer(call: Call, model: Model, chosen: Sequence[str], found: dict[st
 
 @cache
 def _nested(dtype: str, rank: int) -> msgspec.json.Decoder[list[Any]]:
-    kind: Any = int if dtype == "uint8" else float
+    kind: Any = Annotated[int, msgspec.Meta(ge=0, le=255)] if dtype == "uint8" else float
     for _ in range(rank):
         kind = list[kind]
     return msgspec.json.Decoder(kind)
@@ -168,8 +171,10 @@ def _malformed(body: bytes, error: Exception) -> MalformedBody:
     at = int(tail.rstrip(")")) if tail.rstrip(")").isdigit() else len(body)
     for word in (b"NaN", b"Infinity", b"-Infinity"):
         if body[max(at - 1, 0) : at + len(word)].endswith(word) or body[at:].startswith(word):
+            keys = re.findall(rb'"(\w+)"\s*:', body[:at])
             return MalformedBody(
-                f"{word.decode()} at byte {at}: JSON has no such number, expected finite numbers", "inputs"
+                f"{word.decode()} at byte {at}: JSON has no such number, expected finite numbers",
+                keys[-1].decode() if keys else None,
             )
     return MalformedBody(f"the body is not JSON: {error}")
 

@@ -8,6 +8,7 @@ from app.api.document import EXAMPLE_ANSWER, EXAMPLE_REQUEST, errors
 from app.api.schemas import ClassificationAnswer, RegressionAnswer
 from app.engine.store import Store
 from app.errors import WrongContentType
+from app.settings import Settings
 
 router = APIRouter(tags=["predict"])
 
@@ -47,9 +48,10 @@ async def predict(request: Request) -> Response:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json":
         raise WrongContentType(f"expected Content-Type: application/json, got {content_type or 'none'}")
-    call = codecs.read_call(await read_body(request, request.app.state.settings.max_body_bytes))
+    settings: Settings = request.app.state.settings
+    call = codecs.read_call(await read_body(request, settings.max_body_bytes))
     model = store.find(call.model, call.version)
-    inputs = codecs.read_inputs(call.inputs, model.contract)
+    inputs = codecs.read_inputs(call.inputs, model.contract, settings.max_rows)
     chosen, needed = codecs.select(call.outputs)
     found = await model.predict(inputs, needed)
     return Response(codecs.write_answer(call, model, chosen, found), media_type="application/json")

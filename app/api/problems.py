@@ -24,7 +24,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(ServiceError)
     async def service_error(request: Request, error: ServiceError) -> JSONResponse:
         if error.status >= 500:
-            _log.error("%s: %s", error.code, error.message)
+            _log.error("request %s: %s: %s", request.state.request_id, error.code, error.message)
         return _respond(request, error.status, error.code, error.message, error.field)
 
     @app.exception_handler(HTTPException)

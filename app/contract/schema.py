@@ -49,18 +49,21 @@ class Tensor(_Part):
 
 
 class MaskedLayer(_Part):
-    """What the masks of one layer do; `effective_scale` is null where the masks are disjoint (S = ∞)."""
+    """What the masks of one layer do."""
 
+    scale: float
+    """S as it was asked for."""
+    effective_scale: float | None
+    """The S that the masks have; null where they are disjoint (S = ∞)."""
     channels: int
     kept: int
     iou: Fraction
-    effective_scale: float | None
+    """Mean intersection over union of all pairs of masks."""
 
 
 class Masks(_Part):
-    """The masks of a Masksembles network: the scale asked for, what each layer has, and a digest of all of them."""
+    """The masks of a Masksembles network, layer by layer, and a digest of all of them."""
 
-    scale: float
     layers: tuple[MaskedLayer, ...]
     digest: str
 
@@ -213,5 +216,5 @@ def check_agreement(
                 raise ContractError(f"{kind}.{name}.shape: declared {list(tensor.shape)}, the graph has {spelled}")
     if temperature is None:
         raise ContractError("calibration.temperature: the graph has no scalar initializer named temperature")
-    if abs(temperature - contract.temperature) > 1e-6 * contract.temperature:
+    if not abs(temperature - contract.temperature) <= 1e-6 * contract.temperature:  # NaN is not
         raise ContractError(f"calibration.temperature: declared {contract.temperature}, the graph has {temperature}")

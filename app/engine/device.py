@@ -10,7 +10,6 @@ import onnxruntime
 from onnxruntime.capi import build_and_package_info
 
 from app.errors import StartError
-from app.settings import DeviceChoice
 
 # What the CUDA provider of onnxruntime is linked with, by the major version of CUDA that it was built for.
 _LIBRARIES = {
@@ -21,6 +20,7 @@ _PROVIDERS = ("libonnxruntime_providers_shared.so", "libonnxruntime_providers_cu
 _CUDNN = "libcudnn.so.9"
 _DRIVERS = {12: "525", 13: "580"}
 
+Asked = Literal["auto", "cpu", "cuda"]
 Load = Callable[[str], ctypes.CDLL]
 
 
@@ -33,11 +33,11 @@ class Device:
     """The device that was chosen, for what was asked, and why."""
 
     name: Literal["cpu", "cuda"]
-    asked: DeviceChoice
+    asked: Asked
     reason: str
 
 
-def choose(asked: DeviceChoice) -> Device:
+def choose(asked: Asked) -> Device:
     """The device for a setting.
 
     Raises:

@@ -12,12 +12,15 @@ from app.contract.schema import Contract
 from app.engine.session import Session
 from app.errors import ModelRefused, OutputNotFinite
 
+_SECONDS_TO_WARM_UP = 60.0
+
 
 class Model:
     """Answers batches in the device's one runner thread, so that requests queue instead of fighting for cores.
 
     Raises:
-        ModelRefused: the first run, on one row and on two, fails or gives other shapes than the contract says.
+        ModelRefused: the first run, on one row and on two, fails, takes longer than a minute, gives other shapes
+            than the contract says, or is not finite.
     """
 
     def __init__(self, name: str, version: int, contract: Contract, session: Session, runner: Executor) -> None:
@@ -48,7 +51,7 @@ class Model:
             shape = [size if size is not None else batch for size in self.contract.sizes(given)]
             low = given.range[0] if given.range else 0
             try:
-                found = self._session.run(np.full(shape, low, dtype=given.dtype), names)
+                found = self._session.run(np.full(shape, low, dtype=given.dtype), names, _SECONDS_TO_WARM_UP)
             except Exception as error:  # see Session
                 raise ModelRefused(f"its first run on {batch} rows fails: {error}") from error
             for tensor in self.contract.outputs:
@@ -58,3 +61,5 @@ class Model:
                         f"outputs.{tensor.name}: declared {list(sizes)} for {batch} rows, "
                         f"got {list(found[tensor.name].shape)}"
                     )
+                if not np.isfinite(found[tensor.name]).all():
+                    raise ModelRefused(f"outputs.{tensor.name}: its first run gives NaN or infinity")

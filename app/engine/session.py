@@ -1,6 +1,7 @@
 """One ONNX graph in onnxruntime on one device."""
 
 import os
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,9 +48,19 @@ class Session:
             )
         self._input = self._session.get_inputs()[0].name
 
-    def run(self, inputs: NDArray[Any], outputs: Sequence[str]) -> dict[str, NDArray[np.generic]]:
-        """Inputs [B, …] → the asked outputs by name."""
-        return dict(zip(outputs, self._session.run(list(outputs), {self._input: inputs})))
+    def run(
+        self, inputs: NDArray[Any], outputs: Sequence[str], seconds: float | None = None
+    ) -> dict[str, NDArray[np.generic]]:
+        """Inputs [B, …] → the asked outputs by name; ends with onnxruntime's error after so many seconds."""
+        options = onnxruntime.RunOptions()
+        timer = threading.Timer(seconds, setattr, (options, "terminate", True)) if seconds else None
+        if timer:
+            timer.start()
+        try:
+            return dict(zip(outputs, self._session.run(list(outputs), {self._input: inputs}, options)))
+        finally:
+            if timer:
+                timer.cancel()
 
 
 def _cores() -> int:

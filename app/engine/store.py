@@ -35,29 +35,34 @@ class Store:
         device: where models run.
         pin: versions that answer instead of the highest valid one.
         default: the model that answers when none is named.
+        load_all: load the versions that stand by too, to find out whether they could be served.
 
     Raises:
         StartError: no such folder, or a pinned version or the default model is not there or not fit.
     """
 
     def __init__(
-        self, folder: Path, device: Device, pin: dict[str, int] | None = None, default: str | None = None
+        self,
+        folder: Path,
+        device: Device,
+        pin: dict[str, int] | None = None,
+        default: str | None = None,
+        *,
+        load_all: bool = False,
     ) -> None:
         folder = folder.resolve()
-        if not folder.is_dir():
-            raise StartError(f"MASKSEMBLES_STORE: {folder} is no folder")
+        try:
+            names = naming.names(folder)
+        except OSError as error:
+            raise StartError(f"MASKSEMBLES_STORE: {folder} is no folder that can be read: {error.strerror}") from error
         self.device = device
+        self._load_all = load_all
         self._runner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="runner")
         self.serving: dict[str, Model] = {}  # the models that answer, by name
         self.versions: dict[str, list[Version]] = {}
-        paths = {
-            (name, number): naming.model_path(folder, name, number)
-            for name in naming.names(folder)
-            for number in naming.versions(folder, name)
-        }
-        verdicts = verify(paths.values())
-        for name in sorted({name for name, _ in paths}):
-            found = {number: paths[other, number] for other, number in paths if other == name}
+        paths = {name: _find(folder, name) for name in names}
+        verdicts = verify(path for found in paths.values() for path in found.values())
+        for name, found in paths.items():
             self.versions[name] = [
                 self._settle(name, number, path, verdicts[path], (pin or {}).get(name))
                 for number, path in sorted(found.items(), reverse=True)
@@ -93,23 +98,21 @@ class Store:
 
     def _settle(self, name: str, number: int, path: Path, verdict: Verdict, pinned: int | None) -> Version:
         """What becomes of a version; asked highest first, so the first one fit to be served is the one that answers."""
+        answers = name not in self.serving and pinned in (None, number)
         try:
-            if verdict.contract is None:
+            if verdict.contract is None or verdict.digest is None:
                 raise ModelRefused(verdict.refused)
-            if name in self.serving or pinned not in (None, number):
-                return Version(number, "standby", contract=verdict.contract)
-            self.serving[name] = self._open(name, number, path, verdict.contract, verdict.digest)
+            if answers or self._load_all:
+                content = _read(path, verdict.digest)
+                model = Model(name, number, verdict.contract, Session(content, self.device), self._runner)
+                if answers:
+                    self.serving[name] = model
         except ModelRefused as error:
             _log.error("%s:%d refused: %s", name, number, error)
             return Version(number, "refused", reason=str(error))
-        _log.info("%s:%d serves on %s", name, number, self.device.name)
-        return Version(number, "serving", contract=verdict.contract)
-
-    def _open(self, name: str, number: int, path: Path, contract: schema.Contract, digest: str | None) -> Model:
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise ModelRefused("its bytes changed after they were verified")
-        return Model(name, number, contract, Session(content, self.device), self._runner)
+        if answers:
+            _log.info("%s:%d serves on %s", name, number, self.device.name)
+        return Version(number, "serving" if answers else "standby", contract=verdict.contract)
 
     def _names(self) -> str:
         return ", ".join(self.serving) or "none"
@@ -119,3 +122,22 @@ class Store:
         if number not in known:
             return f"the store has versions {', '.join(map(str, known))}" if known else "the store has no such model"
         return known[number].reason or "it was not loaded"
+
+
+def _find(folder: Path, name: str) -> dict[int, Path]:
+    """The files of a model by version; none where its folder cannot be read."""
+    try:
+        return {number: naming.model_path(folder, name, number) for number in naming.versions(folder, name)}
+    except OSError as error:
+        _log.error("%s: its folder cannot be read: %s", name, error.strerror)
+        return {}
+
+
+def _read(path: Path, digest: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelRefused(f"cannot be read: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise ModelRefused("its bytes changed after they were verified")
+    return content

@@ -1,6 +1,7 @@
 """Has files verified by a child process, so that a file which crashes its reader cannot take the service down."""
 
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from app.contract import schema
 
+_log = logging.getLogger(__name__)
 _ROOT = Path(__file__).parents[2]
 _SECONDS = 120
 
@@ -30,19 +32,22 @@ def verify(paths: Iterable[Path], module: str = "app.engine.verify") -> dict[Pat
         try:
             child = subprocess.run(  # noqa: S603 - our own interpreter and module
                 [sys.executable, "-m", module],
-                input="".join(f"{path}\n" for path in waiting).encode(),
+                input="".join(json.dumps(str(path)) + "\n" for path in waiting).encode(),
                 capture_output=True,
                 cwd=_ROOT,
                 timeout=_SECONDS,
                 check=False,
             )
             output = child.stdout
-            end = f"ended with {child.returncode}: {child.stderr.decode(errors='replace').strip()[-500:]}"
+            end = f"ended with {child.returncode}"
+            if child.returncode:
+                _log.error("the verifier %s: %s", end, child.stderr.decode(errors="replace").strip())
         except subprocess.TimeoutExpired as error:
             output, end = error.stdout or b"", f"took longer than {_SECONDS} s"
-        for line in output.splitlines():
-            answer = json.loads(line)
-            verdicts[Path(answer["path"])] = _read(answer)
+        for line in output.splitlines(keepends=True):
+            if line.endswith(b"\n"):  # or it was cut off with the child
+                answer = json.loads(line)
+                verdicts[Path(answer["path"])] = _read(answer)
         waiting = [path for path in waiting if path not in verdicts]
         if waiting:  # it answers in order, so it was at work on the first one left
             verdicts[waiting.pop(0)] = Verdict(refused=f"the verifier {end}")

@@ -1,7 +1,8 @@
 """Reads model files with `onnx` before they are trusted.
 
-Only ever run as a child process, `python -m app.engine.verify`: paths come in on standard input, a line each, and for
-each a line of JSON goes out. A file that makes the reader crash takes this process with it and not the service.
+Only ever run as a child process, `python -m app.engine.verify`: paths come in on standard input, a JSON string in a
+line each, and for each a line of JSON goes out. A file that makes the reader crash takes this process with it and not
+the service.
 """
 
 import hashlib
@@ -110,14 +111,18 @@ def _tensors(model: Any) -> Iterator[Any]:
 def main() -> None:
     """Answers each path on standard input with {"path", "sha256", "contract"} or {"path", "refused"}."""
     for line in sys.stdin:
-        path = line.rstrip("\n")
+        path = json.loads(line)
         try:
+            if Path(path).exists() and not Path(path).is_file():
+                raise Refused("not a regular file")
             content = Path(path).read_bytes()
             answer = {"sha256": hashlib.sha256(content).hexdigest(), "contract": examine(content)}
         except OSError as error:
             answer = {"refused": f"cannot be read: {error.strerror}"}
         except Refused as error:
             answer = {"refused": str(error)}
+        except Exception as error:  # a reader that stumbles over a file refuses it
+            answer = {"refused": f"cannot be verified: {type(error).__name__}: {error}"[:500]}
         print(json.dumps({"path": path, **answer}), flush=True)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -109,7 +110,7 @@ def test_a_body_over_the_limit_is_refused_before_it_is_read() -> None:
         response = client.post("/predict", content=b" " * 3_000_000, headers=headers)
         assert response.status_code == 413
         assert response.json()["error"]["code"] == "body_too_large"
-        request = (ROOT / "tests" / "data" / "shirt.json").read_bytes()
+        request = (ROOT / "tests" / "data" / "coat.json").read_bytes()
         assert client.post("/predict", content=request, headers=headers).status_code == 200
 
 
@@ -125,6 +126,16 @@ def test_sigterm_finishes_what_was_accepted_and_exits_with_0() -> None:
         assert process.wait(30) == 0
     assert answers[0].status_code == 200
     assert len(answers[0].json()["predictions"]) == 1000
+
+
+def test_sigterm_does_not_wait_for_a_body_that_never_comes() -> None:
+    with as_process(STORE) as (client, process), socket.socket() as half:
+        half.connect((client.base_url.host, client.base_url.port or 0))
+        half.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+        half.sendall(b"Content-Length: 500\r\n\r\n{")
+        client.get("/health/ready").raise_for_status()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
 
 
 def start(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:

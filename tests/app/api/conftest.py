@@ -6,11 +6,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
+from torch import nn
 
 from app.engine.device import Device
 from app.engine.store import Store
 from app.main import create_app
 from app.settings import Settings
+from models.export import export
 from tests.serving import in_thread
 
 CPU = Device("cpu", "auto", "no GPU can be used: none here")
@@ -21,6 +24,8 @@ def folder(digits_store: Path, tiny_store: Path, tmp_path_factory: pytest.TempPa
     folder = tmp_path_factory.mktemp("both")
     shutil.copytree(digits_store / "digits", folder / "digits")
     shutil.copytree(tiny_store / "tiny", folder / "tiny")
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    export(network, torch.zeros(2, 2, 2, dtype=torch.uint8), name="bytes", store=folder, labels=["a", "b"])
     (folder / "tiny" / "2").mkdir()
     (folder / "tiny" / "2" / "model.onnx").write_bytes(b"truncated")
     return folder
@@ -28,7 +33,7 @@ def folder(digits_store: Path, tiny_store: Path, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="session")
 def client(folder: Path) -> Iterator[httpx.Client]:
-    settings = Settings(store=folder, max_body_bytes=200_000)
+    settings = Settings(store=folder, max_body_bytes=200_000, max_rows=500)
     app = create_app(settings, Store(folder, CPU, default="tiny"))
     with in_thread(app) as opened:
         yield opened

@@ -6,7 +6,7 @@ from app.contract import schema
 def test_all_models_with_what_became_of_their_versions(client: httpx.Client) -> None:
     catalog = client.get("/models").json()
     assert catalog["default"] == "tiny"
-    digits, tiny = catalog["models"]
+    _, digits, tiny = catalog["models"]
     assert digits["name"] == "digits"
     assert digits["input_shape"] == ["B", 1, 8, 8]
     assert digits["input_range"] == [0, 1]
@@ -36,11 +36,11 @@ def test_what_is_not_there_says_what_is(client: httpx.Client) -> None:
     for path in ("/models/cats", "/models/cats/versions/1"):
         response = client.get(path)
         assert response.status_code == 404
-        assert "there are: digits, tiny" in response.json()["error"]["message"]
+        assert "there are: bytes, digits, tiny" in response.json()["error"]["message"]
     response = client.get("/models/tiny/versions/9")
     assert response.status_code == 404
     assert "there are: 1, 2" in response.json()["error"]["message"]
-    for version in ("0", "x", "-1"):
+    for version in ("0", "x", "-1", "01", "1.0", "+1", "1_0"):
         response = client.get(f"/models/tiny/versions/{version}")
         assert response.status_code == 422
         assert response.json()["error"]["field"] == "version"

@@ -16,7 +16,7 @@ def test_ready_tells_the_device_and_the_models(client: httpx.Client) -> None:
         "device": "cpu",
         "device_asked": "auto",
         "device_reason": "no GPU can be used: none here",
-        "models": {"digits": 1, "tiny": 1},
+        "models": {"bytes": 1, "digits": 1, "tiny": 1},
     }
 
 

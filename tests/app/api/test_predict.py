@@ -134,8 +134,8 @@ BAD: dict[str, tuple[bytes, int, str, str | None, str]] = {
     "model no string": (b'{"inputs": [[1]], "model": 3}', 422, "invalid_input", "model", "Expected `str | null`"),
     "version 0": (b'{"inputs": [[1]], "version": 0}', 422, "invalid_input", "version", ">= 1"),
     "version a string": (b'{"inputs": [[1]], "version": "1"}', 422, "invalid_input", "version", "Expected `int"),
-    "unknown model": (b'{"inputs": [[1]], "model": "cats"}', 404, "unknown_model", "model", "there are: digits, tiny"),
-    "a path as model": (b'{"inputs": [[1]], "model": "../tiny"}', 404, "unknown_model", "model", "there are: digits"),
+    "unknown model": (b'{"inputs": [[1]], "model": "cats"}', 404, "unknown_model", "model", "there are: bytes, "),
+    "a path as model": (b'{"inputs": [[1]], "model": "../tiny"}', 404, "unknown_model", "model", "there are: bytes, "),
     "unknown version": (b'{"inputs": [[1]], "version": 7}', 404, "unknown_version", "version", "version 1 is"),
     "refused version": (b'{"inputs": [[1]], "version": 2}', 404, "unknown_version", "version", "version 1 is"),
     "unknown output": (
@@ -178,6 +178,16 @@ BAD: dict[str, tuple[bytes, int, str, str | None, str]] = {
         "expected values in [0, 1] (grey value), got 254; 1 of 128 values are outside",
     ),
     "below the range": (digits_body(-0.01, (1, 0, 7, 7)), 422, "invalid_input", "inputs[1][0][7][7]", "[0, 1]"),
+    "no byte": (b'{"model": "bytes", "inputs": [[[256, 0], [0, 0]]]}', 422, "invalid_input", "inputs[0][0][0]", "255"),
+    "no whole byte": (
+        b'{"model": "bytes", "inputs": [[[0, 0], [0.5, 0]]]}', 422, "invalid_input", "inputs[0][1][0]", "whole numbers",
+    ),
+    "a huge integer": (
+        b'{"model": "bytes", "inputs": [[[0, 0], [0, %s]]]}' % (b"9" * 400),
+        422, "invalid_input", "inputs[0][1][1]", "<= 255",
+    ),
+    "too many rows": (b'{"inputs": [%s[0]]}' % (b"[0]," * 500), 422, "invalid_input", "inputs", "at most 500 rows"),
+    "NaN elsewhere": (b'{"inputs": [[1]], "version": NaN}', 422, "malformed_body", "version", "NaN at byte"),
     "too large": (b'{"inputs": [[%s1]]}' % (b"1, " * 100_000), 413, "body_too_large", None, "200000 bytes"),
 }  # fmt: skip
 
@@ -254,3 +264,11 @@ def test_a_request_id_is_kept_when_it_is_harmless(client: httpx.Client, sent: st
     answered = client.post("/predict", json=GOOD, headers=headers).headers["x-request-id"]
     assert (answered == sent) is kept
     assert answered
+
+
+def test_bytes_are_scaled_in_the_graph(client: httpx.Client, folder: Path) -> None:
+    answer = post(client, {"model": "bytes", "inputs": [[[0, 255], [128, 7]]], "outputs": ["probabilities"]})
+    model, _, _ = artefact.read(folder, "bytes")
+    rows = np.array([[[0, 255], [128, 7]]], np.uint8)
+    expected = artefact.run(model, rows, ["probabilities"])["probabilities"][0]
+    assert answer["predictions"][0]["probabilities"] == pytest.approx(expected, rel=1e-5)

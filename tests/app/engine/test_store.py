@@ -1,9 +1,11 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
+from app.contract import naming
 from app.engine.device import Device
 from app.engine.store import Store
 from app.engine.verdict import verify
@@ -63,6 +65,75 @@ def test_what_onnxruntime_refuses_is_refused_too(store: Path) -> None:
     assert "onnxruntime cannot load it" in (opened.versions["tiny"][-1].reason or "")
 
 
+def test_what_answers_nan_at_once_is_refused(store: Path) -> None:
+    model = onnx.load(model_file(store, 10))
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("bias"))
+    values = onnx.numpy_helper.to_array(weight).copy()
+    values[:] = np.nan
+    weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    model_file(store, 10).write_bytes(model.SerializeToString())
+    opened = Store(store, CPU)
+    assert states(opened) == {1: "standby", 2: "serving", 10: "refused"}
+    assert "its first run gives NaN or infinity" in (opened.versions["tiny"][-1].reason or "")
+
+
+def endless(model: onnx.ModelProto) -> None:
+    """Puts a loop without end before the entropy."""
+    helper, kinds = onnx.helper, onnx.TensorProto
+    for node in model.graph.node:
+        node.output[:] = ["entropy_" if name == "entropy" else name for name in node.output]
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Abs", ["before"], ["after"])],
+        "body",
+        [
+            helper.make_tensor_value_info("trip", kinds.INT64, []),
+            helper.make_tensor_value_info("go", kinds.BOOL, []),
+            helper.make_tensor_value_info("before", kinds.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("on", kinds.BOOL, []),
+            helper.make_tensor_value_info("after", kinds.FLOAT, None),
+        ],
+    )
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(2**62), "trips"))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(True), "forever"))
+    model.graph.node.append(helper.make_node("Loop", ["trips", "forever", "entropy_"], ["entropy"], body=body))
+
+
+def test_a_graph_that_never_ends_is_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.engine.model._SECONDS_TO_WARM_UP", 0.5)
+    model = onnx.load(model_file(store, 10))
+    endless(model)
+    model_file(store, 10).write_bytes(model.SerializeToString())
+    opened = Store(store, CPU)
+    assert states(opened) == {1: "standby", 2: "serving", 10: "refused"}
+    assert "its first run on 1 rows fails" in (opened.versions["tiny"][-1].reason or "")
+
+
+def test_versions_that_stand_by_are_loaded_when_asked(store: Path) -> None:
+    model = onnx.load(model_file(store, 1))
+    next(node for node in model.graph.node if node.op_type == "Exp").domain = "com.microsoft"
+    model.opset_import.add(domain="com.microsoft", version=1)
+    model_file(store, 1).write_bytes(model.SerializeToString())
+    assert states(Store(store, CPU)) == {1: "standby", 2: "standby", 10: "serving"}
+    assert states(Store(store, CPU, load_all=True)) == {1: "refused", 2: "standby", 10: "serving"}
+
+
+def test_a_folder_that_cannot_be_read_stops_nothing(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(store / "tiny", store / "closed")
+    real = naming.versions
+
+    def versions(folder: Path, name: str) -> list[int]:
+        if name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return real(folder, name)
+
+    monkeypatch.setattr(naming, "versions", versions)
+    opened = Store(store, CPU)
+    assert list(opened.serving) == ["tiny"]
+    assert opened.versions["closed"] == []
+
+
 def test_a_pin_that_cannot_be_held_is_an_error(store: Path) -> None:
     with pytest.raises(StartError, match=r"tiny:3 cannot be served: the store has versions 1, 2, 10"):
         Store(store, CPU, pin={"tiny": 3})
@@ -85,7 +156,7 @@ def test_the_default_model(store: Path) -> None:
 def test_an_empty_store_serves_nothing(tmp_path: Path) -> None:
     opened = Store(tmp_path, CPU)
     assert opened.serving == {}
-    with pytest.raises(StartError, match="is no folder"):
+    with pytest.raises(StartError, match="is no folder that can be read"):
         Store(tmp_path / "missing", CPU)
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,11 @@ def renamed_output(model: onnx.ModelProto) -> None:
         node.output[:] = ["doubt" if name == "entropy" else name for name in node.output]
 
 
+def nan_temperature(model: onnx.ModelProto) -> None:
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "temperature")
+    tensor.CopyFrom(onnx.numpy_helper.from_array(np.array(np.nan, np.float32), "temperature"))
+
+
 def fixed_batch(model: onnx.ModelProto) -> None:
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
 
@@ -84,6 +90,7 @@ def fixed_batch(model: onnx.ModelProto) -> None:
         (renamed_output, "outputs: declared prediction, probabilities, submodels, entropy"),
         (fixed_batch, "inputs.input.shape: declared ['B', 6], the graph has [1, 6]"),
         (without_temperature, "calibration.temperature: the graph has no scalar initializer"),
+        (nan_temperature, "calibration.temperature: declared 1.0, the graph has nan"),
         (external, "lie in an external file"),
         (external_in_a_subgraph, "the weights of 'hidden' lie in an external file"),
         (foreign_operator, "operators of an unknown domain: evil.example"),
@@ -122,6 +129,17 @@ def test_every_truncation_is_refused(tiny_store: Path, tmp_path: Path) -> None:
         paths.append(tmp_path / f"{index}.onnx")
         paths[-1].write_bytes(content[:end])
     assert all(verdict.refused for verdict in verify(paths).values())
+
+
+def test_odd_paths_are_verified_like_any_other(tiny_store: Path, tmp_path: Path) -> None:
+    good = tiny_store / "tiny" / "1" / "model.onnx"
+    odd = [tmp_path / "new\nline", tmp_path / os.fsdecode(b"latin-\xe9"), tmp_path / "a folder", tmp_path / "fifo"]
+    odd[0].write_bytes(good.read_bytes())
+    odd[1].write_bytes(good.read_bytes())
+    odd[2].mkdir()
+    os.mkfifo(odd[3])
+    reasons = [verdict.refused for verdict in verify(odd).values()]
+    assert reasons == [None, None, "not a regular file", "not a regular file"]
 
 
 def test_a_good_file_among_bad_ones_is_accepted(tiny_store: Path, tmp_path: Path) -> None:
