@@ -155,7 +155,7 @@ BAD: dict[str, tuple[bytes, int, str, str | None, str]] = {
     "far too deep": (
         b'{"model": "digits", "inputs": %s}' % (b"[" * 90_000 + b"]" * 90_000), 422, "malformed_body", None, "not JSON",
     ),
-    "no rows": (b'{"model": "digits", "inputs": []}', 422, "invalid_input", "inputs", "at least one row"),
+    "no rows": (b'{"model": "digits", "inputs": []}', 422, "invalid_input", "inputs", "1 to 500 rows"),
     "empty rows": (b'{"model": "digits", "inputs": [[]]}', 422, "invalid_input", "inputs[0]", "expected 1 here, got 0"),
     "wrong shape": (
         json.dumps({"model": "digits", "inputs": np.zeros((2, 1, 8, 7)).tolist()}).encode(),
@@ -186,7 +186,7 @@ BAD: dict[str, tuple[bytes, int, str, str | None, str]] = {
         b'{"model": "bytes", "inputs": [[[0, 0], [0, %s]]]}' % (b"9" * 400),
         422, "invalid_input", "inputs[0][1][1]", "<= 255",
     ),
-    "too many rows": (b'{"inputs": [%s[0]]}' % (b"[0]," * 500), 422, "invalid_input", "inputs", "at most 500 rows"),
+    "too many rows": (b'{"inputs": [%s[0]]}' % (b"[0]," * 500), 422, "invalid_input", "inputs", "1 to 500 rows"),
     "NaN elsewhere": (b'{"inputs": [[1]], "version": NaN}', 422, "malformed_body", "version", "NaN at byte"),
     "too large": (b'{"inputs": [[%s1]]}' % (b"1, " * 100_000), 413, "body_too_large", None, "200000 bytes"),
 }  # fmt: skip
