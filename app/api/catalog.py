@@ -14,7 +14,9 @@ from app.errors import UnknownModel, UnknownVersion
 router = APIRouter(prefix="/models", tags=["models"])
 
 Name = Annotated[str, Path(description="Name of a model in the store")]
-Number = Annotated[int, BeforeValidator(naming.parse_version), Path(ge=1, description="Version of the model")]
+Number = Annotated[
+    int, Path(ge=1, le=999_999_999, description="Version of the model"), BeforeValidator(naming.parse_version)
+]
 
 
 @router.get("", operation_id="list_models", summary="All models", response_model_exclude_none=True)

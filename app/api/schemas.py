@@ -10,7 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.contract.schema import Contract, Method
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-Nats = Annotated[float, Field(description="In nats")]
+Output = Literal[
+    "prediction",
+    "probabilities",
+    "submodels",
+    "entropy",
+    "expected_entropy",
+    "mutual_information",
+    "energy",
+    "logits",
+]
 
 
 class PredictRequest(BaseModel):
@@ -29,11 +38,9 @@ class PredictRequest(BaseModel):
         description="Numbers nested as [B, …], B rows in the model's natural units; "
         "`GET /models/{name}` tells shape and range",
     )
-    outputs: list[str] | None = Field(
+    outputs: Annotated[list[Output], Field(min_length=1)] | None = Field(
         None,
-        description="Which outputs to answer: `prediction` (label, index and confidence), `probabilities`, "
-        "`submodels`, `entropy`, `expected_entropy`, `mutual_information`, `energy`, `logits`. "
-        "Default: all but `logits`",
+        description="Which outputs to answer; `prediction` is label, index and confidence. Default: all but `logits`",
     )
     id: str | None = Field(None, max_length=256, description="Comes back in the answer as it is")
 
