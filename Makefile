@@ -1,4 +1,4 @@
-PORT ?= 8000
+PORT ?= $(or $(MASKSEMBLES_PORT),8000)
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check

@@ -54,7 +54,9 @@ def main() -> int:
 
 
 def _report(store: Store) -> int:
-    sound = bool(store.serving)
+    sound = bool(store.serving) and not store.unreadable
+    for name, reason in store.unreadable.items():
+        print(f"{name} cannot be read: {reason}")
     for name, versions in store.versions.items():
         for version in versions:
             sound = sound and version.state != "refused"

@@ -128,10 +128,12 @@ def _data_of(options: argparse.Namespace, contract: Contract) -> Dataset:
     """What --data says: an .npz file, or a folder for the files of the data set that the contract names."""
     if _is_file(options.data):
         dataset = load(str(options.data))
-    elif contract.calibration is None:
-        raise DatasetError(f"{options.model} names no data set of its own: give an .npz file with --data")
     else:
-        dataset = load(contract.calibration.data, options.data)
+        named = [contract.calibration.data if contract.calibration else None, contract.origin.recipe.get("data")]
+        known = [name for name in named if name in LOADERS]
+        if not known:
+            raise DatasetError(f"{options.model} names no data set that is known here: give an .npz file with --data")
+        dataset = load(known[0], options.data)
     if dataset.classes and dataset.classes != contract.labels:
         raise DatasetError(f"classes: expected {', '.join(contract.labels)}, got {', '.join(dataset.classes)}")
     return dataset

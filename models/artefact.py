@@ -48,9 +48,16 @@ def read(store: Path, name: str, version: int | None = None) -> tuple[onnx.Model
 
 
 def embed(model: onnx.ModelProto, contract: schema.Contract) -> None:
-    """Writes the contract into the file's metadata, in place of any other metadata."""
+    """Writes the contract into the file's metadata, in place of any other metadata.
+
+    Raises:
+        ArtefactError: it would not be read as it is.
+    """
+    text = contract.model_dump_json(exclude_none=True)
+    if schema.read(text) != contract:
+        raise ArtefactError("the contract changes when it is written and read")
     del model.metadata_props[:]
-    model.metadata_props.add(key=naming.METADATA_KEY, value=contract.model_dump_json(exclude_none=True))
+    model.metadata_props.add(key=naming.METADATA_KEY, value=text)
 
 
 def set_temperature(model: onnx.ModelProto, temperature: float) -> float:

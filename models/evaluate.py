@@ -62,6 +62,14 @@ def check_rows(contract: Contract, split: Split) -> None:
             label beyond the classes.
     """
     given, labels = contract.inputs[0], split.labels
+    for name, array in (("inputs", split.inputs), ("labels", labels)):
+        if not isinstance(array, np.ndarray):
+            raise DatasetError(f"{name}: expected a NumPy array, got {type(array).__name__}")
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != len(split.inputs):
+        raise DatasetError(
+            f"labels: expected a whole number for each of the {len(split.inputs)} rows, "
+            f"got {labels.dtype} {list(labels.shape)}"
+        )
     if not len(labels):
         raise DatasetError("there are no rows")
     if (str(split.inputs.dtype), split.inputs.shape[1:]) != (given.dtype, contract.sizes(given)[1:]):

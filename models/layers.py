@@ -185,9 +185,10 @@ def assigned(network: nn.Module, indices: Tensor) -> Iterator[None]:
     Raises:
         ValueError: an index is not one of the N submodels.
     """
-    if indices.is_floating_point() or (len(indices) and not 0 <= indices.min() <= indices.max() < count(network)):
-        raise ValueError(f"expected whole numbers from 0 to {count(network) - 1}, got {indices}")
-    with _select(network, indices):
+    whole = indices.ndim == 1 and indices.dtype != torch.bool and not indices.is_floating_point()
+    if not whole or (len(indices) and not 0 <= indices.min() <= indices.max() < count(network)):
+        raise ValueError(f"expected one whole number from 0 to {count(network) - 1} for each row, got {indices}")
+    with _select(network, indices.long()):  # indices of type uint8 would be taken for a mask
         yield
 
 

@@ -112,8 +112,10 @@ def statistics(masks: NDArray[np.bool_]) -> Statistics:
 
 
 def _expansion(scale: float, submodels: int) -> float:
-    """Channels in use per channel kept, S(1 − (1 − 1/S)^N) as a sum: from 1 at S = 1 up to N."""
-    return sum((1 - 1 / scale) ** power for power in range(submodels))
+    """Channels in use per channel kept, S(1 − (1 − 1/S)^N): from 1 at S = 1 up to N."""
+    if scale < 1e6:
+        return scale * (1 - (1 - 1 / scale) ** submodels)
+    return sum((1 - 1 / scale) ** power for power in range(submodels))  # the same, where the difference would cancel
 
 
 def _solve_scale(expansion: float, submodels: int) -> float:

@@ -69,7 +69,7 @@ def _summary(store: Store, name: str) -> ModelSummary:
     ]
     model = store.serving.get(name)
     if model is None:
-        return ModelSummary(name=name, versions=versions)
+        return ModelSummary(name=name, reason=store.unreadable.get(name), versions=versions)
     given = model.contract.inputs[0]
     return ModelSummary(
         name=name,

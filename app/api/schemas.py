@@ -142,6 +142,13 @@ class Interval(BaseModel):
     upper: list[float]
 
 
+class RegressionSubmodel(BaseModel):
+    """One submodel's own answer to a row, D values each."""
+
+    prediction: list[float]
+    variance: list[float] | None = None
+
+
 class Regression(BaseModel):
     """The answer to one row of a regressor, D values each; variances in squared units of the target."""
 
@@ -149,7 +156,7 @@ class Regression(BaseModel):
     variance: list[float] | None = Field(None, description="Epistemic plus, where predicted, aleatoric [D]")
     epistemic_variance: list[float] | None = Field(None, description="Variance of the submodels' means [D]")
     aleatoric_variance: list[float] | None = Field(None, description="Mean of the submodels' variances [D]")
-    submodels: list[list[float]] | None = Field(None, description="Each submodel's mean [N, D]")
+    submodels: list[RegressionSubmodel] | None = Field(None, description="What each of the N submodels answers")
     intervals: list[Interval] | None = None
     percentiles: dict[str, float] | None = None
     decision: Decision | None = None
@@ -174,7 +181,11 @@ class RegressionAnswer(BaseModel):
 class Error(BaseModel):
     """What went wrong."""
 
-    code: str = Field(description="Stable, for programs")
+    code: str = Field(
+        description="Stable, for programs: `malformed_body`, `invalid_input`, `unknown_model`, `unknown_version`, "
+        "`body_too_large`, `unsupported_content_type`, `output_not_finite`, `internal_error`, `not_ready`, "
+        "`not_found`, `method_not_allowed`; others may come"
+    )
     message: str = Field(description="For people; names what was expected")
     field: str | None = Field(None, description="The part of the request that it is about")
     request_id: str = Field(description="As in the header X-Request-ID")
@@ -207,6 +218,7 @@ class ModelSummary(BaseModel):
     input_shape: list[int | str] | None = Field(None, description="Of a request's `inputs`; B is the number of rows")
     input_range: tuple[float, float] | None = Field(None, description="Smallest and largest value accepted")
     labels: list[str] | None = None
+    reason: str | None = Field(None, description="Why its folder in the store cannot be read")
     versions: list[VersionSummary]
 
 

@@ -53,8 +53,8 @@ class MaskedLayer(_Part):
 
     scale: float
     """S as it was asked for."""
-    effective_scale: float | None
-    """The S that the masks have; null where they are disjoint (S = ∞)."""
+    effective_scale: float | None = None
+    """The S that the masks have; absent where they are disjoint (S = ∞)."""
     channels: int
     kept: int
     iou: Fraction

@@ -60,7 +60,8 @@ class Store:
         self._runner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="runner")
         self.serving: dict[str, Model] = {}  # the models that answer, by name
         self.versions: dict[str, list[Version]] = {}
-        paths = {name: _find(folder, name) for name in names}
+        self.unreadable: dict[str, str] = {}  # the models whose folder cannot be read, and why
+        paths = {name: self._find(folder, name) for name in names}
         verdicts = verify(path for found in paths.values() for path in found.values())
         for name, found in paths.items():
             self.versions[name] = [
@@ -96,6 +97,14 @@ class Store:
         """Finishes the run in progress and ends the runner thread."""
         self._runner.shutdown()
 
+    def _find(self, folder: Path, name: str) -> dict[int, Path]:
+        try:
+            return {number: naming.model_path(folder, name, number) for number in naming.versions(folder, name)}
+        except OSError as error:
+            self.unreadable[name] = error.strerror or str(error)
+            _log.error("%s: its folder cannot be read: %s", name, self.unreadable[name])
+            return {}
+
     def _settle(self, name: str, number: int, path: Path, verdict: Verdict, pinned: int | None) -> Version:
         """What becomes of a version; asked highest first, so the first one fit to be served is the one that answers."""
         answers = name not in self.serving and pinned in (None, number)
@@ -122,15 +131,6 @@ class Store:
         if number not in known:
             return f"the store has versions {', '.join(map(str, known))}" if known else "the store has no such model"
         return known[number].reason or "it was not loaded"
-
-
-def _find(folder: Path, name: str) -> dict[int, Path]:
-    """The files of a model by version; none where its folder cannot be read."""
-    try:
-        return {number: naming.model_path(folder, name, number) for number in naming.versions(folder, name)}
-    except OSError as error:
-        _log.error("%s: its folder cannot be read: %s", name, error.strerror)
-        return {}
 
 
 def _read(path: Path, digest: str) -> bytes:

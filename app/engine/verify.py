@@ -23,6 +23,7 @@ _DTYPES = {
     onnx.TensorProto.UINT8: "uint8",
     onnx.TensorProto.INT64: "int64",
 }
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 
 
 class Refused(Exception):
@@ -44,6 +45,8 @@ def examine(content: bytes) -> str:
     for tensor in _tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise Refused(f"the weights of {tensor.name!r} lie in an external file; they must be inside")
+        if tensor.data_type in _FLOATS and np.isnan(onnx.numpy_helper.to_array(tensor)).any():
+            raise Refused(f"the weights of {tensor.name!r} hold NaN")
     domains = {entry.domain for entry in model.opset_import} | {node.domain for node in _nodes(model)}
     if foreign := sorted(domains - _DOMAINS):
         raise Refused(f"operators of an unknown domain: {', '.join(foreign)}")

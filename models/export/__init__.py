@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -114,10 +114,18 @@ def export(
     artefact.embed(model, contract)
     onnx.checker.check_model(model, full_check=True)
 
-    rows = torch.from_numpy(calibration.inputs[:64]) if calibration is not None else example_input
+    rows = torch.from_numpy(calibration.inputs[:64]) if calibration is not None else _varied(example_input, value_range)
     worst = verify(model, nn.Sequential(natural, adopted).eval(), rows, contract.temperature)
     _log.info("verify: agrees with the torch loop over the masks, largest difference %.2g of the allowed", worst)
     return artefact.write(model, Path(store), name, version)
+
+
+def _varied(example: Tensor, value_range: tuple[float, float] | None) -> Tensor:
+    """64 rows near the example's, no two alike, within the range."""
+    rows = torch.cat([example] * -(-64 // len(example)))[:64].float()
+    rows = rows * (0.8 + 0.4 * torch.rand(rows.shape, generator=torch.Generator().manual_seed(0)))
+    low, high = value_range or ((0, 255) if example.dtype == torch.uint8 else (-inf, inf))
+    return rows.clamp(low, high).to(example.dtype)
 
 
 def _to_onnx(head: Classifier, example: Tensor) -> onnx.ModelProto:

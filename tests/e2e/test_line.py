@@ -72,6 +72,14 @@ def test_a_recalibrated_version_takes_over(line: tuple[Path, Path], tmp_path: Pa
     assert new.evaluation is None  # the old figures are of another temperature
 
 
+def test_a_model_recalibrated_on_a_file_still_knows_its_own_data(
+    line: tuple[Path, Path], tmp_path: Path, digits: Dataset
+) -> None:
+    np.savez(tmp_path / "more.npz", inputs=digits.calibration.inputs, labels=digits.calibration.labels)
+    workshop("calibrate", "mine:1", "--store", line[1], "--data", tmp_path / "more.npz")
+    assert "digits, 300 test rows" in workshop("evaluate", "mine", "--store", line[1])
+
+
 def test_evaluate_prints_what_the_contract_says(line: tuple[Path, Path]) -> None:
     _, store = line
     figures = artefact.read(store, "mine", 1)[1].evaluation

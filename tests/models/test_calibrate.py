@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import softmax
 
 from models import artefact
@@ -51,6 +52,9 @@ def test_rows_that_do_not_fit_the_contract_are_named(digits_store: Path, digits:
     x, y = digits.calibration.inputs, digits.calibration.labels
     for split, message in (
         (Split(x[:0], y[:0]), "no rows"),
+        (Split(x, y[:200]), "a whole number for each of the 300 rows, got int64"),
+        (Split(x, y.astype(np.float64)), "a whole number for each of the 300 rows, got float64"),
+        (Split(torch.from_numpy(x), y), "inputs: expected a NumPy array, got Tensor"),
         (Split(x * 255, y), r"expected finite values in \[0, 1\] \(grey value\), got 0 to 255"),
         (Split(np.where(x > 0.5, np.nan, x).astype(np.float32), y), "expected finite values"),
         (Split(x[:, 0], y), r"expected float32 \['B', 1, 8, 8\], got float32 \[300, 8, 8\]"),

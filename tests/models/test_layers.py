@@ -44,8 +44,11 @@ def test_assigned_rows_meet_the_submodels_they_are_given() -> None:
         torch.testing.assert_close(net(x), torch.stack([every[3, 0], every[0, 1], every[3, 2]]))
         with pytest.raises(ValueError, match="3 rows were assigned to submodels, got 2 rows"):
             net(x[:2])
-    with pytest.raises(ValueError, match="from 0 to 3"), assigned(net, torch.tensor([4])):
-        pass
+    for wrong in ([4], [-1], [0.5], [True, False, True], [[0]]):
+        with pytest.raises(ValueError, match="from 0 to 3"), assigned(net, torch.tensor(wrong)):
+            pass
+    with assigned(net, torch.tensor([1, 0, 1], dtype=torch.uint8)):
+        torch.testing.assert_close(net(x), torch.stack([every[1, 0], every[0, 1], every[1, 2]]))
 
 
 def test_single_rows_can_train_every_submodel() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from app.api import codecs
 from app.api.schemas import Classification, ClassificationAnswer, Output, PredictRequest
+from app.errors import ServiceError
 
 EXAMPLES = Path(__file__).parents[3] / "app" / "api" / "examples"
 
@@ -58,6 +59,21 @@ def test_room_is_left_for_what_comes(document: dict[str, Any]) -> None:
     }  # fmt: skip
     tasks = [schemas[name]["properties"]["task"]["const"] for name in ("ClassifierReference", "RegressorReference")]
     assert tasks == ["classification", "regression"]
+
+
+def test_answers_may_grow(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    closed = {name for name, schema in schemas.items() if schema.get("additionalProperties") is False}
+    assert closed == {"PredictRequest"}
+    fields = schemas["Contract"]["properties"]
+    assert not any("const" in fields[name] for name in ("plan", "precision", "task"))
+
+
+def test_every_code_is_documented(document: dict[str, Any]) -> None:
+    documented = document["components"]["schemas"]["Error"]["properties"]["code"]["description"]
+    readme = (EXAMPLES.parents[2] / "README.md").read_text()
+    codes = {kind.code for kind in (ServiceError, *ServiceError.__subclasses__())} | {"not_found", "method_not_allowed"}
+    assert all(f"`{code}`" in documented and f"`{code}`" in readme for code in codes)
 
 
 def test_the_request_is_read_as_it_is_documented() -> None:

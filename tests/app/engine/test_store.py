@@ -65,18 +65,6 @@ def test_what_onnxruntime_refuses_is_refused_too(store: Path) -> None:
     assert "onnxruntime cannot load it" in (opened.versions["tiny"][-1].reason or "")
 
 
-def test_what_answers_nan_at_once_is_refused(store: Path) -> None:
-    model = onnx.load(model_file(store, 10))
-    weight = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("bias"))
-    values = onnx.numpy_helper.to_array(weight).copy()
-    values[:] = np.nan
-    weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
-    model_file(store, 10).write_bytes(model.SerializeToString())
-    opened = Store(store, CPU)
-    assert states(opened) == {1: "standby", 2: "serving", 10: "refused"}
-    assert "its first run gives NaN or infinity" in (opened.versions["tiny"][-1].reason or "")
-
-
 def endless(model: onnx.ModelProto) -> None:
     """Puts a loop without end before the entropy."""
     helper, kinds = onnx.helper, onnx.TensorProto
@@ -132,6 +120,7 @@ def test_a_folder_that_cannot_be_read_stops_nothing(store: Path, monkeypatch: py
     opened = Store(store, CPU)
     assert list(opened.serving) == ["tiny"]
     assert opened.versions["closed"] == []
+    assert opened.unreadable == {"closed": "Permission denied"}
 
 
 def test_a_pin_that_cannot_be_held_is_an_error(store: Path) -> None:

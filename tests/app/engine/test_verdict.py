@@ -72,6 +72,13 @@ def nan_temperature(model: onnx.ModelProto) -> None:
     tensor.CopyFrom(onnx.numpy_helper.from_array(np.array(np.nan, np.float32), "temperature"))
 
 
+def nan_weights(model: onnx.ModelProto) -> None:
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("weight"))
+    values = onnx.numpy_helper.to_array(tensor).copy()
+    values[0] = np.nan
+    tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+
+
 def fixed_batch(model: onnx.ModelProto) -> None:
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
 
@@ -90,7 +97,8 @@ def fixed_batch(model: onnx.ModelProto) -> None:
         (renamed_output, "outputs: declared prediction, probabilities, submodels, entropy"),
         (fixed_batch, "inputs.input.shape: declared ['B', 6], the graph has [1, 6]"),
         (without_temperature, "calibration.temperature: the graph has no scalar initializer"),
-        (nan_temperature, "calibration.temperature: declared 1.0, the graph has nan"),
+        (nan_temperature, "the weights of 'temperature' hold NaN"),
+        (nan_weights, "hold NaN"),
         (external, "lie in an external file"),
         (external_in_a_subgraph, "the weights of 'hidden' lie in an external file"),
         (foreign_operator, "operators of an unknown domain: evil.example"),
@@ -150,6 +158,19 @@ def test_a_good_file_among_bad_ones_is_accepted(tiny_store: Path, tmp_path: Path
     assert verdicts[good].contract is not None
     assert verdicts[bad].refused
     assert verdicts[tmp_path / "missing.onnx"].refused == "cannot be read: No such file or directory"
+
+
+def test_many_files_may_take_longer_than_one_of_them(
+    tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.engine.verdict._SECONDS", 4)
+    content = (tiny_store / "tiny" / "1" / "model.onnx").read_bytes()
+    paths = [tmp_path / name for name in ("slow-1", "slow-2", "slow-3", "stuck", "slow-4")]
+    for path in paths:
+        path.write_bytes(content)
+    verdicts = verify(paths, module="tests.app.engine.dying_verifier")
+    assert {path.name for path, verdict in verdicts.items() if verdict.refused} == {"stuck"}
+    assert verdicts[paths[3]].refused == "the verifier took longer than 4 s"
 
 
 def test_a_file_that_kills_its_reader_is_refused_alone(tiny_store: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from app.contract import schema
+from app.engine.verdict import verify as vet
 from models import artefact
 from models.data import Dataset, Split
 from models.export import export
@@ -210,6 +211,43 @@ class Baked(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.reshape(2, -1)
+
+
+class Centred(nn.Module):
+    """Subtracts the mean of the batch from its rows, before any mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = mlp((6,), 3, align=1, hidden=(8,))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x - x.mean(0, keepdim=True))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_a_network_that_mixes_rows_is_refused(tmp_path: Path, rows: Split, calibrated: bool) -> None:
+    calibration = rows if calibrated else None
+    with pytest.raises(VerificationError, match="does the network mix rows"):
+        export(Centred(), torch.rand(2, 6), name="mine", store=tmp_path, labels="abc", calibration=calibration)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("offset", [0.0, 100.0, 300.0, 1000.0])
+def test_large_logits_are_no_reason_to_refuse(tmp_path: Path, offset: float) -> None:
+    network = mlp((6,), 10, align=1, hidden=(32,))
+    network[-1].bias.data += offset  # type: ignore[operator]
+    export(network, torch.randn(64, 6), name="mine", store=tmp_path, labels="abcdefghij")
+
+
+@pytest.mark.parametrize("scale", [1.0, 4.0, 10.0])
+def test_every_scale_is_accepted_by_the_service(tmp_path: Path, scale: float) -> None:
+    network = mlp((6,), 3, submodels=4, scale=scale, align=16, hidden=(64,))
+    path = export(network, torch.rand(2, 6), name="mine", store=tmp_path, labels="abc")
+    assert vet([path])[path].refused is None
+    masks = read(path)[1].masks
+    assert masks is not None
+    assert masks.layers[0].scale == scale
+    assert (masks.layers[0].effective_scale is None) == (scale > 2)  # 16 of 64: disjoint
 
 
 @pytest.mark.parametrize(
