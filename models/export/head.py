@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from app.contract.schema import classifier_outputs
+
 Normalise = tuple[float | Sequence[float], float | Sequence[float]]
 
 
@@ -19,16 +21,7 @@ class Classifier(nn.Module):
     (Depeweg et al. 2018, arXiv 1710.07283, for the decomposition).
     """
 
-    OUTPUTS = (
-        "prediction",
-        "probabilities",
-        "submodels",
-        "entropy",
-        "expected_entropy",
-        "mutual_information",
-        "energy",
-        "logits",
-    )
+    OUTPUTS = tuple(tensor.name for tensor in classifier_outputs())
 
     temperature: Tensor
 
