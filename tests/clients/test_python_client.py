@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 
 from tests.pictures import REQUEST, readme_answer, same_to_three_digits
-from tests.serving import ROOT, as_process
+from tests.serving import ROOT, SHIPPED, as_process
 
 GENERATOR = ROOT / ".venv" / "clients" / "bin"
 
@@ -45,7 +45,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 
 def test_a_generated_client_posts_and_reads(tmp_path: Path) -> None:
-    with as_process(ROOT / "models" / "store") as (client, _):
+    with as_process(ROOT / "models" / "store", **SHIPPED) as (client, _):
         (tmp_path / "openapi.json").write_bytes(client.get("/openapi.json").raise_for_status().content)
         (tmp_path / "config.yml").write_text("package_name_override: masksembles_client\n")
         run(

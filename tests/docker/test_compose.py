@@ -10,12 +10,12 @@ import httpx
 import pytest
 
 from tests.pictures import REQUEST, readme_answer, same_to_three_digits
-from tests.serving import ROOT
+from tests.serving import ROOT, SHIPPED
 
 with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))
     PORT = probe.getsockname()[1]
-ENVIRONMENT = {**os.environ, "PORT": str(PORT)}
+ENVIRONMENT = {**os.environ, "PORT": str(PORT), **SHIPPED}
 
 
 def compose(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -20,7 +20,7 @@ from scipy.special import entr
 
 from app.engine.device import missing_for_cuda
 from tests.pictures import REQUEST, pictures, readme_answer, readme_blocks, same_to_three_digits
-from tests.serving import ROOT, as_process
+from tests.serving import ROOT, SHIPPED, as_process
 
 STORE = ROOT / "models" / "store"
 
@@ -29,7 +29,7 @@ Running = tuple[httpx.Client, subprocess.Popen[str]]
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
-    with as_process(STORE) as started:
+    with as_process(STORE, **SHIPPED) as started:
         yield started
 
 
@@ -219,9 +219,9 @@ def test_bad_files_are_refused_and_the_good_one_serves(tmp_path: Path) -> None:
 
 
 def test_check_reports_every_version(tmp_path: Path) -> None:
-    found = start("--check")
+    found = start("--check", **SHIPPED)
     assert found.returncode == 0, found.stderr
-    assert found.stdout.splitlines() == ["digits:1 serving", "fashion-mnist:1 serving"]
+    assert {"digits:1 serving", "fashion-mnist:1 serving"} <= set(found.stdout.splitlines())
     (tmp_path / "digits" / "1").mkdir(parents=True)
     content = (STORE / "digits" / "1" / "model.onnx").read_bytes()
     (tmp_path / "digits" / "1" / "model.onnx").write_bytes(content)
