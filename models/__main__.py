@@ -11,9 +11,7 @@ from app.contract.schema import Contract, Evaluation
 from models import artefact
 from models.data import LOADERS, Dataset, DatasetError, load
 
-_HERE = Path(__file__).parent
-_STORE = _HERE / "store"
-_CHECKPOINTS = _HERE / "checkpoints"
+_CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -199,7 +197,7 @@ def _parser() -> argparse.ArgumentParser:
             help="an .npz file with inputs and labels, or the folder of the data set that the model was made with",
         )
     for command in (export, calibrate, evaluate):
-        command.add_argument("--store", type=Path, default=_STORE, help="default models/store")
+        command.add_argument("--store", type=Path, default=artefact.STORE, help="default models/store")
     return parser
 
 

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from app.contract import naming, schema
 
+STORE = Path(__file__).parent / "store"
+"""The shipped store, where exports go unless another is named."""
+
 _ROWS_AT_ONCE = 256
 
 

@@ -52,15 +52,15 @@ class Session:
         self, inputs: NDArray[Any], outputs: Sequence[str], seconds: float | None = None
     ) -> dict[str, NDArray[np.generic]]:
         """Inputs [B, …] → the asked outputs by name; ends with onnxruntime's error after so many seconds."""
+        if seconds is None:
+            return dict(zip(outputs, self._session.run(list(outputs), {self._input: inputs})))
         options = onnxruntime.RunOptions()
-        timer = threading.Timer(seconds, setattr, (options, "terminate", True)) if seconds else None
-        if timer:
-            timer.start()
+        timer = threading.Timer(seconds, setattr, (options, "terminate", True))
+        timer.start()
         try:
             return dict(zip(outputs, self._session.run(list(outputs), {self._input: inputs}, options)))
         finally:
-            if timer:
-                timer.cancel()
+            timer.cancel()
 
 
 def _cores() -> int:

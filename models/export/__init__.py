@@ -25,7 +25,6 @@ from models.export.trace import trace
 from models.export.verify import verify
 from models.layers import count, digest, layers
 
-STORE = Path(__file__).parents[1] / "store"
 OPSET = 20
 
 _log = logging.getLogger(__name__)
@@ -37,7 +36,7 @@ def export(
     *,
     name: str,
     labels: Sequence[str],
-    store: Path | str = STORE,
+    store: Path | str = artefact.STORE,
     version: int | None = None,
     normalise: Normalise | None = None,
     calibration: Split | None = None,

@@ -1,6 +1,5 @@
 """Checks a finished artefact in onnxruntime against a plain torch loop over the masks."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,23 +17,15 @@ ABSOLUTE, RELATIVE = 1e-6, 1e-5
 BATCHES = (1, 2, 3, 7, 64)
 ALONE = 3
 """At this batch size the torch loop takes the rows one by one."""
-_SCALED_BY_LARGEST = (
-    "energy",
-    "logits",
-)  # unbounded sums: one near zero is as uncertain as its largest neighbour
+# Unbounded sums: one near zero is as uncertain as its largest neighbour.
+_SCALED_BY_LARGEST = ("energy", "logits")
 
 
 class VerificationError(artefact.ArtefactError):
     """An artefact does not answer as the network it was made from."""
 
 
-def verify(
-    model: onnx.ModelProto,
-    network: nn.Module,
-    rows: Tensor,
-    temperature: float,
-    batches: Iterable[int] = BATCHES,
-) -> float:
+def verify(model: onnx.ModelProto, network: nn.Module, rows: Tensor, temperature: float) -> float:
     """Compares every output at several batch sizes; `network` takes `rows` in the artefact's own input units.
 
     Returns:
@@ -46,7 +37,7 @@ def verify(
     """
     worst = 0.0
     names = [output.name for output in model.graph.output]
-    for batch in batches:
+    for batch in BATCHES:
         x = torch.cat([rows] * -(-batch // len(rows)))[:batch]
         parts = x.split(1) if batch == ALONE else [x]  # one by one: a network that mixes rows answers otherwise
         with torch.no_grad():
