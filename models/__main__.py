@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from app.contract import naming
 from app.contract.schema import Contract, Evaluation
@@ -58,34 +59,89 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from models import train
     from models.export import export
 
-    dataset = load(options.dataset, options.data)
-    recipe, network = train.load(options.checkpoint or _checkpoint(options.dataset))
-    if recipe.data != dataset.name:
-        raise DatasetError(f"the checkpoint was trained on {recipe.data}, not on {dataset.name}")
-    import torch
-
+    arguments = _trained_here(options) if options.network is None else _trained_elsewhere(options)
     path = export(
-        network,
-        torch.from_numpy(dataset.calibration.inputs[:2]),
-        name=options.name or options.dataset,
+        **arguments,
         store=options.store,
-        labels=dataset.classes,
-        calibration=dataset.calibration,
-        evaluation=dataset.test,
-        data=dataset.name,
-        value_range=dataset.value_range,
-        unit=dataset.unit,
-        layout=dataset.layout,
-        colour="grey",
-        recipe=train.plain(recipe),
+        targets=options.target,
+        plan=options.plan,
+        tune=options.tune,
+        precision="float16" if options.half else "float32",
+        mc_dropout=options.mc_dropout,
+        seed=options.seed,
     )
     contract = artefact.read(options.store, path.parents[1].name, int(path.parent.name))[1]
     if contract.evaluation:
         _show(contract.evaluation)
-    print(f"exported: {path} ({path.stat().st_size / 1e6:.2f} MB)")
+    for file in sorted(path.parent.iterdir(), reverse=True):
+        print(f"exported: {file} ({file.stat().st_size / 1e6:.2f} MB)")
+
+
+def _trained_here(options: argparse.Namespace) -> dict[str, Any]:
+    """What `export` gets for a checkpoint of `python -m models train`."""
+    import torch
+
+    from models import train
+
+    if options.dataset is None:
+        raise ValueError("name the data set of a network that was trained here, or give --network")
+    for option in ("input_shape", "labels", "normalise"):
+        if getattr(options, option) is not None:
+            raise ValueError(f"--{option.replace('_', '-')} goes with --network; the data set says it here")
+    dataset = load(options.dataset, options.data)
+    recipe, network = train.load(options.checkpoint or _checkpoint(options.dataset))
+    if recipe.data != dataset.name:
+        raise DatasetError(f"the checkpoint was trained on {recipe.data}, not on {dataset.name}")
+    return {
+        "network": network,
+        "example_input": torch.from_numpy(dataset.calibration.inputs[:2]),
+        "name": options.name or options.dataset,
+        "labels": dataset.classes,
+        "calibration": dataset.calibration,
+        "evaluation": dataset.test,
+        "data": dataset.name,
+        "value_range": dataset.value_range,
+        "unit": dataset.unit,
+        "layout": dataset.layout,
+        "colour": "grey",
+        "recipe": train.plain(recipe),
+    }
+
+
+def _trained_elsewhere(options: argparse.Namespace) -> dict[str, Any]:
+    """What `export` gets for the network of a factory."""
+    import torch
+
+    from models.checkpoint import build, load_weights
+
+    if options.dataset is not None:
+        raise ValueError("give a data set or --network, not both")
+    missing = [option for option in ("name", "input_shape", "labels") if getattr(options, option) is None]
+    if missing:
+        raise ValueError(f"--network also needs {', '.join('--' + option.replace('_', '-') for option in missing)}")
+    network = build(options.network)
+    if options.checkpoint is not None:
+        load_weights(network, options.checkpoint)
+    calibration = None
+    if options.data is not None:
+        if not _is_file(options.data):
+            raise DatasetError(f"--data: with --network an .npz file with inputs and labels, got {options.data}")
+        calibration = load(str(options.data)).calibration
+    rows = torch.from_numpy(calibration.inputs[:2]) if calibration else torch.rand(2, *options.input_shape)
+    if tuple(rows.shape[1:]) != options.input_shape:
+        raise DatasetError(f"inputs: --input-shape says {list(options.input_shape)}, got {list(rows.shape[1:])}")
+    return {
+        "network": network,
+        "example_input": rows,
+        "name": options.name,
+        "labels": options.labels,
+        "normalise": options.normalise,
+        "calibration": calibration,
+        "data": str(options.data.name) if options.data else "",
+        "recipe": {"network": options.network},
+    }
 
 
 def _calibrate(options: argparse.Namespace) -> None:
@@ -105,8 +161,14 @@ def _calibrate(options: argparse.Namespace) -> None:
     )
     if not _is_file(options.data):  # a file of rows is one split, and that one is spent
         contract = contract.model_copy(update={"evaluation": evaluate(model, contract, dataset.name, dataset.test)})
+    plans = {}
+    for device, (plan, planned) in artefact.read_plans(options.store, name, version).items():
+        artefact.set_temperature(plan, calibration.temperature)
+        updated = contract.model_copy(update={"plan": planned.plan, "compilation": planned.compilation})
+        artefact.embed(plan, updated)
+        plans[device] = plan
     artefact.embed(model, contract)
-    path = artefact.write(model, options.store, name)
+    path = artefact.write(model, options.store, name, plans=plans)
     print(
         f"temperature {calibration.temperature:.4f} from {calibration.rows} rows of {calibration.data}: "
         f"NLL {calibration.nll_before:.4f} at temperature 1, {calibration.nll_after:.4f} now\nwrote: {path}"
@@ -159,6 +221,25 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _shape(text: str) -> tuple[int, ...]:
+    return tuple(_positive(size) for size in text.split(","))
+
+
+def _targets(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if not set(names) <= set(naming.DEVICES):
+        raise argparse.ArgumentTypeError(f"expected {' or '.join(naming.DEVICES)}, or both with a comma, got {text!r}")
+    return names
+
+
+def _mean_and_std(text: str) -> tuple[list[float], list[float]]:
+    try:
+        mean, std = ([float(number) for number in part.split(",")] for part in text.split("/"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected MEAN/STD, such as 0.5/0.25, got {text!r}") from None
+    return mean, std
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -175,13 +256,34 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--learning-rate", type=float)
     train.add_argument("--seed", type=int, help="of weights, masks and batches, default 0")
 
-    export = commands.add_parser("export", help="calibrate a trained network and write it to the store")
+    export = commands.add_parser("export", help="compile a trained network, calibrate it and write it to the store")
     export.set_defaults(run=_export)
-    export.add_argument("dataset", choices=sorted(LOADERS))
+    export.add_argument("dataset", nargs="?", choices=sorted(LOADERS), help="that the network was trained on here")
     export.add_argument("--name", help="of the model in the store, default that of the data set")
     for command in (train, export):
         command.add_argument("--checkpoint", type=Path, help="default models/checkpoints/DATASET.pt")
-        command.add_argument("--data", type=Path, metavar="FOLDER", help="that holds the data set's files")
+        command.add_argument("--data", type=Path, metavar="PATH", help="the folder of the data set's files")
+    other = export.add_argument_group(
+        "a network from elsewhere", "with --data FILE.npz (inputs, labels) to calibrate on"
+    )
+    other.add_argument("--network", metavar="MODULE:FACTORY", help="called without arguments, gives a torch.nn.Module")
+    other.add_argument("--input-shape", type=_shape, metavar="C,H,W", help="of one row")
+    other.add_argument("--labels", type=lambda text: text.split(","), metavar="A,B,…", help="the classes in order")
+    other.add_argument(
+        "--normalise", type=_mean_and_std, metavar="MEAN/STD", help="a number or one a channel: 0.5,0.4/1"
+    )
+    other.add_argument("--mc-dropout", type=_positive, metavar="N", help="freeze its dropout into so many submodels")
+    other.add_argument("--seed", type=int, default=0, help="of those masks")
+    compiler = export.add_argument_group("the compiler")
+    compiler.add_argument(
+        "--target",
+        type=_targets,
+        default=("cpu",),
+        help="devices that may get a plan of their own: cpu (default), cuda",
+    )
+    compiler.add_argument("--plan", choices=["folded", "branches", "grouped"], help="force a plan for them")
+    compiler.add_argument("--tune", action="store_true", help="choose it by measuring on this machine")
+    compiler.add_argument("--half", action="store_true", help="float16 for everything before the last layer")
 
     calibrate = commands.add_parser("calibrate", help="recalibrate a model of the store as a new version")
     calibrate.set_defaults(run=_calibrate)

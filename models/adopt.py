@@ -1,19 +1,129 @@
-"""Takes a network as it was trained and returns one that the export can read: all masks in our own layers."""
+"""Takes a network as it was trained and returns one that the export can read: all masks in our own layers.
+
+Layers of other packages are known by what they are, so no package need be installed: the `masksembles` package's
+Masksembles1D and Masksembles2D, and torch-uncertainty's Mask1d and Mask2d, which are part of its MaskedLinear,
+MaskedConv2d and MaskedConvTranspose2d.
+"""
 
 import copy
+import logging
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from models.layers import count
+from models import masks as mask_generator
+from models.layers import FrozenDropout, Masksembles, Masksembles1d, Masksembles2d, count
+
+_FOREIGN: dict[str, type[Masksembles]] = {
+    "Masksembles1D": Masksembles1d,
+    "Masksembles2D": Masksembles2d,
+    "Mask1d": Masksembles1d,
+    "Mask2d": Masksembles2d,
+}
+_BY_CHANNEL = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+
+_log = logging.getLogger(__name__)
 
 
-def adopt(network: nn.Module) -> nn.Module:
+def adopt(
+    network: nn.Module, example: Tensor | None = None, *, mc_dropout: int | None = None, seed: int = 0
+) -> nn.Module:
     """A copy in evaluation mode, in float32 on the CPU, masks kept exactly. The network itself is not touched.
 
+    Args:
+        network: with Masksembles layers of any known kind, one that repeats its input for them, or one with dropout.
+        example: an input [B, …] of the network, needed for `mc_dropout` only.
+        mc_dropout: freeze dropout into so many masks, drawn from `seed`, with its factor 1/(1 − p).
+
     Raises:
-        ValueError: its Masksembles layers disagree about the number of submodels.
+        ValueError: its Masksembles layers disagree about the number of submodels, one is of a kind that is not known,
+            or there is no dropout to freeze.
     """
     adopted = copy.deepcopy(network).to(device="cpu", dtype=torch.float32).eval().requires_grad_(False)
-    count(adopted)
+    replace(adopted, {module: _translate(name, module) for name, module in foreign(adopted).items()})
+    if mc_dropout is not None:
+        if example is None:
+            raise ValueError("mc_dropout needs an example input")
+        replace(adopted, _freeze(adopted, example, mc_dropout, seed))
+    submodels = count(adopted)
+    for name, module in adopted.named_modules():
+        if getattr(module, "num_estimators", 1) not in (1, submodels):
+            raise ValueError(
+                f"{name}.num_estimators is {module.num_estimators}, but its masks make {submodels} submodels"
+            )
+        if hasattr(module, "num_estimators"):
+            module.num_estimators = 1  # how torch-uncertainty is told not to repeat the input
     return adopted
+
+
+def foreign(network: nn.Module) -> dict[str, nn.Module]:
+    """The layers of other packages that hold masks, by name.
+
+    Raises:
+        ValueError: one has masks and is of a kind that is not known.
+    """
+    found = {}
+    for name, module in network.named_modules():
+        kind = type(module).__name__
+        if isinstance(module, Masksembles) or not isinstance(getattr(module, "masks", None), Tensor):
+            continue
+        if kind not in _FOREIGN:
+            raise ValueError(
+                f"{name}: {kind} holds masks in a way that is not known here; known are {', '.join(_FOREIGN)} and the "
+                "layers of models.layers"
+            )
+        found[name] = module
+    return found
+
+
+def replace(network: nn.Module, replacements: dict[nn.Module, nn.Module]) -> None:
+    """Puts other modules in place of some, under all of their names."""
+    for name, module in list(network.named_modules(remove_duplicate=False)):
+        if module in replacements:
+            network.set_submodule(name, replacements[module])
+
+
+def _translate(name: str, module: nn.Module) -> Masksembles:
+    masks: Any = module.masks
+    if masks.ndim != 2 or not bool(((masks == 0) | (masks == 1)).all()):
+        raise ValueError(f"{name}.masks: expected zeros and ones [N, C], got {masks.dtype} {list(masks.shape)}")
+    scale = getattr(module, "scale", None)
+    if scale is None:  # torch-uncertainty does not keep it
+        scale = mask_generator.statistics(masks.bool().numpy()).effective_scale
+    return _FOREIGN[type(module).__name__].from_masks(masks, float(scale))
+
+
+def _freeze(network: nn.Module, example: Tensor, submodels: int, seed: int) -> dict[nn.Module, nn.Module]:
+    shapes: dict[nn.Module, list[tuple[int, ...]]] = {}
+    names: dict[nn.Module, str] = {
+        module: name
+        for name, module in network.named_modules()
+        if isinstance(module, (nn.Dropout, *_BY_CHANNEL)) and module.p > 0
+    }
+    hooks = [
+        module.register_forward_pre_hook(
+            lambda module, inputs: shapes.setdefault(module, []).append(tuple(inputs[0].shape[1:]))
+        )
+        for module in names
+    ]
+    with torch.no_grad():
+        network(example)
+    for hook in hooks:
+        hook.remove()
+    if not shapes:
+        raise ValueError("mc_dropout: the network has no nn.Dropout with p > 0 that its forward pass meets")
+    frozen: dict[nn.Module, nn.Module] = {}
+    for index, (module, seen) in enumerate(shapes.items()):
+        features = {shape[:1] if isinstance(module, _BY_CHANNEL) else shape for shape in seen}
+        if len(features) > 1:
+            raise ValueError(f"{names[module]}: one dropout layer for inputs of several shapes, {sorted(features)}")
+        (size,) = features
+        if len(size) > 1:
+            _log.info(
+                "adopt: %s drops single values of a map %s; such masks can only be folded", names[module], list(size)
+            )
+        rate = float(module.p)  # type: ignore[arg-type]
+        drawn = mask_generator.dropout(size, submodels, rate, (seed, index))
+        frozen[module] = FrozenDropout(torch.from_numpy(drawn), rate)
+    return frozen

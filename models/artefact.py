@@ -3,7 +3,8 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ STORE = Path(__file__).parent / "store"
 """The shipped store, where exports go unless another is named."""
 
 _ROWS_AT_ONCE = 256
+_SECONDS_A_TURN = 0.02
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 class ArtefactError(ValueError):
@@ -37,17 +40,7 @@ def read(store: Path, name: str, version: int | None = None) -> tuple[onnx.Model
         if not found:
             raise ArtefactError(f"{store} holds no model {name!r}")
         version = found[-1]
-    path = naming.model_path(store, name, version)
-    try:
-        model = onnx.load_model_from_string(path.read_bytes())
-    except FileNotFoundError:
-        raise ArtefactError(f"{path}: no such file") from None
-    except Exception as error:  # protobuf's DecodeError is no subclass of anything more telling
-        raise ArtefactError(f"{path}: not an ONNX file, or truncated ({error})") from error
-    texts = [entry.value for entry in model.metadata_props if entry.key == naming.METADATA_KEY]
-    if not texts:
-        raise ArtefactError(f"{path}: has no contract in its metadata (key {naming.METADATA_KEY!r})")
-    return model, schema.read(texts[0]), version
+    return *_read(naming.model_path(store, name, version)), version
 
 
 def embed(model: onnx.ModelProto, contract: schema.Contract) -> None:
@@ -77,9 +70,49 @@ def set_temperature(model: onnx.ModelProto, temperature: float) -> float:
     raise ArtefactError(f"the graph has no initializer named {naming.TEMPERATURE!r}")
 
 
+def session(model: onnx.ModelProto, device: str = "cpu") -> onnxruntime.InferenceSession:
+    """A session of onnxruntime on a device, `cpu` or `cuda`.
+
+    Raises:
+        ArtefactError: onnxruntime does not run it there.
+    """
+    provider = _PROVIDERS[device]
+    if provider not in onnxruntime.get_available_providers():
+        raise ArtefactError(f"onnxruntime has no {provider} here")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    settings = [{"use_tf32": "0"}] if device == "cuda" else None
+    made = onnxruntime.InferenceSession(model.SerializeToString(), options, [provider], settings)
+    if made.get_providers()[0] != provider:
+        raise ArtefactError(f"onnxruntime cannot use its {provider} here")
+    return made
+
+
+def race(
+    sessions: Mapping[str, onnxruntime.InferenceSession], inputs: NDArray[Any], rounds: int
+) -> dict[str, list[float]]:
+    """Seconds that each session takes for a batch, in each of several rounds in which they take turns."""
+    times: dict[str, list[float]] = {name: [] for name in sessions}
+    for _ in range(rounds + 1):
+        for name, made in sessions.items():
+            feed = {made.get_inputs()[0].name: inputs}
+            repeats = max(1, int(_SECONDS_A_TURN / times[name][-1])) if times[name] else 1
+            start = time.perf_counter()
+            for _repeat in range(repeats):
+                made.run(["probabilities"], feed)
+            times[name].append((time.perf_counter() - start) / repeats)
+    return {name: values[1:] for name, values in times.items()}  # the first one warms up
+
+
 def run(model: onnx.ModelProto, inputs: NDArray[Any], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
     """The asked outputs for all rows, through onnxruntime on the CPU."""
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return run_session(session(model), inputs, outputs)
+
+
+def run_session(
+    session: onnxruntime.InferenceSession, inputs: NDArray[Any], outputs: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    """The asked outputs for all rows."""
     name = session.get_inputs()[0].name
     parts = [
         session.run(list(outputs), {name: inputs[first : first + _ROWS_AT_ONCE]})
@@ -88,8 +121,27 @@ def run(model: onnx.ModelProto, inputs: NDArray[Any], outputs: Sequence[str]) ->
     return {output: np.concatenate(columns) for output, columns in zip(outputs, zip(*parts))}
 
 
-def write(model: onnx.ModelProto, store: Path, name: str, version: int | None = None) -> Path:
+def read_plans(store: Path, name: str, version: int) -> dict[str, tuple[onnx.ModelProto, schema.Contract]]:
+    """The plans of a version beside the portable one, with their contracts, by device.
+
+    Raises:
+        ArtefactError: one of them is no artefact.
+        ContractError: its contract is not readable.
+    """
+    paths = {device: naming.plan_path(store, name, version, device) for device in naming.DEVICES}
+    return {device: _read(path) for device, path in paths.items() if path.exists()}
+
+
+def write(
+    model: onnx.ModelProto,
+    store: Path,
+    name: str,
+    version: int | None = None,
+    plans: Mapping[str, onnx.ModelProto] | None = None,
+) -> Path:
     """Writes the next version of a model, or the one asked for, and returns the file's path.
+
+    Beside it lie the plans of devices, by name.
 
     The folder is filled elsewhere in the store and renamed into place as the last step, so a reader sees all of it
     or nothing, and an existing version is never touched.
@@ -105,11 +157,14 @@ def write(model: onnx.ModelProto, store: Path, name: str, version: int | None = 
     staging = Path(tempfile.mkdtemp(prefix=".writing-", dir=store))
     try:
         staging.chmod(0o755)  # mkdtemp's 0700, or a strict umask, would lock out the service's own user
-        with (staging / naming.MODEL_FILE).open("wb") as file:
-            file.write(model.SerializeToString(deterministic=True))
-            file.flush()
-            os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o644)
+        files = {naming.MODEL_FILE: model}
+        files |= {naming.plan_path(store, name, 1, device).name: plan for device, plan in (plans or {}).items()}
+        for file_name, content in files.items():
+            with (staging / file_name).open("wb") as file:
+                file.write(content.SerializeToString(deterministic=True))
+                file.flush()
+                os.fsync(file.fileno())
+                os.fchmod(file.fileno(), 0o644)
         return _publish(staging, store, name, version)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -125,6 +180,19 @@ def slim(model: onnx.ModelProto) -> None:
     for part in parts:
         del part.metadata_props[:]
         part.doc_string = ""
+
+
+def _read(path: Path) -> tuple[onnx.ModelProto, schema.Contract]:
+    try:
+        model = onnx.load_model_from_string(path.read_bytes())
+    except FileNotFoundError:
+        raise ArtefactError(f"{path}: no such file") from None
+    except Exception as error:  # protobuf's DecodeError is no subclass of anything more telling
+        raise ArtefactError(f"{path}: not an ONNX file, or truncated ({error})") from error
+    texts = [entry.value for entry in model.metadata_props if entry.key == naming.METADATA_KEY]
+    if not texts:
+        raise ArtefactError(f"{path}: has no contract in its metadata (key {naming.METADATA_KEY!r})")
+    return model, schema.read(texts[0])
 
 
 def _publish(staging: Path, store: Path, name: str, version: int | None) -> Path:

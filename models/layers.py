@@ -7,7 +7,7 @@ layer; for evaluation `submodels` runs each submodel on the whole batch; whoever
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -27,7 +27,8 @@ class Masksembles(nn.Module):
         scale: S ≥ 1; 1 keeps every channel. Two masks overlap with an IoU of about 1/(2S − 1).
         seed: of the masks. Without one it is drawn from torch's global generator, so that the layers of a network
             differ and `torch.manual_seed` settles them all.
-        align: keep a multiple of this many channels; multiples of 16 make the exported network faster.
+        align: keep a multiple of this many channels; multiples of 16 make the exported network faster. By default 16
+            or 8 where that hardly changes S; see `models.masks.ones_per_mask`.
 
     In training row i of a batch goes through submodel i mod N, in every layer: in shuffled batches of at least N rows
     every sample meets a random submodel. For smaller or unshuffled batches see `assigned`. Axis 0 must be samples. In
@@ -45,7 +46,7 @@ class Masksembles(nn.Module):
         scale: float = 2.0,
         *,
         seed: mask_generator.Seed | None = None,
-        align: int = 1,
+        align: int | None = None,
     ) -> None:
         super().__init__()
         if seed is None:
@@ -54,6 +55,21 @@ class Masksembles(nn.Module):
         self.register_buffer("masks", torch.from_numpy(drawn))
         self.scale = scale
         self.selected: int | Tensor | Tiled | None = None
+
+    @classmethod
+    def from_masks(cls, masks: Tensor, scale: float) -> Self:
+        """A layer with given masks [N, C], taken as they are; anything but 0 keeps a channel."""
+        layer = cls.__new__(cls)
+        nn.Module.__init__(layer)
+        layer.register_buffer("masks", masks != 0)
+        layer.scale = scale
+        layer.selected = None
+        return layer
+
+    @property
+    def factors(self) -> Tensor:
+        """What an input is multiplied by, [N, C]: the masks as numbers."""
+        return self.masks.float()
 
     @property
     def submodels(self) -> int:
@@ -79,7 +95,7 @@ class Masksembles(nn.Module):
                 f"{type(self).__name__} expects an input of {ranks} axes with {self.channels} channels on axis 1, "
                 f"got shape {list(x.shape)}"
             )
-        masks = self.masks.to(x)
+        masks = self.factors.to(x)
         if isinstance(self.selected, int):
             chosen = masks[self.selected].unsqueeze(0)
         elif self.selected == "tiled":
@@ -101,7 +117,7 @@ class Masksembles(nn.Module):
                 "models.layers.submodels(network, x), or `with models.layers.tiled(network):` for input that holds "
                 f"{self.submodels} copies of the batch one after the other"
             )
-        return x * chosen.reshape(-1, self.channels, *[1] * (x.ndim - 2))
+        return x * chosen.reshape(*chosen.shape, *[1] * (x.ndim - chosen.ndim))
 
     def get_extra_state(self) -> Tensor:
         return torch.tensor(self.scale, dtype=torch.float64)
@@ -130,6 +146,31 @@ class Masksembles3d(Masksembles):
     """For x [B, C, D, H, W]: in place of `nn.Dropout3d`."""
 
     ranks = (5,)
+
+
+class FrozenDropout(Masksembles):
+    """Dropout whose masks were drawn once: N submodels of MC-dropout, each kept value times 1/(1 − p).
+
+    Args:
+        masks: [N, C] for dropout of channels or features, [N, C, …] for dropout of single values of a map.
+        rate: p.
+    """
+
+    ranks = (2, 3, 4, 5)
+
+    def __init__(self, masks: Tensor, rate: float) -> None:
+        nn.Module.__init__(self)
+        self.register_buffer("masks", masks)
+        self.rate = rate
+        self.scale = 1 / (1 - rate)
+        self.selected = None
+
+    @property
+    def factors(self) -> Tensor:
+        return self.masks.float() / (1 - self.rate)
+
+    def extra_repr(self) -> str:
+        return f"{list(self.masks.shape[1:])}, submodels={self.submodels}, rate={self.rate}"
 
 
 def layers(network: nn.Module) -> dict[str, Masksembles]:

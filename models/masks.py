@@ -6,8 +6,9 @@ channels at random until it has its M. Two masks overlap as in the paper, IoU �
 closest to that is kept.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, inf, isfinite
+from math import ceil, inf, isfinite, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +17,16 @@ Seed = int | tuple[int, ...]
 
 _TOLERANCE = 0.1
 _DRAWS = 16
+_ALIGNMENTS = (16, 8)
+_MISALIGNED = 0.034  # lets S = 2 keep 32 of 64 channels, where the formula says 34.1
 
 
-def ones_per_mask(channels: int, submodels: int, scale: float, align: int = 1) -> int:
+def ones_per_mask(channels: int, submodels: int, scale: float, align: int | None = None) -> int:
     """The number of channels M that each mask keeps.
 
     M = max(round(C / (S(1 − (1 − 1/S)^N))), ⌈C/N⌉), the paper's size formula (its Fig. 5) solved for M; with
-    `align` > 1 the nearest multiple of it that still lets N masks cover all channels.
+    `align` > 1 the nearest multiple of it that still lets N masks cover all channels. Without `align` it is 16, or else
+    8, where that keeps M/C within 0.034 of the formula's share; else 1.
 
     Raises:
         ValueError: a setting is out of range, or no multiple of `align` is possible.
@@ -33,11 +37,17 @@ def ones_per_mask(channels: int, submodels: int, scale: float, align: int = 1) -
         raise ValueError(f"submodels must be at least 1, got {submodels}")
     if not (isfinite(scale) and scale >= 1):
         raise ValueError(f"scale must be a finite number of at least 1 (1 means no masking), got {scale}")
-    if align < 1:
+    if align is not None and align < 1:
         raise ValueError(f"align must be at least 1, got {align}")
     least = ceil(channels / submodels)
-    ones = max(round(channels / _expansion(scale, submodels)), least)
-    if align == 1:
+    share = 1 / _expansion(scale, submodels)
+    ones = max(round(channels * share), least)
+    if align is None and ones < channels:
+        for size in _ALIGNMENTS:
+            aligned = round(ones / size) * size
+            if least <= aligned <= channels and abs(aligned / channels - share) <= _MISALIGNED:
+                return aligned
+    if align in (None, 1):
         return ones
     lowest, highest = ceil(least / align) * align, channels // align * align
     if lowest > highest:
@@ -48,7 +58,7 @@ def ones_per_mask(channels: int, submodels: int, scale: float, align: int = 1) -
     return min(max(round(ones / align) * align, lowest), highest)
 
 
-def generate(channels: int, submodels: int, scale: float, seed: Seed, *, align: int = 1) -> NDArray[np.bool_]:
+def generate(channels: int, submodels: int, scale: float, seed: Seed, *, align: int | None = None) -> NDArray[np.bool_]:
     """N masks over C channels: boolean [N, C], every row with exactly `ones_per_mask` ones, no column empty.
 
     The same arguments give the same masks on every platform and with every NumPy: only the raw stream of the bit
@@ -58,10 +68,7 @@ def generate(channels: int, submodels: int, scale: float, seed: Seed, *, align: 
         ValueError: as `ones_per_mask`, or a negative seed.
     """
     ones = ones_per_mask(channels, submodels, scale, align)
-    words = seed if isinstance(seed, tuple) else (seed,)
-    if min(words, default=0) < 0:
-        raise ValueError(f"seed must not be negative, got {seed}")
-    bits = np.random.PCG64(np.random.SeedSequence((len(words), *words)))  # with the length, or 7 would equal (7, 0)
+    bits = _generator(seed)
 
     def shuffled(values: NDArray[np.int64]) -> NDArray[np.int64]:
         return values[np.argsort(bits.random_raw(len(values)), kind="stable")]
@@ -84,6 +91,20 @@ def generate(channels: int, submodels: int, scale: float, seed: Seed, *, align: 
     return masks
 
 
+def dropout(size: Sequence[int], submodels: int, rate: float, seed: Seed) -> NDArray[np.bool_]:
+    """N masks of independent draws, each value kept with probability 1 − rate: boolean [N, *size].
+
+    Raises:
+        ValueError: the rate is not in [0, 1), `submodels` is below 1, or a seed negative.
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"rate must be at least 0 and below 1, got {rate}")
+    if submodels < 1:
+        raise ValueError(f"submodels must be at least 1, got {submodels}")
+    drawn = _generator(seed).random_raw(submodels * prod(size)) >> np.uint64(11)  # the 53 bits of a double
+    return (drawn.astype(np.float64) * 2.0**-53 >= rate).reshape(submodels, *size)
+
+
 @dataclass(frozen=True)
 class Statistics:
     """What N masks over C channels do: how much they keep and how far they overlap."""
@@ -99,8 +120,9 @@ class Statistics:
 
 
 def statistics(masks: NDArray[np.bool_]) -> Statistics:
-    """Statistics of masks [N, C]."""
+    """Statistics of masks [N, C] or, of single values of a map, [N, C, …]."""
     submodels = len(masks)
+    masks = masks.reshape(submodels, -1)
     kept = float(masks.sum()) / masks.size
     whole = masks.astype(np.int64)
     intersection = whole @ whole.T
@@ -109,6 +131,13 @@ def statistics(masks: NDArray[np.bool_]) -> Statistics:
     pairs = np.triu_indices(submodels, k=1)
     iou = intersection[pairs] / union[pairs] if submodels > 1 else np.ones(1)
     return Statistics(kept, float(iou.mean()), float(iou.min()), float(iou.max()), _solve_scale(1 / kept, submodels))
+
+
+def _generator(seed: Seed) -> np.random.PCG64:
+    words = seed if isinstance(seed, tuple) else (seed,)
+    if min(words, default=0) < 0:
+        raise ValueError(f"seed must not be negative, got {seed}")
+    return np.random.PCG64(np.random.SeedSequence((len(words), *words)))  # with the length, or 7 would equal (7, 0)
 
 
 def _expansion(scale: float, submodels: int) -> float:

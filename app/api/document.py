@@ -25,6 +25,7 @@ _CONTRACT = (
     contract.Masks,
     contract.MaskedLayer,
     contract.Calibration,
+    contract.Compilation,
     contract.Evaluation,
     contract.Origin,
 )

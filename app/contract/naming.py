@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 MODEL_FILE = "model.onnx"
+DEVICES = ("cpu", "cuda")
 METADATA_KEY = "masksembles"
 TEMPERATURE = "temperature"
 """The initializer that divides the logits; recalibration replaces its value."""
@@ -52,6 +53,11 @@ def parse_reference(text: str) -> tuple[str, int]:
 def model_path(store: Path, name: str, version: int) -> Path:
     """Where the portable artefact of a version lies."""
     return store / name / str(version) / MODEL_FILE
+
+
+def plan_path(store: Path, name: str, version: int, device: str) -> Path:
+    """Where the plan for one kind of device lies, `cpu` or `cuda`, if a version has one: a faster form of the same."""
+    return store / name / str(version) / f"model.{device}.onnx"
 
 
 def names(store: Path) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Axis = Annotated[int, Field(ge=1)] | Literal["B", "N", "K"]
 Dtype = Literal["float32", "uint8", "int64"]
@@ -95,6 +95,19 @@ class Evaluation(_Part):
     submodel_accuracy: tuple[Fraction, ...]
 
 
+class Compilation(_Part):
+    """How the plan of a file came to be."""
+
+    device: Literal["cpu", "cuda"] | None = None
+    """The kind of device that the plan is for; absent where it is for all."""
+    chosen_by: Literal["rule", "measurement", "force"] | None = None
+    reason: str | None = None
+    macs: Annotated[int, Field(ge=0)]
+    """Multiply-accumulates of convolutions and products for one row, all submodels together."""
+    macs_single: Annotated[int, Field(ge=0)]
+    """The same for one pass through the network without masks."""
+
+
 class Origin(_Part):
     """Where a model came from."""
 
@@ -118,8 +131,12 @@ class Contract(_Part):
     inputs: Annotated[tuple[Tensor, ...], Field(min_length=1, max_length=1)]
     outputs: tuple[Tensor, ...]
     labels: Annotated[tuple[str, ...], Field(min_length=2)]
-    plan: Literal["folded"] = "folded"
-    precision: Literal["float32"] = "float32"
+    plan: Literal["folded", "branches", "grouped"] = "folded"
+    """`folded`: submodels in the batch. `branches`, `grouped`: without the channels that a submodel never sees, one
+    submodel beside the other or together in grouped convolutions."""
+    precision: Literal["float32", "float16"] = "float32"
+    """Of the graph's body; its last layer and everything after it are float32."""
+    compilation: Compilation | None = None
     calibration: Calibration | None = None
     evaluation: Evaluation | None = None
     origin: Origin
@@ -139,6 +156,11 @@ class Contract(_Part):
         if self.inputs[0].dtype == "int64" or any(isinstance(size, str) for size in self.inputs[0].shape[1:]):
             raise ValueError("inputs.0 must be float32 or uint8 with a fixed size on every axis but B")
         return self
+
+    def same_model(self, other: "Contract") -> bool:
+        """Whether another file holds the same model, be it under another plan."""
+        parts = {"plan", "compilation"}
+        return self.model_dump(exclude=parts) == other.model_dump(exclude=parts)
 
     @property
     def temperature(self) -> float:

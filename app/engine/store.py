@@ -31,7 +31,7 @@ class Store:
     """Opened once at start: verifies every version in a child process, then loads the one of each model that answers.
 
     Args:
-        folder: that holds `<name>/<version>/model.onnx`.
+        folder: that holds `<name>/<version>/model.onnx`, and beside it plans for devices, which are preferred there.
         device: where models run.
         pin: versions that answer instead of the highest valid one.
         default: the model that answers when none is named.
@@ -62,11 +62,11 @@ class Store:
         self.versions: dict[str, list[Version]] = {}
         self.unreadable: dict[str, str] = {}  # the models whose folder cannot be read, and why
         paths = {name: self._find(folder, name) for name in names}
-        verdicts = verify(path for found in paths.values() for path in found.values())
+        verdicts = verify(path for found in paths.values() for files in found.values() for path in files)
         for name, found in paths.items():
             self.versions[name] = [
-                self._settle(name, number, path, verdicts[path], (pin or {}).get(name))
-                for number, path in sorted(found.items(), reverse=True)
+                self._settle(name, number, {path: verdicts[path] for path in files}, (pin or {}).get(name))
+                for number, files in sorted(found.items(), reverse=True)
             ][::-1]
         for name, number in (pin or {}).items():
             if name not in self.serving:
@@ -97,31 +97,37 @@ class Store:
         """Finishes the run in progress and ends the runner thread."""
         self._runner.shutdown()
 
-    def _find(self, folder: Path, name: str) -> dict[int, Path]:
+    def _find(self, folder: Path, name: str) -> dict[int, list[Path]]:
+        """The files of each version: the portable one, and after it the plan for this device, where there is one."""
         try:
-            return {number: naming.model_path(folder, name, number) for number in naming.versions(folder, name)}
+            return {
+                number: [
+                    naming.model_path(folder, name, number),
+                    *filter(Path.exists, [naming.plan_path(folder, name, number, self.device.name)]),
+                ]
+                for number in naming.versions(folder, name)
+            }
         except OSError as error:
             self.unreadable[name] = error.strerror or str(error)
             _log.error("%s: its folder cannot be read: %s", name, self.unreadable[name])
             return {}
 
-    def _settle(self, name: str, number: int, path: Path, verdict: Verdict, pinned: int | None) -> Version:
+    def _settle(self, name: str, number: int, files: dict[Path, Verdict], pinned: int | None) -> Version:
         """What becomes of a version; asked highest first, so the first one fit to be served is the one that answers."""
         answers = name not in self.serving and pinned in (None, number)
         try:
-            if verdict.contract is None or verdict.digest is None:
-                raise ModelRefused(verdict.refused)
+            path, contract, digest = _choose(files)
             if answers or self._load_all:
-                content = _read(path, verdict.digest)
-                model = Model(name, number, verdict.contract, Session(content, self.device), self._runner)
+                content = _read(path, digest)
+                model = Model(name, number, contract, Session(content, self.device), self._runner)
                 if answers:
                     self.serving[name] = model
         except ModelRefused as error:
             _log.error("%s:%d refused: %s", name, number, error)
             return Version(number, "refused", reason=str(error))
         if answers:
-            _log.info("%s:%d serves on %s", name, number, self.device.name)
-        return Version(number, "serving" if answers else "standby", contract=verdict.contract)
+            _log.info("%s:%d serves on %s, plan %s", name, number, self.device.name, contract.plan)
+        return Version(number, "serving" if answers else "standby", contract=contract)
 
     def _names(self) -> str:
         return ", ".join(self.serving) or "none"
@@ -131,6 +137,20 @@ class Store:
         if number not in known:
             return f"the store has versions {', '.join(map(str, known))}" if known else "the store has no such model"
         return known[number].reason or "it was not loaded"
+
+
+def _choose(files: dict[Path, Verdict]) -> tuple[Path, schema.Contract, str]:
+    """The last file of a version, its contract and digest, when all of its files are sound and hold the same model."""
+    chosen: tuple[Path, schema.Contract, str] | None = None
+    for path, verdict in files.items():
+        if verdict.contract is None or verdict.digest is None:
+            raise ModelRefused(f"{path.name}: {verdict.refused}" if chosen else verdict.refused)
+        if chosen and not verdict.contract.same_model(chosen[1]):
+            raise ModelRefused(f"{path.name}: its contract is not that of {chosen[0].name}")
+        chosen = (path, verdict.contract, verdict.digest)
+    if chosen is None:
+        raise ModelRefused("has no file")
+    return chosen
 
 
 def _read(path: Path, digest: str) -> bytes:

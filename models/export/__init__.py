@@ -1,7 +1,7 @@
-"""The compiler from a PyTorch network to an artefact: adopt, trace, fold, head, artefact, verify, store."""
+"""The compiler from a PyTorch network to an artefact: adopt, trace, fold, compact, head, artefact, verify, store."""
 
+import copy
 import logging
-import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
@@ -12,20 +12,30 @@ from typing import Any, Literal
 import onnx
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from app.contract import naming, schema
 from models import artefact, masks
-from models.adopt import adopt
+from models.adopt import adopt, replace
 from models.calibrate import calibrate
 from models.data import Split
 from models.evaluate import evaluate
+from models.export import cost
+from models.export.channels import masked_part
+from models.export.compact import CannotGroup, Form, compact
+from models.export.convert import convert
+from models.export.cost import Choice, DeviceName
 from models.export.fold import fold
+from models.export.half import halve
 from models.export.head import Classifier, Natural, Normalise
+from models.export.rows import check_rows
 from models.export.trace import trace
-from models.export.verify import verify
-from models.layers import count, digest, layers
+from models.export.verify import verify, verify_half
+from models.layers import FrozenDropout, count, digest, layers
 
-OPSET = 20
+PlanName = Literal["folded", "branches", "grouped"]
+_FORMS: tuple[Form, ...] = ("branches", "grouped")
+_ROWS, _ROWS_FOR_HALF = 64, 512
 
 _log = logging.getLogger(__name__)
 
@@ -47,12 +57,21 @@ def export(
     layout: str | None = None,
     colour: Literal["grey", "rgb"] | None = None,
     recipe: dict[str, Any] | None = None,
+    targets: Sequence[DeviceName] = ("cpu",),
+    plan: PlanName | None = None,
+    tune: bool = False,
+    precision: Literal["float32", "float16"] = "float32",
+    mc_dropout: int | None = None,
+    seed: int = 0,
 ) -> Path:
     """Writes a classifier with Masksembles layers as a new version in a store and returns the file's path.
 
+    `model.onnx` folds the submodels into the batch and runs everywhere. Where dropping the channels that a submodel
+    never sees is worth it on a device, that plan lies beside it as `model.cpu.onnx` or `model.cuda.onnx`.
+
     Args:
-        network: [B, …] → logits [B, K], or [B, 1] for two classes, the logit being that of the second; without
-            Masksembles layers it becomes a model of one submodel.
+        network: [B, …] → logits [B, K], or [B, 1] for two classes, the logit being that of the second; with Masksembles
+            layers of any known kind (see `models.adopt`), or without, when it becomes a model of one submodel.
         example_input: at least one row in natural units, float32 or uint8 (uint8 is divided by 255 in the graph).
         name: of the model in the store.
         labels: the K class names in order.
@@ -64,6 +83,11 @@ def export(
         value_range: smallest and largest value an input may have; the service refuses others.
         unit, layout, colour: what an input value is, a letter for each axis (BCHW), and grey or rgb for pictures.
         recipe: settings of the training, kept in the contract.
+        targets: devices that may get a plan of their own.
+        plan: force this plan for them, instead of choosing by a fixed rule (`models.export.cost`).
+        tune: choose by measuring on this machine instead.
+        precision: `float16` for everything before the last layer.
+        mc_dropout: freeze the network's dropout into so many submodels, their masks drawn from `seed`.
 
     Raises:
         ValueError: the network cannot be exported, or labels, example or data do not fit it.
@@ -73,18 +97,37 @@ def export(
     naming.check_name(name)
     if example_input.dtype not in (torch.float32, torch.uint8):
         raise ValueError(f"example_input must be float32 or uint8, got {example_input.dtype}")
-    adopted = adopt(network)
-    submodels = count(adopted)
+    if plan is not None and tune:
+        raise ValueError("plan and tune: a plan is either forced or measured")
     natural = Natural(normalise, example_input.shape)
-    graph = trace(adopted, natural(example_input))
-    logits = graph.graph.output_node().all_input_nodes[0].meta["val"].shape[1]
+    example = natural(example_input)
+    adopted = adopt(network, example, mc_dropout=mc_dropout, seed=seed)
+    submodels = count(adopted)
+    traced = trace(adopted, example)
+    logits = traced.graph.output_node().all_input_nodes[0].meta["val"].shape[1]
     if (classes := max(logits, 2)) != len(labels):
         raise ValueError(f"labels: the network has {classes} classes, got {len(labels)} labels")
-    shared, operations = fold(graph, submodels)
-    _log.info("fold: %d of %d operations run once for all %d submodels", shared, operations, submodels)
-    # compact comes here: a second plan for one kind of device, beside this one.
+    few = _varied(example_input, value_range)
+    check_rows(traced, natural(few[:3]))
 
-    model = _to_onnx(Classifier(graph, submodels, natural).eval(), example_input)
+    graphs = _plans(traced, submodels, plan)
+    operations = {name: cost.macs(graph, example) for name, graph in graphs.items()}
+    single = cost.macs(trace(_unmasked(adopted), example), example)
+    choices = {} if tune else {device: _choose(graphs, example, device, plan) for device in targets}
+    wanted = {"folded", *(graphs if tune else (choice.plan for choice in choices.values()))}
+    models: dict[str, onnx.ModelProto] = {}
+    for form in [form for form in graphs if form in wanted]:
+        graph = graphs.pop(form)
+        if precision == "float16":
+            halve(graph)
+        models[form] = convert(Classifier(graph, submodels, natural).eval(), example_input)
+        artefact.set_temperature(models[form], 1.0)
+    graphs.clear()
+    if tune:
+        choices = {device: cost.tune(models, few.numpy(), device) for device in targets}
+    for device, choice in choices.items():
+        _log.info("plan for %s: %s, %s", device, choice.plan, choice.reason)
+
     given = schema.Tensor(
         name="input",
         dtype="uint8" if example_input.dtype == torch.uint8 else "float32",
@@ -94,11 +137,14 @@ def export(
         layout=layout,
         colour=colour,
     )
-    contract = _contract(adopted, labels, given, recipe)
+    folded = schema.Compilation(macs=operations["folded"], macs_single=single)
+    contract = _contract(adopted, labels, given, recipe).model_copy(
+        update={"precision": precision, "compilation": folded}
+    )
     for index, layer in enumerate(contract.masks.layers if contract.masks else ()):
         scale = "∞" if layer.effective_scale is None else f"{layer.effective_scale:.2f}"
         _log.info("masks %d: %d of %d channels kept, effective scale %s", index, layer.kept, layer.channels, scale)
-    artefact.set_temperature(model, 1.0)
+    model = models["folded"]
     if calibration is not None:
         fitted = calibrate(model, contract, data, calibration)
         _log.info(
@@ -110,13 +156,63 @@ def export(
         contract = contract.model_copy(update={"calibration": fitted})
     if evaluation is not None:
         contract = contract.model_copy(update={"evaluation": evaluate(model, contract, data, evaluation)})
-    artefact.embed(model, contract)
-    onnx.checker.check_model(model, full_check=True)
 
-    rows = torch.from_numpy(calibration.inputs[:64]) if calibration is not None else _varied(example_input, value_range)
-    worst = verify(model, nn.Sequential(natural, adopted).eval(), rows, contract.temperature)
-    _log.info("verify: agrees with the torch loop over the masks, largest difference %.2g of the allowed", worst)
-    return artefact.write(model, Path(store), name, version)
+    rows = torch.from_numpy(calibration.inputs[:_ROWS_FOR_HALF]) if calibration is not None else few
+    reference = nn.Sequential(natural, adopted).eval()
+    for form in sorted({"folded", *(choice.plan for choice in choices.values())}):
+        artefact.set_temperature(models[form], contract.temperature)
+        onnx.checker.check_model(models[form], full_check=True)
+        if precision == "float16":
+            usual, largest = verify_half(models[form], reference, rows, contract.temperature)
+            _log.info("verify: %s, 99 %% of entropies within %.2g nats, all within %.2g", form, usual, largest)
+        else:
+            worst = verify(models[form], reference, rows[:_ROWS], contract.temperature)
+            _log.info("verify: %s agrees with the torch loop over the masks, %.2g of the allowed", form, worst)
+    plans: dict[str, onnx.ModelProto] = {}
+    for device, choice in choices.items():
+        if choice.plan != "folded":
+            made = folded.model_copy(
+                update={
+                    "device": device,
+                    "chosen_by": "force" if plan else "measurement" if tune else "rule",
+                    "reason": choice.reason,
+                    "macs": operations[choice.plan],
+                }
+            )
+            plans[device] = copy.deepcopy(models[choice.plan])
+            artefact.embed(plans[device], contract.model_copy(update={"plan": choice.plan, "compilation": made}))
+    artefact.embed(model, contract)
+    return artefact.write(model, Path(store), name, version, plans)
+
+
+def _plans(traced: GraphModule, submodels: int, forced: PlanName | None) -> dict[str, GraphModule]:
+    """The graphs of all plans there can be; the traced one becomes the folded one."""
+    graphs: dict[str, GraphModule] = {}
+    if masked_part(traced):
+        for form in _FORMS:
+            try:
+                graphs[form] = compact(traced, submodels, form)
+            except CannotGroup as error:
+                if forced == form:
+                    raise
+                _log.info("compact: no plan %s: %s", form, error)
+    shared, operations = fold(traced, submodels)
+    _log.info("fold: %d of %d operations run once for all %d submodels", shared, operations, submodels)
+    return {"folded": traced, **graphs}
+
+
+def _choose(graphs: dict[str, GraphModule], example: Tensor, device: DeviceName, forced: PlanName | None) -> Choice:
+    if forced is None:
+        return cost.choose(graphs, example, device)
+    if forced not in graphs:
+        raise ValueError(f"plan: {forced} needs masks, and the network has none")
+    return Choice(forced, "forced")
+
+
+def _unmasked(network: nn.Module) -> nn.Module:
+    single = copy.deepcopy(network)
+    replace(single, {layer: nn.Identity() for layer in layers(single).values()})
+    return single
 
 
 def _varied(example: Tensor, value_range: tuple[float, float] | None) -> Tensor:
@@ -127,36 +223,12 @@ def _varied(example: Tensor, value_range: tuple[float, float] | None) -> Tensor:
     return rows.clamp(low, high).to(example.dtype)
 
 
-def _to_onnx(head: Classifier, example: Tensor) -> onnx.ModelProto:
-    rows = torch.cat([example[:1], example[:1]])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter about itself
-        program = torch.onnx.export(
-            head,
-            (rows,),
-            dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("B")},),
-            input_names=["input"],
-            output_names=list(Classifier.OUTPUTS),
-            opset_version=OPSET,
-            external_data=False,
-            verbose=False,
-        )
-    if program is None:
-        raise RuntimeError("torch.onnx.export gave no program")
-    model: onnx.ModelProto = program.model_proto
-    if (uses := sum(list(node.input).count(naming.TEMPERATURE) for node in model.graph.node)) != 1:
-        raise RuntimeError(f"the exporter left {uses} uses of the temperature, expected one")
-    artefact.slim(model)
-    return model
-
-
 def _contract(
     network: nn.Module, labels: Sequence[str], given: schema.Tensor, recipe: dict[str, Any] | None
 ) -> schema.Contract:
     found = list(layers(network).values())
     return schema.Contract(
-        method="masksembles" if found else "single",
+        method="single" if not found else "mc-dropout" if isinstance(found[0], FrozenDropout) else "masksembles",
         num_submodels=count(network),
         masks=_masks(network) if found else None,
         inputs=(given,),
@@ -178,8 +250,8 @@ def _masks(network: nn.Module) -> schema.Masks:
         described.append(
             schema.MaskedLayer(
                 scale=layer.scale,
-                channels=layer.channels,
-                kept=int(layer.masks[0].sum()),
+                channels=layer.masks[0].numel(),
+                kept=round(float(layer.masks.sum()) / layer.submodels),
                 iou=round(figures.iou_mean, 4),
                 effective_scale=round(figures.effective_scale, 4) if isfinite(figures.effective_scale) else None,
             )

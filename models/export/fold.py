@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
+from models.export.mark import MARK
+
 _aten = torch.ops.aten
 
 
@@ -16,21 +18,21 @@ def fold(graph: GraphModule, submodels: int) -> tuple[int, int]:
     """Rewrites a traced graph in place, [B, …] → [N·B, K]; a graph without marks stays as it is.
 
     Returns:
-        How many operations run once, on B rows, and how many there are; masks count as one each.
+        How many operations run once, on B rows, and how many there are; masks count as one each, sizes not.
 
     Raises:
         ValueError: a value carries the batch on another axis than the first.
     """
-    mark = torch.ops.masksembles.mark.default
     folded: set[Node] = set()
     expanded: dict[Node, Node] = {}
     shared = 0
     operations = [node for node in graph.graph.nodes if node.op == "call_function"]
+    total = sum(isinstance(node.meta.get("val"), torch.Tensor) for node in operations)
     for node in operations:
-        if node.target is not mark and not folded.intersection(node.all_input_nodes):
-            shared += 1
+        if node.target is not MARK and not folded.intersection(node.all_input_nodes):
+            shared += isinstance(node.meta.get("val"), torch.Tensor)
             continue
-        if node.target is not mark:
+        if node.target is not MARK:
             with graph.graph.inserting_before(node):
                 node.args, node.kwargs = torch.fx.map_arg(
                     (node.args, node.kwargs), lambda value: _enter(graph, value, submodels, folded, expanded)
@@ -44,7 +46,8 @@ def fold(graph: GraphModule, submodels: int) -> tuple[int, int]:
                 rows = graph.graph.call_function(_aten.reshape.default, (x, [submodels, -1, channels, *rest]))
             else:
                 rows = graph.graph.call_function(_aten.unsqueeze.default, (x, 0))
-            shape = [submodels, 1, channels, *[1] * len(rest)]
+            features = masks.meta["val"].shape[1:]
+            shape = [submodels, 1, *features, *[1] * (1 + len(rest) - len(features))]
             factors = graph.graph.call_function(_aten.reshape.default, (masks, shape))
             product = graph.graph.call_function(_aten.mul.Tensor, (rows, factors))
             result = graph.graph.call_function(_aten.reshape.default, (product, [-1, channels, *rest]))
@@ -54,7 +57,7 @@ def fold(graph: GraphModule, submodels: int) -> tuple[int, int]:
         result.meta["val"] = x.meta["val"]
     graph.graph.lint()
     graph.recompile()
-    return shared, len(operations)
+    return shared, total
 
 
 def _enter(graph: GraphModule, value: Node, submodels: int, folded: set[Node], expanded: dict[Node, Node]) -> Any:

@@ -1,32 +1,15 @@
 """Traces a network with torch.export, any batch size, every mask a visible mark in the graph."""
 
 import copy
+import warnings
 
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from models.layers import Masksembles, layers
-
-
-@torch.library.custom_op("masksembles::mark", mutates_args=())
-def mark(x: Tensor, masks: Tensor) -> Tensor:
-    """Stands where masks [N, C] apply to x [B, C, …]; the fold puts the multiplication there."""
-    return x.clone()
-
-
-@mark.register_fake
-def _(x: Tensor, masks: Tensor) -> Tensor:
-    return torch.empty_like(x)
-
-
-class _Mark(nn.Module):
-    def __init__(self, masks: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("masks", masks)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return mark(x, self.masks)  # type: ignore[no-any-return]
+from models.adopt import replace
+from models.export.mark import Mark
+from models.layers import layers
 
 
 def trace(network: nn.Module, example: Tensor) -> GraphModule:
@@ -36,18 +19,34 @@ def trace(network: nn.Module, example: Tensor) -> GraphModule:
         ValueError: the network does not give one tensor [B, K], or fixes the batch size.
     """
     marked = copy.deepcopy(network)
-    marks = {layer: _Mark(layer.masks.float()) for layer in layers(marked).values()}
-    for name, module in list(marked.named_modules(remove_duplicate=False)):  # a layer may have several names
-        if isinstance(module, Masksembles):
-            marked.set_submodule(name, marks[module])
+    replace(marked, {layer: Mark(layer.factors) for layer in layers(marked).values()})
     rows = torch.cat([example[:1], example[:1]])  # two rows: torch.export takes a size of 1 for a constant
     try:
         program = torch.export.export(marked, (rows,), dynamic_shapes=({0: torch.export.Dim("B")},))
     except torch._dynamo.exc.UserError as error:
         raise ValueError(f"the network cannot be traced for any batch size: {error}") from error
-    module = program.module(check_guards=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
+        module = program.run_decompositions({}).module(check_guards=False)  # nothing works in place any more
     graph = GraphModule(module, module.graph)
+    _name_batch_norm(graph)
     shapes = [list(node.meta["val"].shape) for node in graph.graph.output_node().all_input_nodes]
     if len(shapes) != 1 or len(shapes[0]) != 2 or isinstance(shapes[0][0], int):
         raise ValueError(f"the network must give one tensor of logits [B, K] for any batch size B, got {shapes}")
     return graph
+
+
+def _name_batch_norm(graph: GraphModule) -> None:
+    """Gives batch norm in evaluation mode its one-result form back."""
+    for node in list(graph.graph.nodes):
+        if node.target is torch.ops.aten._native_batch_norm_legit_no_training.default:
+            x, weight, bias, mean, variance, momentum, epsilon = node.args
+            with graph.graph.inserting_before(node):
+                args = (x, weight, bias, mean, variance, False, momentum, epsilon, False)
+                plain = graph.graph.call_function(torch.ops.aten.batch_norm.default, args)
+            for user in list(node.users):
+                plain.meta["val"] = user.meta["val"]
+                user.replace_all_uses_with(plain)
+                graph.graph.erase_node(user)
+            graph.graph.erase_node(node)
+    graph.recompile()

@@ -1,5 +1,6 @@
 """Checks a finished artefact in onnxruntime against a plain torch loop over the masks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,10 @@ from models.export.head import two_sided
 from models.layers import submodels
 
 ABSOLUTE, RELATIVE = 1e-6, 1e-5
-BATCHES = (1, 2, 3, 7, 64)
+HALF_USUAL, HALF_LARGEST = 1e-3, 5e-3
+"""Nats that 99 % of the entropies, and all of them, may differ by in half precision."""
+_ROWS_AT_ONCE = 16
+BATCHES = (1, 2, 3, 5, 16)
 ALONE = 3
 """At this batch size the torch loop takes the rows one by one."""
 # Unbounded sums: one near zero is as uncertain as its largest neighbour.
@@ -37,14 +41,14 @@ def verify(model: onnx.ModelProto, network: nn.Module, rows: Tensor, temperature
     """
     worst = 0.0
     names = [output.name for output in model.graph.output]
+    session = artefact.session(model)
     for batch in BATCHES:
         x = torch.cat([rows] * -(-batch // len(rows)))[:batch]
         parts = x.split(1) if batch == ALONE else [x]  # one by one: a network that mixes rows answers otherwise
-        with torch.no_grad():
-            logits = torch.cat([two_sided(submodels(network, part)) for part in parts], dim=1).permute(1, 0, 2).numpy()
+        logits = _logits(network, parts)
         expected = reference(logits, temperature)
         coarse = max(1.0, float(np.abs(logits).max()) / temperature / 32)  # beyond, float32 itself is coarser
-        found = artefact.run(model, x.numpy(), names)
+        found = artefact.run_session(session, x.numpy(), names)
         for name, values in found.items():
             if name == "prediction":
                 share = _top_two(expected["probabilities"], values) / coarse
@@ -58,6 +62,35 @@ def verify(model: onnx.ModelProto, network: nn.Module, rows: Tensor, temperature
                 )
             worst = max(worst, share)
     return worst
+
+
+def verify_half(model: onnx.ModelProto, network: nn.Module, rows: Tensor, temperature: float) -> tuple[float, float]:
+    """Compares a model in half precision with its network in float32.
+
+    Returns:
+        The difference in entropy that 99 % of the rows stay within, and the largest, in nats.
+
+    Raises:
+        VerificationError: they are more than 1e-3 and 5e-3, or a probability differs by more than 5e-3.
+    """
+    expected = reference(_logits(network, rows.split(_ROWS_AT_ONCE)), temperature)
+    found = artefact.run(model, rows.numpy(), ["probabilities", "entropy"])
+    difference = np.abs(found["entropy"] - expected["entropy"])
+    usual, largest = float(np.quantile(difference, 0.99)), float(difference.max())
+    if not (usual <= HALF_USUAL and largest <= HALF_LARGEST):
+        raise VerificationError(
+            f"in half precision 99 % of the entropies are within {usual:.2g} nats and all within {largest:.2g}, "
+            f"allowed are {HALF_USUAL} and {HALF_LARGEST}: export this network in float32"
+        )
+    if not (worst := float(np.abs(found["probabilities"] - expected["probabilities"]).max())) <= HALF_LARGEST:
+        raise VerificationError(f"in half precision a probability differs by {worst:.2g}, allowed is {HALF_LARGEST}")
+    return usual, largest
+
+
+def _logits(network: nn.Module, parts: Sequence[Tensor]) -> NDArray[np.floating[Any]]:
+    """[B, N, K] of the plain loop, the rows part by part."""
+    with torch.no_grad():
+        return torch.cat([two_sided(submodels(network, part)) for part in parts], dim=1).permute(1, 0, 2).numpy()
 
 
 def reference(logits: NDArray[np.floating[Any]], temperature: float) -> dict[str, NDArray[Any]]:

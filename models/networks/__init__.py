@@ -6,5 +6,7 @@ from torch import nn
 
 from models.networks.cnn import cnn
 from models.networks.mlp import mlp
+from models.networks.resnet import resnet
+from models.networks.wide_resnet import wide_resnet
 
-BUILDERS: dict[str, Callable[..., nn.Module]] = {"cnn": cnn, "mlp": mlp}
+BUILDERS: dict[str, Callable[..., nn.Module]] = {"cnn": cnn, "mlp": mlp, "resnet": resnet, "wide_resnet": wide_resnet}

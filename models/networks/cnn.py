@@ -14,7 +14,7 @@ def cnn(
     submodels: int = 4,
     scale: float = 2.0,
     seed: int = 0,
-    align: int = 1,
+    align: int | None = None,
     widths: tuple[int, int, int, int] = (32, 64, 128, 128),
 ) -> nn.Sequential:
     """[B, channels, H, W] → logits [B, K], H and W at least 8. `seed` is that of the masks."""

@@ -15,7 +15,7 @@ def mlp(
     submodels: int = 4,
     scale: float = 2.0,
     seed: int = 0,
-    align: int = 1,
+    align: int | None = None,
     hidden: Sequence[int] = (128, 128),
 ) -> nn.Sequential:
     """[B, *input_shape] → logits [B, K]. `seed` is that of the masks; weights come from torch's generator."""

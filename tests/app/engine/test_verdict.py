@@ -87,7 +87,7 @@ def fixed_batch(model: onnx.ModelProto) -> None:
     ("change", "reason"),
     [
         (without_contract, "has no contract (metadata key 'masksembles')"),
-        (contract(schema_version=2), "contract: schema_version: 2 is newer than 1"),
+        (contract(schema_version=3), "contract: schema_version: 3 is newer than 2"),
         (contract(num_submodels=4), "outputs.submodels.shape: declared ['B', 'N', 'K'], the graph has ['B', 3, 3]"),
         (contract(labels=["a", "b"]), "outputs.probabilities.shape: declared ['B', 'K'], the graph has ['B', 3]"),
         (contract(inputs__0__shape=["B", 7]), "inputs.input.shape: declared ['B', 7], the graph has ['B', 6]"),

@@ -1,0 +1,315 @@
+"""Drops the channels that a submodel never sees: weights are sliced for each submodel, nothing is approximated.
+
+Two forms: `branches` runs the submodels one beside the other; `grouped` runs them together, as grouped convolutions and
+batched matrix products, over values [B, N·M, …] in which the channels of a submodel lie next to each other. Both come
+from one emitter, which treats a set of submodels at a time: a single one for branches, all of them when grouped.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.fx import Graph, GraphModule, Node
+
+from models.export.channels import (
+    Operation,
+    Plan,
+    analyse,
+    constants,
+    groups,
+    has_channels,
+    mask,
+    masked_part,
+    shape,
+)
+
+Form = Literal["branches", "grouped"]
+ALIGN = 16
+"""Channels in a block of onnxruntime's convolutions on CPUs with AVX-512."""
+
+_aten = torch.ops.aten
+_Indices = list[NDArray[np.int64]]  # for each submodel of a set its channels, equally many; −1 pads
+
+
+class CannotGroup(ValueError):
+    """The grouped form cannot hold an operation, which the message names."""
+
+
+def compact(graph: GraphModule, submodels: int, form: Form) -> GraphModule:
+    """A new graph [B, …] → [N·B, K] in submodel-major order, from one that is traced and not folded.
+
+    Raises:
+        CannotGroup: the form is `grouped`, and an operation mixes channels in a way that is not known here.
+    """
+    known = constants(graph)
+    emitter = _Emitter(known)
+    inside = masked_part(graph)
+    for node in graph.graph.nodes:  # what all submodels share, as it is
+        if node.op == "placeholder":
+            emitter.shared[node] = emitter.graph.placeholder(node.name)
+        elif node.op == "call_function" and node not in inside and node not in known:
+            emitter.copy(node, emitter.shared, emitter.shared)
+    plan = analyse(graph, known, submodels, ALIGN)
+    sets = [[index] for index in range(submodels)] if form == "branches" else [list(range(submodels))]
+    (output,) = graph.graph.output_node().all_input_nodes
+    rows = []
+    for members in sets:
+        together = _Set(emitter, plan, members)
+        for node, operation in plan.operations.items():
+            together.emit(node, operation)
+        rows.append(together.logits(output))
+    return emitter.finish(rows)
+
+
+class _Emitter:
+    """Writes the new graph. An operation on the same values is written once: what submodels share, they share."""
+
+    def __init__(self, known: dict[Node, Tensor]) -> None:
+        self.graph = Graph()
+        self.root = nn.Module()
+        self.known = known
+        self.shared: dict[Node, Any] = {}
+        self._calls: dict[Any, Node] = {}
+        self._constants: dict[Any, list[tuple[Tensor, Node]]] = {}
+
+    def call(self, target: Any, *args: Any, **kwargs: Any) -> Node:
+        key = (target, _hashable(args), _hashable(kwargs))
+        if key not in self._calls:
+            self._calls[key] = self.graph.call_function(target, args, kwargs)
+        return self._calls[key]
+
+    def constant(self, value: Tensor) -> Node:
+        value = value.detach().contiguous()
+        equals = self._constants.setdefault((value.dtype, value.shape, hash(value.numpy().tobytes())), [])
+        for other, node in equals:
+            if torch.equal(other, value):
+                return node
+        name = f"constant_{len(list(self.root.buffers()))}"
+        self.root.register_buffer(name, value)
+        equals.append((value, self.graph.get_attr(name)))
+        return equals[-1][1]
+
+    def copy(self, node: Node, values: dict[Node, Any], into: dict[Node, Any]) -> None:
+        args, kwargs = torch.fx.map_arg(
+            (node.args, node.kwargs), lambda x: self.constant(self.known[x]) if x in self.known else values[x]
+        )
+        into[node] = self.call(node.target, *args, **kwargs)
+
+    def finish(self, rows: Sequence[Node]) -> GraphModule:
+        self.graph.output(rows[0] if len(rows) == 1 else self.call(_aten.cat.default, list(rows), 0))
+        module = GraphModule(self.root, self.graph)
+        module.graph.eliminate_dead_code()
+        module.graph.lint()
+        module.recompile()
+        return module
+
+
+class _Set:
+    """The submodels that are treated together: their values in the new graph, [B, G·M, …] for G of them."""
+
+    def __init__(self, emitter: _Emitter, plan: Plan, members: Sequence[int]) -> None:
+        self._emitter = emitter
+        self._call = emitter.call
+        self._plan = plan
+        self._members = members
+        self._values: dict[Node, Any] = {}
+
+    def emit(self, node: Node, operation: Operation) -> None:
+        """Writes one operation of the masked part."""
+        if operation.kind is None:
+            self._unknown(node)
+        else:
+            self._values[node] = getattr(self, f"_{operation.kind}")(operation, self._indices(node))
+
+    def logits(self, output: Node) -> Node:
+        """[G·B, K] in submodel-major order."""
+        classes = shape(output)[1]
+        whole = self._take(output, [np.arange(classes)] * len(self._members))
+        if len(self._members) == 1:
+            return whole
+        rows = self._call(_aten.reshape.default, whole, [-1, len(self._members), classes])
+        return self._call(_aten.reshape.default, self._call(_aten.permute.default, rows, [1, 0, 2]), [-1, classes])
+
+    def _mark(self, operation: Operation, want: _Indices) -> Node:
+        factors = [mask(operation, member) for member in self._members]
+        open_ = [np.any(factor.reshape(len(factor), -1), axis=1, keepdims=True)[:, 0] for factor in factors]
+        taken = self._take(operation.x, want, open_)
+        scale = np.concatenate([factor[index] for factor, index in zip(factors, want)])
+        scale[np.concatenate([(index < 0) | ~keep[index] for index, keep in zip(want, open_)])] = 1  # zero anyway
+        if (scale == 1).all():
+            return taken
+        if (scale == scale.flat[0]).all():
+            return self._call(_aten.mul.Tensor, taken, float(scale.flat[0]))
+        rank = len(shape(operation.x))
+        whole = scale.reshape(1, len(scale), *(scale.shape[1:] or [1] * (rank - 2)))
+        return self._call(_aten.mul.Tensor, taken, self._emitter.constant(torch.from_numpy(whole)))
+
+    def _dense(self, operation: Operation, want: _Indices) -> Node:
+        weight, bias = operation.weight, operation.constant(2)
+        given = self._indices(operation.x)
+        axes = (0, 1) if not operation.transposed else (1, 0)
+        slices = [_rows(_rows(weight, out, axes[0]), channels, axes[1]) for out, channels in zip(want, given)]
+        biases = None if bias is None else [_rows(bias, out) for out in want]
+        x, count = self._values[operation.x], len(self._members)
+        if operation.node.target is not _aten.linear.default:
+            whole = None if biases is None else self._emitter.constant(torch.cat(biases))
+            weights = self._emitter.constant(torch.cat(slices))
+            arguments = {**operation.settings, "groups": count}
+            return self._call(operation.node.target, x, weights, whole, **arguments)
+        if count == 1:
+            whole = None if biases is None else self._emitter.constant(biases[0])
+            return self._call(_aten.linear.default, x, self._emitter.constant(slices[0]), whole)
+        rows = self._call(_aten.reshape.default, x, [-1, count, len(given[0])])
+        rows = self._call(_aten.permute.default, rows, [1, 0, 2])
+        product = self._call(_aten.bmm.default, rows, self._emitter.constant(torch.stack([part.T for part in slices])))
+        if biases is not None:
+            product = self._call(_aten.add.Tensor, product, self._emitter.constant(torch.stack(biases).unsqueeze(1)))
+        return self._call(
+            _aten.reshape.default, self._call(_aten.permute.default, product, [1, 0, 2]), [-1, count * len(want[0])]
+        )
+
+    def _depthwise(self, operation: Operation, want: _Indices) -> Node:
+        weight, bias = (
+            None if value is None else self._emitter.constant(torch.cat([_rows(value, index) for index in want]))
+            for value in (operation.constant(1), operation.constant(2))
+        )
+        arguments = {**operation.settings, "groups": sum(map(len, want))}
+        return self._call(operation.node.target, self._take(operation.x, want), weight, bias, **arguments)
+
+    def _normalise(self, operation: Operation, want: _Indices) -> Node:
+        parameters = [
+            None
+            if (value := operation.constant(index)) is None
+            else self._emitter.constant(torch.cat([_rows(value, part, fill=float(index == 4)) for part in want]))
+            for index in (1, 2, 3, 4)
+        ]
+        return self._call(operation.node.target, self._take(operation.x, want), *parameters, *operation.node.args[5:])
+
+    def _pointwise(self, operation: Operation, want: _Indices) -> Node:
+        def side(node: Node) -> Node:
+            known = self._emitter.known.get(node)
+            if known is not None:
+                axis = known.ndim - len(shape(operation.node)) + 1
+                if axis >= 0 and known.shape[axis] == operation.channels > 1:
+                    known = torch.cat([_rows(known, index, axis) for index in want], dim=axis)
+                return self._emitter.constant(known)
+            if shape(node)[1] == operation.channels:
+                return self._take(node, want)
+            if node not in self._values or len(self._members) == 1:
+                shared: Node = self._value(node)  # one value for all channels
+                return shared
+            return self._take(node, [np.zeros_like(index) for index in want])
+
+        args, kwargs = torch.fx.map_arg((operation.node.args, operation.node.kwargs), side)
+        return self._call(operation.node.target, *args, **kwargs)
+
+    def _channelwise(self, operation: Operation, want: _Indices) -> Node:
+        taken = self._take(operation.x, want)
+        if operation.reshapes:
+            return self._call(_aten.reshape.default, taken, [-1, sum(map(len, want)), *shape(operation.node)[2:]])
+        return self._call(operation.node.target, taken, *operation.node.args[1:], **operation.node.kwargs)
+
+    def _flatten(self, operation: Operation, want: _Indices) -> Node:
+        size = groups(operation)
+        taken = self._take(operation.x, [index[::size] // size for index in want])  # −1 // size is −1
+        return self._call(_aten.reshape.default, taken, [-1, sum(map(len, want))])
+
+    def _reshape(self, operation: Operation, want: _Indices) -> Node:
+        size = shape(operation.x)[1] // operation.channels
+        spread = [
+            np.where(index < 0, -1, index * size)[:, None] + np.arange(size) * (index >= 0)[:, None] for index in want
+        ]
+        taken = self._take(operation.x, [index.flatten() for index in spread])
+        return self._call(_aten.reshape.default, taken, [-1, sum(map(len, want)), *shape(operation.node)[2:]])
+
+    def _cat(self, operation: Operation, want: _Indices) -> Node:
+        parts: list[Node] = operation.node.args[0]  # type: ignore[assignment]
+        positions: list[NDArray[np.int64]] = [np.full(operation.channels, -1) for _ in self._members]
+        first = width = 0
+        for part in parts:
+            for places, source in zip(positions, self._positions(part)):
+                places[first : first + len(source)] = np.where(source < 0, -1, source + width)
+            first += shape(part)[1]
+            width += self._width(part)
+        whole = self._call(_aten.cat.default, [self._value(part) for part in parts], 1)
+        return self._select(whole, width, len(shape(operation.node)), positions, want)
+
+    def _unknown(self, node: Node) -> None:
+        """All channels in, all channels out; sizes and what is computed from them need no channels."""
+        values: dict[Node, Any] = {}
+        for x in node.all_input_nodes:
+            if x in self._emitter.known:
+                continue
+            if node.target is not _aten.sym_size.int and has_channels(x):
+                if len(self._members) > 1:
+                    raise CannotGroup(f"{node.name} ({node.target}) mixes channels in a way that cannot be grouped")
+                values[x] = self._take(x, [np.arange(shape(x)[1])])
+            else:
+                values[x] = self._value(x)
+        if len(self._members) > 1 and not isinstance(node.meta.get("val"), torch.SymInt):
+            raise CannotGroup(f"{node.name} ({node.target}) cannot be grouped")
+        self._emitter.copy(node, values, self._values)
+
+    def _take(self, x: Node, want: _Indices, keep: Sequence[NDArray[np.bool_]] | None = None) -> Node:
+        """The wanted channels of a value; those that it does not hold, or that `keep` excludes, are zero."""
+        positions = self._positions(x)
+        if keep is not None:
+            positions = [np.where(allowed, places, -1) for places, allowed in zip(positions, keep)]
+        return self._select(self._value(x), self._width(x), len(shape(x)), positions, want)
+
+    def _select(self, value: Node, width: int, rank: int, positions: _Indices, want: _Indices) -> Node:
+        places = np.concatenate([np.where(index < 0, 0, source[index]) for source, index in zip(positions, want)])
+        if len(places) == width and (places == np.arange(width)).all():
+            return value
+        if (places < 0).any():
+            value = self._call(_aten.constant_pad_nd.default, value, [0, 0] * (rank - 2) + [0, 1], 0)
+            places = np.where(places < 0, width, places)
+        index = self._emitter.constant(torch.from_numpy(places))
+        if rank > 2:
+            return self._call(_aten.index_select.default, value, 1, index)
+        # onnxruntime copies a gathered feature number by number, a gathered row of the transposed at once
+        rows = self._call(_aten.index_select.default, self._call(_aten.permute.default, value, [1, 0]), 0, index)
+        return self._call(_aten.permute.default, rows, [1, 0])
+
+    def _positions(self, x: Node) -> _Indices:
+        """For each submodel and each channel where in the value it lies, −1 where it does not."""
+        if x not in self._values:  # shared by all submodels, and whole
+            return [np.arange(shape(x)[1])] * len(self._members)
+        indices = self._indices(x)
+        positions = []
+        for number, index in enumerate(indices):
+            places = np.full(shape(x)[1], -1)
+            held = np.flatnonzero(index >= 0)
+            places[index[held]] = held + number * len(index)
+            positions.append(places)
+        return positions
+
+    def _indices(self, node: Node) -> _Indices:
+        stored = [self._plan.stored[node][member] for member in self._members]
+        longest = max(map(len, stored))
+        return [np.pad(index, (0, longest - len(index)), constant_values=-1) for index in stored]
+
+    def _width(self, x: Node) -> int:
+        return sum(map(len, self._indices(x))) if x in self._values else int(shape(x)[1])
+
+    def _value(self, x: Node) -> Any:
+        return self._values[x] if x in self._values else self._emitter.shared[x]
+
+
+def _rows(value: Tensor, index: NDArray[np.int64], axis: int = 0, fill: float = 0.0) -> Tensor:
+    """Slices of a weight; −1 gives one filled with a constant."""
+    taken = value.index_select(axis, torch.from_numpy(np.maximum(index, 0)))
+    if (index < 0).any():
+        taken = taken.clone().index_fill_(axis, torch.from_numpy(np.flatnonzero(index < 0)), fill)
+    return taken
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple(_hashable(item) for item in value)
+    if isinstance(value, dict):
+        return tuple((key, _hashable(item)) for key, item in value.items())
+    return (type(value), value)

@@ -1,0 +1,42 @@
+"""From a graph in torch to a graph in ONNX."""
+
+import warnings
+
+import onnx
+import torch
+from torch import Tensor
+
+from app.contract import naming
+from models import artefact
+from models.export.head import Classifier
+
+OPSET = 20
+
+
+def convert(head: Classifier, example: Tensor) -> onnx.ModelProto:
+    """A model that takes any number of rows like the example's; its temperature is still to be set.
+
+    Raises:
+        RuntimeError: the exporter did something that it has not done before.
+    """
+    rows = torch.cat([example[:1], example[:1]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter about itself
+        program = torch.onnx.export(
+            head,
+            (rows,),
+            dynamo=True,
+            dynamic_shapes=({0: torch.export.Dim("B")},),
+            input_names=["input"],
+            output_names=list(Classifier.OUTPUTS),
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("torch.onnx.export gave no program")
+    model: onnx.ModelProto = program.model_proto
+    if (uses := sum(list(node.input).count(naming.TEMPERATURE) for node in model.graph.node)) != 1:
+        raise RuntimeError(f"the exporter left {uses} uses of the temperature, expected one")
+    artefact.slim(model)
+    return model

@@ -1,0 +1,165 @@
+"""Chooses the plan for a device: by a fixed rule over the operations of each plan, or by measuring where asked to.
+
+The rule adds up, for every operation, the multiply-accumulates at the device's rate, the bytes at its bandwidth, and
+the time it takes to start one. Its constants for `cpu` describe onnxruntime on two cores with AVX-512 and were held
+against measurements (`make bench-model`); those for `cuda` are the data-sheet figures of a large GPU, not measured.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx import GraphModule, Interpreter, Node
+from torch.utils.flop_counter import FlopCounterMode
+
+from models import artefact
+
+DeviceName = Literal["cpu", "cuda"]
+
+_BATCHES = (16, 64)
+"""Where a compact plan must beat the folded one by a twentieth."""
+_GAIN = 0.95
+_ALONE = 1.15
+"""How much dearer than the folded plan it may be at batch size 1."""
+_ROUNDS = 7
+
+_aten = torch.ops.aten
+_FUSED = {_aten.batch_norm, _aten.relu, _aten.add, _aten.view, _aten.reshape, _aten.unsqueeze, _aten.flatten}
+"""Run together with the convolution or product before them, or only look at a tensor anew."""
+
+
+@dataclass(frozen=True)
+class _Device:
+    macs: float
+    """Multiply-accumulates a microsecond."""
+    grouped: float
+    """What share of that a grouped convolution reaches."""
+    unaligned: float
+    """What share of that a convolution reaches whose input channels are no multiple of 16."""
+    bytes: float
+    """Bytes read or written a microsecond."""
+    start: float
+    """Microseconds to start an operation."""
+
+
+_DEVICES: dict[DeviceName, _Device] = {
+    "cpu": _Device(macs=80_000, grouped=0.85, unaligned=0.8, bytes=8_000, start=2),
+    "cuda": _Device(macs=30_000_000, grouped=0.5, unaligned=0.8, bytes=3_000_000, start=6),
+}
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What an operation does on one row."""
+
+    packet: Any
+    macs: int
+    bytes: int
+    grouped: bool
+    aligned: bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The plan that was chosen among those there are, by name, and why."""
+
+    plan: str
+    reason: str
+
+
+def choose(graphs: Mapping[str, GraphModule], example: Tensor, device: DeviceName) -> Choice:
+    """The cheapest plan by the rule; `folded` unless another gains at every batch size that counts.
+
+    Args:
+        graphs: the plans by name, `folded` among them.
+        example: an input [B, …] of the graphs.
+    """
+    works = {name: _works(graph, example) for name, graph in graphs.items()}
+    cost = {
+        name: {batch: _microseconds(work, batch, _DEVICES[device]) for batch in (1, *_BATCHES)}
+        for name, work in works.items()
+    }
+    return _cheapest(cost, "estimated")
+
+
+def tune(models: Mapping[str, onnx.ModelProto], inputs: NDArray[Any], device: DeviceName) -> Choice:
+    """The plan that is fastest in onnxruntime on the device at hand, the plans taking turns.
+
+    Raises:
+        ValueError: this machine's onnxruntime cannot run on the device.
+    """
+    sessions = {name: artefact.session(model, device) for name, model in models.items()}
+    cost: dict[str, dict[int, float]] = {name: {} for name in sessions}
+    for batch in (1, *_BATCHES):
+        rows = np.concatenate([inputs] * -(-batch // len(inputs)))[:batch]
+        for name, times in artefact.race(sessions, rows, _ROUNDS).items():
+            cost[name][batch] = min(times) * 1e6
+    return _cheapest(cost, "measured")
+
+
+def macs(graph: GraphModule, example: Tensor) -> int:
+    """Multiply-accumulates of convolutions and products for one row."""
+    return sum(work.macs for work in _works(graph, example))
+
+
+def _cheapest(cost: Mapping[str, Mapping[int, float]], how: str) -> Choice:
+    folded = cost["folded"]
+    best = min(cost, key=lambda name: cost[name][_BATCHES[0]])
+    ratios = ", ".join(f"{cost[best][batch] / folded[batch]:.2f} at batch {batch}" for batch in folded)
+    if best == "folded":
+        return Choice("folded", f"no other plan is {how} to be faster at batch {_BATCHES[0]}")
+    slow = [batch for batch in folded if cost[best][batch] > folded[batch] * (_ALONE if batch == 1 else _GAIN)]
+    if slow:
+        return Choice("folded", f"{best} gains too little, {how} at {ratios} of the folded plan's time")
+    return Choice(best, f"{how} at {ratios} of the folded plan's time")
+
+
+def _microseconds(works: Sequence[_Work], batch: int, device: _Device) -> float:
+    total = 0.0
+    for work in works:
+        if work.macs:
+            share = (device.grouped if work.grouped else 1) * (1 if work.aligned else device.unaligned)
+            total += device.start + batch * work.macs / (device.macs * share)
+        elif work.packet not in _FUSED:
+            total += device.start + batch * work.bytes / device.bytes
+    return total
+
+
+def _works(graph: GraphModule, example: Tensor) -> Sequence[_Work]:
+    """What every operation does on one row."""
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        meter = _Meter(graph)
+        meter.run(mode.from_tensor(example[:1]))
+    return meter.works
+
+
+class _Meter(Interpreter):
+    def __init__(self, graph: GraphModule) -> None:
+        super().__init__(graph)
+        self.works: list[_Work] = []
+
+    def run_node(self, node: Node) -> Any:
+        with FlopCounterMode(display=False) as counter:
+            result = super().run_node(node)
+        if node.op == "call_function" and isinstance(result, Tensor):
+            given = [self.env[x] for x in node.all_input_nodes if isinstance(self.env.get(x), Tensor)]
+            self.works.append(
+                _Work(
+                    packet=getattr(node.target, "overloadpacket", None),
+                    macs=counter.get_total_flops() // 2,
+                    bytes=result.numel() * result.element_size() * 2,
+                    grouped=bool(node.kwargs.get("groups", 1) != 1),
+                    aligned=len(given) < 2 or given[0].ndim < 3 or _aligned(given[1]),
+                )
+            )
+        return result
+
+
+def _aligned(weight: Tensor) -> bool:
+    return weight.ndim < 2 or weight.shape[1] < 16 or weight.shape[1] % 16 == 0

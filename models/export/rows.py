@@ -1,0 +1,65 @@
+"""Finds the operation that mixes the rows of a batch: such a network cannot be folded, nor answer one row at a time."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Interpreter, Node
+from torch.fx.node import map_aggregate
+
+from models.export.channels import carries_batch
+
+
+def check_rows(graph: GraphModule, rows: Tensor) -> None:
+    """Runs a traced graph on several different rows and on the first one alone, and compares every value.
+
+    Raises:
+        ValueError: a row's value depends on the other rows; the message names the operation.
+    """
+    with torch.no_grad():
+        _Both(graph).run(_Pair(rows, rows[:1]))
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """The same value for all rows and for the first row alone."""
+
+    all: Any
+    alone: Any
+
+
+class _Both(Interpreter):
+    def __init__(self, graph: GraphModule) -> None:
+        super().__init__(graph)
+        self.extra_traceback = False
+
+    def run_node(self, node: Node) -> Any:
+        if node.op == "output":
+            return None
+        result = super().run_node(node)
+        if not isinstance(result, _Pair):
+            return _Pair(result, result)
+        if isinstance(result.all, Tensor) and _differs(node, result):
+            raise ValueError(
+                f"the network mixes the rows of a batch: in {node.name} ({node.target}) the answer for one row depends "
+                "on the others, so submodels cannot share a batch"
+            )
+        return result
+
+    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Pair:
+        def one_side(side: str) -> Any:
+            picked = map_aggregate((args, kwargs), lambda x: getattr(x, side) if isinstance(x, _Pair) else x)
+            return target(*picked[0], **picked[1])
+
+        return _Pair(one_side("all"), one_side("alone"))
+
+
+def _differs(node: Node, pair: _Pair) -> bool:
+    together, alone = pair.all, pair.alone
+    if carries_batch(node):
+        together = together[:1]
+    if together.shape != alone.shape:  # the batch on another axis: for the fold to judge
+        return False
+    together, alone = together.double(), alone.double()
+    return not torch.allclose(together, alone, rtol=1e-3, atol=1e-4 * float(alone.abs().max() if alone.numel() else 0))

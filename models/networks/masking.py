@@ -1,0 +1,23 @@
+"""Where the masks of a network stand, and the maker of them."""
+
+from typing import Literal
+
+from torch import nn
+
+from models.layers import Masksembles1d, Masksembles2d
+
+Placement = Literal["all", "inside"]
+"""Before `all` convolutions and the linear layer (the paper's), or `inside` the blocks, between their convolutions."""
+
+
+class Masking:
+    """Makes the masks of a network one after the other, each with a seed counted from that of the network."""
+
+    def __init__(self, submodels: int, scale: float, seed: int, align: int | None) -> None:
+        self._submodels, self._scale, self._seed, self._align = submodels, scale, seed, align
+        self._count = 0
+
+    def __call__(self, channels: int, kind: type[Masksembles1d] | type[Masksembles2d] = Masksembles2d) -> nn.Module:
+        seed = (self._seed, self._count)
+        self._count += 1
+        return kind(channels, self._submodels, self._scale, seed=seed, align=self._align)
