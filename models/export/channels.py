@@ -40,6 +40,7 @@ _POOLING = {
     _aten.replication_pad2d, _aten.replication_pad3d,
 }  # fmt: skip
 _ALONG = {_aten.mean, _aten.sum, _aten.amax, _aten.amin, _aten.softmax, _aten.log_softmax, _aten.flip, _aten.slice}
+_PADDING = {_aten.pad, _aten.constant_pad_nd}
 _SHAPES = {
     _aten.view, _aten.reshape, _aten._unsafe_view, _aten.flatten, _aten.squeeze, _aten.unsqueeze, _aten.unflatten,
 }  # fmt: skip
@@ -316,13 +317,13 @@ def _kind(operation: Operation) -> Kind | None:
         return None
     find: dict[bool, Callable[[Operation], Kind | None]] = {
         packet in _CONVOLUTIONS or packet is _aten.linear: _kind_of_product,
-        packet in _ALONG or packet is _aten.constant_pad_nd: _kind_along,
+        packet in _ALONG or packet in _PADDING: _kind_along,
         packet in _SHAPES: _kind_of_shape,
     }
     if True in find:
         return find[True](operation)
-    if packet is _aten.batch_norm and not operation.argument(5):
-        return "normalise"
+    if packet is _aten.prelu or (packet is _aten.batch_norm and not operation.argument(5)):
+        return "normalise" if all(x in operation.constants for x in node.all_input_nodes[1:]) else None
     return "channelwise" if packet in _POOLING else None
 
 
@@ -342,7 +343,7 @@ def _kind_of_product(operation: Operation) -> Kind | None:
 def _kind_along(operation: Operation) -> Kind | None:
     """Operations along some axes keep channels apart where those are neither the batch's nor the channels' axis."""
     rank = len(shape(operation.x))
-    if operation.node.target is _aten.constant_pad_nd.default:
+    if operation.node.target.overloadpacket in _PADDING:  # type: ignore[union-attr]
         return "channelwise" if len(operation.node.args[1]) <= 2 * (rank - 2) else None  # type: ignore[arg-type]
     dims = operation.argument(1)
     if isinstance(dims, int):

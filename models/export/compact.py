@@ -180,13 +180,14 @@ class _Set:
         return self._call(operation.node.target, self._take(operation.x, want), weight, bias, **arguments)
 
     def _normalise(self, operation: Operation, want: _Indices) -> Node:
-        parameters = [
-            None
-            if (value := operation.constant(index)) is None
-            else self._emitter.constant(torch.cat([_rows(value, part, fill=float(index == 4)) for part in want]))
-            for index in (1, 2, 3, 4)
-        ]
-        return self._call(operation.node.target, self._take(operation.x, want), *parameters, *operation.node.args[5:])
+        parameters: list[Any] = list(operation.node.args[1:])
+        for number, parameter in enumerate(parameters):
+            if isinstance(parameter, Node):
+                value = self._emitter.known[parameter]
+                if len(value) == operation.channels:
+                    value = torch.cat([_rows(value, index, fill=1.0) for index in want])
+                parameters[number] = self._emitter.constant(value)
+        return self._call(operation.node.target, self._take(operation.x, want), *parameters)
 
     def _pointwise(self, operation: Operation, want: _Indices) -> Node:
         def side(node: Node) -> Node:
