@@ -6,7 +6,7 @@ SERVICE := $(VENV)/.service-installed
 ALL := $(VENV)/.all-installed
 CLIENTS := $(VENV)/clients/.installed
 
-.PHONY: install serve test test-clients check bench models docker-test clean
+.PHONY: install serve test test-clients check bench bench-model models docker-test clean
 
 install: $(ALL)
 
@@ -27,6 +27,9 @@ check: $(ALL)
 
 bench: $(ALL)
 	$(PYTHON) -m tests.bench.predict
+
+bench-model: $(ALL)
+	$(PYTHON) -m tests.bench.model $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
 
 models: $(ALL)
 	rm -f models/checkpoints/digits.pt models/checkpoints/fashion-mnist.pt

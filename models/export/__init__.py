@@ -1,6 +1,5 @@
 """The compiler from a PyTorch network to an artefact: adopt, trace, fold, compact, head, artefact, verify, store."""
 
-import copy
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,29 +11,21 @@ from typing import Any, Literal
 import onnx
 import torch
 from torch import Tensor, nn
-from torch.fx import GraphModule
 
 from app.contract import naming, schema
 from models import artefact, masks
-from models.adopt import adopt, replace
+from models.adopt import adopt
 from models.calibrate import calibrate
 from models.data import Split
 from models.evaluate import evaluate
-from models.export import cost
-from models.export.channels import masked_part
-from models.export.compact import CannotGroup, Form, compact
-from models.export.convert import convert
-from models.export.cost import Choice, DeviceName
-from models.export.fold import fold
-from models.export.half import halve
-from models.export.head import Classifier, Natural, Normalise
+from models.export.cost import DeviceName, PlanName
+from models.export.head import Natural, Normalise
+from models.export.plans import Precision, make
 from models.export.rows import check_rows
 from models.export.trace import trace
 from models.export.verify import verify, verify_half
 from models.layers import FrozenDropout, count, digest, layers
 
-PlanName = Literal["folded", "branches", "grouped"]
-_FORMS: tuple[Form, ...] = ("branches", "grouped")
 _ROWS, _ROWS_FOR_HALF = 64, 512
 
 _log = logging.getLogger(__name__)
@@ -60,7 +51,7 @@ def export(
     targets: Sequence[DeviceName] = ("cpu",),
     plan: PlanName | None = None,
     tune: bool = False,
-    precision: Literal["float32", "float16"] = "float32",
+    precision: Precision = "float32",
     mc_dropout: int | None = None,
     seed: int = 0,
 ) -> Path:
@@ -102,7 +93,6 @@ def export(
     natural = Natural(normalise, example_input.shape)
     example = natural(example_input)
     adopted = adopt(network, example, mc_dropout=mc_dropout, seed=seed)
-    submodels = count(adopted)
     traced = trace(adopted, example)
     logits = traced.graph.output_node().all_input_nodes[0].meta["val"].shape[1]
     if (classes := max(logits, 2)) != len(labels):
@@ -110,23 +100,8 @@ def export(
     few = _varied(example_input, value_range)
     check_rows(traced, natural(few[:3]))
 
-    graphs = _plans(traced, submodels, plan)
-    operations = {name: cost.macs(graph, example) for name, graph in graphs.items()}
-    single = cost.macs(trace(_unmasked(adopted), example), example)
-    choices = {} if tune else {device: _choose(graphs, example, device, plan) for device in targets}
-    wanted = {"folded", *(graphs if tune else (choice.plan for choice in choices.values()))}
-    models: dict[str, onnx.ModelProto] = {}
-    for form in [form for form in graphs if form in wanted]:
-        graph = graphs.pop(form)
-        if precision == "float16":
-            halve(graph)
-        models[form] = convert(Classifier(graph, submodels, natural).eval(), example_input)
-        artefact.set_temperature(models[form], 1.0)
-    graphs.clear()
-    if tune:
-        choices = {device: cost.tune(models, few.numpy(), device) for device in targets}
-    for device, choice in choices.items():
-        _log.info("plan for %s: %s, %s", device, choice.plan, choice.reason)
+    made = make(adopted, traced, natural, few, targets=targets, forced=plan, tune=tune, precision=precision)
+    model = made.folded
 
     given = schema.Tensor(
         name="input",
@@ -137,14 +112,12 @@ def export(
         layout=layout,
         colour=colour,
     )
-    folded = schema.Compilation(macs=operations["folded"], macs_single=single)
     contract = _contract(adopted, labels, given, recipe).model_copy(
-        update={"precision": precision, "compilation": folded}
+        update={"precision": precision, "compilation": made.compilation}
     )
     for index, layer in enumerate(contract.masks.layers if contract.masks else ()):
         scale = "∞" if layer.effective_scale is None else f"{layer.effective_scale:.2f}"
         _log.info("masks %d: %d of %d channels kept, effective scale %s", index, layer.kept, layer.channels, scale)
-    model = models["folded"]
     if calibration is not None:
         fitted = calibrate(model, contract, data, calibration)
         _log.info(
@@ -159,60 +132,23 @@ def export(
 
     rows = torch.from_numpy(calibration.inputs[:_ROWS_FOR_HALF]) if calibration is not None else few
     reference = nn.Sequential(natural, adopted).eval()
-    for form in sorted({"folded", *(choice.plan for choice in choices.values())}):
-        artefact.set_temperature(models[form], contract.temperature)
-        onnx.checker.check_model(models[form], full_check=True)
+    plans: dict[str, onnx.ModelProto] = {}
+    verified: list[tuple[str, onnx.ModelProto]] = [("folded", model)]
+    for device, (chosen, planned, compilation) in made.devices.items():
+        artefact.set_temperature(planned, contract.temperature)
+        artefact.embed(planned, contract.model_copy(update={"plan": chosen, "compilation": compilation}))
+        plans[device] = planned
+        verified.append((chosen, planned))
+    artefact.embed(model, contract)
+    for form, finished in verified:
+        onnx.checker.check_model(finished, full_check=True)
         if precision == "float16":
-            usual, largest = verify_half(models[form], reference, rows, contract.temperature)
+            usual, largest = verify_half(finished, reference, rows, contract.temperature)
             _log.info("verify: %s, 99 %% of entropies within %.2g nats, all within %.2g", form, usual, largest)
         else:
-            worst = verify(models[form], reference, rows[:_ROWS], contract.temperature)
+            worst = verify(finished, reference, rows[:_ROWS], contract.temperature)
             _log.info("verify: %s agrees with the torch loop over the masks, %.2g of the allowed", form, worst)
-    plans: dict[str, onnx.ModelProto] = {}
-    for device, choice in choices.items():
-        if choice.plan != "folded":
-            made = folded.model_copy(
-                update={
-                    "device": device,
-                    "chosen_by": "force" if plan else "measurement" if tune else "rule",
-                    "reason": choice.reason,
-                    "macs": operations[choice.plan],
-                }
-            )
-            plans[device] = copy.deepcopy(models[choice.plan])
-            artefact.embed(plans[device], contract.model_copy(update={"plan": choice.plan, "compilation": made}))
-    artefact.embed(model, contract)
     return artefact.write(model, Path(store), name, version, plans)
-
-
-def _plans(traced: GraphModule, submodels: int, forced: PlanName | None) -> dict[str, GraphModule]:
-    """The graphs of all plans there can be; the traced one becomes the folded one."""
-    graphs: dict[str, GraphModule] = {}
-    if masked_part(traced):
-        for form in _FORMS:
-            try:
-                graphs[form] = compact(traced, submodels, form)
-            except CannotGroup as error:
-                if forced == form:
-                    raise
-                _log.info("compact: no plan %s: %s", form, error)
-    shared, operations = fold(traced, submodels)
-    _log.info("fold: %d of %d operations run once for all %d submodels", shared, operations, submodels)
-    return {"folded": traced, **graphs}
-
-
-def _choose(graphs: dict[str, GraphModule], example: Tensor, device: DeviceName, forced: PlanName | None) -> Choice:
-    if forced is None:
-        return cost.choose(graphs, example, device)
-    if forced not in graphs:
-        raise ValueError(f"plan: {forced} needs masks, and the network has none")
-    return Choice(forced, "forced")
-
-
-def _unmasked(network: nn.Module) -> nn.Module:
-    single = copy.deepcopy(network)
-    replace(single, {layer: nn.Identity() for layer in layers(single).values()})
-    return single
 
 
 def _varied(example: Tensor, value_range: tuple[float, float] | None) -> Tensor:

@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from models import artefact
 
 DeviceName = Literal["cpu", "cuda"]
+PlanName = Literal["folded", "branches", "grouped"]
 
 _BATCHES = (16, 64)
 """Where a compact plan must beat the folded one by a twentieth."""
@@ -69,11 +70,11 @@ class _Work:
 class Choice:
     """The plan that was chosen among those there are, by name, and why."""
 
-    plan: str
+    plan: PlanName
     reason: str
 
 
-def choose(graphs: Mapping[str, GraphModule], example: Tensor, device: DeviceName) -> Choice:
+def choose(graphs: Mapping[PlanName, GraphModule], example: Tensor, device: DeviceName) -> Choice:
     """The cheapest plan by the rule; `folded` unless another gains at every batch size that counts.
 
     Args:
@@ -88,14 +89,14 @@ def choose(graphs: Mapping[str, GraphModule], example: Tensor, device: DeviceNam
     return _cheapest(cost, "estimated")
 
 
-def tune(models: Mapping[str, onnx.ModelProto], inputs: NDArray[Any], device: DeviceName) -> Choice:
+def tune(models: Mapping[PlanName, onnx.ModelProto], inputs: NDArray[Any], device: DeviceName) -> Choice:
     """The plan that is fastest in onnxruntime on the device at hand, the plans taking turns.
 
     Raises:
         ValueError: this machine's onnxruntime cannot run on the device.
     """
     sessions = {name: artefact.session(model, device) for name, model in models.items()}
-    cost: dict[str, dict[int, float]] = {name: {} for name in sessions}
+    cost: dict[PlanName, dict[int, float]] = {name: {} for name in sessions}
     for batch in (1, *_BATCHES):
         rows = np.concatenate([inputs] * -(-batch // len(inputs)))[:batch]
         for name, times in artefact.race(sessions, rows, _ROUNDS).items():
@@ -108,7 +109,7 @@ def macs(graph: GraphModule, example: Tensor) -> int:
     return sum(work.macs for work in _works(graph, example))
 
 
-def _cheapest(cost: Mapping[str, Mapping[int, float]], how: str) -> Choice:
+def _cheapest(cost: Mapping[PlanName, Mapping[int, float]], how: str) -> Choice:
     folded = cost["folded"]
     best = min(cost, key=lambda name: cost[name][_BATCHES[0]])
     ratios = ", ".join(f"{cost[best][batch] / folded[batch]:.2f} at batch {batch}" for batch in folded)

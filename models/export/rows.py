@@ -1,5 +1,6 @@
 """Finds the operation that mixes the rows of a batch: such a network cannot be folded, nor answer one row at a time."""
 
+import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,9 +42,10 @@ class _Both(Interpreter):
         if not isinstance(result, _Pair):
             return _Pair(result, result)
         if isinstance(result.all, Tensor) and _differs(node, result):
+            source = node.all_input_nodes[0] if node.target is operator.getitem else node
             raise ValueError(
-                f"the network mixes the rows of a batch: in {node.name} ({node.target}) the answer for one row depends "
-                "on the others, so submodels cannot share a batch"
+                f"the network mixes the rows of a batch: in {source.name} ({source.target}) the answer for one row "
+                "depends on the others, so submodels cannot share a batch"
             )
         return result
 

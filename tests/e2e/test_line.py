@@ -53,6 +53,52 @@ def test_the_service_answers_as_the_torch_loop_over_the_masks(line: tuple[Path, 
     assert [row["index"] for row in answer["predictions"]] == p.mean(axis=1).argmax(axis=-1).tolist()
 
 
+def test_a_recalibrated_version_keeps_the_plans_of_devices(
+    line: tuple[Path, Path], tmp_path: Path, digits: Dataset
+) -> None:
+    checkpoint, _ = line
+    store, rows = tmp_path / "store", tmp_path / "rows.npz"
+    printed = workshop("export", "digits", "--checkpoint", checkpoint, "--store", store, "--plan", "grouped")
+    assert "plan for cpu: grouped, forced" in printed
+    np.savez(rows, inputs=digits.calibration.inputs[:90], labels=digits.calibration.labels[:90])
+    workshop("calibrate", "digits:1", "--store", store, "--data", rows)
+    folded, contract, _ = artefact.read(store, "digits", 2)
+    (plan, planned) = artefact.read_plans(store, "digits", 2)["cpu"]
+    assert (planned.plan, planned.temperature) == ("grouped", contract.temperature)
+    x = digits.test.inputs[:20]
+    for name, values in artefact.run(folded, x, ["probabilities", "entropy"]).items():
+        np.testing.assert_allclose(artefact.run(plan, x, [name])[name], values, rtol=1e-5, atol=1e-6)
+    with as_process(store, MASKSEMBLES_DEVICE="cpu") as (client, _):
+        assert client.get("/models/digits/versions/2").json()["contract"]["plan"] == "grouped"
+
+
+def test_a_network_from_elsewhere(tmp_path: Path) -> None:
+    from tests.models.foreign import MaskedResNet, randomise_statistics
+
+    network = randomise_statistics(MaskedResNet())
+    torch.save({"state_dict": network.state_dict()}, tmp_path / "theirs.pt")
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "rows.npz", inputs=rng.random((40, 3, 16, 16), np.float32), labels=rng.integers(0, 5, 40))
+    command = (
+        "export", "--network", "tests.models.foreign:MaskedResNet", "--checkpoint", tmp_path / "theirs.pt",
+        "--store", tmp_path / "store", "--input-shape", "3,16,16", "--name", "theirs",
+    )  # fmt: skip
+    printed = workshop(
+        *command, "--labels", "a,b,c,d,e", "--data", tmp_path / "rows.npz", "--normalise", "0.5,0.4,0.3/0.25", "--half"
+    )
+    assert "plan for cpu" in printed
+    assert "verify: folded, 99 % of entropies within" in printed
+    model, contract, _ = artefact.read(tmp_path / "store", "theirs")
+    assert (contract.precision, contract.method, contract.calibration is not None) == ("float16", "masksembles", True)
+    x = rng.random((3, 3, 16, 16), np.float32)
+    normalised = (torch.from_numpy(x) - torch.tensor([0.5, 0.4, 0.3]).reshape(3, 1, 1)) / 0.25
+    with torch.no_grad():
+        p = (network(normalised).reshape(4, 3, 5) / contract.temperature).softmax(-1).permute(1, 0, 2)
+    np.testing.assert_allclose(artefact.run(model, x, ["submodels"])["submodels"], p.numpy(), atol=5e-3)
+    assert "--network also needs --labels" in workshop(*command, fails=True)
+    assert "not both" in workshop(command[0], "digits", *command[1:], "--labels", "a,b", fails=True)
+
+
 def test_a_recalibrated_version_takes_over(line: tuple[Path, Path], tmp_path: Path, digits: Dataset) -> None:
     _, store = line
     rows = tmp_path / "digits.npz"  # named like the data set, and still not its test split

@@ -1,9 +1,11 @@
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from app.contract import naming
 from app.engine.device import Device
@@ -11,6 +13,8 @@ from app.engine.store import Store
 from app.engine.verdict import verify
 from app.errors import StartError, UnknownModel, UnknownVersion
 from models import artefact
+from models.export import export
+from models.networks import mlp
 
 CPU = Device("cpu", "cpu", "for tests")
 
@@ -169,3 +173,47 @@ def test_bytes_that_change_after_they_were_verified_are_refused(store: Path, mon
     opened = Store(store, CPU)
     assert states(opened)[10] == "refused"
     assert "bytes changed" in (opened.versions["tiny"][-1].reason or "")
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> Path:
+    """net:1 and net:2 with a plan for the CPU beside them."""
+    store = tmp_path / "planned"
+    for _ in range(2):
+        torch.manual_seed(0)
+        network = mlp((6,), 3, submodels=3, hidden=(32, 32))
+        export(network, torch.rand(2, 6), name="net", store=store, labels="abc", plan="branches")
+    return store
+
+
+def test_the_plan_of_the_device_is_preferred(planned: Path) -> None:
+    model = Store(planned, CPU).find("net", None)
+    assert model.contract.plan == "branches"
+    assert model.contract.compilation is not None
+    assert model.contract.compilation.device == "cpu"
+    naming.plan_path(planned, "net", 2, "cpu").rename(naming.plan_path(planned, "net", 2, "cuda"))
+    assert Store(planned, CPU).find("net", None).contract.plan == "folded"  # that of another device is not touched
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"no model", r"model\.cpu\.onnx: not an ONNX file"),
+        ("another", r"model\.cpu\.onnx: its contract is not that of model\.onnx"),
+    ],
+)
+def test_a_bad_plan_is_no_reason_to_serve_something_else_in_silence(
+    planned: Path, tiny_store: Path, content: bytes | str, reason: str
+) -> None:
+    path = naming.plan_path(planned, "net", 2, "cpu")
+    path.write_bytes(content if isinstance(content, bytes) else model_file(tiny_store, 1).read_bytes())
+    opened = Store(planned, CPU)
+    assert states(opened, "net") == {1: "serving", 2: "refused"}
+    assert re.search(reason, opened.versions["net"][1].reason or "")
+
+
+def test_a_plan_without_the_portable_file_is_refused(planned: Path) -> None:
+    naming.model_path(planned, "net", 2).unlink()
+    opened = Store(planned, CPU)
+    assert states(opened, "net") == {1: "serving", 2: "refused"}
+    assert "No such file" in (opened.versions["net"][1].reason or "")

@@ -63,9 +63,9 @@ def test_any_small_network_survives_all_passes(network: nn.Module) -> None:
 
 def test_producers_and_consumers_are_sliced() -> None:
     network = nn.Sequential(
-        nn.Conv2d(1, 32, 3), nn.ReLU(), Masksembles2d(32, 4, 2.155, seed=0),
-        nn.Conv2d(32, 64, 3), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2), Masksembles2d(64, 4, 2.155, seed=1),
-        nn.Flatten(), nn.Linear(64 * 4, 32), nn.ReLU(), Masksembles1d(32, 4, 2.155, seed=2), nn.Linear(32, 5),
+        nn.Conv2d(1, 32, 3), nn.ReLU(), Masksembles2d(32, 4, 2.19, seed=0),
+        nn.Conv2d(32, 64, 3), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2), Masksembles2d(64, 4, 2.19, seed=1),
+        nn.Flatten(), nn.Linear(64 * 4, 32), nn.ReLU(), Masksembles1d(32, 4, 2.19, seed=2), nn.Linear(32, 5),
     )  # fmt: skip
     graph = compile_(network, (1, 8, 8), "branches")
     assert sizes(graph, "conv2d") == [(32, 1, 3, 3), *[(32, 16, 3, 3)] * 4]
@@ -76,7 +76,7 @@ def test_producers_and_consumers_are_sliced() -> None:
 
 
 def test_a_residual_stream_is_sliced_where_it_is_read() -> None:
-    network = resnet((3, 32, 32), 10, scale=2.155, align=16, depth=18)
+    network = resnet((3, 32, 32), 10, scale=2.19, align=16, depth=18)
     graph = compact(trace(network.eval(), torch.rand(2, 3, 32, 32)), 4, "branches")
     first = sizes(graph, "conv2d")[:3]
     assert first == [(64, 3, 3, 3), (32, 32, 3, 3), (64, 32, 3, 3)]  # stem, and a block of the first submodel
@@ -84,7 +84,7 @@ def test_a_residual_stream_is_sliced_where_it_is_read() -> None:
 
 @pytest.mark.parametrize("placement", ["all", "inside"])
 def test_work_comes_down_to_what_the_masks_leave(placement: str) -> None:
-    network = wide_resnet((3, 16, 16), 10, scale=2.155, align=16, placement=placement).eval()  # type: ignore[arg-type]
+    network = wide_resnet((3, 16, 16), 10, scale=2.19, align=16, placement=placement).eval()  # type: ignore[arg-type]
     x = torch.rand(2, 3, 16, 16)
     traced = trace(network, x)
     branches = cost.macs(compact(traced, 4, "branches"), x)

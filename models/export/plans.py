@@ -1,0 +1,124 @@
+"""The plans of a network: the portable one that folds, and for a device the one that is cheapest there."""
+
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule
+
+from app.contract.schema import Compilation
+from models import artefact
+from models.adopt import replace
+from models.export import cost
+from models.export.channels import masked_part
+from models.export.compact import CannotGroup, Form, compact
+from models.export.convert import convert
+from models.export.cost import Choice, DeviceName, PlanName
+from models.export.fold import fold
+from models.export.half import halve
+from models.export.head import Classifier, Natural
+from models.export.trace import trace
+from models.layers import count, layers
+
+Precision = Literal["float32", "float16"]
+
+_FORMS: tuple[Form, ...] = ("branches", "grouped")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plans:
+    """The plans in ONNX, temperature 1: the portable one, and by device the one there and how it came to be."""
+
+    folded: onnx.ModelProto
+    compilation: Compilation
+    devices: Mapping[DeviceName, tuple[PlanName, onnx.ModelProto, Compilation]]
+
+
+def make(
+    network: nn.Module,
+    traced: GraphModule,
+    natural: Natural,
+    rows: Tensor,
+    *,
+    targets: Sequence[DeviceName],
+    forced: PlanName | None,
+    tune: bool,
+    precision: Precision,
+) -> Plans:
+    """Makes the plans of an adopted network; the traced graph is used up.
+
+    Args:
+        rows: inputs in natural units.
+        targets, forced, tune, precision: see `models.export.export`.
+
+    Raises:
+        ValueError: a plan is forced that cannot be made, or a precision asked for that gains nothing.
+    """
+    submodels, example = count(network), natural(rows[:2])
+    graphs = _graphs(traced, submodels, forced)
+    macs = {name: cost.macs(graph, example) for name, graph in graphs.items()}
+    single = cost.macs(trace(_unmasked(network), example), example)
+    choices = {} if tune else {device: _choose(graphs, example, device, forced) for device in targets}
+    models: dict[PlanName, onnx.ModelProto] = {}
+    for name in graphs if tune else sorted({"folded", *(choice.plan for choice in choices.values())}):
+        if precision == "float16":
+            halve(graphs[name])
+        models[name] = convert(Classifier(graphs[name], submodels, natural).eval(), rows)
+        artefact.set_temperature(models[name], 1.0)
+    if tune:
+        choices = {device: cost.tune(models, rows.numpy(), device) for device in targets}
+    by: Literal["force", "measurement", "rule"] = "force" if forced else "measurement" if tune else "rule"
+    devices: dict[DeviceName, tuple[PlanName, onnx.ModelProto, Compilation]] = {}
+    for device, choice in choices.items():
+        _log.info(
+            "plan for %s: %s, %s; %.2f of the multiply-accumulates of one dense pass",
+            device,
+            choice.plan,
+            choice.reason,
+            macs[choice.plan] / max(single, 1),
+        )
+        if choice.plan != "folded":
+            made = Compilation(
+                device=device, chosen_by=by, reason=choice.reason, macs=macs[choice.plan], macs_single=single
+            )
+            devices[device] = (choice.plan, copy.deepcopy(models[choice.plan]), made)
+    return Plans(models["folded"], Compilation(macs=macs["folded"], macs_single=single), devices)
+
+
+def _graphs(traced: GraphModule, submodels: int, forced: PlanName | None) -> dict[PlanName, GraphModule]:
+    """The graphs of all plans there can be; the traced one becomes the folded one."""
+    graphs: dict[PlanName, GraphModule] = {}
+    if masked_part(traced):
+        for form in _FORMS:
+            try:
+                graphs[form] = compact(traced, submodels, form)
+            except CannotGroup as error:
+                if forced == form:
+                    raise
+                _log.info("compact: no plan %s: %s", form, error)
+    shared, operations = fold(traced, submodels)
+    _log.info("fold: %d of %d operations run once for all %d submodels", shared, operations, submodels)
+    return {"folded": traced, **graphs}
+
+
+def _choose(
+    graphs: Mapping[PlanName, GraphModule], example: Tensor, device: DeviceName, forced: PlanName | None
+) -> Choice:
+    if forced is None:
+        return cost.choose(graphs, example, device)
+    if forced not in graphs:
+        raise ValueError(f"plan: {forced} needs masks, and the network has none")
+    return Choice(forced, "forced")
+
+
+def _unmasked(network: nn.Module) -> nn.Module:
+    single = copy.deepcopy(network)
+    replace(single, {layer: torch.nn.Identity() for layer in layers(single).values()})
+    return single

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models import artefact
+from models.export import cost
+from models.export.compact import compact
+from models.export.convert import convert
+from models.export.cost import DeviceName
+from models.export.fold import fold
+from models.export.head import Classifier, Natural
+from models.export.trace import trace
+from models.networks import cnn, mlp, wide_resnet
+
+
+def plans(network: nn.Module, x: torch.Tensor) -> dict[str, torch.fx.GraphModule]:
+    traced = trace(network.eval().requires_grad_(False), x)
+    graphs = {form: compact(traced, 4, form) for form in ("branches", "grouped")}  # type: ignore[arg-type]
+    fold(traced, 4)
+    return {"folded": traced, **graphs}
+
+
+def test_multiply_accumulates_are_counted() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 5)).eval()
+    x = torch.rand(2, 3, 6, 6)
+    assert cost.macs(trace(network, x), x) == 16 * 8 * 3 * 9 + 8 * 16 * 5
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "device", "plan"),
+    [
+        (wide_resnet((3, 32, 32), 10), (3, 32, 32), "cpu", "branches"),
+        (mlp((784,), 10, hidden=(1024, 1024)), (784,), "cpu", "branches"),
+        (cnn((1, 28, 28), 10), (1, 28, 28), "cpu", "branches"),
+        (mlp((64,), 10), (64,), "cpu", "folded"),  # too small to gain anything
+        (mlp((64,), 10), (64,), "cuda", "folded"),
+    ],
+)
+def test_the_rule_is_fixed_for_each_device(
+    network: nn.Module, shape: tuple[int, ...], device: DeviceName, plan: str
+) -> None:
+    x = torch.rand(2, *shape)
+    graphs = plans(network, x)
+    chosen = cost.choose(graphs, x, device)
+    assert chosen == cost.choose(graphs, x, device)
+    assert chosen.plan == plan
+    assert chosen.reason
+
+
+def test_folding_is_kept_where_a_plan_loses_with_a_single_row() -> None:
+    measured = {"folded": {1: 10.0, 16: 100.0, 64: 400.0}, "branches": {1: 11.6, 16: 50.0, 64: 200.0}}
+    assert cost._cheapest(measured, "measured").plan == "folded"
+    measured["branches"][1] = 11.4
+    assert cost._cheapest(measured, "measured").plan == "branches"
+    measured["branches"][64] = 390.0
+    kept = cost._cheapest(measured, "measured")
+    assert (kept.plan, kept.reason) == (
+        "folded",
+        "branches gains too little, measured at 1.14 at batch 1, 0.50 at batch 16, 0.97 at batch 64 of the folded "
+        "plan's time",
+    )
+
+
+def test_tuning_measures_in_onnxruntime() -> None:
+    network, x = mlp((6,), 3, hidden=(16,)), torch.rand(2, 6)
+    models = {}
+    for name, graph in plans(network, x).items():
+        models[name] = convert(Classifier(graph, 4, Natural(None, x.shape)).eval(), x)
+        artefact.set_temperature(models[name], 1.0)
+    chosen = cost.tune(models, x.numpy(), "cpu")
+    assert chosen.plan in models
+    assert "faster" in chosen.reason or "measured at" in chosen.reason
+
+
+def test_tuning_for_a_device_that_is_not_there_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    x = torch.rand(2, 6)
+    model = convert(Classifier(trace(nn.Linear(6, 3), x), 1, Natural(None, x.shape)).eval(), x)
+    with pytest.raises(artefact.ArtefactError, match="no CUDAExecutionProvider here"):
+        cost.tune({"folded": model}, np.zeros((2, 6), np.float32), "cuda")
