@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models import masks as mask_generator
-from models.layers import FrozenDropout, Masksembles, Masksembles1d, Masksembles2d, count
+from models.layers import FrozenDropout, Masksembles, Masksembles1d, Masksembles2d, count, layers
 
 _FOREIGN: dict[str, type[Masksembles]] = {
     "Masksembles1D": Masksembles1d,
@@ -45,6 +45,7 @@ def adopt(
     if mc_dropout is not None:
         if example is None:
             raise ValueError("mc_dropout needs an example input")
+        _check_dropout(adopted)
         replace(adopted, _freeze(adopted, example, mc_dropout, seed))
     submodels = count(adopted)
     for name, module in adopted.named_modules():
@@ -65,13 +66,12 @@ def foreign(network: nn.Module) -> dict[str, nn.Module]:
     """
     found = {}
     for name, module in network.named_modules():
-        kind = type(module).__name__
         if isinstance(module, Masksembles) or not isinstance(getattr(module, "masks", None), Tensor):
             continue
-        if kind not in _FOREIGN:
+        if _ours(module) is None:
             raise ValueError(
-                f"{name}: {kind} holds masks in a way that is not known here; known are {', '.join(_FOREIGN)} and the "
-                "layers of models.layers"
+                f"{name}: {type(module).__name__} holds masks in a way that is not known here; known are "
+                f"{', '.join(_FOREIGN)} and the layers of models.layers"
             )
         found[name] = module
     return found
@@ -91,7 +91,25 @@ def _translate(name: str, module: nn.Module) -> Masksembles:
     scale = getattr(module, "scale", None)
     if scale is None:  # torch-uncertainty does not keep it
         scale = mask_generator.statistics(masks.bool().numpy()).effective_scale
-    return _FOREIGN[type(module).__name__].from_masks(masks, float(scale))
+    kind = _ours(module)
+    if kind is None:
+        raise ValueError(f"{name}: {type(module).__name__} is not known")
+    return kind.from_masks(masks, float(scale))
+
+
+def _ours(module: nn.Module) -> type[Masksembles] | None:
+    """What takes the place of a layer of another package, or of one derived from it."""
+    return next((_FOREIGN[kind.__name__] for kind in type(module).__mro__ if kind.__name__ in _FOREIGN), None)
+
+
+def _check_dropout(network: nn.Module) -> None:
+    """Refuses what would be left out of MC-dropout in silence. (Calls of F.dropout cannot be seen.)"""
+    if layers(network):
+        raise ValueError("mc_dropout: the network has Masksembles layers already; export it without")
+    for name, module in network.named_modules():
+        inner = isinstance(module, (nn.MultiheadAttention, nn.RNNBase)) and module.dropout > 0
+        if inner or (isinstance(module, (nn.AlphaDropout, nn.FeatureAlphaDropout)) and module.p > 0):
+            raise ValueError(f"mc_dropout: the dropout of {name} ({type(module).__name__}) cannot be frozen")
 
 
 def _freeze(network: nn.Module, example: Tensor, submodels: int, seed: int) -> dict[nn.Module, nn.Module]:
@@ -115,6 +133,10 @@ def _freeze(network: nn.Module, example: Tensor, submodels: int, seed: int) -> d
         raise ValueError("mc_dropout: the network has no nn.Dropout with p > 0 that its forward pass meets")
     frozen: dict[nn.Module, nn.Module] = {}
     for index, (module, seen) in enumerate(shapes.items()):
+        if isinstance(module, _BY_CHANNEL) and any(len(shape) < 2 for shape in seen):
+            raise ValueError(
+                f"{names[module]}: {type(module).__name__} takes [B, C] for one sample; use nn.Dropout there"
+            )
         features = {shape[:1] if isinstance(module, _BY_CHANNEL) else shape for shape in seen}
         if len(features) > 1:
             raise ValueError(f"{names[module]}: one dropout layer for inputs of several shapes, {sorted(features)}")

@@ -32,7 +32,10 @@ def build(factory: str) -> nn.Module:
     except (ImportError, AttributeError, ValueError) as error:
         expected = "" if colon and name else "expected package.module:factory, "
         raise ValueError(f"network: {expected}cannot import {factory!r}: {error}") from error
-    network = made()
+    try:
+        network = made()
+    except TypeError as error:
+        raise ValueError(f"network: {factory} is called without arguments: {error}") from error
     if not isinstance(network, nn.Module):
         raise ValueError(f"network: {factory} must give a torch.nn.Module, got {type(network).__name__}")
     return network
@@ -80,6 +83,11 @@ def load_weights(network: nn.Module, file: Path) -> None:
 
 def _load_masks(file: Path, name: str, layer: nn.Module, given: Tensor | None) -> None:
     masks: Any = layer.masks
+    if given is None and isinstance(layer, Masksembles):
+        raise CheckpointError(
+            f"{file} has no masks for the layer {name!r}: it is that of a network without masks, or of other masks. "
+            "Weights that were trained without can be loaded in the factory: models.networks.resnet.load_torchvision"
+        )
     if given is None:
         raise CheckpointError(
             f"{file} has no masks for the layer {name!r}: the masksembles package 1.1.1 does not save them, and weights"

@@ -45,7 +45,7 @@ def ones_per_mask(channels: int, submodels: int, scale: float, align: int | None
     if align is None and ones < channels:
         for size in _ALIGNMENTS:
             aligned = round(ones / size) * size
-            if least <= aligned <= channels and abs(aligned / channels - share) <= _MISALIGNED:
+            if least <= aligned < channels and abs(aligned / channels - share) <= _MISALIGNED:
                 return aligned
     if align in (None, 1):
         return ones
@@ -129,8 +129,11 @@ def statistics(masks: NDArray[np.bool_]) -> Statistics:
     sizes = whole.sum(axis=1)
     union = sizes[:, None] + sizes[None, :] - intersection
     pairs = np.triu_indices(submodels, k=1)
-    iou = intersection[pairs] / union[pairs] if submodels > 1 else np.ones(1)
-    return Statistics(kept, float(iou.mean()), float(iou.min()), float(iou.max()), _solve_scale(1 / kept, submodels))
+    iou = np.ones(1)
+    if submodels > 1:  # two empty masks are equal
+        iou = np.divide(intersection[pairs], union[pairs], out=np.ones(len(pairs[0])), where=union[pairs] > 0)
+    scale = _solve_scale(1 / kept, submodels) if kept else inf
+    return Statistics(kept, float(iou.mean()), float(iou.min()), float(iou.max()), scale)
 
 
 def _generator(seed: Seed) -> np.random.PCG64:

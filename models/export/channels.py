@@ -6,6 +6,7 @@ stored is dropped: exact, not an approximation, since a dropped channel is zero 
 known to keep channels apart gets all of its input and gives all of its output.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -324,7 +325,11 @@ def _kind(operation: Operation) -> Kind | None:
         return find[True](operation)
     if packet is _aten.prelu or (packet is _aten.batch_norm and not operation.argument(5)):
         return "normalise" if all(x in operation.constants for x in node.all_input_nodes[1:]) else None
-    return "channelwise" if packet in _POOLING else None
+    if packet in _POOLING:  # with one axis less it is taken for a single sample, whose channels are on axis 0
+        spatial = int(re.findall(r"([123])d", packet.__name__)[0])
+        whole = len(shape(operation.x)) == spatial + 2 and shape(operation.x)[1] == operation.channels
+        return "channelwise" if whole else None
+    return None
 
 
 def _kind_of_product(operation: Operation) -> Kind | None:

@@ -31,7 +31,8 @@ ALIGN = 16
 """Channels in a block of onnxruntime's convolutions on CPUs with AVX-512."""
 
 _aten = torch.ops.aten
-_Indices = list[NDArray[np.int64]]  # for each submodel of a set its channels, equally many; −1 pads
+_Indices = list[NDArray[np.int64]]
+"""For each submodel of a set its channels, equally many. −1 pads: the first channel once more, weighted with 0."""
 
 
 class CannotGroup(ValueError):
@@ -151,7 +152,7 @@ class _Set:
         weight, bias = operation.weight, operation.constant(2)
         given = self._indices(operation.x)
         axes = (0, 1) if not operation.transposed else (1, 0)
-        slices = [_rows(_rows(weight, out, axes[0]), channels, axes[1]) for out, channels in zip(want, given)]
+        slices = [_columns(_rows(weight, out, axes[0]), channels, axes[1]) for out, channels in zip(want, given)]
         biases = None if bias is None else [_rows(bias, out) for out in want]
         x, count = self._values[operation.x], len(self._members)
         if operation.node.target is not _aten.linear.default:
@@ -185,7 +186,7 @@ class _Set:
             if isinstance(parameter, Node):
                 value = self._emitter.known[parameter]
                 if len(value) == operation.channels:
-                    value = torch.cat([_rows(value, index, fill=1.0) for index in want])
+                    value = torch.cat([_rows(value, index) for index in want])
                 parameters[number] = self._emitter.constant(value)
         return self._call(operation.node.target, self._take(operation.x, want), *parameters)
 
@@ -262,7 +263,7 @@ class _Set:
         return self._select(self._value(x), self._width(x), len(shape(x)), positions, want)
 
     def _select(self, value: Node, width: int, rank: int, positions: _Indices, want: _Indices) -> Node:
-        places = np.concatenate([np.where(index < 0, 0, source[index]) for source, index in zip(positions, want)])
+        places = np.concatenate([source[_padded(index)] for source, index in zip(positions, want)])
         if len(places) == width and (places == np.arange(width)).all():
             return value
         if (places < 0).any():
@@ -300,12 +301,19 @@ class _Set:
         return self._values[x] if x in self._values else self._emitter.shared[x]
 
 
-def _rows(value: Tensor, index: NDArray[np.int64], axis: int = 0, fill: float = 0.0) -> Tensor:
-    """Slices of a weight; −1 gives one filled with a constant."""
-    taken = value.index_select(axis, torch.from_numpy(np.maximum(index, 0)))
-    if (index < 0).any():
-        taken = taken.clone().index_fill_(axis, torch.from_numpy(np.flatnonzero(index < 0)), fill)
-    return taken
+def _padded(index: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.where(index < 0, index[0], index)
+
+
+def _rows(value: Tensor, index: NDArray[np.int64], axis: int = 0) -> Tensor:
+    """Slices of a weight or constant for the channels of a result."""
+    return value.index_select(axis, torch.from_numpy(_padded(index)))
+
+
+def _columns(value: Tensor, index: NDArray[np.int64], axis: int) -> Tensor:
+    """Slices of a weight for the channels of an input; what pads that counts for nothing."""
+    taken = _rows(value, index, axis)
+    return taken.index_fill(axis, torch.from_numpy(np.flatnonzero(index < 0)), 0.0) if (index < 0).any() else taken
 
 
 def _hashable(value: Any) -> Any:

@@ -111,14 +111,22 @@ def macs(graph: GraphModule, example: Tensor) -> int:
 
 def _cheapest(cost: Mapping[PlanName, Mapping[int, float]], how: str) -> Choice:
     folded = cost["folded"]
+    ratios = {
+        name: ", ".join(f"{times[batch] / folded[batch]:.2f} at batch {batch}" for batch in folded)
+        for name, times in cost.items()
+    }
+    gaining = [
+        name
+        for name, times in cost.items()
+        if all(times[batch] <= folded[batch] * (_ALONE if batch == 1 else _GAIN) for batch in folded)
+    ]
+    if gaining:
+        best = min(gaining, key=lambda name: cost[name][_BATCHES[0]])
+        return Choice(best, f"{how} at {ratios[best]} of the folded plan's time")
     best = min(cost, key=lambda name: cost[name][_BATCHES[0]])
-    ratios = ", ".join(f"{cost[best][batch] / folded[batch]:.2f} at batch {batch}" for batch in folded)
     if best == "folded":
         return Choice("folded", f"no other plan is {how} to be faster at batch {_BATCHES[0]}")
-    slow = [batch for batch in folded if cost[best][batch] > folded[batch] * (_ALONE if batch == 1 else _GAIN)]
-    if slow:
-        return Choice("folded", f"{best} gains too little, {how} at {ratios} of the folded plan's time")
-    return Choice(best, f"{how} at {ratios} of the folded plan's time")
+    return Choice("folded", f"{best} gains too little, {how} at {ratios[best]} of the folded plan's time")
 
 
 def _microseconds(works: Sequence[_Work], batch: int, device: _Device) -> float:

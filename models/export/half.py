@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule, Node
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx import GraphModule, Interpreter, Node
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 _aten = torch.ops.aten
@@ -16,8 +17,10 @@ _CONVOLUTIONS = {
 _PRODUCTS = {*_CONVOLUTIONS, _aten.linear, _aten.bmm, _aten.matmul, _aten.addmm, _aten.mm}
 
 
-def halve(graph: GraphModule) -> None:
+def halve(graph: GraphModule, example: Tensor) -> None:
     """Rewrites a graph in place: everything before its last convolutions or products runs in float16.
+
+    `example` is an input [B, …] of it.
 
     Batch norm is folded into the convolution before it first, so that no running variance is rounded.
 
@@ -28,12 +31,14 @@ def halve(graph: GraphModule) -> None:
     body = _before_last_product(graph)
     if not any(_packet(node) in _PRODUCTS for node in body):
         raise ValueError("precision: there is only one layer, and the last one stays in float32")
+    floats = _floats(graph, example)
+    body = {node for node in body if floats.intersection(node.all_input_nodes)}  # not zeros(B, 3) and the like
     cast: dict[tuple[Node, torch.dtype], Node] = {}
 
     def as_type(value: Node, dtype: torch.dtype) -> Node:
         held = _attribute(graph, value) if value.op == "get_attr" else None
         as_it_is = torch.float16 if value in body else torch.float32
-        if dtype == as_it_is or not (_is_floating(value) if held is None else held.is_floating_point()):
+        if dtype == as_it_is or value not in floats:
             return value
         if (value, dtype) not in cast:
             with graph.graph.inserting_after(value):
@@ -48,6 +53,8 @@ def halve(graph: GraphModule) -> None:
     for node in list(graph.graph.nodes):
         if node.op in ("call_function", "output"):
             wanted = torch.float16 if node in body else torch.float32
+            if node in body and node.kwargs.get("dtype") == torch.float32:
+                node.kwargs = {**node.kwargs, "dtype": torch.float16}
             node.args, node.kwargs = torch.fx.map_arg((node.args, node.kwargs), partial(as_type, dtype=wanted))
     graph.graph.eliminate_dead_code()
     graph.delete_all_unused_submodules()
@@ -70,6 +77,10 @@ def _fold_batch_norm(graph: GraphModule) -> None:
             continue
         convolution = node.args[0]
         if _packet(convolution) not in _CONVOLUTIONS or len(convolution.users) > 1:
+            continue
+        settings = [*convolution.args[3:], *convolution.kwargs.values()]
+        grouped = convolution.kwargs.get("groups", settings[3] if len(settings) > 3 else 1) != 1
+        if grouped and _CONVOLUTIONS[_packet(convolution)]:  # its weights lie otherwise than the fusion expects
             continue
         parameters = [node.args[index] for index in (1, 2, 3, 4)]
         bias = convolution.args[2] if len(convolution.args) > 2 else None
@@ -110,6 +121,17 @@ def _attribute(graph: GraphModule, node: Node) -> Tensor:
     return value.detach()  # type: ignore[no-any-return]
 
 
-def _is_floating(node: Node) -> bool:
-    value = node.meta.get("val")
-    return not isinstance(value, torch.SymInt) and (not isinstance(value, Tensor) or value.is_floating_point())
+def _floats(graph: GraphModule, example: Tensor) -> set[Node]:
+    """The nodes whose values are tensors of float32."""
+    found: set[Node] = set()
+
+    class Types(Interpreter):
+        def run_node(self, node: Node) -> Any:
+            value = super().run_node(node)
+            if isinstance(value, Tensor) and value.dtype == torch.float32:
+                found.add(node)
+            return value
+
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        Types(graph).run(mode.from_tensor(example))
+    return found

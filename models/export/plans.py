@@ -69,7 +69,7 @@ def make(
     models: dict[PlanName, onnx.ModelProto] = {}
     for name in graphs if tune else sorted({"folded", *(choice.plan for choice in choices.values())}):
         if precision == "float16":
-            halve(graphs[name])
+            halve(graphs[name], example)
         models[name] = convert(Classifier(graphs[name], submodels, natural).eval(), rows)
         artefact.set_temperature(models[name], 1.0)
     if tune:
@@ -89,7 +89,9 @@ def make(
                 device=device, chosen_by=by, reason=choice.reason, macs=macs[choice.plan], macs_single=single
             )
             devices[device] = (choice.plan, copy.deepcopy(models[choice.plan]), made)
-    return Plans(models["folded"], Compilation(macs=macs["folded"], macs_single=single), devices)
+    why = "; ".join(f"{device}: {choice.plan}, {choice.reason}" for device, choice in choices.items())
+    portable = Compilation(chosen_by=by, reason=why or None, macs=macs["folded"], macs_single=single)
+    return Plans(models["folded"], portable, devices)
 
 
 def _graphs(traced: GraphModule, submodels: int, forced: PlanName | None) -> dict[PlanName, GraphModule]:

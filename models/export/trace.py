@@ -25,14 +25,22 @@ def trace(network: nn.Module, example: Tensor) -> GraphModule:
         program = torch.export.export(marked, (rows,), dynamic_shapes=({0: torch.export.Dim("B")},))
     except torch._dynamo.exc.UserError as error:
         raise ValueError(f"the network cannot be traced for any batch size: {error}") from error
+    except Exception as error:  # torch.export lets through whatever the network's own code and its own passes raise
+        raise ValueError(f"the network cannot be traced: {type(error).__name__}: {error}") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
         module = program.run_decompositions({}).module(check_guards=False)  # nothing works in place any more
     graph = GraphModule(module, module.graph)
     _name_batch_norm(graph)
+    (given,) = (node.meta["val"].shape[0] for node in graph.graph.nodes if node.op == "placeholder")
     shapes = [list(node.meta["val"].shape) for node in graph.graph.output_node().all_input_nodes]
     if len(shapes) != 1 or len(shapes[0]) != 2 or isinstance(shapes[0][0], int):
         raise ValueError(f"the network must give one tensor of logits [B, K] for any batch size B, got {shapes}")
+    if (rows_out := shapes[0][0]) != given:
+        raise ValueError(
+            f"the network gives {rows_out} rows for {given}: it must not repeat its input for its submodels itself, "
+            "the export does that where the masks begin"
+        )
     return graph
 
 

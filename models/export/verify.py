@@ -74,7 +74,16 @@ def verify_half(model: onnx.ModelProto, network: nn.Module, rows: Tensor, temper
         VerificationError: they are more than 1e-3 and 5e-3, or a probability differs by more than 5e-3.
     """
     expected = reference(_logits(network, rows.split(_ROWS_AT_ONCE)), temperature)
-    found = artefact.run(model, rows.numpy(), ["probabilities", "entropy"])
+    session = artefact.session(model)
+    for batch in BATCHES:
+        part = artefact.run_session(session, rows[:batch].numpy(), ["submodels"])["submodels"]
+        wanted = expected["submodels"][:batch]
+        if part.shape != wanted.shape or not np.abs(part - wanted).max() <= HALF_LARGEST:
+            raise VerificationError(
+                f"in half precision submodels at batch size {batch} differ by more than {HALF_LARGEST} from the torch "
+                "loop: export this network in float32"
+            )
+    found = artefact.run_session(session, rows.numpy(), ["probabilities", "entropy"])
     difference = np.abs(found["entropy"] - expected["entropy"])
     usual, largest = float(np.quantile(difference, 0.99)), float(difference.max())
     if not (usual <= HALF_USUAL and largest <= HALF_LARGEST):

@@ -39,7 +39,7 @@ from models.networks import cnn, mlp, resnet, wide_resnet
 
 N = 4
 HALVES = 2.19
-"""The scale at which masks keep half of the channels, a multiple of 16: S = 2, aligned."""
+"""The scale at which masks keep half of the channels, a multiple of 16: what S = 2 becomes by alignment."""
 VARIANTS = ("dense", "tiled", "folded", "compact", "ensemble")
 SECONDS = 25.0
 

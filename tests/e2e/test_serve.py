@@ -40,7 +40,7 @@ def test_500_pictures_over_http(running: Running) -> None:
     for first in range(0, 500, 100):
         body = {"model": "fashion-mnist", "inputs": split.inputs[first : first + 100].tolist()}
         answers += client.post("/predict", json=body).raise_for_status().json()["predictions"]
-    contract = client.get("/models/fashion-mnist/versions/1").json()["contract"]
+    contract = client.get("/models/fashion-mnist/versions/2").json()["contract"]
     expected = contract["evaluation"]["accuracy"]
     assert expected >= 0.91
     accuracy = np.mean([answer["index"] for answer in answers] == split.labels)
@@ -193,7 +193,7 @@ def external(model: onnx.ModelProto) -> None:
 
 
 def test_bad_files_are_refused_and_the_good_one_serves(tmp_path: Path) -> None:
-    content = (STORE / "digits" / "1" / "model.onnx").read_bytes()
+    content = (STORE / "digits" / "2" / "model.onnx").read_bytes()
     files = [(content, None), (content[:50_000], "truncated")]
     for change, reason in (
         (without_contract, "has no contract"),
@@ -221,9 +221,9 @@ def test_bad_files_are_refused_and_the_good_one_serves(tmp_path: Path) -> None:
 def test_check_reports_every_version(tmp_path: Path) -> None:
     found = start("--check", **SHIPPED)
     assert found.returncode == 0, found.stderr
-    assert {"digits:1 serving", "fashion-mnist:1 serving"} <= set(found.stdout.splitlines())
+    assert {"digits:2 serving", "fashion-mnist:2 serving"} <= set(found.stdout.splitlines())
     (tmp_path / "digits" / "1").mkdir(parents=True)
-    content = (STORE / "digits" / "1" / "model.onnx").read_bytes()
+    content = (STORE / "digits" / "2" / "model.onnx").read_bytes()
     (tmp_path / "digits" / "1" / "model.onnx").write_bytes(content)
     (tmp_path / "digits" / "2").mkdir()
     (tmp_path / "digits" / "2" / "model.onnx").write_bytes(content[:5000])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from models import artefact
 from models.adopt import adopt
 from models.export import export
+from models.export.trace import trace
 from models.layers import FrozenDropout, Masksembles1d, Masksembles2d, layers, submodels
 from tests.models import foreign
 from tests.serving import as_process
@@ -141,3 +142,45 @@ def test_dropout_keeps_its_masks_for_tiled_rows() -> None:
     layer = FrozenDropout(torch.tensor([[True, False], [True, True]]), 0.5)
     layer.selected = "tiled"
     assert layer(torch.ones(4, 2)).tolist() == [[2, 0], [2, 0], [2, 2], [2, 2]]
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (nn.Sequential(nn.Linear(6, 8), nn.AlphaDropout(0.1), nn.Dropout(0.1)), r"dropout of 1 \(AlphaDropout\)"),
+        (nn.Sequential(nn.Linear(6, 8), nn.Dropout1d(0.1)), r"1: Dropout1d takes \[B, C\] for one sample"),
+        (nn.Sequential(nn.Dropout(0.1), Masksembles1d(6, 4)), "has Masksembles layers already"),
+    ],
+)
+def test_dropout_that_would_be_left_out_is_refused(network: nn.Module, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        adopt(network, torch.rand(2, 6), mc_dropout=4)
+
+
+def test_masks_that_drop_everything_are_still_described(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Linear(6, 4), nn.Dropout(0.9), nn.Linear(4, 3))
+    export(network, torch.rand(2, 6), name="mc", labels="abc", store=tmp_path, mc_dropout=4)
+    described = artefact.read(tmp_path, "mc")[1].masks
+    assert described is not None
+    assert described.layers[0].kept <= 1
+
+
+def test_a_network_that_repeats_its_input_unasked_is_refused() -> None:
+    class Repeats(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Linear(6, 16), Masksembles1d(16, 4), nn.Linear(16, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.body(x.repeat(4, 1))  # type: ignore[no-any-return]
+
+    with pytest.raises(ValueError, match="it must not repeat its input for its submodels itself"):
+        trace(adopt(Repeats()), torch.rand(2, 6))
+
+
+def test_a_layer_derived_from_a_known_one_is_known() -> None:
+    class Mine(Masksembles1D):
+        pass
+
+    adopted = adopt(nn.Sequential(nn.Linear(6, 16), Mine(16, 4, 2.0)))
+    assert isinstance(adopted[1], Masksembles1d)

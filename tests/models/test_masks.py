@@ -93,6 +93,7 @@ def test_align_rounds_to_the_nearest_multiple(channels: int, scale: float, ones:
         (32, 3.0, 13),  # 13.3: neither 8 nor 16 is near enough
         (96, 4.0, 32),  # 35.1
         (300, 1.0, 300),  # S = 1 keeps all
+        (64, 1.03, 62),  # and nothing else does
     ],
 )
 def test_aligned_by_default_where_that_hardly_changes_the_scale(channels: int, scale: float, ones: int) -> None:

@@ -40,7 +40,7 @@ def test_a_gpu_answers_what_a_cpu_answers() -> None:
     from tests.pictures import pictures
     from tests.serving import ROOT
 
-    content = (ROOT / "models" / "store" / "fashion-mnist" / "1" / "model.onnx").read_bytes()
+    content = (ROOT / "models" / "store" / "fashion-mnist" / "2" / "model.onnx").read_bytes()
     names = ["probabilities", "submodels", "entropy", "mutual_information"]
     on_gpu = Session(content, CUDA)
     assert on_gpu.provider == "CUDAExecutionProvider"

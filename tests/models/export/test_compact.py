@@ -10,7 +10,7 @@ from models.export import cost
 from models.export.compact import CannotGroup, Form, compact
 from models.export.fold import fold
 from models.export.trace import trace
-from models.layers import Masksembles1d, Masksembles2d, count, submodels
+from models.layers import FrozenDropout, Masksembles1d, Masksembles2d, count, submodels
 from models.networks import mlp, resnet, wide_resnet
 from tests.models.export import networks_drawn
 from tests.models.export.networks import NETWORKS
@@ -162,3 +162,44 @@ def test_what_mixes_channels_cannot_be_grouped() -> None:
     with pytest.raises(CannotGroup, match=r"group_norm .* mixes channels"):
         compact(trace(network, torch.rand(2, 1, 6, 6)), 4, "grouped")
     compile_(network, (1, 6, 6), "branches")
+
+
+class Features(nn.Module):
+    """Pools [B, F], which torch takes for one sample of B channels."""
+
+    def __init__(self, pool: nn.Module) -> None:
+        super().__init__()
+        self.first, self.mask, self.pool = nn.Linear(6, 16), Masksembles1d(16, 4, seed=0, align=1), pool
+        self.second, self.other, self.last = nn.Linear(16, 8), Masksembles1d(8, 4, seed=1, align=1), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.pool(self.mask(self.first(x)))
+        return self.last(self.other(self.second(y).relu()))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "pool", [nn.MaxPool1d(3, 1, 1), nn.AvgPool1d(3, 1, 1)], ids=lambda module: type(module).__name__
+)
+def test_pooling_across_features_is_not_taken_for_pooling_of_maps(pool: nn.Module) -> None:
+    compile_(Features(pool), (6,), "branches")
+
+
+class Divides(nn.Module):
+    """Masks of unequal size, then operations that are not finite at zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        drawn = torch.ones(3, 16, dtype=torch.bool)
+        drawn[0, 2:9] = drawn[1, 5] = False
+        self.first, self.mask = nn.Conv2d(1, 16, 3), FrozenDropout(drawn, 0.2)
+        self.register_buffer("factor", torch.rand(16, 1, 1) + 0.5)
+        self.second, self.last = nn.Conv2d(16, 8, 3), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.mask(self.first(x)) / self.factor
+        return self.last((self.second(y) / self.factor[:8]).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("form", ["branches", "grouped"])
+def test_what_pads_a_group_never_reaches_the_answer(form: Form) -> None:
+    compile_(Divides(), (1, 6, 6), form)

@@ -108,7 +108,7 @@ def test_a_network_without_masks_is_one_submodel(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_networks_of_every_form(tmp_path: Path, network: type[nn.Module]) -> None:
-    example = torch.rand(2, *NETWORKS[network])  # export verifies at batch sizes 1, 2, 3, 7 and 64
+    example = torch.rand(2, *NETWORKS[network])  # export verifies at several batch sizes
     _, contract = read(export(network(), example, name="mine", store=tmp_path, labels="abc"))
     assert contract.num_submodels == 4
 
@@ -132,7 +132,7 @@ def test_the_network_itself_is_not_touched(tmp_path: Path) -> None:
     assert isinstance(network[3], Masksembles1d)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(
     submodel_count=st.integers(1, 6),
     scale=st.sampled_from([1.0, 1.5, 2.0, 4.0]),
@@ -144,7 +144,7 @@ def test_any_small_network_survives(submodel_count: int, scale: float, hidden: l
 
     torch.manual_seed(seed)
     network = mlp((5,), 4, submodels=submodel_count, scale=scale, seed=seed, align=1, hidden=hidden)
-    with tempfile.TemporaryDirectory() as store:  # export verifies at batch sizes 1, 2, 3, 7 and 64
+    with tempfile.TemporaryDirectory() as store:  # export verifies at several batch sizes
         export(network, torch.randn(3, 5), name="mine", store=Path(store), labels="abcd")
 
 

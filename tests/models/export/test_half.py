@@ -16,7 +16,7 @@ from models.layers import Masksembles2d
 from models.networks import mlp
 
 
-@pytest.mark.parametrize("plan", ["folded", "branches", "grouped"])
+@pytest.mark.parametrize("plan", ["folded", "branches"])
 def test_entropies_of_a_trained_network_stay_where_they_were(
     digits_network: nn.Module, digits: Dataset, tmp_path: Path, plan
 ) -> None:  # type: ignore[no-untyped-def]
@@ -47,7 +47,7 @@ def test_running_statistics_are_folded_away_before_they_are_rounded() -> None:
     x = torch.rand(4, 1, 6, 6)
     expected = network(x)
     graph = trace(network.requires_grad_(False), x)
-    halve(graph)
+    halve(graph, x)
     assert "batch_norm" not in str(graph.graph)
     assert graph(x).dtype == torch.float32
     torch.testing.assert_close(graph(x), expected, rtol=2e-3, atol=2e-3)
@@ -72,3 +72,23 @@ def test_verify_half_notices_a_wrong_artefact(tmp_path: Path) -> None:
     artefact.set_temperature(model, 1.5)
     with pytest.raises(VerificationError, match="export this network in float32"):
         verify_half(model, network, rows, 1.0)
+
+
+class Mixed(nn.Module):
+    """A transposed convolution in groups before batch norm, and a value that is not computed from the input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.mask = nn.Conv2d(1, 16, 3), Masksembles2d(16, 4, seed=0)
+        self.up, self.norm, self.last = nn.ConvTranspose2d(16, 16, 2, groups=2), nn.BatchNorm2d(16), nn.Linear(16, 3)
+        self.second = nn.Conv2d(16, 16, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.norm(self.up(self.mask(self.first(x))))
+        y = self.second(y + torch.ones(y.shape[0], 1, *y.shape[2:]))
+        return self.last(y.mean((2, 3)))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("plan", ["folded", "branches"])
+def test_a_body_of_many_kinds(plan, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    export(Mixed(), torch.rand(2, 1, 6, 6), name="mixed", labels="abc", store=tmp_path, precision="float16", plan=plan)
