@@ -25,13 +25,14 @@ Channels = NDArray[np.bool_]
 Kind = Literal["mark", "dense", "depthwise", "normalise", "pointwise", "channelwise", "cat", "flatten", "reshape"]
 
 _aten = torch.ops.aten
-_CONVOLUTIONS = {
+CONVOLUTIONS = {
     packet: packet in (_aten.conv_transpose1d, _aten.conv_transpose2d, _aten.conv_transpose3d)
     for packet in (
         _aten.conv1d, _aten.conv2d, _aten.conv3d,
         _aten.conv_transpose1d, _aten.conv_transpose2d, _aten.conv_transpose3d,
     )
 }  # fmt: skip
+"""Convolutions, and whether they are transposed."""
 _POOLING = {
     _aten.max_pool1d, _aten.max_pool2d, _aten.max_pool3d, _aten.avg_pool1d, _aten.avg_pool2d, _aten.avg_pool3d,
     _aten.adaptive_avg_pool1d, _aten.adaptive_avg_pool2d, _aten.adaptive_avg_pool3d, _aten._adaptive_avg_pool2d,
@@ -95,7 +96,7 @@ class Operation:
 
     @cached_property
     def transposed(self) -> bool:
-        return _CONVOLUTIONS.get(self.node.target.overloadpacket, False)  # type: ignore[union-attr]
+        return CONVOLUTIONS.get(self.node.target.overloadpacket, False)  # type: ignore[union-attr]
 
     @property
     def reshapes(self) -> bool:
@@ -141,15 +142,20 @@ def has_channels(node: Node) -> bool:
     return carries_batch(node) and node.meta["val"].ndim >= 2
 
 
+def attribute(graph: GraphModule, node: Node) -> Tensor:
+    """The weight that a `get_attr` node names."""
+    value: Any = graph
+    for name in str(node.target).split("."):
+        value = getattr(value, name)
+    return value.detach()  # type: ignore[no-any-return]
+
+
 def constants(graph: GraphModule) -> dict[Node, Tensor]:
     """The values of all nodes that do not depend on the input: weights, and what is computed from them."""
     found: dict[Node, Any] = {}
     for node in graph.graph.nodes:
         if node.op == "get_attr":
-            value: Any = graph
-            for name in node.target.split("."):
-                value = getattr(value, name)
-            found[node] = value.detach()
+            found[node] = attribute(graph, node)
         elif node.op == "call_function" and all(x in found for x in node.all_input_nodes):
             args, kwargs = torch.fx.map_arg((node.args, node.kwargs), lambda x: found[x])
             found[node] = node.target(*args, **kwargs)
@@ -193,6 +199,8 @@ def analyse(graph: GraphModule, known: dict[Node, Tensor], submodels: int, align
             keep = needed[node] & alive[node]
             if not keep.any():
                 keep = np.arange(operation.channels) == 0  # no tensor is empty
+            if operation.kind is None:
+                keep = np.ones(operation.channels, dtype=np.bool_)  # it gives all of them, whoever needs them
             if operation.kind == "flatten":
                 keep = _whole_groups(operation, keep)
             stored[node].append(np.flatnonzero(keep))
@@ -317,7 +325,7 @@ def _kind(operation: Operation) -> Kind | None:
     if len(operation.inputs) > 1 or node.args[0] is not operation.inputs[0]:
         return None
     find: dict[bool, Callable[[Operation], Kind | None]] = {
-        packet in _CONVOLUTIONS or packet is _aten.linear: _kind_of_product,
+        packet in CONVOLUTIONS or packet is _aten.linear: _kind_of_product,
         packet in _ALONG or packet in _PADDING: _kind_along,
         packet in _SHAPES: _kind_of_shape,
     }

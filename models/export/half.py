@@ -9,12 +9,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import GraphModule, Interpreter, Node
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from models.export.channels import CONVOLUTIONS, attribute
+
 _aten = torch.ops.aten
-_CONVOLUTIONS = {
-    _aten.conv1d: False, _aten.conv2d: False, _aten.conv3d: False,
-    _aten.conv_transpose1d: True, _aten.conv_transpose2d: True, _aten.conv_transpose3d: True,
-}  # fmt: skip
-_PRODUCTS = {*_CONVOLUTIONS, _aten.linear, _aten.bmm, _aten.matmul, _aten.addmm, _aten.mm}
+_PRODUCTS = {*CONVOLUTIONS, _aten.linear, _aten.bmm, _aten.matmul, _aten.addmm, _aten.mm}
 
 
 def halve(graph: GraphModule, example: Tensor) -> None:
@@ -36,7 +34,7 @@ def halve(graph: GraphModule, example: Tensor) -> None:
     cast: dict[tuple[Node, torch.dtype], Node] = {}
 
     def as_type(value: Node, dtype: torch.dtype) -> Node:
-        held = _attribute(graph, value) if value.op == "get_attr" else None
+        held = attribute(graph, value) if value.op == "get_attr" else None
         as_it_is = torch.float16 if value in body else torch.float32
         if dtype == as_it_is or value not in floats:
             return value
@@ -76,29 +74,29 @@ def _fold_batch_norm(graph: GraphModule) -> None:
         if _packet(node) is not _aten.batch_norm:
             continue
         convolution = node.args[0]
-        if _packet(convolution) not in _CONVOLUTIONS or len(convolution.users) > 1:
+        if _packet(convolution) not in CONVOLUTIONS or len(convolution.users) > 1:
             continue
         settings = [*convolution.args[3:], *convolution.kwargs.values()]
         grouped = convolution.kwargs.get("groups", settings[3] if len(settings) > 3 else 1) != 1
-        if grouped and _CONVOLUTIONS[_packet(convolution)]:  # its weights lie otherwise than the fusion expects
+        if grouped and CONVOLUTIONS[_packet(convolution)]:  # its weights lie otherwise than the fusion expects
             continue
         parameters = [node.args[index] for index in (1, 2, 3, 4)]
         bias = convolution.args[2] if len(convolution.args) > 2 else None
         given = [convolution.args[1], *([bias] if bias is not None else []), *(x for x in parameters if x is not None)]
         if any(not isinstance(x, Node) or x.op != "get_attr" for x in given):
             continue
-        weight, shift, mean, variance = (None if x is None else _attribute(graph, x).double() for x in parameters)
+        weight, shift, mean, variance = (None if x is None else attribute(graph, x).double() for x in parameters)
         if mean is None or variance is None:  # statistics of the batch
             continue
         fused = fuse_conv_bn_weights(
-            _attribute(graph, convolution.args[1]).double(),
-            None if bias is None else _attribute(graph, bias).double(),
+            attribute(graph, convolution.args[1]).double(),
+            None if bias is None else attribute(graph, bias).double(),
             mean,
             variance,
             node.args[7],
             torch.ones_like(mean) if weight is None else weight,
             torch.zeros_like(mean) if shift is None else shift,
-            transpose=_CONVOLUTIONS[_packet(convolution)],
+            transpose=CONVOLUTIONS[_packet(convolution)],
         )
         with graph.graph.inserting_before(convolution):
             constants = []
@@ -112,13 +110,6 @@ def _fold_batch_norm(graph: GraphModule) -> None:
 
 def _packet(node: Any) -> Any:
     return getattr(node.target, "overloadpacket", None)
-
-
-def _attribute(graph: GraphModule, node: Node) -> Tensor:
-    value: Any = graph
-    for name in str(node.target).split("."):
-        value = getattr(value, name)
-    return value.detach()  # type: ignore[no-any-return]
 
 
 def _floats(graph: GraphModule, example: Tensor) -> set[Node]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import onnx
-import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
@@ -64,7 +63,7 @@ def make(
     submodels, example = count(network), natural(rows[:2])
     graphs = _graphs(traced, submodels, forced)
     macs = {name: cost.macs(graph, example) for name, graph in graphs.items()}
-    single = cost.macs(trace(_unmasked(network), example), example)
+    single = cost.macs(trace(unmasked(network), example), example)
     choices = {} if tune else {device: _choose(graphs, example, device, forced) for device in targets}
     models: dict[PlanName, onnx.ModelProto] = {}
     for name in graphs if tune else sorted({"folded", *(choice.plan for choice in choices.values())}):
@@ -120,7 +119,8 @@ def _choose(
     return Choice(forced, "forced")
 
 
-def _unmasked(network: nn.Module) -> nn.Module:
+def unmasked(network: nn.Module) -> nn.Module:
+    """A copy of an adopted network without its masks: what one dense pass computes."""
     single = copy.deepcopy(network)
-    replace(single, {layer: torch.nn.Identity() for layer in layers(single).values()})
+    replace(single, {layer: nn.Identity() for layer in layers(single).values()})
     return single

@@ -6,7 +6,6 @@ everybody does), folded at the first mask, compact (the plan of this device), an
 """
 
 import argparse
-import copy
 import json
 import logging
 import os
@@ -26,15 +25,16 @@ from torch import Tensor, nn
 
 from app.engine.device import missing_for_cuda
 from models import artefact
-from models.adopt import adopt, replace
+from models.adopt import adopt
 from models.export import cost
 from models.export.compact import compact
 from models.export.convert import convert
 from models.export.cost import DeviceName
 from models.export.fold import fold
 from models.export.head import Classifier, Natural
+from models.export.plans import unmasked
 from models.export.trace import trace
-from models.layers import Masksembles1d, Masksembles2d, layers
+from models.layers import Masksembles1d, Masksembles2d
 from models.networks import cnn, mlp, resnet, wide_resnet
 
 N = 4
@@ -98,8 +98,6 @@ def models(case: Case, device: DeviceName) -> tuple[dict[str, onnx.ModelProto], 
     torch.manual_seed(0)
     network = adopt(case.build())
     example = torch.rand(2, *case.shape)
-    single = copy.deepcopy(network)
-    replace(single, {layer: nn.Identity() for layer in layers(single).values()})
     traced = trace(network, example)
     graphs = {form: compact(traced, N, form) for form in ("branches", "grouped")}
     fold(traced, N)
@@ -108,7 +106,7 @@ def models(case: Case, device: DeviceName) -> tuple[dict[str, onnx.ModelProto], 
     chosen = cost.choose({"folded": traced, **graphs}, example, device)
     compacted = graphs.get(chosen.plan, traced)
     variants = {
-        "dense": (trace(single, example), 1),
+        "dense": (trace(unmasked(network), example), 1),
         "tiled": (tiled, N),
         "folded": (traced, N),
         "compact": (compacted, N),

@@ -3,7 +3,7 @@ from math import prod
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from torch import Tensor, nn
 
 from models.export import cost
@@ -49,6 +49,7 @@ def test_every_way_into_the_masked_part(network: type[nn.Module], form: Form) ->
 
 @settings(max_examples=15, deadline=None)
 @given(network=networks_drawn.NETWORKS)
+@example(networks_drawn.Drawn(["mask", "pad", "mask"], width=4, submodels=2, scale=2.0, seed=0))
 def test_any_small_network_survives_all_passes(network: nn.Module) -> None:
     network = network.eval().requires_grad_(False)
     traced = trace(network, torch.rand(2, 3, 8, 8))
