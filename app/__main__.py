@@ -1,35 +1,50 @@
 """`python -m app`: serves the store. `python -m app --check`: loads and verifies every model, then exits."""
 
 import argparse
+import gc
 import logging
-import signal
 import sys
+import time
 
-import uvicorn
 from pydantic import ValidationError
 
-from app.engine.device import choose
+from app import logs
+from app.engine.device import Cuda, choose
 from app.engine.store import Store
 from app.errors import StartError
 from app.main import create_app
+from app.server import Server
 from app.settings import Settings
+from app.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
 
-_GRACE_SECONDS = 10  # for accepted requests on SIGTERM; a client that never sends the rest of its own waits no longer
+_GRACE_SECONDS = 5  # for what is at work, beyond the time that rows may wait
 
 
 def main() -> int:
     """Returns 0, or 1 when the service cannot start, or with --check when a version is refused or none is served."""
+    began = time.perf_counter()
     parser = argparse.ArgumentParser(prog="python -m app", description="Serves the models of a store over HTTP.")
     parser.add_argument("--check", action="store_true", help="load and verify every model, then exit")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logs.install()
+    telemetry = Telemetry()
     try:
         settings = Settings()
-        device = choose(settings.device)
+        cuda = Cuda(settings.tf32, settings.cuda_graphs, settings.gpu_memory_mb)
+        device = choose(settings.device, cuda)
         _log.info("device %s (asked for %s): %s", device.name, device.asked, device.reason)
-        store = Store(settings.store, device, settings.pin, settings.default_model, load_all=options.check)
+        store = Store(
+            settings.store,
+            device,
+            settings.pin,
+            settings.default_model,
+            keep=settings.keep,
+            most_batch=settings.max_batch or device.most_batch,
+            report=telemetry.reloaded,
+            load_all=options.check,
+        )
     except ValidationError as error:
         for problem in error.errors():
             name = "_".join(("masksembles", *(str(part) for part in problem["loc"]))).upper()
@@ -39,17 +54,12 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if options.check:
-        store.close()
         return _report(store)
-    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when all is finished: then exit 0
-    uvicorn.run(
-        create_app(settings, store),
-        host=settings.host,
-        port=settings.port,
-        server_header=False,
-        access_log=False,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
+    _log.info("models loaded", extra={"seconds": round(time.perf_counter() - began, 3)})
+    gc.collect()
+    gc.freeze()  # what is there now is there to stay, and need not be looked through again
+    grace = settings.timeout_ms // 1000 + _GRACE_SECONDS
+    Server(create_app(settings, store, telemetry), settings.host, settings.port, grace).run()
     return 0
 
 
@@ -57,8 +67,8 @@ def _report(store: Store) -> int:
     sound = bool(store.serving) and not store.unreadable
     for name, reason in store.unreadable.items():
         print(f"{name} cannot be read: {reason}")
-    for name, versions in store.versions.items():
-        for version in versions:
+    for name, shelf in store.shelves.items():
+        for version in shelf.versions:
             sound = sound and version.state != "refused"
             print(f"{name}:{version.number} {version.state}{f': {version.reason}' if version.reason else ''}")
     if not store.serving:

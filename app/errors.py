@@ -35,10 +35,17 @@ class UnknownModel(ServiceError):
 
 
 class UnknownVersion(ServiceError):
-    """The model has no such version, or it is not the one that is served; the message lists those there are."""
+    """The model has no such version, or it is not one that is served; the message lists those there are."""
 
     status = 404
     code = "unknown_version"
+
+
+class AdministrationOff(ServiceError):
+    """Models are loaded and unloaded on request only where a setting allows it."""
+
+    status = 403
+    code = "administration_off"
 
 
 class WrongContentType(ServiceError):
@@ -62,11 +69,61 @@ class NotReady(ServiceError):
     code = "not_ready"
 
 
+class VersionRefused(ServiceError):
+    """No version of the model in the store is fit to be loaded; the message says why."""
+
+    status = 409
+    code = "version_refused"
+
+
+class QueueFull(ServiceError):
+    """As many rows wait as may; `retry_after` is in how many seconds they should be through."""
+
+    status = 503
+    code = "queue_full"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class DeadlinePassed(ServiceError):
+    """The time that a request may wait was up before all of its rows were at work; the rest is not computed."""
+
+    status = 504
+    code = "deadline_passed"
+
+
+class OutOfMemory(ServiceError):
+    """The device has no memory left for even one row."""
+
+    status = 503
+    code = "out_of_memory"
+
+
+class DeviceFailed(ServiceError):
+    """The device fails at what it could do before, and the service can't mend it."""
+
+    status = 503
+    code = "device_failed"
+
+
+class ModelFailed(ServiceError):
+    """The graph failed on these rows."""
+
+    status = 500
+    code = "model_failed"
+
+
 class OutputNotFinite(ServiceError):
     """The model answered NaN or infinity. Never sent on: JSON has no such numbers."""
 
     status = 500
     code = "output_not_finite"
+
+
+class ClientGone(Exception):
+    """The client went away before it was answered; there is nobody to tell."""
 
 
 class StartError(Exception):
@@ -75,3 +132,7 @@ class StartError(Exception):
 
 class ModelRefused(Exception):
     """A file in the store is not fit to be served; the message is the reason."""
+
+
+class MemoryShortage(Exception):
+    """The device could not find memory for a batch; a smaller one may fit."""

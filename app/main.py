@@ -5,19 +5,29 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from app.api import catalog, document, health, predict, problems
-from app.api.request_id import RequestId
+from app.api import catalog, document, health, metrics, predict, problems
+from app.api.entry import Entry
+from app.engine.batcher import Batcher
+from app.engine.queue import Queue
 from app.engine.store import Store
 from app.settings import Settings
+from app.telemetry import Telemetry
 
 
-def create_app(settings: Settings, store: Store) -> FastAPI:
-    """The ASGI application that serves an opened store, and closes it when it ends."""
+def create_app(settings: Settings, store: Store, telemetry: Telemetry) -> Entry:
+    """The ASGI application that serves an opened store, and follows it from start to end."""
+    queue = Queue(settings.max_queue, settings.max_batch or store.device.most_batch, settings.max_delay_ms / 1000)
+    batcher = Batcher(queue, store.device.count, telemetry)
+    telemetry.describe(store.device.facts(), store.device.count, store.device.fell_back)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        batcher.start()
+        if settings.poll_seconds:
+            store.watch(settings.poll_seconds)
         yield
         store.close()
+        await batcher.close()
 
     app = FastAPI(
         title=document.TITLE,
@@ -28,9 +38,16 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     )
     app.state.settings = settings
     app.state.store = store
-    for router in (predict.router, catalog.router, health.router):
+    app.state.batcher = batcher
+    app.state.telemetry = telemetry
+    app.state.stopping = False
+    telemetry.watch(
+        queue_rows=lambda: queue.rows,
+        queue_limit=queue.most_rows,
+        ready=lambda: health.why_not_ready(store, batcher, stopping=app.state.stopping) is None,
+    )
+    for router in (predict.router, catalog.router, health.router, metrics.router):
         app.include_router(router)
     problems.install(app)
-    app.add_middleware(RequestId)  # last, so outermost: errors carry the id
     document.install(app)
-    return app
+    return Entry(app, predict.PATH, predict.predict, settings.access_log)

@@ -28,12 +28,33 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Versions to serve instead of the highest, as `name:version`, several separated by commas",
     )
+    keep: int = Field(
+        0, ge=0, description="How many valid versions below the one that answers stay loaded, for requests naming them"
+    )
+    poll_seconds: float = Field(2.0, ge=0, description="How often the store is looked at for new versions; 0 for never")
+    admin: bool = Field(
+        False, description="Whether `POST /models/{name}/load` and `/unload` are allowed, to everybody who can connect"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",
         description="`cuda` (does not start without a usable GPU), `cpu`, or `auto`: CUDA where it is usable",
     )
+    tf32: bool = Field(False, description="Faster products on a GPU, rounded to 10 bits of mantissa")
+    cuda_graphs: bool = Field(False, description="Record each batch size on a GPU once and replay it")
+    gpu_memory_mb: int | None = Field(None, ge=1, description="Most memory of a GPU for each model's runs, in MiB")
+    max_batch: int | None = Field(
+        None, ge=1, le=4096, description="Most rows that a device runs at once; without it 16 on a CPU, 64 on a GPU"
+    )
+    max_delay_ms: float = Field(
+        0.0, ge=0, le=1000, description="How long a batch that is not full waits for more rows; 0 runs what there is"
+    )
+    max_queue: int = Field(1024, ge=1, description="Most rows that wait for a device; more are refused with 503")
+    timeout_ms: int = Field(
+        10_000, ge=1, description="How long rows may wait for a device; a request may ask for less, not for more"
+    )
     max_body_bytes: int = Field(16 * 2**20, ge=1, description="Largest request body, in bytes")
     max_rows: int = Field(1024, ge=1, description="Most rows in a request")
+    access_log: bool = Field(False, description="Whether every request is logged, and not only what fails")
 
     @field_validator("pin", mode="before")
     @classmethod

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60.0
@@ -22,7 +22,7 @@ SHIPPED = {"MASKSEMBLES_PIN": "digits:2,fashion-mnist:2"}
 
 
 @contextmanager
-def in_thread(app: FastAPI) -> Iterator[httpx.Client]:
+def in_thread(app: ASGIApp) -> Iterator[httpx.Client]:
     """A client of the application, which runs in this process, so that a test can reach into it."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     thread = threading.Thread(target=server.run)

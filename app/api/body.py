@@ -1,26 +1,36 @@
 """Reads a request's body up to a limit. Starlette's own limit answers in plain text, not with our error body."""
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from app.errors import BodyTooLarge
 
 
-async def read_body(request: Request, limit: int) -> bytes:
+async def read_body(receive: Receive, declared: bytes, limit: int) -> bytes:
     """The whole body.
 
+    Args:
+        receive: gives its parts.
+        declared: its length as the header Content-Length has it; may be empty.
+        limit: in bytes.
+
     Raises:
-        BodyTooLarge: it is longer than `limit` bytes; when its length is declared, before any of it is read.
+        BodyTooLarge: it is longer than `limit`; when its length is declared, before any of it is read.
+        ClientDisconnect: the client went away before its end.
     """
-    declared = request.headers.get("content-length", "")
     parts: list[bytes] = []
-    size = int(declared) if declared.isdecimal() else 0
-    if size <= limit:
+    size = int(declared) if declared.isdigit() else 0
+    more = size <= limit
+    if more:
         size = 0
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                break
-            parts.append(part)
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part = message.get("body", b"")
+        size += len(part)
+        parts.append(part)
+        more = message.get("more_body", False) and size <= limit
     if size > limit:
         raise BodyTooLarge(f"the body is larger than the {limit} bytes that are accepted (MASKSEMBLES_MAX_BODY_BYTES)")
-    return b"".join(parts)
+    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,15 +1,17 @@
-"""GET /models: what the store holds, what of it answers, and what each file declares about itself."""
+"""/models: what the store holds, what of it answers, what each file declares about itself; load and unload."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BeforeValidator
 
 from app.api.document import errors
 from app.api.schemas import Catalog, ModelSummary, VersionDetail, VersionSummary
 from app.contract import naming
-from app.engine.store import Store, Version
-from app.errors import UnknownModel, UnknownVersion
+from app.engine.store import Shelf, Store
+from app.errors import AdministrationOff, UnknownModel, UnknownVersion
+from app.settings import Settings
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -23,7 +25,9 @@ Number = Annotated[
 async def list_models(request: Request) -> Catalog:
     """Every model in the store, those too of which no version is fit to be served."""
     store: Store = request.app.state.store
-    return Catalog(default=store.default, models=[_summary(store, name) for name in store.versions])
+    return Catalog(
+        default=store.default, models=[_summary(store, name, shelf) for name, shelf in sorted(store.shelves.items())]
+    )
 
 
 @router.get(
@@ -35,7 +39,8 @@ async def list_models(request: Request) -> Catalog:
 )
 async def get_model(request: Request, name: Name) -> ModelSummary:
     """Its input, its labels, its versions and which of them answers."""
-    return _summary(request.app.state.store, name)
+    store: Store = request.app.state.store
+    return _summary(store, name, _shelf(store, name))
 
 
 @router.get(
@@ -47,7 +52,7 @@ async def get_model(request: Request, name: Name) -> ModelSummary:
 )
 async def get_version(request: Request, name: Name, version: Number) -> VersionDetail:
     """Inputs and outputs with units, masks, calibration, evaluation, and where the file came from."""
-    versions = _versions(request.app.state.store, name)
+    versions = _shelf(request.app.state.store, name).versions
     for found in versions:
         if found.number == version:
             return VersionDetail(
@@ -57,17 +62,52 @@ async def get_version(request: Request, name: Name, version: Number) -> VersionD
     raise UnknownVersion(f"no version {version} of {name!r}; there are: {there}", "version")
 
 
-def _versions(store: Store, name: str) -> list[Version]:
-    if name not in store.versions:
-        raise UnknownModel(f"no model {name!r}; there are: {', '.join(store.versions) or 'none'}", "name")
-    return store.versions[name]
+@router.post(
+    "/{name}/load",
+    operation_id="load_model",
+    summary="Look for new versions of a model now",
+    response_model_exclude_none=True,
+    responses=errors(403, 404, 409, 422),
+)
+async def load_model(request: Request, name: Name) -> ModelSummary:
+    """Answers when the version that is to answer does; also takes back an unload. Off but for MASKSEMBLES_ADMIN."""
+    store = _administered(request)
+    return _summary(store, name, await run_in_threadpool(store.load, name))
 
 
-def _summary(store: Store, name: str) -> ModelSummary:
+@router.post(
+    "/{name}/unload",
+    operation_id="unload_model",
+    summary="Take a model out of service",
+    response_model_exclude_none=True,
+    responses=errors(403, 404, 422),
+)
+async def unload_model(request: Request, name: Name) -> ModelSummary:
+    """What it is at work on is finished; it stays unloaded until it is loaded. Off but for MASKSEMBLES_ADMIN."""
+    store = _administered(request)
+    return _summary(store, name, await run_in_threadpool(store.unload, name))
+
+
+def _administered(request: Request) -> Store:
+    settings: Settings = request.app.state.settings
+    if not settings.admin:
+        raise AdministrationOff("models are loaded and unloaded on request only with MASKSEMBLES_ADMIN=true")
+    store: Store = request.app.state.store
+    return store
+
+
+def _shelf(store: Store, name: str) -> Shelf:
+    shelf = store.shelves.get(name)
+    if shelf is None:
+        raise UnknownModel(f"no model {name!r}; there are: {', '.join(sorted(store.shelves)) or 'none'}", "name")
+    return shelf
+
+
+def _summary(store: Store, name: str, shelf: Shelf) -> ModelSummary:
     versions = [
-        VersionSummary(version=found.number, state=found.state, reason=found.reason) for found in _versions(store, name)
+        VersionSummary(version=found.number, state=found.state, reason=found.reason) for found in shelf.versions
     ]
-    model = store.serving.get(name)
+    model = shelf.answering
     if model is None:
         return ModelSummary(name=name, reason=store.unreadable.get(name), versions=versions)
     given = model.contract.inputs[0]

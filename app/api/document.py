@@ -47,9 +47,26 @@ _ERRORS = {
         None,
     ),
     415: ("Another content type than JSON", "unsupported_content_type", "expected Content-Type: …", None),
+    403: ("Switched off", "administration_off", "MASKSEMBLES_ADMIN=true allows it", None),
+    409: ("No version fit to be served", "version_refused", "no version of 'digits' is fit to be served …", "name"),
     422: ("Not what was expected", "invalid_input", "expected values in [0, 1] …", "inputs[0][0][2][3]"),
     500: ("The model or the service failed", "output_not_finite", "digits:1 gave NaN or infinity …", None),
-    503: ("Nothing to serve", "not_ready", "no model of the store is fit to be served …", None),
+    503: (
+        "Not now: too many rows wait (`Retry-After` says how many seconds to), or the service stops or lost its device",
+        "queue_full",
+        "1024 rows wait already …",
+        None,
+    ),
+    504: ("No device was free in time", "deadline_passed", "no device was free for these rows within 100 ms", None),
+}
+
+TIMEOUT_HEADER = {
+    "name": "X-Request-Timeout-Ms",
+    "in": "header",
+    "required": False,
+    "description": "How long the rows may wait for a device, in milliseconds; at most, and by default, what the "
+    "setting MASKSEMBLES_TIMEOUT_MS says",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
 }
 
 

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request
 
 from app.api.document import errors
 from app.api.schemas import Alive, Readiness
+from app.engine.batcher import Batcher
 from app.engine.store import Store
 from app.errors import NotReady
 
@@ -18,13 +19,26 @@ async def live() -> Alive:
 
 @router.get("/ready", operation_id="ready", summary="Can predictions be made?", responses=errors(503))
 async def ready(request: Request) -> Readiness:
-    """200 when at least one model is loaded and has run once on the chosen device."""
-    store: Store = request.app.state.store
-    if not store.serving:
-        raise NotReady("no model of the store is fit to be served; GET /models says why")
+    """200 when at least one model is loaded and has run on the chosen device; 503 from SIGTERM on."""
+    state = request.app.state
+    store: Store = state.store
+    reason = why_not_ready(store, state.batcher, stopping=state.stopping)
+    if reason is not None:
+        raise NotReady(reason)
     return Readiness(
         device=store.device.name,
         device_asked=store.device.asked,
         device_reason=store.device.reason,
         models={name: model.version for name, model in store.serving.items()},
     )
+
+
+def why_not_ready(store: Store, batcher: Batcher, *, stopping: bool) -> str | None:
+    """What keeps predictions from being made, or new clients from being sent here; None when nothing does."""
+    if stopping:
+        return "the service is stopping: what it accepted is finished"
+    if batcher.failed is not None:
+        return batcher.failed
+    if not store.serving:
+        return "no model of the store is fit to be served; GET /models says why"
+    return None

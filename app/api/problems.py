@@ -2,15 +2,15 @@
 
 import logging
 
+import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.schemas import Error, ErrorBody
-from app.errors import ServiceError
+from app.errors import ClientGone, QueueFull, ServiceError
 
 _log = logging.getLogger(__name__)
 
@@ -22,13 +22,11 @@ def install(app: FastAPI) -> None:
     app.add_middleware(Unforeseen)
 
     @app.exception_handler(ServiceError)
-    async def service_error(request: Request, error: ServiceError) -> JSONResponse:
-        if error.status >= 500:
-            _log.error("request %s: %s: %s", request.state.request_id, error.code, error.message)
-        return _respond(request, error.status, error.code, error.message, error.field)
+    async def service_error(request: Request, error: ServiceError) -> Response:
+        return answer_to(request, error)
 
     @app.exception_handler(HTTPException)
-    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
+    async def http_error(request: Request, error: HTTPException) -> Response:
         code = _CODES.get(error.status_code, "http_error")
         message = {
             404: f"no such path: {request.url.path}",
@@ -39,7 +37,7 @@ def install(app: FastAPI) -> None:
         return response
 
     @app.exception_handler(RequestValidationError)
-    async def invalid_path(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid_path(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         return _respond(request, 422, "invalid_input", first["msg"], ".".join(str(part) for part in first["loc"][1:]))
 
@@ -60,17 +58,28 @@ class Unforeseen:
 
         try:
             await self._app(scope, receive, send_noted)
-        except ClientDisconnect:  # while its body was read: nobody is left to answer
+        except (ClientDisconnect, ClientGone):  # nobody is left to answer
             return
-        except Exception:
+        except Exception as error:
             if scope["type"] != "http" or started:
                 raise
-            request = Request(scope)
-            _log.exception("request %s failed", request.state.request_id)
-            message = "the service failed on this request; its log says why"
-            await _respond(request, 500, "internal_error", message)(scope, receive, send)
+            await answer_to(Request(scope), error)(scope, receive, send)
 
 
-def _respond(request: Request, status: int, code: str, message: str, field: str | None = None) -> JSONResponse:
-    error = Error(code=code, message=message, field=field or None, request_id=request.state.request_id)
-    return JSONResponse(ErrorBody(error=error).model_dump(exclude_none=True), status)
+def answer_to(request: Request, error: Exception) -> Response:
+    """The answer to a request that ended with an error; what a client cannot help is logged."""
+    if not isinstance(error, ServiceError):
+        _log.error("failed", exc_info=error, extra={"request_id": request.state.request_id})
+        return _respond(request, 500, "internal_error", "the service failed on this request; its log says why")
+    response = _respond(request, error.status, error.code, error.message, error.field)
+    if isinstance(error, QueueFull):  # counted, not logged: there may be thousands a second
+        response.headers["Retry-After"] = str(error.retry_after)
+    elif error.status == 500:
+        _log.error("%s", error.message, extra={"request_id": request.state.request_id, "code": error.code})
+    return response
+
+
+def _respond(request: Request, status: int, code: str, message: str, field: str | None = None) -> Response:
+    error = {"code": code, "message": message, "field": field or None, "request_id": request.state.request_id}
+    body = orjson.dumps({"error": {name: value for name, value in error.items() if value is not None}})
+    return Response(body, status, media_type="application/json")

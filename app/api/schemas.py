@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.contract.schema import Contract, Method
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+State = Literal["serving", "kept", "standby", "refused"]
 Output = Literal[
     "prediction",
     "probabilities",
@@ -183,8 +184,9 @@ class Error(BaseModel):
 
     code: str = Field(
         description="Stable, for programs: `malformed_body`, `invalid_input`, `unknown_model`, `unknown_version`, "
-        "`body_too_large`, `unsupported_content_type`, `output_not_finite`, `internal_error`, `not_ready`, "
-        "`not_found`, `method_not_allowed`; others may come"
+        "`body_too_large`, `unsupported_content_type`, `queue_full`, `deadline_passed`, `out_of_memory`, "
+        "`device_failed`, `model_failed`, `output_not_finite`, `internal_error`, `not_ready`, `not_found`, "
+        "`method_not_allowed`, `administration_off`, `version_refused`; others may come"
     )
     message: str = Field(description="For people; names what was expected")
     field: str | None = Field(None, description="The part of the request that it is about")
@@ -201,10 +203,10 @@ class VersionSummary(BaseModel):
     """A version in the store and what became of it."""
 
     version: int
-    state: Literal["serving", "standby", "refused"] = Field(
-        description="`serving` answers, `standby` could, `refused` is not fit to be served"
+    state: State = Field(
+        description="`serving` answers, `kept` answers requests that name it, `standby` could, `refused` is not fit to"
     )
-    reason: str | None = Field(None, description="Why it is refused")
+    reason: str | None = Field(None, description="Why it is refused, or what became of its files since it was loaded")
 
 
 class ModelSummary(BaseModel):
@@ -234,8 +236,8 @@ class VersionDetail(BaseModel):
 
     name: str
     version: int
-    state: Literal["serving", "standby", "refused"]
-    reason: str | None = Field(None, description="Why it is refused")
+    state: State
+    reason: str | None = Field(None, description="Why it is refused, or what became of its files since it was loaded")
     contract: Contract | None = Field(None, description="Absent where the version is refused")
 
 

@@ -16,9 +16,12 @@ _LIBRARIES = {
     12: ("libcudart.so.12", "libcublasLt.so.12", "libcublas.so.12", "libcurand.so.10", "libcufft.so.11"),
     13: ("libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10"),
 }
-_PROVIDERS = ("libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so")
+_LIBRARIES_OF_PROVIDER = ("libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so")
 _CUDNN = "libcudnn.so.9"
 _DRIVERS = {12: "525", 13: "580"}
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+"""onnxruntime's names."""
 
 Asked = Literal["auto", "cpu", "cuda"]
 Load = Callable[[str], ctypes.CDLL]
@@ -29,16 +32,65 @@ def _load(library: str) -> ctypes.CDLL:
 
 
 @dataclass(frozen=True)
+class Cuda:
+    """How GPUs are used.
+
+    Args:
+        tf32: round the inputs of products to 10 bits of mantissa: faster, and no longer what a CPU answers.
+        graphs: record the work of each batch size once and replay it.
+        memory_mb: the most device memory that a session's arena may take, in MiB; None for no limit.
+    """
+
+    tf32: bool = False
+    graphs: bool = False
+    memory_mb: int | None = None
+
+    def provider_options(self, index: int) -> dict[str, str]:
+        """The options of onnxruntime's CUDA provider for a GPU."""
+        options = {
+            "device_id": str(index),
+            "cudnn_conv_algo_search": "HEURISTIC",  # the default searches anew for every batch size
+            "arena_extend_strategy": "kSameAsRequested",
+            "use_tf32": str(int(self.tf32)),
+            "enable_cuda_graph": str(int(self.graphs)),
+        }
+        if self.memory_mb is not None:
+            options["gpu_mem_limit"] = str(self.memory_mb * 2**20)
+        return options
+
+
+@dataclass(frozen=True)
 class Device:
-    """The device that was chosen, for what was asked, and why."""
+    """The kind of device that was chosen, for what was asked, why, and how many of it there are to share the work."""
 
     name: Literal["cpu", "cuda"]
     asked: Asked
     reason: str
+    count: int = 1
+    cuda: Cuda = Cuda()
+
+    @property
+    def most_batch(self) -> int:
+        """The largest batch, in rows, unless a setting says otherwise.
+
+        A CPU gains nothing from more than 16, and two smaller batches keep it and HTTP at work at the same time.
+        """
+        return 16 if self.name == "cpu" else 64
+
+    def facts(self) -> dict[str, str]:
+        """What a monitor wants to know of it."""
+        cuda = str(getattr(build_and_package_info, "cuda_version", "")) if self.name == "cuda" else ""
+        provider = PROVIDERS[self.name]
+        return {"device": self.name, "provider": provider, "onnxruntime": onnxruntime.__version__, "cuda": cuda}
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether a GPU would have been taken, had there been a usable one."""
+        return self.asked != "cpu" and self.name == "cpu"
 
 
-def choose(asked: Asked) -> Device:
-    """The device for a setting.
+def choose(asked: Asked, cuda: Cuda = Cuda()) -> Device:
+    """The device for a setting: the CPU, or all the GPUs that CUDA_VISIBLE_DEVICES leaves.
 
     Raises:
         StartError: `cuda` was asked for and cannot be used; the message names what is missing.
@@ -47,7 +99,7 @@ def choose(asked: Asked) -> Device:
         return Device("cpu", asked, "the setting asks for it")
     missing = missing_for_cuda()
     if missing is None:
-        return Device("cuda", asked, "driver, CUDA libraries and cuDNN are there")
+        return Device("cuda", asked, "driver, CUDA libraries and cuDNN are there", _count(_load), cuda)
     if asked == "cuda":
         raise StartError(f"MASKSEMBLES_DEVICE=cuda, but no GPU can be used: {missing}")
     return Device("cpu", asked, f"no GPU can be used: {missing}")
@@ -68,12 +120,19 @@ def missing_for_cuda(load: Load = _load) -> str | None:
         except OSError:
             kind = "cuDNN 9" if library == _CUDNN else f"a CUDA {major} library"
             return f"{library} cannot be loaded ({kind}; the extra `cuda` of this project installs it)"
-    for library in _PROVIDERS:
+    for library in _LIBRARIES_OF_PROVIDER:
         try:
             load(str(Path(onnxruntime.__file__).parent / "capi" / library))
         except OSError as error:
             return f"onnxruntime's CUDA provider cannot be loaded ({error})"
     return None
+
+
+def _count(load: Load) -> int:
+    """How many GPUs the driver shows; asked only where it has answered before."""
+    count = ctypes.c_int(0)
+    load("libcuda.so.1").cuDeviceGetCount(ctypes.byref(count))
+    return count.value
 
 
 def _missing_driver(major: int, load: Load) -> str | None:

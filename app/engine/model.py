@@ -1,63 +1,96 @@
-"""A model that is being served: its contract and its session under a name and version."""
+"""A model that can answer: its contract, and its session on each device, under a name and version."""
 
-import asyncio
+import time
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.contract.schema import Contract
+from app.engine.bound import BoundSession
+from app.engine.device import Device
 from app.engine.session import Session
-from app.errors import ModelRefused, OutputNotFinite
+from app.errors import ModelRefused
 
 _SECONDS_TO_WARM_UP = 60.0
+_SMALL_SECONDS = 0.5e-3
+_ROUNDS = 20
 
 
 class Model:
-    """Answers batches in the device's one runner thread, so that requests queue instead of fighting for cores.
+    """A file in onnxruntime, warmed up: every batch size that will be met on a GPU has been run once.
+
+    Args:
+        sessions: one for each device.
 
     Raises:
-        ModelRefused: the first run, on one row and on two, fails, takes longer than a minute, or gives other shapes
-            than the contract says.
+        ModelRefused: a first run fails, takes longer than a minute, or gives other shapes than the contract says.
+        StartError: onnxruntime left the device that was chosen.
     """
 
-    def __init__(self, name: str, version: int, contract: Contract, session: Session, runner: Executor) -> None:
+    def __init__(self, name: str, version: int, contract: Contract, sessions: Sequence[Session]) -> None:
         self.name = name
         self.version = version
         self.contract = contract
-        self._session = session
-        self._runner = runner
-        self._warm_up()
+        self.sessions = tuple(sessions)
+        self.quick_rows = 0
+        """Up to how many rows take so little that no other thread is needed; only on a CPU."""
+        given = contract.inputs[0]
+        row = [1, *(size for size in contract.sizes(given)[1:] if size is not None)]
+        self._row = np.full(row, given.range[0] if given.range else 0, dtype=given.dtype)
+        for session in self.sessions:
+            self._warm_up(session)
+            session.check_provider()
 
-    async def predict(self, inputs: NDArray[Any], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """Inputs [B, …] as the contract declares them → the asked outputs by name.
+    def probe(self, index: int) -> None:
+        """Runs one row as the warm-up did, on one of the devices; raises what onnxruntime raises."""
+        self.sessions[index].run(self._row, ["prediction"], _SECONDS_TO_WARM_UP)
 
-        Raises:
-            OutputNotFinite: an asked output holds NaN or infinity.
-        """
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._runner, self._session.run, inputs, outputs)
-        for name, values in found.items():
-            if not np.isfinite(values).all():
-                raise OutputNotFinite(f"{self.name}:{self.version} gave NaN or infinity in its output {name}")
-        return found
+    def seconds_per_row(self) -> float:
+        """The shortest time that one row alone takes on the first device."""
+        times: list[float] = []
+        while not times or (len(times) < _ROUNDS and times[-1] < 10 * _SMALL_SECONDS):
+            before = time.perf_counter()
+            self.probe(0)
+            times.append(time.perf_counter() - before)
+        return min(times)
 
-    def _warm_up(self) -> None:
-        given = self.contract.inputs[0]
+    def _warm_up(self, session: Session) -> None:
         names = [tensor.name for tensor in self.contract.outputs]
-        for batch in (1, 2):
-            shape = [size if size is not None else batch for size in self.contract.sizes(given)]
-            low = given.range[0] if given.range else 0
+        for rows in session.sizes:
+            inputs: NDArray[Any] = np.repeat(self._row, rows, axis=0)
             try:
-                found = self._session.run(np.full(shape, low, dtype=given.dtype), names, _SECONDS_TO_WARM_UP)
+                found = session.run(inputs, names, _SECONDS_TO_WARM_UP)
             except Exception as error:  # see Session
-                raise ModelRefused(f"its first run on {batch} rows fails: {error}") from error
+                raise ModelRefused(f"its first run on {rows} rows fails: {error}") from error
             for tensor in self.contract.outputs:
-                sizes = tuple(size if size is not None else batch for size in self.contract.sizes(tensor))
+                sizes = tuple(size if size is not None else rows for size in self.contract.sizes(tensor))
                 if found[tensor.name].shape != sizes:
                     raise ModelRefused(
-                        f"outputs.{tensor.name}: declared {list(sizes)} for {batch} rows, "
+                        f"outputs.{tensor.name}: declared {list(sizes)} for {rows} rows, "
                         f"got {list(found[tensor.name].shape)}"
                     )
+
+
+def load(name: str, version: int, contract: Contract, content: bytes, device: Device, threads: int, most: int) -> Model:
+    """A model from the bytes of its file, on every device of the kind.
+
+    On a CPU a model whose row takes less than half a millisecond gets one thread: sharing so little work costs more
+    than it gains, and HTTP needs cores too. A larger one gets all of them.
+
+    Args:
+        threads: the most threads for one batch, on a CPU.
+        most: the largest batch, in rows.
+
+    Raises:
+        ModelRefused, StartError: see Model and Session.
+    """
+    if device.name == "cuda":
+        sessions = [BoundSession(content, device, contract, most, index) for index in range(device.count)]
+        return Model(name, version, contract, sessions)
+    model = Model(name, version, contract, [Session(content, device)])
+    model.quick_rows = int(_SMALL_SECONDS / model.seconds_per_row())
+    if threads > 1 and model.quick_rows == 0:
+        return Model(name, version, contract, [Session(content, device, threads)])
+    return model

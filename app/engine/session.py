@@ -1,68 +1,108 @@
 """One ONNX graph in onnxruntime on one device."""
 
-import os
 import threading
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from app.engine.device import Device
-from app.errors import ModelRefused, StartError
+from app.engine.device import PROVIDERS, Device
+from app.errors import MemoryShortage, ModelRefused, StartError
 
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-_CUDA_OPTIONS = {
-    "cudnn_conv_algo_search": "HEURISTIC",  # the default searches anew for every batch size
-    "arena_extend_strategy": "kSameAsRequested",
-    "use_tf32": "0",  # a GPU answers what a CPU answers
-}
+_HEAVY = ("Conv", "Gemm", "MatMul")  # and what onnxruntime fuses from them
+_NO_MEMORY = ("failed to allocate memory", "out of memory", "bad_alloc", "alloc_failed", "available memory of")
 
 
 class Session:
-    """Runs a graph given as bytes.
+    """Runs a graph given as bytes, at any batch size.
+
+    Args:
+        content: the file.
+        device: where it runs.
+        threads: that work on one batch, on a CPU.
+        index: which of the device's GPUs.
 
     Raises:
-        ModelRefused: onnxruntime cannot load it.
+        ModelRefused: onnxruntime cannot load it, or would compute its convolutions or products on the CPU.
         StartError: onnxruntime loads it on another device than was chosen.
     """
 
-    def __init__(self, content: bytes, device: Device) -> None:
+    def __init__(self, content: bytes, device: Device, threads: int = 1, index: int = 0) -> None:
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = _cores() if device.name == "cpu" else 1
-        providers: list[Any] = [_PROVIDERS["cpu"]]
+        options.log_severity_level = 4  # what it logs at 3 it also raises
+        options.intra_op_num_threads = threads if device.name == "cpu" else 1
+        options.add_session_config_entry("session.force_spinning_stop", "1")  # between runs the cores are HTTP's
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        providers: list[Any] = [PROVIDERS["cpu"]]
         if device.name == "cuda":
-            providers.insert(0, (_PROVIDERS["cuda"], _CUDA_OPTIONS))
+            providers.insert(0, (PROVIDERS["cuda"], device.cuda.provider_options(index)))
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=providers)
         except Exception as error:  # onnxruntime raises a dozen kinds, none of them documented
             raise ModelRefused(f"onnxruntime cannot load it: {error}") from error
         self._session.disable_fallback()
+        self._device = device.name
+        self._wanted = PROVIDERS[device.name]
+        self._input = self._session.get_inputs()[0].name
+        self.check_provider()
+        if misplaced := _misplaced(self._session, self._wanted):
+            raise ModelRefused(f"onnxruntime would not compute these on {device.name}: {', '.join(misplaced)}")
+
+    def check_provider(self) -> None:
+        """Asks the session where it runs now.
+
+        Raises:
+            StartError: elsewhere than was chosen.
+        """
         self.provider: str = self._session.get_providers()[0]
-        if self.provider != _PROVIDERS[device.name]:
+        if self.provider != self._wanted:
             raise StartError(
-                f"chosen to run on {device.name}, but onnxruntime took its {self.provider}; "
+                f"chosen to run on {self._device}, but onnxruntime took its {self.provider}; "
                 "MASKSEMBLES_DEVICE=cpu starts without a GPU"
             )
-        self._input = self._session.get_inputs()[0].name
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The batch sizes to try before the model is trusted: one row, and more than one."""
+        return (1, 2)
 
     def run(
         self, inputs: NDArray[Any], outputs: Sequence[str], seconds: float | None = None
-    ) -> dict[str, NDArray[np.generic]]:
-        """Inputs [B, …] → the asked outputs by name; ends with onnxruntime's error after so many seconds."""
-        if seconds is None:
-            return dict(zip(outputs, self._session.run(list(outputs), {self._input: inputs})))
-        options = onnxruntime.RunOptions()
-        timer = threading.Timer(seconds, setattr, (options, "terminate", True))
-        timer.start()
+    ) -> dict[str, NDArray[Any]]:
+        """Inputs [B, …] → the asked outputs by name; ends with onnxruntime's error after so many seconds.
+
+        Raises:
+            MemoryShortage: there is no memory for so many rows.
+        """
+        options = None if seconds is None else onnxruntime.RunOptions()
+        timer = threading.Timer(seconds, setattr, (options, "terminate", True)) if seconds is not None else None
+        if timer is not None:
+            timer.start()
         try:
-            return dict(zip(outputs, self._session.run(list(outputs), {self._input: inputs}, options)))
+            return self._run(inputs, outputs, options)
+        except Exception as error:
+            if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
+                raise MemoryShortage(f"no memory for {len(inputs)} rows") from error
+            raise
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
+
+    def _run(
+        self, inputs: NDArray[Any], outputs: Sequence[str], options: onnxruntime.RunOptions | None
+    ) -> dict[str, NDArray[Any]]:
+        return dict(zip(outputs, self._session.run(list(outputs), {self._input: inputs}, options)))
 
 
-def _cores() -> int:
-    """The cores that this process may use, where the system tells."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _misplaced(session: onnxruntime.InferenceSession, wanted: str) -> list[str]:
+    """The heavy operations that a session computes elsewhere than wanted, by their names."""
+    return sorted(
+        {
+            node.op_type
+            for part in session.get_provider_graph_assignment_info()
+            if part.ep_name != wanted
+            for node in part.get_nodes()
+            if any(name in node.op_type for name in _HEAVY)
+        }
+    )

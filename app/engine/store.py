@@ -1,41 +1,68 @@
-"""The models of a store: which versions there are, which are fit to be served, and the one of each that answers."""
+"""The models in memory: which version of each answers, and how a new one takes its place while the service runs."""
 
 import hashlib
 import logging
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from app.contract import naming, schema
+from app.contract import schema
+from app.engine.cores import usable_cores
 from app.engine.device import Device
-from app.engine.model import Model
-from app.engine.session import Session
-from app.engine.verdict import Verdict, verify
-from app.errors import ModelRefused, StartError, UnknownModel, UnknownVersion
+from app.engine.inventory import Entry, Inventory, Stamped
+from app.engine.model import Model, load
+from app.errors import ModelRefused, StartError, UnknownModel, UnknownVersion, VersionRefused
 
 _log = logging.getLogger(__name__)
+
+Report = Callable[[str, Literal["loaded", "unloaded", "refused"]], None]
+"""Is told the name of a model and what became of one of its versions."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """A version in the store: `serving`, fit to but not the one that answers (`standby`), or `refused` and why."""
+    """A version and what became of it.
+
+    `serving` answers, `kept` answers those who name it, `standby` is fit to, `refused` is not. `reason` says why it is
+    refused, or what is wrong with its files since it was loaded.
+    """
 
     number: int
-    state: Literal["serving", "standby", "refused"]
+    state: Literal["serving", "kept", "standby", "refused"]
     reason: str | None = None
     contract: schema.Contract | None = None
 
 
+@dataclass(frozen=True)
+class Shelf:
+    """A model: its versions, lowest first, and those of them that are in memory. Replaced as a whole, never changed."""
+
+    versions: tuple[Version, ...] = ()
+    answering: Model | None = None
+    kept: tuple[Model, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    model: Model
+    digests: tuple[str, ...]
+
+
 class Store:
-    """Opened once at start: verifies every version in a child process, then loads the one of each model that answers.
+    """Follows a folder. A version that takes over is verified in a child process, loaded and warmed up before it does;
+    requests that began on the old one are finished on it, and with the last of them it leaves memory.
 
     Args:
         folder: that holds `<name>/<version>/model.onnx`, and beside it plans for devices, which are preferred there.
         device: where models run.
         pin: versions that answer instead of the highest valid one.
         default: the model that answers when none is named.
-        load_all: load the versions that stand by too, to find out whether they could be served.
+        keep: how many valid versions below the one that answers stay in memory, for requests that name them.
+        most_batch: the largest batch that will be asked of a model, in rows.
+        report: is told of every change.
+        load_all: load every version once, to find out whether it could be served.
 
     Raises:
         StartError: no such folder, or a pinned version or the default model is not there or not fit.
@@ -48,109 +75,216 @@ class Store:
         pin: dict[str, int] | None = None,
         default: str | None = None,
         *,
+        keep: int = 0,
+        most_batch: int = 64,
+        report: Report = lambda *_: None,
         load_all: bool = False,
     ) -> None:
-        folder = folder.resolve()
         try:
-            names = naming.names(folder)
+            self._inventory = Inventory(folder, device.name)
         except OSError as error:
             raise StartError(f"MASKSEMBLES_STORE: {folder} is no folder that can be read: {error.strerror}") from error
         self.device = device
+        self._most_batch = most_batch
+        self._threads = usable_cores()
+        self._pin = pin or {}
+        self._default = default
+        self._keep = keep
+        self._report = report
         self._load_all = load_all
-        self._runner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="runner")
-        self.serving: dict[str, Model] = {}  # the models that answer, by name
-        self.versions: dict[str, list[Version]] = {}
-        self.unreadable: dict[str, str] = {}  # the models whose folder cannot be read, and why
-        paths = {name: self._find(folder, name) for name in names}
-        verdicts = verify(path for found in paths.values() for files in found.values() for path in files)
-        for name, found in paths.items():
-            self.versions[name] = [
-                self._settle(name, number, {path: verdicts[path] for path in files}, (pin or {}).get(name))
-                for number, files in sorted(found.items(), reverse=True)
-            ][::-1]
-        for name, number in (pin or {}).items():
+        self._changing = threading.Lock()
+        self._ended = threading.Event()
+        self._watcher: threading.Thread | None = None
+        self._loaded: dict[tuple[str, int], _Loaded] = {}
+        self._failed: dict[Stamped, str] = {}  # versions that verified well and could not be loaded
+        self._unloaded: set[str] = set()
+        self.shelves: dict[str, Shelf] = {}
+        self.refresh()
+        for name, number in self._pin.items():
             if name not in self.serving:
                 raise StartError(f"MASKSEMBLES_PIN: {name}:{number} cannot be served: {self._why_not(name, number)}")
         if default is not None and default not in self.serving:
             raise StartError(f"MASKSEMBLES_DEFAULT_MODEL: {default!r} cannot be served; there are: {self._names()}")
-        self.default = default if default or len(self.serving) != 1 else next(iter(self.serving))
+
+    @property
+    def serving(self) -> dict[str, Model]:
+        """The models that answer, by name."""
+        return {name: shelf.answering for name, shelf in self.shelves.items() if shelf.answering is not None}
+
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """The models whose folder cannot be read, and why."""
+        return self._inventory.unreadable
+
+    @property
+    def default(self) -> str | None:
+        """The model that answers when none is named: the one that was set, or the only one."""
+        if self._default is not None:
+            return self._default
+        serving = self.serving
+        return next(iter(serving)) if len(serving) == 1 else None
 
     def find(self, name: str | None, version: int | None) -> Model:
         """The model for a request.
 
         Raises:
             UnknownModel: none of that name answers, or none is named and there is no default.
-            UnknownVersion: another version of it answers.
+            UnknownVersion: that version is not in memory.
         """
         if name is None:
-            if self.default is None:
-                raise UnknownModel(f"name the model: there is no default; there are: {self._names()}", "model")
             name = self.default
-        model = self.serving.get(name)
-        if model is None:
+            if name is None:
+                raise UnknownModel(f"name the model: there is no default; there are: {self._names()}", "model")
+        shelf = self.shelves.get(name)
+        if shelf is None or shelf.answering is None:
             raise UnknownModel(f"no model {name!r} is served; there are: {self._names()}", "model")
-        if version is not None and version != model.version:
-            raise UnknownVersion(f"version {version} of {name!r} is not served; version {model.version} is", "version")
-        return model
+        if version is None or version == shelf.answering.version:
+            return shelf.answering
+        for model in shelf.kept:
+            if version == model.version:
+                return model
+        there = ", ".join(str(model.version) for model in (shelf.answering, *shelf.kept))
+        raise UnknownVersion(f"version {version} of {name!r} is not served; there are: {there}", "version")
+
+    def refresh(self, *, settled: bool = False) -> None:
+        """Brings memory in line with the folder; with `settled`, but for what may still be being written.
+
+        A folder that cannot be read changes nothing.
+        """
+        with self._changing:
+            try:
+                found = self._inventory.look(settled=settled)
+            except OSError as error:
+                _log.error("the store cannot be read: %s; what was loaded serves on", error)
+                return
+            for name in sorted({*found, *self.shelves}):
+                self._settle(name, found.get(name, []))
+            known = {entry.stamped for entries in found.values() for entry in entries}
+            self._failed = {stamped: reason for stamped, reason in self._failed.items() if stamped in known}
+
+    def load(self, name: str) -> Shelf:
+        """Looks at the folder now, and has the model answer again if it was unloaded.
+
+        Raises:
+            UnknownModel: the folder has no such model.
+            VersionRefused: none of its versions is fit to be served.
+        """
+        if name not in self.shelves and not self._inventory.has(name):
+            raise UnknownModel(f"no model {name!r}; there are: {', '.join(self.shelves) or 'none'}", "name")
+        self._unloaded.discard(name)
+        self.refresh()
+        shelf = self.shelves.get(name, Shelf())
+        if shelf.answering is None:
+            reasons = "; ".join(f"{version.number}: {version.reason or version.state}" for version in shelf.versions)
+            raise VersionRefused(f"no version of {name!r} is fit to be served ({reasons or 'it has none'})", "name")
+        return shelf
+
+    def unload(self, name: str) -> Shelf:
+        """Takes a model out of service until it is loaded again; what it is at work on is finished.
+
+        Raises:
+            UnknownModel: there is no such model.
+        """
+        if name not in self.shelves:
+            raise UnknownModel(f"no model {name!r}; there are: {', '.join(self.shelves) or 'none'}", "name")
+        self._unloaded.add(name)
+        self.refresh()
+        return self.shelves.get(name, Shelf())
+
+    def watch(self, seconds: float) -> None:
+        """Follows the folder from now on, looking every so often."""
+
+        def follow() -> None:
+            while not self._ended.wait(seconds):
+                try:
+                    self.refresh(settled=True)
+                except Exception:  # whatever it is, the next look may do better
+                    _log.exception("looking at the store failed")
+
+        self._watcher = threading.Thread(target=follow, name="store", daemon=True)
+        self._watcher.start()
 
     def close(self) -> None:
-        """Finishes the run in progress and ends the runner thread."""
-        self._runner.shutdown()
+        """Follows the folder no longer."""
+        self._ended.set()
+        if self._watcher is not None:
+            self._watcher.join()
 
-    def _find(self, folder: Path, name: str) -> dict[int, list[Path]]:
-        """The files of each version: the portable one, and after it the plan for this device, where there is one."""
-        try:
-            return {
-                number: [
-                    naming.model_path(folder, name, number),
-                    *filter(Path.exists, [naming.plan_path(folder, name, number, self.device.name)]),
-                ]
-                for number in naming.versions(folder, name)
-            }
-        except OSError as error:
-            self.unreadable[name] = error.strerror or str(error)
-            _log.error("%s: its folder cannot be read: %s", name, self.unreadable[name])
-            return {}
+    def _settle(self, name: str, entries: list[Entry]) -> None:
+        """Decides which versions of a model are in memory, loads those that are not yet, and swaps the shelf."""
+        before = self.shelves.get(name, Shelf())
+        answering: Model | None = None
+        kept: list[Model] = []
+        versions: dict[int, Version] = {}
+        for entry in reversed(entries):  # highest first
+            wanted = name not in self._unloaded and self._pin.get(name, entry.number) == entry.number
+            answers = wanted and answering is None
+            stays = answering is not None and len(kept) < self._keep
+            model, version = self._try(entry, wanted=answers or stays or self._load_all)
+            if model is not None and answers:
+                answering, version = model, Version(version.number, "serving", version.reason, version.contract)
+            elif model is not None and stays:
+                kept.append(model)
+                version = Version(version.number, "kept", version.reason, version.contract)
+            versions[entry.number] = version
+        if answering is None and before.answering is not None and name not in self._unloaded:
+            answering = before.answering  # its folder is gone and nothing can follow it: better than to go with it
+            reason = "its folder is gone from the store; what was loaded serves on"
+            versions[answering.version] = Version(answering.version, "serving", reason, answering.contract)
+        ordered = tuple(version for _, version in sorted(versions.items()))
+        self.shelves[name] = Shelf(ordered, answering, tuple(kept))
+        if not ordered and not self._inventory.has(name):
+            del self.shelves[name]
+        self._note_changes(name, before, self.shelves.get(name, Shelf()))
 
-    def _settle(self, name: str, number: int, files: dict[Path, Verdict], pinned: int | None) -> Version:
-        """What becomes of a version; asked highest first, so the first one fit to be served is the one that answers."""
-        answers = name not in self.serving and pinned in (None, number)
-        try:
-            path, contract, digest = _choose(files)
-            if answers or self._load_all:
-                content = _read(path, digest)
-                model = Model(name, number, contract, Session(content, self.device), self._runner)
-                if answers:
-                    self.serving[name] = model
-        except ModelRefused as error:
-            _log.error("%s:%d refused: %s", name, number, error)
-            return Version(number, "refused", reason=str(error))
-        if answers:
-            _log.info("%s:%d serves on %s, plan %s", name, number, self.device.name, contract.plan)
-        return Version(number, "serving" if answers else "standby", contract=contract)
+    def _try(self, entry: Entry, *, wanted: bool) -> tuple[Model | None, Version]:
+        """A version's model, where it is or can be loaded, and what is to be said of it otherwise."""
+        key = (entry.name, entry.number)
+        loaded = self._loaded.get(key)
+        if loaded is not None and loaded.digests != entry.digests:
+            reason = "its files changed after it was loaded; what was loaded serves on, a new version would be loaded"
+            return loaded.model, Version(entry.number, "standby", reason, loaded.model.contract)
+        refused = entry.refused or self._failed.get(entry.stamped)
+        if loaded is None and wanted and entry.contract is not None and refused is None:
+            try:
+                content = _read(entry.path, entry.digests[-1])
+                model = load(*key, entry.contract, content, self.device, self._threads, self._most_batch)
+            except (ModelRefused, StartError) as error:
+                _log.error("%s:%d refused: %s", entry.name, entry.number, error)
+                refused = self._failed[entry.stamped] = str(error)
+            else:
+                loaded = self._loaded[key] = _Loaded(model, entry.digests)
+        if refused is not None:
+            return None, Version(entry.number, "refused", refused)
+        return loaded.model if loaded else None, Version(entry.number, "standby", contract=entry.contract)
+
+    def _note_changes(self, name: str, before: Shelf, after: Shelf) -> None:
+        """Lets go of what is in memory no longer, and tells."""
+        there = {model.version: model for model in (after.answering, *after.kept) if model is not None}
+        gone = {model.version for model in (before.answering, *before.kept) if model is not None} - there.keys()
+        self._loaded = {
+            key: loaded for key, loaded in self._loaded.items() if key[0] != name or there.get(key[1]) is loaded.model
+        }
+        known = {version.number for version in before.versions if version.state == "refused"}
+        for version in after.versions:
+            if version.state == "refused" and version.number not in known:
+                self._report(name, "refused")
+        for number in gone:
+            self._report(name, "unloaded")
+            _log.info("%s:%d is unloaded after its last request", name, number)
+        if after.answering is not None and after.answering is not before.answering:
+            self._report(name, "loaded")
+            plan = after.answering.contract.plan
+            _log.info("%s:%d serves on %s, plan %s", name, after.answering.version, self.device.name, plan)
 
     def _names(self) -> str:
         return ", ".join(self.serving) or "none"
 
     def _why_not(self, name: str, number: int) -> str:
-        known = {version.number: version for version in self.versions.get(name, [])}
+        known = {version.number: version for version in self.shelves.get(name, Shelf()).versions}
         if number not in known:
             return f"the store has versions {', '.join(map(str, known))}" if known else "the store has no such model"
         return known[number].reason or "it was not loaded"
-
-
-def _choose(files: dict[Path, Verdict]) -> tuple[Path, schema.Contract, str]:
-    """The last file of a version, its contract and digest, when all of its files are sound and hold the same model."""
-    chosen: tuple[Path, schema.Contract, str] | None = None
-    for path, verdict in files.items():
-        if verdict.contract is None or verdict.digest is None:
-            raise ModelRefused(f"{path.name}: {verdict.refused}" if chosen else verdict.refused)
-        if chosen and not verdict.contract.same_model(chosen[1]):
-            raise ModelRefused(f"{path.name}: its contract is not that of {chosen[0].name}")
-        chosen = (path, verdict.contract, verdict.digest)
-    if chosen is None:
-        raise ModelRefused("has no file")
-    return chosen
 
 
 def _read(path: Path, digest: str) -> bytes:

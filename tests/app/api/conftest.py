@@ -13,6 +13,7 @@ from app.engine.device import Device
 from app.engine.store import Store
 from app.main import create_app
 from app.settings import Settings
+from app.telemetry import Telemetry
 from models.export import export
 from tests.serving import in_thread
 
@@ -34,6 +35,6 @@ def folder(digits_store: Path, tiny_store: Path, tmp_path_factory: pytest.TempPa
 @pytest.fixture(scope="session")
 def client(folder: Path) -> Iterator[httpx.Client]:
     settings = Settings(store=folder, max_body_bytes=200_000, max_rows=500)
-    app = create_app(settings, Store(folder, CPU, default="tiny"))
+    app = create_app(settings, Store(folder, CPU, default="tiny"), Telemetry())
     with in_thread(app) as opened:
         yield opened

@@ -25,7 +25,7 @@ def test_every_operation_has_a_stable_id_a_summary_and_its_errors(document: dict
         for method, operation in methods.items()
     }
     assert {operation["operationId"] for operation in operations.values()} == {
-        "predict", "list_models", "get_model", "get_version", "live", "ready",
+        "predict", "list_models", "get_model", "get_version", "load_model", "unload_model", "live", "ready", "metrics",
     }  # fmt: skip
     for operation in operations.values():
         assert operation["summary"]
@@ -34,7 +34,9 @@ def test_every_operation_has_a_stable_id_a_summary_and_its_errors(document: dict
             if status != "200":
                 schema = response["content"]["application/json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/ErrorBody"}
-    assert set(operations["post", "/predict"]["responses"]) == {"200", "404", "413", "415", "422", "500"}
+    assert set(operations["post", "/predict"]["responses"]) == {
+        "200", "404", "413", "415", "422", "500", "503", "504",
+    }  # fmt: skip
 
 
 def test_every_reference_resolves(document: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.special import entr
 
+from app.api import codecs
 from app.api.schemas import ClassificationAnswer
 from app.engine.session import Session
 from models import artefact
@@ -94,7 +95,7 @@ def test_an_output_nobody_asked_for_is_not_fetched(client: httpx.Client, monkeyp
 
     monkeypatch.setattr(Session, "run", spy)
     post(client, {**GOOD, "outputs": ["entropy", "prediction"]})
-    assert fetched == ["entropy", "prediction", "probabilities"]
+    assert fetched == ["entropy", "prediction", "probabilities", "mutual_information"]  # the last for /metrics
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -136,8 +137,8 @@ BAD: dict[str, tuple[bytes, int, str, str | None, str]] = {
     "version a string": (b'{"inputs": [[1]], "version": "1"}', 422, "invalid_input", "version", "Expected `int"),
     "unknown model": (b'{"inputs": [[1]], "model": "cats"}', 404, "unknown_model", "model", "there are: bytes, "),
     "a path as model": (b'{"inputs": [[1]], "model": "../tiny"}', 404, "unknown_model", "model", "there are: bytes, "),
-    "unknown version": (b'{"inputs": [[1]], "version": 7}', 404, "unknown_version", "version", "version 1 is"),
-    "refused version": (b'{"inputs": [[1]], "version": 2}', 404, "unknown_version", "version", "version 1 is"),
+    "unknown version": (b'{"inputs": [[1]], "version": 7}', 404, "unknown_version", "version", "there are: 1"),
+    "refused version": (b'{"inputs": [[1]], "version": 2}', 404, "unknown_version", "version", "there are: 1"),
     "unknown output": (
         b'{"inputs": [[1]], "outputs": ["entropy", "doubt"]}',
         422, "invalid_input", "outputs[1]", "unknown output 'doubt'",
@@ -237,16 +238,36 @@ def test_an_answer_that_is_not_finite_is_an_error(client: httpx.Client, monkeypa
 
 
 def test_an_unforeseen_failure_keeps_the_error_body(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(self: Session, inputs: np.ndarray, outputs: list[str]) -> dict[str, np.ndarray]:
+    def write_answer(*_: object) -> bytes:
         raise RuntimeError("secret path /home")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Session, "run", run)
+        patch.setattr(codecs, "write_answer", write_answer)
         response = client.post("/predict", json=GOOD, headers={"x-request-id": "abc"})
     assert response.status_code == 500
     assert response.json()["error"]["code"] == "internal_error"
     assert response.json()["error"]["request_id"] == "abc" == response.headers["x-request-id"]
     assert "secret" not in response.text
+    post(client, GOOD)
+
+
+def test_rows_on_which_the_graph_fails_are_a_failure_of_the_model(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Session.run
+
+    def run(self: Session, inputs: np.ndarray, *rest: Any) -> dict[str, np.ndarray]:
+        if (inputs == 0.5).all():
+            raise RuntimeError("secret path /home")
+        return real(self, inputs, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "run", run)
+        response = client.post("/predict", json=GOOD)
+        assert response.status_code == 500
+        assert response.json()["error"]["code"] == "model_failed"
+        assert "secret" not in response.text
+        post(client, {**GOOD, "inputs": [[0.25] * 6]})
     post(client, GOOD)
 
 

@@ -17,6 +17,10 @@ class Driver:
     def cuInit(self, _: int) -> int:  # noqa: N802 - its name
         return self.status
 
+    def cuDeviceGetCount(self, pointer: object) -> int:  # noqa: N802
+        ctypes.cast(pointer, ctypes.POINTER(ctypes.c_int))[0] = 2
+        return 0
+
     def cuDriverGetVersion(self, pointer: object) -> int:  # noqa: N802
         ctypes.cast(pointer, ctypes.POINTER(ctypes.c_int))[0] = self.version
         return 0
@@ -68,5 +72,21 @@ def test_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StartError, match=r"MASKSEMBLES_DEVICE=cuda, but no GPU can be used: libcudnn"):
         device.choose("cuda")
     monkeypatch.setattr(device, "missing_for_cuda", lambda: None)
-    assert device.choose("auto").name == "cuda"
-    assert device.choose("cuda").name == "cuda"
+    monkeypatch.setattr(device, "_load", loader())
+    found = device.choose("auto")
+    assert (found.name, found.count, found.fell_back) == ("cuda", 2, False)
+    assert device.choose("cuda", device.Cuda(tf32=True)).cuda.tf32
+
+
+def test_the_options_of_the_cuda_provider() -> None:
+    assert device.Cuda().provider_options(1) == {
+        "device_id": "1",
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "arena_extend_strategy": "kSameAsRequested",
+        "use_tf32": "0",
+        "enable_cuda_graph": "0",
+    }
+    asked = device.Cuda(tf32=True, graphs=True, memory_mb=512).provider_options(0)
+    assert asked["use_tf32"] == "1"
+    assert asked["enable_cuda_graph"] == "1"
+    assert asked["gpu_mem_limit"] == "536870912"

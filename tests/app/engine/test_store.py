@@ -1,5 +1,7 @@
+import gc
 import re
 import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,11 @@ from app.contract import naming
 from app.engine.device import Device
 from app.engine.store import Store
 from app.engine.verdict import verify
-from app.errors import StartError, UnknownModel, UnknownVersion
+from app.errors import ModelRefused, StartError, UnknownModel, UnknownVersion, VersionRefused
 from models import artefact
 from models.export import export
 from models.networks import mlp
+from tests.app.engine.fakes import until
 
 CPU = Device("cpu", "cpu", "for tests")
 
@@ -32,7 +35,7 @@ def model_file(store: Path, version: int) -> Path:
 
 
 def states(store: Store, name: str = "tiny") -> dict[int, str]:
-    return {version.number: version.state for version in store.versions[name]}
+    return {version.number: version.state for version in store.shelves[name].versions}
 
 
 def test_the_highest_valid_version_answers(store: Path) -> None:
@@ -40,7 +43,7 @@ def test_the_highest_valid_version_answers(store: Path) -> None:
     assert states(opened) == {1: "standby", 2: "standby", 10: "serving"}
     assert opened.find("tiny", None).version == 10
     assert opened.find(None, 10).version == 10
-    with pytest.raises(UnknownVersion, match=r"version 2 of 'tiny' is not served; version 10 is"):
+    with pytest.raises(UnknownVersion, match=r"version 2 of 'tiny' is not served; there are: 10"):
         opened.find("tiny", 2)
     with pytest.raises(UnknownModel, match=r"no model 'other' is served; there are: tiny"):
         opened.find("other", None)
@@ -56,7 +59,7 @@ def test_a_bad_version_is_refused_and_the_next_lower_one_serves(store: Path) -> 
     model_file(store, 10).write_bytes(model_file(store, 10).read_bytes()[:1000])
     opened = Store(store, CPU)
     assert states(opened) == {1: "standby", 2: "serving", 10: "refused"}
-    assert "truncated" in (opened.versions["tiny"][-1].reason or "")
+    assert "truncated" in (opened.shelves["tiny"].versions[-1].reason or "")
 
 
 def test_what_onnxruntime_refuses_is_refused_too(store: Path) -> None:
@@ -66,7 +69,7 @@ def test_what_onnxruntime_refuses_is_refused_too(store: Path) -> None:
     model_file(store, 10).write_bytes(model.SerializeToString())
     opened = Store(store, CPU)
     assert states(opened) == {1: "standby", 2: "serving", 10: "refused"}
-    assert "onnxruntime cannot load it" in (opened.versions["tiny"][-1].reason or "")
+    assert "onnxruntime cannot load it" in (opened.shelves["tiny"].versions[-1].reason or "")
 
 
 def endless(model: onnx.ModelProto) -> None:
@@ -99,7 +102,7 @@ def test_a_graph_that_never_ends_is_refused(store: Path, monkeypatch: pytest.Mon
     model_file(store, 10).write_bytes(model.SerializeToString())
     opened = Store(store, CPU)
     assert states(opened) == {1: "standby", 2: "serving", 10: "refused"}
-    assert "its first run on 1 rows fails" in (opened.versions["tiny"][-1].reason or "")
+    assert "its first run on 1 rows fails" in (opened.shelves["tiny"].versions[-1].reason or "")
 
 
 def test_versions_that_stand_by_are_loaded_when_asked(store: Path) -> None:
@@ -123,7 +126,7 @@ def test_a_folder_that_cannot_be_read_stops_nothing(store: Path, monkeypatch: py
     monkeypatch.setattr(naming, "versions", versions)
     opened = Store(store, CPU)
     assert list(opened.serving) == ["tiny"]
-    assert opened.versions["closed"] == []
+    assert opened.shelves["closed"].versions == ()
     assert opened.unreadable == {"closed": "Permission denied"}
 
 
@@ -156,11 +159,11 @@ def test_an_empty_store_serves_nothing(tmp_path: Path) -> None:
 def test_a_version_without_a_file_is_refused(store: Path) -> None:
     model_file(store, 10).unlink()
     opened = Store(store, CPU)
-    assert opened.versions["tiny"][-1].reason == "cannot be read: No such file or directory"
+    assert opened.shelves["tiny"].versions[-1].reason == "cannot be read: No such file or directory"
 
 
 def test_bytes_that_change_after_they_were_verified_are_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from app.engine import store as module
+    from app.engine import inventory as module
 
     def verify_and_swap(paths: object) -> object:
         verdicts = verify(paths)  # type: ignore[arg-type]
@@ -172,7 +175,7 @@ def test_bytes_that_change_after_they_were_verified_are_refused(store: Path, mon
     monkeypatch.setattr(module, "verify", verify_and_swap)
     opened = Store(store, CPU)
     assert states(opened)[10] == "refused"
-    assert "bytes changed" in (opened.versions["tiny"][-1].reason or "")
+    assert "bytes changed" in (opened.shelves["tiny"].versions[-1].reason or "")
 
 
 @pytest.fixture
@@ -209,11 +212,218 @@ def test_a_bad_plan_is_no_reason_to_serve_something_else_in_silence(
     path.write_bytes(content if isinstance(content, bytes) else model_file(tiny_store, 1).read_bytes())
     opened = Store(planned, CPU)
     assert states(opened, "net") == {1: "serving", 2: "refused"}
-    assert re.search(reason, opened.versions["net"][1].reason or "")
+    assert re.search(reason, opened.shelves["net"].versions[1].reason or "")
 
 
 def test_a_plan_without_the_portable_file_is_refused(planned: Path) -> None:
     naming.model_path(planned, "net", 2).unlink()
     opened = Store(planned, CPU)
     assert states(opened, "net") == {1: "serving", 2: "refused"}
-    assert "No such file" in (opened.versions["net"][1].reason or "")
+    assert "No such file" in (opened.shelves["net"].versions[1].reason or "")
+
+
+Reports = list[tuple[str, str]]
+
+
+@pytest.fixture
+def reports() -> Reports:
+    return []
+
+
+@pytest.fixture
+def running(tiny_store: Path, tmp_path: Path, reports: Reports) -> Store:
+    """A store over tmp_path/"store" with tiny:1."""
+    shutil.copytree(tiny_store, tmp_path / "store")
+    return Store(tmp_path / "store", CPU, report=lambda name, result: reports.append((name, result)))
+
+
+def add(folder: Path, version: int, content: bytes | None = None, name: str = "tiny") -> None:
+    """A version more, as the workshop would put it there."""
+    made = folder / f".{version}"
+    shutil.copytree(folder / "tiny" / "1", made)
+    if content is not None:
+        (made / "model.onnx").write_bytes(content)
+    made.rename(folder / name / str(version))
+
+
+def test_a_new_version_takes_over_and_the_old_one_leaves_memory(running: Store, tmp_path: Path) -> None:
+    old = running.find("tiny", None)
+    add(tmp_path / "store", 2)
+    running.refresh()
+    assert running.find("tiny", None).version == 2
+    assert states(running) == {1: "standby", 2: "serving"}
+    with pytest.raises(UnknownVersion):
+        running.find("tiny", 1)
+    assert old.sessions[0].run(np.zeros((1, 6), np.float32), ["entropy"])  # for those who are still at it
+    left = weakref.ref(old)
+    del old
+    gc.collect()
+    assert left() is None
+
+
+def test_what_is_still_being_written_is_left_for_the_next_look(running: Store, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    whole = model_file(store, 1).read_bytes()
+    (store / "tiny" / "2").mkdir()
+    model_file(store, 2).write_bytes(whole[:1000])
+    running.refresh(settled=True)
+    model_file(store, 2).write_bytes(whole)
+    running.refresh(settled=True)
+    assert states(running) == {1: "serving"}
+    running.refresh(settled=True)
+    assert states(running) == {1: "standby", 2: "serving"}
+
+
+def test_a_bad_version_is_refused_once_while_the_old_one_serves(
+    running: Store, tmp_path: Path, reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.engine import inventory as module
+
+    add(tmp_path / "store", 2, b"damaged")
+    running.refresh()
+    assert running.find("tiny", None).version == 1
+    assert states(running) == {1: "serving", 2: "refused"}
+    assert "not an ONNX file" in (running.shelves["tiny"].versions[-1].reason or "")
+    monkeypatch.setattr(module, "verify", lambda _: pytest.fail("it was read again"))
+    running.refresh()
+    assert reports == [("tiny", "loaded"), ("tiny", "refused")]
+
+
+def test_a_version_that_cannot_be_loaded_is_not_tried_again_until_it_changes(
+    running: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.engine import store as module
+
+    tried: list[int] = []
+
+    def load(name: str, number: int, *_: object) -> object:
+        tried.append(number)
+        raise ModelRefused("no memory on the device")
+
+    add(tmp_path / "store", 2)
+    monkeypatch.setattr(module, "load", load)
+    for _ in range(3):
+        running.refresh()
+    assert tried == [2]
+    assert states(running) == {1: "serving", 2: "refused"}
+    model_file(tmp_path / "store", 2).touch()
+    running.refresh()
+    assert tried == [2, 2]
+
+
+def test_a_refused_version_is_looked_at_again_when_it_changes(running: Store, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    add(store, 2, b"half")
+    running.refresh()
+    shutil.copy(model_file(store, 1), model_file(store, 2))
+    running.refresh()
+    assert states(running) == {1: "standby", 2: "serving"}
+
+
+def test_changed_bytes_under_a_served_version_are_reported_and_not_loaded(running: Store, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    serving = running.find("tiny", None)
+    model, _, _ = artefact.read(store, "tiny", 1)
+    model.producer_name = "somebody else"
+    for content in (model.SerializeToString(), b"damaged"):
+        model_file(store, 1).write_bytes(content)
+        running.refresh()
+        assert running.find("tiny", None) is serving
+        (version,) = running.shelves["tiny"].versions
+        assert version.state == "serving"
+        assert "its files changed after it was loaded" in (version.reason or "")
+
+
+def test_touching_a_file_changes_nothing(running: Store, tmp_path: Path) -> None:
+    serving = running.find("tiny", None)
+    model_file(tmp_path / "store", 1).touch()
+    running.refresh()
+    assert running.find("tiny", None) is serving
+    assert running.shelves["tiny"].versions[0].reason is None
+
+
+def test_removing_the_highest_version_rolls_back(running: Store, tmp_path: Path) -> None:
+    add(tmp_path / "store", 2)
+    running.refresh()
+    shutil.rmtree(tmp_path / "store" / "tiny" / "2")
+    running.refresh()
+    assert running.find("tiny", None).version == 1
+    assert states(running) == {1: "serving"}
+
+
+def test_a_model_does_not_go_with_its_folder(running: Store, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "store" / "tiny")
+    running.refresh()
+    assert running.find("tiny", None).version == 1
+    assert "its folder is gone" in (running.shelves["tiny"].versions[0].reason or "")
+    running.unload("tiny")
+    assert running.shelves == {}
+
+
+def test_a_store_that_cannot_be_read_changes_nothing(running: Store, tmp_path: Path) -> None:
+    (tmp_path / "store").rename(tmp_path / "elsewhere")
+    running.refresh()
+    assert states(running) == {1: "serving"}
+    assert running.shelves["tiny"].versions[0].reason is None
+
+
+def test_a_model_that_is_new(running: Store, tmp_path: Path) -> None:
+    assert running.default == "tiny"
+    (tmp_path / "store" / "other").mkdir()
+    running.refresh()
+    assert running.find(None, None).name == "tiny"
+    add(tmp_path / "store", 1, name="other")
+    running.refresh()
+    assert running.find("other", None).version == 1
+    assert running.default is None
+
+
+def test_as_many_lower_versions_are_kept_as_asked_for(store: Path) -> None:
+    opened = Store(store, CPU, keep=1)
+    assert states(opened) == {1: "standby", 2: "kept", 10: "serving"}
+    assert opened.find("tiny", 2).version == 2
+    with pytest.raises(UnknownVersion, match=r"there are: 10, 2"):
+        opened.find("tiny", 1)
+    kept = opened.find("tiny", 10)
+    add(store, 11)
+    opened.refresh()
+    assert states(opened) == {1: "standby", 2: "standby", 10: "kept", 11: "serving"}
+    assert opened.find("tiny", 10) is kept
+
+
+def test_a_pin_holds_when_a_higher_version_comes(store: Path) -> None:
+    opened = Store(store, CPU, pin={"tiny": 2}, keep=5)
+    assert states(opened) == {1: "kept", 2: "serving", 10: "standby"}
+    add(store, 11)
+    opened.refresh()
+    assert opened.find("tiny", None).version == 2
+
+
+def test_unloading_and_loading(running: Store, tmp_path: Path, reports: Reports) -> None:
+    running.unload("tiny")
+    with pytest.raises(UnknownModel, match=r"no model 'tiny' is served; there are: none"):
+        running.find("tiny", None)
+    add(tmp_path / "store", 2)
+    running.refresh()
+    assert states(running) == {1: "standby", 2: "standby"}  # it stays unloaded
+    assert running.load("tiny").answering is running.find("tiny", 2)
+    assert reports == [("tiny", "loaded"), ("tiny", "unloaded"), ("tiny", "loaded")]
+    for call in (running.load, running.unload):
+        with pytest.raises(UnknownModel, match=r"no model 'dogs'; there are: tiny"):
+            call("dogs")
+
+
+def test_loading_what_is_not_fit_says_why(running: Store, tmp_path: Path) -> None:
+    running.unload("tiny")
+    model_file(tmp_path / "store", 1).write_bytes(b"no")
+    with pytest.raises(VersionRefused, match=r"no version of 'tiny' is fit to be served \(1: not an ONNX file"):
+        running.load("tiny")
+
+
+def test_the_folder_is_followed(running: Store, tmp_path: Path) -> None:
+    running.watch(0.05)
+    try:
+        add(tmp_path / "store", 2)
+        until(lambda: running.find("tiny", None).version == 2, 30)
+    finally:
+        running.close()

@@ -1,0 +1,76 @@
+"""Where every request comes in: it gets its id, and what is asked all the time goes straight to its endpoint."""
+
+import logging
+import random
+import re
+import time
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from app.api.problems import answer_to
+from app.errors import ClientGone
+
+_log = logging.getLogger("app.access")
+_ID = b"x-request-id"
+_ACCEPTED = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_LONGEST_PATH = 200
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Entry:
+    """The ASGI application around FastAPI's: gives a request the id that its client sent, or a new one.
+
+    Args:
+        app: what answers; its state is what endpoints work with.
+        path: POSTs to it skip the framework, which would take longer over them than everything else here ...
+        endpoint: ... and get to the same function that the framework would call.
+        log: whether to log every request.
+    """
+
+    def __init__(self, app: FastAPI, path: str, endpoint: Endpoint, log: bool) -> None:
+        self._app = app
+        self.state = app.state
+        self._path = path
+        self._endpoint = endpoint
+        self._logs = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        given = next((value for name, value in scope["headers"] if name == _ID), b"")
+        request_id = given if _ACCEPTED.fullmatch(given) else b"%032x" % random.getrandbits(128)
+        scope.setdefault("state", {})["request_id"] = request_id.decode()
+        status = 0
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                message["headers"].append((_ID, request_id))
+                status = message["status"]
+            await send(message)
+
+        if scope["path"] == self._path and scope["method"] == "POST":
+            await self._shortcut(scope, receive, send_marked)
+        else:
+            await self._app(scope, receive, send_marked)
+        if self._logs:
+            extra = {"request_id": request_id.decode(), "status": status, "seconds": time.perf_counter() - began}
+            _log.info("%s %s", scope["method"], scope["path"][:_LONGEST_PATH], extra=extra)
+
+    async def _shortcut(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self._app
+        request = Request(scope, receive)
+        try:
+            response = await self._endpoint(request)
+        except (ClientGone, ClientDisconnect):
+            return
+        except Exception as error:  # what nobody foresaw is told as such
+            response = answer_to(request, error)
+        await response(scope, receive, send)

@@ -1,0 +1,321 @@
+"""Brings requests to devices: one thread for each takes a batch when it is free, so batches form while it is busy."""
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.engine.job import Arrays, Job, Slice
+from app.engine.model import Model
+from app.engine.queue import Queue
+from app.errors import (
+    ClientGone,
+    DeadlinePassed,
+    DeviceFailed,
+    MemoryShortage,
+    ModelFailed,
+    OutOfMemory,
+    OutputNotFinite,
+    QueueFull,
+    ServiceError,
+)
+from app.telemetry import SCORES, Telemetry
+
+_log = logging.getLogger(__name__)
+
+_UNWATCHED_SECONDS = 0.02  # a request that is answered sooner is not worth watching its client
+_LONGEST_RETRY = 60
+
+_LARGE_BYTES = 2**20
+
+
+class _Run(NamedTuple):
+    """A batch and its outputs, or the error that it ended with."""
+
+    batch: Sequence[Slice]
+    found: Arrays | ServiceError
+
+
+class Batcher:
+    """Answers requests through the queue. Started and closed in the event loop that asks.
+
+    Args:
+        queue: what waits.
+        devices: how many there are; each model has a session on every one.
+        telemetry: is told of every batch.
+    """
+
+    def __init__(self, queue: Queue, devices: int, telemetry: Telemetry) -> None:
+        self._queue = queue
+        self._telemetry = telemetry
+        self._threads = [
+            threading.Thread(target=self._work, args=(index,), name=f"device-{index}", daemon=True)
+            for index in range(devices)
+        ]
+        self._working = devices
+        self._seconds_per_row = 0.0
+        self._ran_here = False
+        self.failed: str | None = None
+        """Why no device can work any more."""
+
+    def start(self) -> None:
+        """Takes up work, for the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        for thread in self._threads:
+            thread.start()
+
+    async def close(self) -> None:
+        """Finishes what waits, then ends."""
+        self._queue.close()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
+
+    def check_room(self) -> None:
+        """Whether a request has a chance, before anything is spent on it.
+
+        Raises:
+            DeviceFailed: there is no device left.
+            QueueFull: not one more row may wait.
+        """
+        if self.failed is not None:
+            raise DeviceFailed(self.failed)
+        if self._queue.full:
+            self._refuse()
+
+    async def predict(
+        self,
+        model: Model,
+        inputs: NDArray[Any],
+        outputs: tuple[str, ...],
+        seconds: float,
+        gone: Callable[[], Awaitable[object]] | None = None,
+    ) -> Arrays:
+        """Inputs [B, …] as the model's contract says → the asked outputs [B, …] by name.
+
+        Args:
+            seconds: for how long the rows may wait for a device.
+            gone: what completes when the client goes away.
+
+        Raises:
+            QueueFull: at once.
+            DeadlinePassed: not all rows were at work in time; those that were not are not computed.
+            ClientGone: `gone` completed; likewise.
+            OutOfMemory, ModelFailed, OutputNotFinite: the rows themselves failed.
+            DeviceFailed: there is no device left.
+        """
+        if self.failed is not None:
+            raise DeviceFailed(self.failed)
+        job = Job(model, inputs, outputs, self._loop.create_future())
+        if self._nothing_to_gain(job) and self._run_here(job):
+            return await job.future
+        if not self._queue.put(job):
+            self._refuse()
+        watch = _Watch(job, seconds, gone, self._loop)
+        try:
+            return await job.future
+        finally:
+            watch.end()
+            if job.taken < job.rows:
+                self._queue.drop(job)
+
+    def _nothing_to_gain(self, job: Job) -> bool:
+        """Whether another thread would only add the time to wake it and to be woken by it.
+
+        So it is where the model is quick, a device has nothing to do, and nothing else came in with the request.
+        """
+        return (
+            not self._ran_here and self._queue.takers > 0 and self._queue.rows == 0 and job.rows <= job.model.quick_rows
+        )
+
+    def _run_here(self, job: Job) -> bool:
+        """Runs a job in the event loop; whether it went well."""
+        self._ran_here = True  # until the loop has seen to what else came in
+        self._loop.call_soon(self._forget_that_it_ran_here)
+        began = time.perf_counter()
+        try:
+            found = job.model.sessions[0].run(job.inputs, _asked([job.whole]))
+        except Exception:  # a device's thread will find out what is wrong
+            return False
+        job.taken = job.rows
+        self._deliver([_Run([job.whole], found)], began, time.perf_counter() - began)
+        return True
+
+    def _forget_that_it_ran_here(self) -> None:
+        self._ran_here = False
+
+    def _refuse(self) -> NoReturn:
+        rows = self._queue.rows
+        seconds = rows * self._seconds_per_row / max(1, self._working)
+        raise QueueFull(
+            f"{rows} rows wait already, of at most {self._queue.most_rows} (MASKSEMBLES_MAX_QUEUE)",
+            max(1, min(_LONGEST_RETRY, math.ceil(seconds))),
+        )
+
+    def _work(self, index: int) -> None:
+        """The life of a device's thread."""
+        while self._step(index):  # what a step holds is let go before the next one waits: a model may be unloaded
+            pass
+
+    def _step(self, index: int) -> bool:
+        """Runs the next batch. As little as can be happens here: the event loop needs the interpreter's lock too."""
+        batch = self._queue.take()
+        if batch is None:
+            return False
+        began = time.perf_counter()
+        try:
+            self._hand_back(self._run(batch, index), began)
+        except DeviceFailed as error:
+            self._lose(index, error.message)
+            self._hand_back([_Run(batch, error)], began)
+            return False
+        return True
+
+    def _run(self, batch: Sequence[Slice], index: int) -> list[_Run]:
+        """Outputs, or what went wrong: what fails together is tried in parts, down to the one that fails."""
+        model = batch[0].job.model
+        inputs = _join(batch)
+        try:
+            return [_Run(batch, model.sessions[index].run(inputs, _asked(batch)))]
+        except MemoryShortage as error:
+            self._telemetry.halved()
+            if len(inputs) == 1:
+                return [_Run(batch, OutOfMemory(f"{model.name}:{model.version}: {error}"))]
+            _log.warning("%s:%d: %s; tried again in halves", model.name, model.version, error)
+            return [run for half in _halves(batch) for run in self._run(half, index)]
+        except Exception as error:  # onnxruntime's own
+            _log.exception("%s:%d failed on %d rows", model.name, model.version, len(inputs))
+            _check_device(model, index, error)
+            if len(batch) == 1:
+                return [_Run(batch, ModelFailed(f"{model.name}:{model.version} failed on these rows"))]
+            return [run for part in batch for run in self._run([part], index)]
+
+    def _hand_back(self, runs: list[_Run], began: float) -> None:
+        self._loop.call_soon_threadsafe(self._deliver, runs, began, time.perf_counter() - began)
+
+    def _deliver(self, runs: list[_Run], began: float, seconds: float) -> None:
+        """In the event loop: what belongs to whom."""
+        model = runs[0].batch[0].job.model
+        series = self._telemetry.series(model.name, model.version, model.contract)
+        rows = sum(part.rows for run in runs for part in run.batch)
+        self._seconds_per_row += (0.1 if self._seconds_per_row else 1.0) * (seconds / rows - self._seconds_per_row)
+        for batch, found in runs:
+            for part in batch:
+                if part.start == 0:
+                    series.waited(began - part.job.submitted)
+            if isinstance(found, ServiceError):
+                for part in batch:
+                    part.job.fail(type(found)(found.message))
+            else:
+                series.computed(len(found["entropy"]), seconds * len(found["entropy"]) / rows, found)
+                _split(batch, found)
+
+    def _lose(self, index: int, reason: str) -> None:
+        """Goes on without a device; without any, refuses everything."""
+        self._working -= 1
+        _log.critical("device %d is lost: %s", index, reason)
+        if self._working == 0:
+            self.failed = reason
+            self._queue.close()
+            for job in self._queue.empty():
+                self._hand_back([_Run([job.whole], DeviceFailed(reason))], job.submitted)
+
+
+class _Watch:
+    """Ends a job whose time is up, or whose client has gone."""
+
+    def __init__(
+        self, job: Job, seconds: float, gone: Callable[[], Awaitable[object]] | None, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._job = job
+        self._seconds = seconds
+        self._gone = gone
+        self._loop = loop
+        self._client: asyncio.Task[None] | None = None
+        if gone is None or seconds <= _UNWATCHED_SECONDS:
+            self._timer = loop.call_later(seconds, self._expire)
+        else:
+            self._timer = loop.call_later(_UNWATCHED_SECONDS, self._look_out)
+
+    def end(self) -> None:
+        self._timer.cancel()
+        if self._client is not None:
+            self._client.cancel()
+
+    def _look_out(self) -> None:
+        self._timer = self._loop.call_later(self._seconds - _UNWATCHED_SECONDS, self._expire)
+        self._client = self._loop.create_task(self._wait_for_the_client())
+
+    async def _wait_for_the_client(self) -> None:
+        if self._gone is not None:
+            await self._gone()
+            self._job.fail(ClientGone())
+
+    def _expire(self) -> None:
+        if self._job.taken < self._job.rows:
+            self._job.fail(DeadlinePassed(f"no device was free for these rows within {1000 * self._seconds:.0f} ms"))
+
+
+def _check_device(model: Model, index: int, error: Exception) -> None:
+    """Finds out whether it was the rows that failed, or the device.
+
+    Raises:
+        DeviceFailed: it can't do any more what it did when the model was loaded.
+    """
+    try:
+        model.probe(index)
+    except MemoryShortage:
+        return
+    except Exception as again:
+        first = str(error).splitlines() or [type(error).__name__]
+        raise DeviceFailed(f"device {index} fails at what it did before; restart the service ({first[0]})") from again
+
+
+def _halves(batch: Sequence[Slice]) -> tuple[list[Slice], list[Slice]]:
+    """A batch of 2 rows or more as two, a part cut where the middle lies within it."""
+    room = sum(part.rows for part in batch) // 2
+    first: list[Slice] = []
+    second: list[Slice] = []
+    for job, start, stop in batch:
+        middle = min(stop, start + room)
+        room -= middle - start
+        first += [Slice(job, start, middle)] if middle > start else []
+        second += [Slice(job, middle, stop)] if stop > middle else []
+    return first, second
+
+
+def _asked(batch: Sequence[Slice]) -> list[str]:
+    """The outputs that a batch is run for: what anybody in it wants, and what telemetry shows of every row."""
+    return list(dict.fromkeys([name for part in batch for name in part.job.outputs] + list(SCORES)))
+
+
+def _join(batch: Sequence[Slice]) -> NDArray[Any]:
+    """The rows of a batch in one array.
+
+    Small ones in one copy under the interpreter's lock: NumPy lets go of it at every part, and gets it back late.
+    """
+    if len(batch) == 1:
+        return batch[0].inputs
+    parts = [part.inputs for part in batch]
+    if sum(part.nbytes for part in parts) > _LARGE_BYTES:
+        return np.concatenate(parts)
+    return np.frombuffer(b"".join(part.data for part in parts), parts[0].dtype).reshape(-1, *parts[0].shape[1:])
+
+
+def _split(batch: Sequence[Slice], found: Arrays) -> None:
+    """Gives each part of a batch its outputs, or tells it that they are not finite."""
+    suspect = [name for name in found if not np.isfinite(found[name]).all()]
+    at = 0
+    for job, start, stop in batch:
+        own = {name: found[name][at : at + stop - start] for name in job.outputs}
+        at += stop - start
+        bad = [name for name in suspect if name in own and not np.isfinite(own[name]).all()]
+        if bad:
+            job.fail(OutputNotFinite(f"{job.model.name}:{job.model.version} gave NaN or infinity in {bad[0]}"))
+        else:
+            job.succeed(start, own)

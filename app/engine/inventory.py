@@ -1,0 +1,149 @@
+"""What lies in a store's folder, and what verification made of it; files that did not change are not read again."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.contract import naming, schema
+from app.engine.verdict import Verdict, verify
+from app.errors import ModelRefused
+
+_log = logging.getLogger(__name__)
+
+Stamp = tuple[tuple[str, int, int, int], ...]
+"""Of each file its name, and when and where it was last written, in which size."""
+Stamped = tuple[str, int, Stamp]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A version as it lies on disk: fit to be loaded, or refused and why."""
+
+    name: str
+    number: int
+    stamp: Stamp
+    """Tells whether any of its files was touched since."""
+    refused: str | None = None
+    path: Path = Path()
+    """The file to load: the plan for the device where there is one."""
+    contract: schema.Contract | None = None
+    digests: tuple[str, ...] = ()
+    """The SHA-256 of each of its files, that of `path` last."""
+
+    @property
+    def stamped(self) -> Stamped:
+        """The same for as long as nobody touches it."""
+        return self.name, self.number, self.stamp
+
+
+class Inventory:
+    """The versions in a folder, for one kind of device.
+
+    Args:
+        folder: that holds `<name>/<version>/model.onnx`, and beside it plans for devices, which are preferred there.
+        device: the kind, `cpu` or `cuda`.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+
+    def __init__(self, folder: Path, device: str) -> None:
+        self._folder = folder.resolve()
+        self._device = device
+        self._known: dict[tuple[str, int], Entry] = {}
+        self._seen: dict[tuple[str, int], Stamp] = {}
+        self.unreadable: dict[str, str] = {}
+        """The models whose folder cannot be read, and why."""
+        naming.names(self._folder)
+
+    def look(self, *, settled: bool = False) -> dict[str, list[Entry]]:
+        """Every model with its versions, lowest first.
+
+        Args:
+            settled: leave what has changed since the last look for the next one: it may still be being written.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        found = {name: self._files(name) for name in naming.names(self._folder)}
+        self._known = {key: entry for key, entry in self._known.items() if key[1] in found.get(key[0], {})}
+        self._seen = {key: stamp for key, stamp in self._seen.items() if key[1] in found.get(key[0], {})}
+        new: dict[tuple[str, int], tuple[Stamp, list[Path]]] = {}
+        for name, versions in found.items():
+            for number, paths in versions.items():
+                key, stamp = (name, number), _stamp(paths)
+                if settled and self._seen.get(key) != stamp:
+                    self._seen[key] = stamp
+                elif key not in self._known or self._known[key].stamp != stamp:
+                    new[key] = (stamp, paths)
+        verdicts = verify(path for _, paths in new.values() for path in paths) if new else {}
+        for (name, number), (stamp, paths) in new.items():
+            self._seen[name, number] = stamp
+            self._known[name, number] = _entry(name, number, stamp, {path: verdicts[path] for path in paths})
+        return {
+            name: [self._known[name, number] for number in sorted(versions) if (name, number) in self._known]
+            for name, versions in found.items()
+        }
+
+    def has(self, name: str) -> bool:
+        """Whether the folder holds a folder of that name, the name of a model."""
+        try:
+            return name in naming.names(self._folder)
+        except OSError:
+            return False
+
+    def _files(self, name: str) -> dict[int, list[Path]]:
+        """The files of each version: the portable one, and after it the plan for this device, where there is one."""
+        try:
+            files = {
+                number: [
+                    naming.model_path(self._folder, name, number),
+                    *filter(Path.exists, [naming.plan_path(self._folder, name, number, self._device)]),
+                ]
+                for number in naming.versions(self._folder, name)
+            }
+        except OSError as error:
+            reason = error.strerror or str(error)
+            if self.unreadable.get(name) != reason:
+                _log.error("%s: its folder cannot be read: %s", name, reason)
+            self.unreadable[name] = reason
+            return {}
+        self.unreadable.pop(name, None)
+        return files
+
+
+def _stamp(paths: Iterable[Path]) -> Stamp:
+    stamps = []
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError:
+            stamps.append((path.name, 0, 0, 0))
+        else:
+            stamps.append((path.name, status.st_mtime_ns, status.st_size, status.st_ino))
+    return tuple(stamps)
+
+
+def _entry(name: str, number: int, stamp: Stamp, files: dict[Path, Verdict]) -> Entry:
+    try:
+        path, contract = _choose(files)
+    except ModelRefused as error:
+        _log.error("%s:%d refused: %s", name, number, error)
+        return Entry(name, number, stamp, refused=str(error))
+    digests = tuple(verdict.digest or "" for verdict in files.values())
+    return Entry(name, number, stamp, path=path, contract=contract, digests=digests)
+
+
+def _choose(files: dict[Path, Verdict]) -> tuple[Path, schema.Contract]:
+    """The last file of a version, and its contract, when all of its files are sound and hold the same model."""
+    chosen: tuple[Path, schema.Contract] | None = None
+    for path, verdict in files.items():
+        if verdict.contract is None:
+            raise ModelRefused(f"{path.name}: {verdict.refused}" if chosen else verdict.refused)
+        if chosen and not verdict.contract.same_model(chosen[1]):
+            raise ModelRefused(f"{path.name}: its contract is not that of {chosen[0].name}")
+        chosen = (path, verdict.contract)
+    if chosen is None:
+        raise ModelRefused("has no file")
+    return chosen

@@ -1,0 +1,113 @@
+"""Rows that wait for a device: bounded, fair between models, and batched when a device asks for work."""
+
+import threading
+import time
+from collections import OrderedDict
+
+from app.engine.job import Job, Slice
+from app.engine.model import Model
+
+
+class Queue:
+    """Filled by the event loop, emptied by the threads that run devices.
+
+    A batch holds rows of one model. Models take turns; within one, who came first is served first, and a request
+    that is larger than a batch, or than what is left of one, goes in parts.
+
+    Args:
+        most_rows: that may wait. A request with more is admitted to an empty queue.
+        most_batch: the largest batch, in rows.
+        delay: for how many seconds a batch that is not full waits for more; 0 takes what is there.
+    """
+
+    def __init__(self, most_rows: int, most_batch: int, delay: float = 0.0) -> None:
+        self.most_rows = most_rows
+        self._most_batch = most_batch
+        self._delay = delay
+        self._waiting: OrderedDict[Model, OrderedDict[Job, None]] = OrderedDict()
+        self._changed = threading.Condition()
+        self._closed = False
+        self.rows = 0
+        """Rows that wait."""
+        self.takers = 0
+        """Devices that wait for rows."""
+
+    @property
+    def full(self) -> bool:
+        """Whether even one more row would be refused."""
+        return self.rows >= self.most_rows
+
+    def put(self, job: Job) -> bool:
+        """Adds a job, unless more rows would wait than may, or the queue is closed; whether it did."""
+        with self._changed:
+            if self._closed or (self.rows and self.rows + job.rows > self.most_rows):
+                return False
+            self.rows += job.rows
+            self._waiting.setdefault(job.model, OrderedDict())[job] = None
+            self._changed.notify()
+            return True
+
+    def drop(self, job: Job) -> None:
+        """Removes the rows of a job that no device has taken yet."""
+        with self._changed:
+            jobs = self._waiting.get(job.model)
+            if jobs is None or job not in jobs:
+                return
+            del jobs[job]
+            self.rows -= job.rows - job.taken
+            if not jobs:
+                del self._waiting[job.model]
+
+    def take(self) -> list[Slice] | None:
+        """The next batch, as soon as there is one; None when the queue is closed and empty."""
+        with self._changed:
+            while True:
+                early = 0.0
+                for model, jobs in self._waiting.items():
+                    early = self._early(jobs)
+                    if early <= 0:
+                        return self._fill(model, jobs)
+                if self._closed:
+                    return None
+                self.takers += 1
+                self._changed.wait(early or None)
+                self.takers -= 1
+
+    def close(self) -> None:
+        """Admits nothing more; what waits is still taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def empty(self) -> list[Job]:
+        """Removes all that waits, for a caller who has no device left for it."""
+        with self._changed:
+            jobs = [job for jobs in self._waiting.values() for job in jobs]
+            self._waiting.clear()
+            self.rows = 0
+            return jobs
+
+    def _early(self, jobs: OrderedDict[Job, None]) -> float:
+        """For how many seconds a batch should still wait for more rows."""
+        if not self._delay or self._closed or sum(job.rows - job.taken for job in jobs) >= self._most_batch:
+            return 0.0
+        return next(iter(jobs)).submitted + self._delay - time.perf_counter()
+
+    def _fill(self, model: Model, jobs: OrderedDict[Job, None]) -> list[Slice]:
+        batch: list[Slice] = []
+        room = self._most_batch
+        while jobs and room:
+            job = next(iter(jobs))
+            size = min(room, job.rows - job.taken)
+            batch.append(Slice(job, job.taken, job.taken + size))
+            job.taken += size
+            room -= size
+            if job.taken == job.rows:
+                del jobs[job]
+        self.rows -= self._most_batch - room
+        if jobs:
+            self._waiting.move_to_end(model)
+            self._changed.notify()  # there is more, for another device
+        else:
+            del self._waiting[model]
+        return batch

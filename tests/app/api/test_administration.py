@@ -1,0 +1,70 @@
+"""POST /models/{name}/load and /unload, where they are allowed."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.engine.store import Store
+from app.main import create_app
+from app.settings import Settings
+from app.telemetry import Telemetry
+from tests.app.api.conftest import CPU
+from tests.serving import in_thread
+
+ROW = {"model": "tiny", "inputs": [[0.5] * 6]}
+
+
+@pytest.fixture
+def store(tiny_store: Path, tmp_path: Path) -> Path:
+    shutil.copytree(tiny_store, tmp_path / "store")
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def administered(store: Path) -> Iterator[httpx.Client]:
+    with in_thread(create_app(Settings(store=store, admin=True, poll_seconds=0), Store(store, CPU), Telemetry())) as it:
+        yield it
+
+
+def test_unload_and_load(administered: httpx.Client, store: Path) -> None:
+    assert administered.post("/models/tiny/unload").json()["versions"] == [{"version": 1, "state": "standby"}]
+    response = administered.post("/predict", json=ROW)
+    assert response.status_code == 404
+    assert response.json()["error"]["code"] == "unknown_model"
+    assert administered.get("/health/ready").status_code == 503
+    shutil.copytree(store / "tiny" / "1", store / "tiny" / "2")
+    loaded = administered.post("/models/tiny/load").raise_for_status().json()
+    assert loaded["version"] == 2
+    assert administered.post("/predict", json=ROW).json()["model"]["version"] == 2
+
+
+def test_what_cannot_be_loaded_is_said(administered: httpx.Client, store: Path) -> None:
+    for name in ("dogs", "..%2Ftiny"):
+        response = administered.post(f"/models/{name}/load")
+        assert response.status_code == 404
+    administered.post("/models/tiny/unload")
+    (store / "tiny" / "1" / "model.onnx").write_bytes(b"damaged")
+    response = administered.post("/models/tiny/load")
+    assert response.status_code == 409
+    assert response.json()["error"]["code"] == "version_refused"
+    assert "not an ONNX file" in response.json()["error"]["message"]
+
+
+def test_a_bad_version_leaves_the_old_one_serving(administered: httpx.Client, store: Path) -> None:
+    (store / "tiny" / "2").mkdir()
+    (store / "tiny" / "2" / "model.onnx").write_bytes(b"damaged")
+    loaded = administered.post("/models/tiny/load").raise_for_status().json()
+    assert loaded["version"] == 1
+    assert loaded["versions"][1]["state"] == "refused"
+    assert administered.post("/predict", json=ROW).json()["model"]["version"] == 1
+
+
+def test_it_is_off_without_the_setting(client: httpx.Client) -> None:
+    for action in ("load", "unload"):
+        response = client.post(f"/models/tiny/{action}")
+        assert response.status_code == 403
+        assert response.json()["error"]["code"] == "administration_off"
+    assert client.post("/predict", json=ROW).status_code == 200

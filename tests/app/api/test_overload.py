@@ -1,0 +1,115 @@
+"""What a client is told while the device is busy."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.engine.session import Session
+from app.engine.store import Store
+from app.main import create_app
+from app.settings import Settings
+from app.telemetry import Telemetry
+from tests.app.api.conftest import CPU
+from tests.app.engine.fakes import until
+from tests.serving import in_thread
+
+ROW = {"model": "tiny", "inputs": [[0.5] * 6]}
+
+
+class Held:
+    """The device, held up until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.free = threading.Event()
+        self.rows: list[int] = []
+        real = Session.run
+
+        def run(session: Session, inputs: Any, *rest: Any) -> Any:
+            self.rows.append(len(inputs))
+            assert self.free.wait(30)
+            return real(session, inputs, *rest)
+
+        monkeypatch.setattr(Session, "run", run)
+
+
+@pytest.fixture
+def queue_of_2(tiny_store: Path) -> Iterator[tuple[httpx.Client, Store]]:
+    store = Store(tiny_store, CPU)
+    store.find("tiny", None).quick_rows = 0
+    settings = Settings(store=tiny_store, max_queue=2, timeout_ms=20_000, poll_seconds=0)
+    with in_thread(create_app(settings, store, Telemetry())) as client:
+        yield client, store
+
+
+def test_a_full_queue_is_503_with_retry_after_and_a_late_row_504(
+    queue_of_2: tuple[httpx.Client, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _ = queue_of_2
+    held = Held(monkeypatch)
+
+    def waiting() -> float:
+        return float(client.get("/metrics").text.partition("\nmasksembles_queue_rows ")[2].split()[0])
+
+    with ThreadPoolExecutor(4) as pool:
+        try:
+            tasks = [pool.submit(client.post, "/predict", json=ROW)]
+            until(lambda: held.rows == [1])
+            tasks.append(pool.submit(client.post, "/predict", json=ROW))
+            until(lambda: waiting() == 1)
+            late = client.post("/predict", json=ROW, headers={"X-Request-Timeout-Ms": "50"})
+            assert late.status_code == 504
+            assert late.json()["error"]["code"] == "deadline_passed"
+            tasks.append(pool.submit(client.post, "/predict", json=ROW))
+            until(lambda: waiting() == 2)
+            refused = client.post("/predict", json=ROW)
+            assert refused.status_code == 503
+            assert refused.json()["error"]["code"] == "queue_full"
+            assert int(refused.headers["retry-after"]) >= 1
+            assert client.get("/health/ready").status_code == 200
+        finally:
+            held.free.set()
+        assert [task.result().status_code for task in tasks] == [200, 200, 200]
+    assert sum(held.rows) == 3  # neither the late nor the refused one
+
+
+@pytest.mark.parametrize("value", ["soon", "0", "-5", "1.5", "9" * 12, ""])
+def test_a_bad_timeout_is_named(client: httpx.Client, value: str) -> None:
+    response = client.post("/predict", json=ROW, headers={"X-Request-Timeout-Ms": value})
+    assert response.status_code == 422
+    assert response.json()["error"]["field"] == "X-Request-Timeout-Ms"
+
+
+def test_more_time_than_the_setting_gives_is_cut_to_it(client: httpx.Client) -> None:
+    assert client.post("/predict", json=ROW, headers={"X-Request-Timeout-Ms": "999999999"}).status_code == 200
+
+
+def test_a_client_that_vanishes_has_its_rows_dropped(
+    queue_of_2: tuple[httpx.Client, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _ = queue_of_2
+    held = Held(monkeypatch)
+
+    async def vanish() -> None:
+        async with httpx.AsyncClient(base_url=client.base_url, timeout=30) as leaving:
+            task = asyncio.ensure_future(leaving.post("/predict", json=ROW))
+            await asyncio.sleep(0.2)
+            task.cancel()
+
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            first = pool.submit(client.post, "/predict", json=ROW)
+            until(lambda: held.rows == [1])
+            asyncio.run(vanish())
+            until(lambda: 'outcome="client_gone",version="1"} 1.0' in client.get("/metrics").text)
+            assert "\nmasksembles_queue_rows 0.0" in client.get("/metrics").text
+        finally:
+            held.free.set()
+        assert first.result().status_code == 200
+    assert client.post("/predict", json=ROW).status_code == 200
+    assert held.rows == [1, 1]

@@ -1,0 +1,492 @@
+import asyncio
+import contextlib
+import gc
+import logging
+import weakref
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from app.engine.batcher import Batcher
+from app.engine.device import Device
+from app.engine.model import Model
+from app.engine.queue import Queue
+from app.engine.store import Store
+from app.errors import (
+    ClientGone,
+    DeadlinePassed,
+    DeviceFailed,
+    MemoryShortage,
+    ModelFailed,
+    OutOfMemory,
+    OutputNotFinite,
+    QueueFull,
+    ServiceError,
+)
+from app.telemetry import Telemetry
+from tests.app.engine.fakes import Arrays, FakeModel, FakeSession, answer, fake, rows, until
+
+WANTED = ("entropy",)
+PATIENCE = 30.0
+
+
+@asynccontextmanager
+async def batching(most_rows: int = 1000, most_batch: int = 8, devices: int = 1) -> AsyncIterator[Batcher]:
+    batcher = Batcher(Queue(most_rows, most_batch), devices, Telemetry())
+    batcher.start()
+    try:
+        yield batcher
+    finally:
+        await batcher.close()
+
+
+async def settled(condition: Any) -> None:
+    await asyncio.to_thread(until, condition)
+
+
+def ask(batcher: Batcher, model: Model, *values: float, **options: Any) -> asyncio.Task[Arrays]:
+    options = {"seconds": PATIENCE, **options}
+    return asyncio.ensure_future(batcher.predict(model, rows(*values), WANTED, **options))
+
+
+def test_batches_form_while_the_device_is_busy_and_each_gets_its_own() -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        model = fake(session)
+        async with batching() as batcher:
+            session.free.clear()
+            first = ask(batcher, model, 1)
+            await settled(lambda: len(session.batches) == 1)
+            others = [ask(batcher, model, *values) for values in ((2, 3), (4,), (5, 6, 7))]
+            await settled(lambda: batcher._queue.rows == 6)
+            session.free.set()
+            assert (await first)["entropy"].tolist() == [1]
+            assert [(await other)["entropy"].tolist() for other in others] == [[2, 3], [4], [5, 6, 7]]
+            assert [len(batch) for batch in session.batches] == [1, 6]
+
+    asyncio.run(scene())
+
+
+def test_requests_that_want_different_outputs_share_a_batch() -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        model = fake(session)
+        async with batching() as batcher:
+            session.free.clear()
+            first = ask(batcher, model, 1)
+            await settled(lambda: len(session.batches) == 1)
+            asked = [("energy",), ("logits", "entropy"), ("energy", "prediction")]
+            others = [asyncio.ensure_future(batcher.predict(model, rows(2), outputs, PATIENCE)) for outputs in asked]
+            await settled(lambda: batcher._queue.rows == 3)
+            session.free.set()
+            await first
+            assert [tuple(await other) for other in others] == asked
+            assert len(session.batches) == 2
+            assert set(session.asked[1]) == {"energy", "logits", "entropy", "prediction", "mutual_information"}
+
+    asyncio.run(scene())
+
+
+def test_a_request_larger_than_a_batch_is_answered_whole_and_in_order() -> None:
+    async def scene() -> None:
+        sessions = [FakeSession(), FakeSession()]
+        async with batching(most_batch=4, devices=2) as batcher:
+            found = await ask(batcher, fake(*sessions), *range(50))
+            assert found["entropy"].tolist() == list(range(50))
+            assert max(len(batch) for session in sessions for batch in session.batches) == 4
+
+    asyncio.run(scene())
+
+
+def test_several_devices_share_the_work() -> None:
+    async def scene() -> None:
+        sessions = [FakeSession(), FakeSession()]
+        model = fake(*sessions)
+        async with batching(most_batch=1, devices=2) as batcher:
+            for session in sessions:
+                session.free.clear()
+            both = [ask(batcher, model, 1), ask(batcher, model, 2)]
+            await settled(lambda: all(session.batches for session in sessions))
+            busy, idle = sessions
+            idle.free.set()
+            assert sum((await ask(batcher, model, 3))["entropy"]) == 3  # the busy one is not waited for
+            assert len(busy.batches) == 1
+            busy.free.set()
+            await asyncio.gather(*both)
+
+    asyncio.run(scene())
+
+
+def test_a_full_queue_refuses_at_once_and_says_when_to_come_back() -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        model = fake(session)
+        async with batching(most_rows=2, most_batch=1) as batcher:
+            await ask(batcher, model, 0)
+            session.free.clear()
+            waiting = [ask(batcher, model, value) for value in (1, 2)]
+            await settled(lambda: batcher._queue.rows == 1)
+            waiting.append(ask(batcher, model, 3))
+            await settled(lambda: batcher._queue.rows == 2)
+            with pytest.raises(QueueFull, match="2 rows wait already, of at most 2") as refused:
+                batcher.check_room()
+            assert refused.value.retry_after >= 1
+            with pytest.raises(QueueFull):
+                await ask(batcher, model, 4)
+            session.free.set()
+            assert [(await task)["entropy"][0] for task in waiting] == [1, 2, 3]
+            batcher.check_room()
+
+    asyncio.run(scene())
+
+
+def test_rows_whose_time_is_up_are_not_computed() -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        model = fake(session)
+        async with batching() as batcher:
+            session.free.clear()
+            first = ask(batcher, model, 1, seconds=0.05)
+            await settled(lambda: len(session.batches) == 1)
+            late = ask(batcher, model, 2, seconds=0.05)
+            with pytest.raises(DeadlinePassed, match="within 50 ms"):
+                await late
+            assert batcher._queue.rows == 0
+            session.free.set()
+            assert (await first)["entropy"].tolist() == [1]  # its time was up too, but it was at work
+            assert (await ask(batcher, model, 3))["entropy"].tolist() == [3]
+            assert [batch[:, 0].tolist() for batch in session.batches] == [[1], [3]]
+
+    asyncio.run(scene())
+
+
+def test_a_client_that_goes_while_its_rows_wait_has_them_dropped() -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        model = fake(session)
+        gone = asyncio.Event()
+        async with batching() as batcher:
+            session.free.clear()
+            first = ask(batcher, model, 1)
+            await settled(lambda: len(session.batches) == 1)
+            leaving = ask(batcher, model, 2, 3, gone=gone.wait)
+            staying = ask(batcher, model, 4)
+            await settled(lambda: batcher._queue.rows == 3)
+            gone.set()
+            with pytest.raises(ClientGone):
+                await leaving
+            assert batcher._queue.rows == 1
+            session.free.set()
+            assert [(await task)["entropy"].tolist() for task in (first, staying)] == [[1], [4]]
+            assert [batch[:, 0].tolist() for batch in session.batches] == [[1], [4]]
+
+    asyncio.run(scene())
+
+
+def test_a_client_that_goes_while_its_rows_are_at_work_harms_nobody() -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        model = fake(session)
+        gone = asyncio.Event()
+        async with batching() as batcher:
+            session.free.clear()
+            leaving = ask(batcher, model, 1, gone=gone.wait)
+            await settled(lambda: len(session.batches) == 1)
+            gone.set()
+            with pytest.raises(ClientGone):
+                await leaving
+            staying = ask(batcher, model, 2)
+            session.free.set()
+            assert (await staying)["entropy"].tolist() == [2]
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("at_work", [True, False])
+def test_a_cancelled_future_does_not_end_the_loop(at_work: bool) -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        model = fake(session)
+        async with batching() as batcher:
+            session.free.clear()
+            first = ask(batcher, model, 1)
+            await settled(lambda: len(session.batches) == 1)
+            cancelled = first if at_work else ask(batcher, model, 2)
+            await asyncio.sleep(0)
+            cancelled.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled
+            assert batcher._queue.rows == 0
+            session.free.set()
+            assert (await ask(batcher, model, 3))["entropy"].tolist() == [3]
+
+    asyncio.run(scene())
+
+
+def poisoned(inputs: NDArray[Any], outputs: Sequence[str]) -> Arrays:
+    if (inputs == 13).any():
+        raise RuntimeError("bad luck")
+    return answer(inputs, outputs)
+
+
+def not_finite(inputs: NDArray[Any], outputs: Sequence[str]) -> Arrays:
+    found = answer(inputs, outputs)
+    return {name: np.where(values == 13, np.nan, values) for name, values in found.items()}
+
+
+@pytest.mark.parametrize(("run", "error"), [(poisoned, ModelFailed), (not_finite, OutputNotFinite)])
+def test_one_request_s_failure_is_its_own(
+    run: Any, error: type[ServiceError], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene() -> None:
+        session = FakeSession(run)
+        model = fake(session)
+        async with batching() as batcher:
+            session.free.clear()
+            first = ask(batcher, model, 1)
+            await settled(lambda: len(session.batches) == 1)
+            tasks = [ask(batcher, model, *values) for values in ((2,), (3, 13), (4, 5))]
+            await settled(lambda: batcher._queue.rows == 5)
+            session.free.set()
+            await first
+            found = await asyncio.gather(*tasks, return_exceptions=True)
+            assert isinstance(found[1], error)
+            assert [found[at]["entropy"].tolist() for at in (0, 2)] == [[2], [4, 5]]  # type: ignore[index]
+            assert (await ask(batcher, model, 6))["entropy"].tolist() == [6]
+
+    with caplog.at_level(logging.CRITICAL):
+        asyncio.run(scene())
+
+
+def test_an_output_that_is_not_finite_matters_to_those_who_want_it() -> None:
+    def run(inputs: NDArray[Any], outputs: Sequence[str]) -> Arrays:
+        found = answer(inputs, outputs)
+        return {name: values * np.nan if name == "energy" else values for name, values in found.items()}
+
+    async def scene() -> None:
+        session = FakeSession(run)
+        model = fake(session)
+        async with batching() as batcher:
+            session.free.clear()
+            first = ask(batcher, model, 1)
+            await settled(lambda: len(session.batches) == 1)
+            one = ask(batcher, model, 2)
+            other = asyncio.ensure_future(batcher.predict(model, rows(3), ("energy",), PATIENCE))
+            await settled(lambda: batcher._queue.rows == 2)
+            session.free.set()
+            await first
+            assert (await one)["entropy"].tolist() == [2]
+            with pytest.raises(OutputNotFinite, match="fake:1 gave NaN or infinity in energy"):
+                await other
+
+    asyncio.run(scene())
+
+
+def test_a_batch_that_does_not_fit_memory_is_halved_and_counted() -> None:
+    def run(inputs: NDArray[Any], outputs: Sequence[str]) -> Arrays:
+        if len(inputs) > 3:
+            raise MemoryShortage(f"no memory for {len(inputs)} rows")
+        return answer(inputs, outputs)
+
+    async def scene() -> None:
+        session = FakeSession(run)
+        model = fake(session)
+        async with batching(most_batch=16) as batcher:
+            session.free.clear()
+            first = ask(batcher, model, 0)
+            await settled(lambda: len(session.batches) == 1)
+            tasks = [ask(batcher, model, *values) for values in ((1, 2, 3, 4, 5), (6,), (7, 8, 9, 10))]
+            await settled(lambda: batcher._queue.rows == 10)
+            session.free.set()
+            await first
+            found = [(await task)["entropy"].tolist() for task in tasks]
+            assert found == [[1, 2, 3, 4, 5], [6], [7, 8, 9, 10]]
+            assert [len(batch) for batch in session.batches] == [1, 10, 5, 2, 3, 5, 2, 3]
+            assert b"masksembles_out_of_memory_total 3.0" in batcher._telemetry.render()
+
+    asyncio.run(scene())
+
+
+def test_a_row_that_does_not_fit_memory_is_an_error_and_the_process_lives() -> None:
+    def run(inputs: NDArray[Any], outputs: Sequence[str]) -> Arrays:
+        if (inputs == 13).any():
+            raise MemoryShortage("no memory for 1 rows")
+        return answer(inputs, outputs)
+
+    async def scene() -> None:
+        model = fake(FakeSession(run))
+        async with batching() as batcher:
+            with pytest.raises(OutOfMemory):
+                await ask(batcher, model, 1, 13)
+            assert (await ask(batcher, model, 2))["entropy"].tolist() == [2]
+
+    asyncio.run(scene())
+
+
+def test_a_lost_device_is_told_from_bad_rows_and_ends_readiness() -> None:
+    async def scene() -> None:
+        session = FakeSession(poisoned)
+        model = FakeModel(session)
+        model.healthy = False
+        async with batching() as batcher:
+            session.free.clear()
+            tasks = [ask(batcher, model, 13)]  # type: ignore[arg-type]
+            await settled(lambda: len(session.batches) == 1)
+            tasks.append(ask(batcher, model, 2))  # type: ignore[arg-type]
+            await settled(lambda: batcher._queue.rows == 1)
+            session.free.set()
+            found = await asyncio.gather(*tasks, return_exceptions=True)
+            assert [type(error) for error in found] == [DeviceFailed, DeviceFailed]
+            assert batcher.failed == "device 0 fails at what it did before; restart the service (bad luck)"
+            with pytest.raises(DeviceFailed):
+                batcher.check_room()
+            with pytest.raises(DeviceFailed):
+                await ask(batcher, model, 3)  # type: ignore[arg-type]
+
+    asyncio.run(scene())
+
+
+def test_the_others_go_on_without_a_lost_device() -> None:
+    async def scene() -> None:
+        sessions = [FakeSession(poisoned), FakeSession()]
+        model = FakeModel(*sessions)
+        model.healthy = False
+        async with batching(most_batch=1, devices=2) as batcher:
+            sessions[1].free.clear()
+            tasks = [ask(batcher, model, 13), ask(batcher, model, 13)]  # type: ignore[arg-type]
+            await settled(lambda: all(session.batches for session in sessions))
+            sessions[1].free.set()
+            found = await asyncio.gather(*tasks, return_exceptions=True)
+            assert sorted(type(each).__name__ for each in found) == ["DeviceFailed", "dict"]
+            assert batcher.failed is None
+            assert (await ask(batcher, model, 2))["entropy"].tolist() == [2]  # type: ignore[arg-type]
+
+    asyncio.run(scene())
+
+
+def test_a_quick_model_runs_in_the_event_loop_when_nothing_else_is_there() -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        model = FakeModel(session)
+        model.quick_rows = 2
+        async with batching() as batcher:
+            await settled(lambda: batcher._queue.takers == 1)
+            assert (await ask(batcher, model, 1, 2))["entropy"].tolist() == [1, 2]  # type: ignore[arg-type]
+            tasks = [ask(batcher, model, value) for value in (3, 4, 5)]  # type: ignore[arg-type]
+            assert [(await task)["entropy"][0] for task in tasks] == [3, 4, 5]
+            assert session.batches[1].tolist() == [[3, 0]]  # the first of them; the others came in with it
+            rendered = batcher._telemetry.render().decode()
+            assert 'masksembles_batch_rows_sum{model="fake",version="1"} 5.0' in rendered
+
+    asyncio.run(scene())
+
+
+def test_what_fails_in_the_event_loop_is_tried_where_it_can_be_told_apart() -> None:
+    async def scene() -> None:
+        session = FakeSession(poisoned)
+        model = FakeModel(session)
+        model.quick_rows = 2
+        async with batching() as batcher:
+            await settled(lambda: batcher._queue.takers == 1)
+            with pytest.raises(ModelFailed):
+                await ask(batcher, model, 13)  # type: ignore[arg-type]
+            assert len(session.batches) == 2
+
+    asyncio.run(scene())
+
+
+def test_closing_finishes_what_was_accepted() -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        model = fake(session)
+        batcher = Batcher(Queue(100, 2), 1, Telemetry())
+        batcher.start()
+        session.free.clear()
+        tasks = [ask(batcher, model, value) for value in range(7)]
+        await settled(lambda: len(session.batches) == 1)
+        closing = asyncio.ensure_future(batcher.close())
+        session.free.set()
+        await closing
+        assert [(await task)["entropy"][0] for task in tasks] == list(range(7))
+        with pytest.raises(QueueFull):
+            await ask(batcher, model, 8)
+
+    asyncio.run(scene())
+
+
+def test_a_waiting_device_keeps_no_model_alive() -> None:
+    async def scene() -> None:
+        model = FakeModel(FakeSession())
+        async with batching() as batcher:
+            await ask(batcher, model, 1)  # type: ignore[arg-type]
+            await settled(lambda: batcher._queue.takers == 1)
+            await asyncio.sleep(0)
+            alive = weakref.ref(model)
+            del model
+            gc.collect()
+            assert alive() is None
+
+    asyncio.run(scene())
+
+
+@pytest.fixture(scope="module")
+def models(digits_store: Path, tiny_store: Path) -> list[Model]:
+    """Two models with real sessions, one of which may run in the event loop."""
+    device = Device("cpu", "cpu", "for tests")
+    found = [Store(store, device).find(None, None) for store in (digits_store, tiny_store)]
+    found[1].quick_rows = 0
+    return found
+
+
+OUTPUTS = ("probabilities", "submodels", "entropy", "expected_entropy", "mutual_information", "energy", "logits")
+REQUEST = st.fixed_dictionaries(
+    {
+        "model": st.integers(0, 1),
+        "rows": st.integers(1, 40),
+        "outputs": st.lists(st.sampled_from(OUTPUTS), min_size=1, unique=True),
+        "after": st.sampled_from([0, 0, 0, 0.001, 0.003]),
+        "leaves": st.sampled_from([None, None, None, 0.0, 0.001, 0.004]),
+        "seed": st.integers(0, 2**32 - 1),
+    }
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(requests=st.lists(REQUEST, min_size=1, max_size=24), most_batch=st.sampled_from([1, 3, 16, 64]))
+def test_batched_answers_are_those_of_one_row_at_a_time(
+    models: list[Model], requests: list[dict[str, Any]], most_batch: int
+) -> None:
+    async def client(batcher: Batcher, request: dict[str, Any]) -> tuple[NDArray[Any], Arrays] | None:
+        await asyncio.sleep(request["after"])
+        model = models[request["model"]]
+        shape = [size for size in model.contract.sizes(model.contract.inputs[0])[1:] if size]
+        inputs = np.random.default_rng(request["seed"]).random((request["rows"], *shape), dtype=np.float32)
+        task = asyncio.ensure_future(batcher.predict(model, inputs, tuple(request["outputs"]), PATIENCE))
+        if request["leaves"] is not None:
+            await asyncio.sleep(request["leaves"])
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            return inputs, await task
+        return None
+
+    async def scene() -> list[tuple[NDArray[Any], Arrays] | None]:
+        async with batching(most_rows=10_000, most_batch=most_batch) as batcher:
+            return await asyncio.gather(*(client(batcher, request) for request in requests))
+
+    for request, found in zip(requests, asyncio.run(scene())):
+        if found is None:
+            assert request["leaves"] is not None
+            continue
+        inputs, answers = found
+        session = models[request["model"]].sessions[0]
+        for at in range(len(inputs)):
+            alone = session.run(inputs[at : at + 1], request["outputs"])
+            for name in request["outputs"]:
+                np.testing.assert_allclose(answers[name][at], alone[name][0], rtol=1e-6, atol=1e-6)

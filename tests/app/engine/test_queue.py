@@ -1,0 +1,137 @@
+import threading
+import time
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from app.engine.job import Job
+from app.engine.model import Model
+from app.engine.queue import Queue
+from tests.app.engine.fakes import FakeSession, fake
+
+A, B = fake(FakeSession(), name="a"), fake(FakeSession(), name="b")
+
+
+def job(rows: int, model: Model = A) -> Job:
+    return Job(model, np.zeros((rows, 2), np.float32), ("entropy",), cast(Any, None))
+
+
+def sizes(queue: Queue) -> list[tuple[str, list[int]]]:
+    """What is taken until the queue is empty: of which model, and how many rows of each job."""
+    found = []
+    while queue.rows:
+        batch = queue.take()
+        assert batch is not None
+        assert len({part.job.model for part in batch}) == 1
+        found.append((batch[0].job.model.name, [part.rows for part in batch]))
+    return found
+
+
+def test_batches_hold_what_came_first_and_are_full() -> None:
+    queue = Queue(100, 8)
+    for rows in (3, 3, 3, 1):
+        assert queue.put(job(rows))
+    assert queue.rows == 10
+    assert sizes(queue) == [("a", [3, 3, 2]), ("a", [1, 1])]
+    assert queue.rows == 0
+
+
+def test_a_request_larger_than_a_batch_goes_in_parts() -> None:
+    queue = Queue(100, 8)
+    large = job(20)
+    queue.put(large)
+    queue.put(job(2))
+    batches = [queue.take() for _ in range(3)]
+    assert [[(part.start, part.stop) for part in batch or []] for batch in batches] == [
+        [(0, 8)], [(8, 16)], [(16, 20), (0, 2)],
+    ]  # fmt: skip
+    assert large.taken == 20
+
+
+def test_models_take_turns_and_never_share_a_batch() -> None:
+    queue = Queue(100, 4)
+    for rows, model in ((12, A), (1, B), (1, B), (4, A)):
+        queue.put(job(rows, model))
+    assert sizes(queue) == [("a", [4]), ("b", [1, 1]), ("a", [4]), ("a", [4]), ("a", [4])]
+
+
+def test_versions_of_a_model_never_share_a_batch() -> None:
+    old, new = fake(FakeSession(), version=1), fake(FakeSession(), version=2)
+    queue = Queue(100, 8)
+    for model in (old, new, old):
+        queue.put(job(1, model))
+    assert [rows for _, rows in sizes(queue)] == [[1, 1], [1]]
+
+
+def test_it_is_bounded_in_rows() -> None:
+    queue = Queue(10, 4)
+    assert queue.put(job(9))
+    assert not queue.full
+    assert not queue.put(job(2))
+    assert queue.put(job(1))
+    assert queue.full
+    queue.take()
+    assert queue.put(job(4))
+
+
+def test_an_empty_one_admits_a_request_of_any_size() -> None:
+    queue = Queue(10, 4)
+    assert queue.put(job(50))
+    assert not queue.put(job(1))
+
+
+def test_dropped_rows_are_not_taken() -> None:
+    queue = Queue(100, 4)
+    first, second = job(6), job(2)
+    queue.put(first)
+    queue.put(second)
+    queue.take()
+    queue.drop(first)
+    assert queue.rows == 2
+    assert sizes(queue) == [("a", [2])]
+    queue.drop(first)
+    queue.drop(second)
+    assert queue.rows == 0
+
+
+def test_a_closed_one_is_emptied_and_admits_nothing() -> None:
+    queue = Queue(100, 4)
+    queue.put(job(1))
+    queue.close()
+    assert not queue.put(job(1))
+    assert queue.take() is not None
+    assert queue.take() is None
+
+
+def test_a_taker_is_woken() -> None:
+    queue = Queue(100, 4)
+    taken: list[object] = []
+    thread = threading.Thread(target=lambda: taken.append(queue.take()))
+    thread.start()
+    while not queue.takers:
+        time.sleep(0.001)
+    queue.put(job(1))
+    thread.join(10)
+    assert len(taken) == 1
+    assert queue.takers == 0
+
+
+@pytest.mark.parametrize(("more", "least", "most"), [(1, 0.1, 5), (3, 0, 0.09)])
+def test_a_delay_waits_for_a_full_batch_and_no_longer(more: int, least: float, most: float) -> None:
+    queue = Queue(100, 4, delay=0.1)
+    began = time.perf_counter()
+    queue.put(job(1))
+    for _ in range(more):
+        queue.put(job(1))
+    batch = queue.take()
+    assert [part.rows for part in batch or []] == [1] * (1 + more)
+    assert least <= time.perf_counter() - began < most
+
+
+def test_a_full_batch_of_one_model_does_not_wait_for_another_s_delay() -> None:
+    queue = Queue(100, 4, delay=30)
+    queue.put(job(1, A))
+    queue.put(job(4, B))
+    batch = queue.take()
+    assert [part.job.model for part in batch or []] == [B]
