@@ -26,7 +26,7 @@ check: $(ALL)
 	$(VENV)/bin/lint-imports
 
 bench: $(ALL)
-	$(PYTHON) -m tests.bench.predict
+	$(PYTHON) -m tests.bench.serving $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
 
 bench-model: $(ALL)
 	$(PYTHON) -m tests.bench.model $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))

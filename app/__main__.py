@@ -19,6 +19,12 @@ from app.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
 
+_COLLECT_AFTER = (
+    10_000,
+    20,
+    20,
+)  # objects, generations; with hundreds of requests at once the defaults look all the time
+_SWITCH_SECONDS = 0.0005  # for no longer does a busy event loop keep a device's thread from the interpreter
 _GRACE_SECONDS = 5  # for what is at work, beyond the time that rows may wait
 
 
@@ -56,8 +62,10 @@ def main() -> int:
     if options.check:
         return _report(store)
     _log.info("models loaded", extra={"seconds": round(time.perf_counter() - began, 3)})
+    sys.setswitchinterval(_SWITCH_SECONDS)
     gc.collect()
     gc.freeze()  # what is there now is there to stay, and need not be looked through again
+    gc.set_threshold(*_COLLECT_AFTER)
     grace = settings.timeout_ms // 1000 + _GRACE_SECONDS
     Server(create_app(settings, store, telemetry), settings.host, settings.port, grace).run()
     return 0

@@ -26,6 +26,7 @@ class Telemetry:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._series: dict[str, dict[int, Series]] = {}  # by model and version
+        self._refused: dict[str, Any] = {}
         self._lock = threading.Lock()
         ProcessCollector(registry=self._registry)
         self._uncertainty = _Uncertainty()
@@ -100,7 +101,10 @@ class Telemetry:
 
     def refused(self, outcome: str) -> None:
         """Counts a request that ended before a model was found for it."""
-        self.requests.labels("", "", outcome).inc()
+        counter = self._refused.get(outcome)
+        if counter is None:
+            counter = self._refused[outcome] = self.requests.labels("", "", outcome)
+        counter.inc()
 
     def reloaded(self, model: str, result: str) -> None:
         """Counts a version that was `loaded`, `unloaded` or `refused`."""

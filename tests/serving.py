@@ -39,12 +39,17 @@ def in_thread(app: ASGIApp) -> Iterator[httpx.Client]:
         thread.join()
 
 
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
 def as_process(store: Path, **settings: str) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
     """`python -m app` over a store, ready; ended by SIGTERM if it still runs."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {"MASKSEMBLES_STORE": str(store), "MASKSEMBLES_PORT": str(port), **settings}
     process = subprocess.Popen(
         [sys.executable, "-m", "app"], cwd=ROOT, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True

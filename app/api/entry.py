@@ -11,8 +11,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.problems import answer_to
-from app.errors import ClientGone
+from app.api.problems import answer_to, error_body
+from app.engine.batcher import Batcher
+from app.errors import ClientGone, QueueFull, ServiceError
+from app.telemetry import Telemetry
 
 _log = logging.getLogger("app.access")
 _ID = b"x-request-id"
@@ -34,10 +36,12 @@ class Entry:
 
     def __init__(self, app: FastAPI, path: str, endpoint: Endpoint, log: bool) -> None:
         self._app = app
-        self.state = app.state
         self._path = path
         self._endpoint = endpoint
         self._logs = log
+        self._batcher: Batcher = app.state.batcher
+        self._telemetry: Telemetry = app.state.telemetry
+        self.state = app.state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,13 +60,25 @@ class Entry:
                 status = message["status"]
             await send(message)
 
-        if scope["path"] == self._path and scope["method"] == "POST":
-            await self._shortcut(scope, receive, send_marked)
-        else:
+        if scope["path"] != self._path or scope["method"] != "POST":
             await self._app(scope, receive, send_marked)
+        elif (refusal := self._batcher.refusal()) is not None:
+            await self._refuse(refusal, request_id.decode(), send_marked)
+        else:
+            await self._shortcut(scope, receive, send_marked)
         if self._logs:
             extra = {"request_id": request_id.decode(), "status": status, "seconds": time.perf_counter() - began}
             _log.info("%s %s", scope["method"], scope["path"][:_LONGEST_PATH], extra=extra)
+
+    async def _refuse(self, error: ServiceError, request_id: str, send: Send) -> None:
+        """Costs as little as can be, and is not logged: there may be thousands a second."""
+        self._telemetry.refused(error.code)
+        body = error_body(error.code, error.message, request_id)
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        if isinstance(error, QueueFull):
+            headers.append((b"retry-after", b"%d" % error.retry_after))
+        await send({"type": "http.response.start", "status": error.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
     async def _shortcut(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = self._app

@@ -59,7 +59,6 @@ async def predict(request: Request) -> Response:
     series: Series | None = None
     outcome = "internal_error"
     try:
-        batcher.check_room()
         headers = dict(request.scope["headers"])
         _check_content_type(headers.get(b"content-type", b""))
         seconds = _seconds_to_wait(headers.get(b"x-request-timeout-ms"), settings.timeout_ms)

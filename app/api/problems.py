@@ -72,7 +72,7 @@ def answer_to(request: Request, error: Exception) -> Response:
         _log.error("failed", exc_info=error, extra={"request_id": request.state.request_id})
         return _respond(request, 500, "internal_error", "the service failed on this request; its log says why")
     response = _respond(request, error.status, error.code, error.message, error.field)
-    if isinstance(error, QueueFull):  # counted, not logged: there may be thousands a second
+    if isinstance(error, QueueFull):
         response.headers["Retry-After"] = str(error.retry_after)
     elif error.status == 500:
         _log.error("%s", error.message, extra={"request_id": request.state.request_id, "code": error.code})
@@ -80,6 +80,11 @@ def answer_to(request: Request, error: Exception) -> Response:
 
 
 def _respond(request: Request, status: int, code: str, message: str, field: str | None = None) -> Response:
-    error = {"code": code, "message": message, "field": field or None, "request_id": request.state.request_id}
-    body = orjson.dumps({"error": {name: value for name, value in error.items() if value is not None}})
+    body = error_body(code, message, request.state.request_id, field)
     return Response(body, status, media_type="application/json")
+
+
+def error_body(code: str, message: str, request_id: str, field: str | None = None) -> bytes:
+    """The body of every answer that is not a success."""
+    error = {"code": code, "message": message, "request_id": request_id}
+    return orjson.dumps({"error": {**error, "field": field} if field else error})

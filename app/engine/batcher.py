@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,17 +76,11 @@ class Batcher:
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
 
-    def check_room(self) -> None:
-        """Whether a request has a chance, before anything is spent on it.
-
-        Raises:
-            DeviceFailed: there is no device left.
-            QueueFull: not one more row may wait.
-        """
+    def refusal(self) -> ServiceError | None:
+        """Why a request has no chance, before anything is spent on it: no device left, or not one more row may wait."""
         if self.failed is not None:
-            raise DeviceFailed(self.failed)
-        if self._queue.full:
-            self._refuse()
+            return DeviceFailed(self.failed)
+        return self._queue_full() if self._queue.full else None
 
     async def predict(
         self,
@@ -115,7 +109,7 @@ class Batcher:
         if self._nothing_to_gain(job) and self._run_here(job):
             return await job.future
         if not self._queue.put(job):
-            self._refuse()
+            raise self._queue_full()
         watch = _Watch(job, seconds, gone, self._loop)
         try:
             return await job.future
@@ -149,13 +143,11 @@ class Batcher:
     def _forget_that_it_ran_here(self) -> None:
         self._ran_here = False
 
-    def _refuse(self) -> NoReturn:
+    def _queue_full(self) -> QueueFull:
         rows = self._queue.rows
         seconds = rows * self._seconds_per_row / max(1, self._working)
-        raise QueueFull(
-            f"{rows} rows wait already, of at most {self._queue.most_rows} (MASKSEMBLES_MAX_QUEUE)",
-            max(1, min(_LONGEST_RETRY, math.ceil(seconds))),
-        )
+        message = f"{rows} rows wait already, of at most {self._queue.most_rows} (MASKSEMBLES_MAX_QUEUE)"
+        return QueueFull(message, max(1, min(_LONGEST_RETRY, math.ceil(seconds))))
 
     def _work(self, index: int) -> None:
         """The life of a device's thread."""

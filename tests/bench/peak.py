@@ -13,11 +13,11 @@ import onnxruntime
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
-def memory(field: str) -> float:
-    """A field of this process's status, in megabytes."""
-    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+def memory(field: str, process: int | str = "self") -> float:
+    """A field of a process's status, in megabytes."""
+    found = re.search(rf"{field}:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
     if found is None:
-        raise RuntimeError(f"/proc/self/status has no {field}")
+        raise RuntimeError(f"/proc/{process}/status has no {field}")
     return int(found[1]) / 1024
 
 

@@ -135,14 +135,15 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_back() -> None:
             await settled(lambda: batcher._queue.rows == 1)
             waiting.append(ask(batcher, model, 3))
             await settled(lambda: batcher._queue.rows == 2)
-            with pytest.raises(QueueFull, match="2 rows wait already, of at most 2") as refused:
-                batcher.check_room()
-            assert refused.value.retry_after >= 1
+            refusal = batcher.refusal()
+            assert isinstance(refusal, QueueFull)
+            assert "2 rows wait already, of at most 2" in refusal.message
+            assert refusal.retry_after >= 1
             with pytest.raises(QueueFull):
                 await ask(batcher, model, 4)
             session.free.set()
             assert [(await task)["entropy"][0] for task in waiting] == [1, 2, 3]
-            batcher.check_room()
+            assert batcher.refusal() is None
 
     asyncio.run(scene())
 
@@ -345,8 +346,7 @@ def test_a_lost_device_is_told_from_bad_rows_and_ends_readiness() -> None:
             found = await asyncio.gather(*tasks, return_exceptions=True)
             assert [type(error) for error in found] == [DeviceFailed, DeviceFailed]
             assert batcher.failed == "device 0 fails at what it did before; restart the service (bad luck)"
-            with pytest.raises(DeviceFailed):
-                batcher.check_room()
+            assert isinstance(batcher.refusal(), DeviceFailed)
             with pytest.raises(DeviceFailed):
                 await ask(batcher, model, 3)  # type: ignore[arg-type]
 

@@ -1,0 +1,83 @@
+"""Load generators, compiled ones, so that they don't eat what they measure: wrk, and hey for samples beside it."""
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+CONNECTIONS = 512
+"""Of the open loop: more than rows may wait, so that it is not the loader that holds back."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a loader saw; throughput in good answers a second, times in milliseconds."""
+
+    throughput: float
+    p50_ms: float
+    p99_ms: float
+    errors: int
+    """Answers other than 200, and none."""
+    offered: float = 0.0
+    rejected: float = 0.0
+    """Answers a second other than 200."""
+    rejected_p50_ms: float = 0.0
+    unexpected: int = 0
+    """In a sample, answers other than 200, 503 and 504."""
+
+
+def need_loaders() -> None:
+    """Ends with a message where a loader is missing."""
+    for name in ("wrk", "hey"):
+        if shutil.which(name) is None:
+            raise SystemExit(f"error: {name} is not installed (Debian: apt install {name})")
+
+
+def closed(url: str, body: Path, clients: int, seconds: int) -> Load:
+    """So many connections, each of which sends its next request when it has the answer to the last one."""
+    with _wrk("post.lua", url, clients, seconds, str(body)) as process:
+        found = json.loads(process.communicate()[1])
+    good = found["requests"] - found["errors"]
+    return Load(good / found["seconds"], found["p50_ms"], found["p99_ms"], found["errors"])
+
+
+def opened(url: str, body: Path, rate: float, seconds: int) -> Load:
+    """Requests at an even rate, whatever becomes of those before; times are those of 50 more a second."""
+    with _wrk("open.lua", url, CONNECTIONS, seconds, str(body), str(rate)) as process:
+        sample = _sample(url, body, seconds - 1)
+        found = json.loads(process.communicate()[1])
+    good = sorted(took for took, status in sample if status == 200)
+    refused = sorted(took for took, status in sample if status in (503, 504))
+    return Load(
+        throughput=(found["requests"] - found["errors"]) / found["seconds"],
+        p50_ms=_percentile(good, 0.5),
+        p99_ms=_percentile(good, 0.99),
+        errors=found["errors"],
+        offered=found["requests"] / found["seconds"],
+        rejected=found["errors"] / found["seconds"],
+        rejected_p50_ms=_percentile(refused, 0.5),
+        unexpected=len(sample) - len(good) - len(refused),
+    )
+
+
+def _wrk(script: str, url: str, clients: int, seconds: int, *arguments: str) -> subprocess.Popen[str]:
+    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}", "--timeout", "30", "-s", script, url, "--", *arguments]
+    return subprocess.Popen(command, cwd=HERE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def _sample(url: str, body: Path, seconds: int) -> list[tuple[float, int]]:
+    """Seconds and status of 50 requests a second."""
+    command = [
+        "hey", "-z", f"{seconds}s", "-c", "25", "-q", "2", "-t", "30", "-o", "csv",
+        "-m", "POST", "-T", "application/json", "-D", str(body), url,
+    ]  # fmt: skip
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [(float(row["response-time"]), int(row["status-code"])) for row in csv.DictReader(io.StringIO(printed))]
+
+
+def _percentile(ordered: list[float], share: float) -> float:
+    return 1000 * ordered[int(share * (len(ordered) - 1))] if ordered else 0.0
