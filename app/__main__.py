@@ -47,7 +47,7 @@ def main() -> int:
             settings.pin,
             settings.default_model,
             keep=settings.keep,
-            most_batch=settings.max_batch or device.most_batch,
+            most_batch=settings.max_batch,
             report=telemetry.reloaded,
             load_all=options.check,
         )

@@ -16,9 +16,10 @@ from app.telemetry import Telemetry
 
 def create_app(settings: Settings, store: Store, telemetry: Telemetry) -> Entry:
     """The ASGI application that serves an opened store, and follows it from start to end."""
-    queue = Queue(settings.max_queue, settings.max_batch or store.device.most_batch, settings.max_delay_ms / 1000)
-    batcher = Batcher(queue, store.device.count, telemetry)
-    telemetry.describe(store.device.facts(), store.device.count, store.device.fell_back)
+    device = store.device
+    queue = Queue(settings.max_queue, settings.max_batch, settings.max_delay_ms / 1000, device.enough_rows)
+    batcher = Batcher(queue, device.count, telemetry)
+    telemetry.describe(device.facts(), device.count, device.fell_back)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

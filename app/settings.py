@@ -42,9 +42,7 @@ class Settings(BaseSettings):
     tf32: bool = Field(False, description="Faster products on a GPU, rounded to 10 bits of mantissa")
     cuda_graphs: bool = Field(False, description="Record each batch size on a GPU once and replay it")
     gpu_memory_mb: int | None = Field(None, ge=1, description="Most memory of a GPU for each model's runs, in MiB")
-    max_batch: int | None = Field(
-        None, ge=1, le=4096, description="Most rows that a device runs at once; without it 16 on a CPU, 64 on a GPU"
-    )
+    max_batch: int = Field(64, ge=1, le=4096, description="Most rows that a device runs at once")
     max_delay_ms: float = Field(
         0.0, ge=0, le=1000, description="How long a batch that is not full waits for more rows; 0 runs what there is"
     )

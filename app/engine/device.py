@@ -70,12 +70,9 @@ class Device:
     cuda: Cuda = Cuda()
 
     @property
-    def most_batch(self) -> int:
-        """The largest batch, in rows, unless a setting says otherwise.
-
-        A CPU gains nothing from more than 16, and two smaller batches keep it and HTTP at work at the same time.
-        """
-        return 16 if self.name == "cpu" else 64
+    def enough_rows(self) -> int | None:
+        """Rows that use it well; None where more are always better."""
+        return 16 if self.name == "cpu" else None
 
     def facts(self) -> dict[str, str]:
         """What a monitor wants to know of it."""

@@ -91,6 +91,7 @@ def load(name: str, version: int, contract: Contract, content: bytes, device: De
         return Model(name, version, contract, sessions)
     model = Model(name, version, contract, [Session(content, device)])
     model.quick_rows = int(_SMALL_SECONDS / model.seconds_per_row())
-    if threads > 1 and model.quick_rows == 0:
-        return Model(name, version, contract, [Session(content, device, threads)])
-    return model
+    if threads == 1 or model.quick_rows:
+        return model
+    del model  # before its successor needs as much memory
+    return Model(name, version, contract, [Session(content, device, threads)])

@@ -17,12 +17,15 @@ class Queue:
     Args:
         most_rows: that may wait. A request with more is admitted to an empty queue.
         most_batch: the largest batch, in rows.
+        enough: rows that use a device well; a larger batch takes only half of all that waits, so that the device has
+            the other half to go on with while the first is answered. The largest batch by default.
         delay: for how many seconds a batch that is not full waits for more; 0 takes what is there.
     """
 
-    def __init__(self, most_rows: int, most_batch: int, delay: float = 0.0) -> None:
+    def __init__(self, most_rows: int, most_batch: int, delay: float = 0.0, enough: int | None = None) -> None:
         self.most_rows = most_rows
         self._most_batch = most_batch
+        self._enough = enough or most_batch
         self._delay = delay
         self._waiting: OrderedDict[Model, OrderedDict[Job, None]] = OrderedDict()
         self._changed = threading.Condition()
@@ -95,7 +98,7 @@ class Queue:
 
     def _fill(self, model: Model, jobs: OrderedDict[Job, None]) -> list[Slice]:
         batch: list[Slice] = []
-        room = self._most_batch
+        room = size_of_batch = min(self._most_batch, max(self._enough, self.rows // 2))
         while jobs and room:
             job = next(iter(jobs))
             size = min(room, job.rows - job.taken)
@@ -104,7 +107,7 @@ class Queue:
             room -= size
             if job.taken == job.rows:
                 del jobs[job]
-        self.rows -= self._most_batch - room
+        self.rows -= size_of_batch - room
         if jobs:
             self._waiting.move_to_end(model)
             self._changed.notify()  # there is more, for another device

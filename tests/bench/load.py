@@ -10,7 +10,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 CONNECTIONS = 512
-"""Of the open loop: more than rows may wait, so that it is not the loader that holds back."""
+"""Of the open loop: more than rows may wait, so that it is not the loader that holds back; fewer at low rates, where
+servers would close connections for being idle."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +47,24 @@ def closed(url: str, body: Path, clients: int, seconds: int) -> Load:
 
 
 def opened(url: str, body: Path, rate: float, seconds: int) -> Load:
-    """Requests at an even rate, whatever becomes of those before; times are those of 50 more a second."""
-    with _wrk("open.lua", url, CONNECTIONS, seconds, str(body), str(rate)) as process:
-        sample = _sample(url, body, seconds - 1)
+    """Requests at an even rate, whatever becomes of those before; times are those of every 20th of them, at most 50/s."""
+    beside = min(50.0, rate / 20)
+    connections = min(CONNECTIONS, int(3 * rate))
+    with _wrk("open.lua", url, connections, seconds, str(body), str(rate - beside)) as process:
+        sample = _sample(url, body, beside, seconds - 1)
         found = json.loads(process.communicate()[1])
     good = sorted(took for took, status in sample if status == 200)
     refused = sorted(took for took, status in sample if status in (503, 504))
+    aside = len(sample) / (seconds - 1)
+    rejected = found["errors"] / found["seconds"] + aside * (1 - len(good) / max(1, len(sample)))
+    offered = found["requests"] / found["seconds"] + aside
     return Load(
-        throughput=(found["requests"] - found["errors"]) / found["seconds"],
+        throughput=offered - rejected,
         p50_ms=_percentile(good, 0.5),
         p99_ms=_percentile(good, 0.99),
-        errors=found["errors"],
-        offered=found["requests"] / found["seconds"],
-        rejected=found["errors"] / found["seconds"],
+        errors=found["errors"] + len(sample) - len(good),
+        offered=offered,
+        rejected=rejected,
         rejected_p50_ms=_percentile(refused, 0.5),
         unexpected=len(sample) - len(good) - len(refused),
     )
@@ -69,10 +75,10 @@ def _wrk(script: str, url: str, clients: int, seconds: int, *arguments: str) -> 
     return subprocess.Popen(command, cwd=HERE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def _sample(url: str, body: Path, seconds: int) -> list[tuple[float, int]]:
-    """Seconds and status of 50 requests a second."""
+def _sample(url: str, body: Path, rate: float, seconds: int) -> list[tuple[float, int]]:
+    """Seconds and status of some requests a second."""
     command = [
-        "hey", "-z", f"{seconds}s", "-c", "25", "-q", "2", "-t", "30", "-o", "csv",
+        "hey", "-z", f"{seconds}s", "-c", "25", "-q", str(rate / 25), "-t", "30", "-o", "csv",
         "-m", "POST", "-T", "application/json", "-D", str(body), url,
     ]  # fmt: skip
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -81,6 +81,15 @@ def test_an_empty_one_admits_a_request_of_any_size() -> None:
     assert not queue.put(job(1))
 
 
+def test_a_batch_that_is_large_enough_leaves_half_of_what_waits() -> None:
+    queue = Queue(1000, 64, enough=16)
+    for _ in range(100):
+        queue.put(job(1))
+    assert [sum(rows) for _, rows in sizes(queue)] == [50, 25, 16, 9]
+    queue.put(job(500))
+    assert [sum(rows) for _, rows in sizes(queue)][:2] == [64, 64]
+
+
 def test_dropped_rows_are_not_taken() -> None:
     queue = Queue(100, 4)
     first, second = job(6), job(2)
