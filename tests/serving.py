@@ -47,12 +47,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def as_process(store: Path, **settings: str) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
-    """`python -m app` over a store, ready; ended by SIGTERM if it still runs."""
+def as_process(
+    store: Path, module: str = "app", **settings: str
+) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
+    """`python -m app` over a store, ready; ended by SIGTERM if it still runs. Or another module that does the same."""
     port = free_port()
     environment = {"MASKSEMBLES_STORE": str(store), "MASKSEMBLES_PORT": str(port), **settings}
     process = subprocess.Popen(
-        [sys.executable, "-m", "app"], cwd=ROOT, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", module], cwd=ROOT, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:

@@ -47,7 +47,7 @@ def closed(url: str, body: Path, clients: int, seconds: int) -> Load:
 
 
 def opened(url: str, body: Path, rate: float, seconds: int) -> Load:
-    """Requests at an even rate, whatever becomes of those before; times are those of every 20th of them, at most 50/s."""
+    """Requests at an even rate, whatever becomes of those before; times are those of a sample."""
     beside = min(50.0, rate / 20)
     connections = min(CONNECTIONS, int(3 * rate))
     with _wrk("open.lua", url, connections, seconds, str(body), str(rate - beside)) as process:

@@ -1,0 +1,130 @@
+"""How the service ends: by a signal, under load, with everything answered that it accepted."""
+
+import json
+import signal
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from tests.pictures import REQUEST, pictures
+from tests.serving import ROOT, SHIPPED, as_process
+
+STORE = ROOT / "models" / "store"
+HEADERS = {"content-type": "application/json"}
+BODY = REQUEST.read_bytes()
+
+
+def post(client: httpx.Client) -> httpx.Response:
+    return client.post("/predict", content=BODY, headers=HEADERS)
+
+
+def until_told_to_leave(address: httpx.URL, stop: threading.Event) -> tuple[int, list[str]]:
+    """Posts over one connection until an answer says that it is closed; how many were answered, and what was wrong."""
+    wrong: list[str] = []
+    answered = 0
+    with httpx.Client(base_url=address, timeout=30) as client:
+        while not stop.is_set():
+            try:
+                response = post(client)
+            except httpx.HTTPError as error:
+                wrong.append(repr(error))
+                break
+            answered += 1
+            if response.status_code != 200:
+                wrong.append(response.text)
+            if response.headers.get("connection") == "close":
+                break
+    return answered, wrong
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_under_load_loses_no_request(sent: signal.Signals) -> None:
+    with as_process(STORE, **SHIPPED) as (client, process), ThreadPoolExecutor(8) as pool:
+        stop = threading.Event()
+        tasks = [pool.submit(until_told_to_leave, client.base_url, stop) for _ in range(6)]
+        try:
+            time.sleep(1)
+            process.send_signal(sent)
+            time.sleep(0.3)
+            ready = httpx.get(f"{client.base_url}/health/ready")
+            assert ready.status_code == 503
+            assert ready.json()["error"]["code"] == "not_ready"
+            assert "stopping" in ready.json()["error"]["message"]
+        finally:
+            stop.set()
+        for task in tasks:
+            answered, wrong = task.result()
+            assert wrong == []
+            assert answered > 10
+        assert process.wait(20) == 0
+
+
+def test_what_waits_is_answered_after_the_signal() -> None:
+    rows = pictures().inputs[:200].tolist()
+    body = {"model": "fashion-mnist", "inputs": rows, "outputs": ["entropy"]}
+
+    def ask(address: httpx.URL) -> int:
+        return len(httpx.post(f"{address}/predict", json=body, timeout=60).raise_for_status().json()["predictions"])
+
+    with (
+        as_process(STORE, **SHIPPED, MASKSEMBLES_MAX_QUEUE="100000") as (client, process),
+        ThreadPoolExecutor(32) as pool,
+    ):
+        tasks = [pool.submit(ask, client.base_url) for _ in range(32)]
+        waiting = 0.0
+        while waiting < 1000:
+            metrics = client.get("/metrics").text
+            waiting = float(metrics.partition("\nmasksembles_queue_rows ")[2].split()[0])
+        process.send_signal(signal.SIGTERM)
+        assert [task.result() for task in tasks] == [200] * 32
+        assert process.wait(20) == 0
+
+
+def test_without_connections_it_ends_at_once() -> None:
+    with as_process(STORE, **SHIPPED) as (client, process):
+        client.close()
+        time.sleep(0.2)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert time.monotonic() - began < 1
+
+
+def test_a_second_interrupt_does_not_wait() -> None:
+    with as_process(STORE, **SHIPPED) as (client, process), socket.socket() as half:
+        half.connect((client.base_url.host, client.base_url.port or 0))
+        half.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+        )
+        client.get("/health/ready").raise_for_status()
+        process.send_signal(signal.SIGINT)
+        time.sleep(2)
+        assert process.poll() is None  # it waits for the other half
+        process.send_signal(signal.SIGINT)
+        process.wait(5)
+
+
+def test_start_to_ready_is_quick() -> None:
+    began = time.monotonic()
+    with as_process(STORE, **SHIPPED) as (client, _):
+        client.get("/health/ready").raise_for_status()
+        assert time.monotonic() - began < 20  # 1 s on an idle machine; `make bench` reports it
+
+
+def test_the_log_is_json_and_has_the_ids_of_requests() -> None:
+    with as_process(STORE, **SHIPPED, MASKSEMBLES_ACCESS_LOG="true") as (client, process):
+        client.post("/predict", content=BODY, headers={**HEADERS, "x-request-id": "mine-1"})
+        client.get("/nowhere%0A%7B%22forged%22%3A1%7D")
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        lines = process.stderr.read().splitlines()
+    records = [json.loads(line) for line in lines]
+    logged = {record.get("request_id"): record for record in records}
+    assert logged["mine-1"]["status"] == 200
+    assert logged["mine-1"]["seconds"] > 0
+    assert not any("forged" in record for record in records)
+    assert "inputs" not in "".join(lines)
