@@ -6,7 +6,7 @@ SERVICE := $(VENV)/.service-installed
 ALL := $(VENV)/.all-installed
 CLIENTS := $(VENV)/clients/.installed
 
-.PHONY: install serve test test-clients check bench bench-model models docker-test clean
+.PHONY: install serve test test-clients check bench bench-gpu bench-model soak models docker-test clean
 
 install: $(ALL)
 
@@ -27,6 +27,12 @@ check: $(ALL)
 
 bench: $(ALL)
 	$(PYTHON) -m tests.bench.serving $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
+
+soak: $(ALL)
+	$(PYTHON) -m tests.bench.soak
+
+bench-gpu: $(ALL)
+	$(PYTHON) -m tests.bench.gpu $(if $(JSON),--json $(JSON))
 
 bench-model: $(ALL)
 	$(PYTHON) -m tests.bench.model $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))

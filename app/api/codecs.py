@@ -14,12 +14,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 import orjson
-import simdjson
 from numpy.typing import NDArray
 
 from app.contract.schema import Contract, Tensor
 from app.engine.model import Model
 from app.errors import InvalidInput, MalformedBody
+
+try:
+    import simdjson
+except ImportError:  # not on every platform
+    simdjson = None  # type: ignore[assignment]
 
 # What a request may ask for, and the graph's outputs that each is written from.
 SELECTABLE: dict[str, tuple[str, ...]] = {
@@ -94,6 +98,8 @@ def _read_numbers(text: bytes, given: Tensor, most: int) -> NDArray[Any] | None:
     What is left of the text without its numbers has to be the brackets and commas of the right shape; then the
     numbers need no look at how they are nested.
     """
+    if simdjson is None:
+        return None
     form = _form(given)
     brackets = text.translate(None, _NUMBERS)
     rows = (len(brackets) - 1) // (len(form.row) + 1)
