@@ -77,8 +77,9 @@ def _wrk(script: str, url: str, clients: int, seconds: int, *arguments: str) -> 
 
 def _sample(url: str, body: Path, rate: float, seconds: int) -> list[tuple[float, int]]:
     """Seconds and status of some requests a second."""
+    workers = max(1, int(rate / 10))  # they all send at the same time
     command = [
-        "hey", "-z", f"{seconds}s", "-c", "25", "-q", str(rate / 25), "-t", "30", "-o", "csv",
+        "hey", "-z", f"{seconds}s", "-c", str(workers), "-q", str(rate / workers), "-t", "30", "-o", "csv",
         "-m", "POST", "-T", "application/json", "-D", str(body), url,
     ]  # fmt: skip
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
