@@ -35,9 +35,9 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="load and verify every model, then exit")
     options = parser.parse_args()
     logs.install()
-    telemetry = Telemetry()
     try:
         settings = Settings()
+        telemetry = Telemetry(loaded=1 + settings.keep)
         cuda = Cuda(settings.tf32, settings.cuda_graphs, settings.gpu_memory_mb)
         device = choose(settings.device, cuda)
         _log.info("device %s (asked for %s): %s", device.name, device.asked, device.reason)

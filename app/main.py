@@ -1,5 +1,6 @@
 """Wires the service together."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -27,7 +28,7 @@ def create_app(settings: Settings, store: Store, telemetry: Telemetry) -> Entry:
         if settings.poll_seconds:
             store.watch(settings.poll_seconds)
         yield
-        store.close()
+        await asyncio.to_thread(store.close)
         await batcher.close()
 
     app = FastAPI(

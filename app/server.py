@@ -1,6 +1,8 @@
 """uvicorn, stopped so that nobody loses an answer."""
 
+import asyncio
 import signal
+import socket
 import time
 from types import FrameType
 
@@ -9,6 +11,7 @@ import uvicorn
 from app.api.entry import Entry
 
 _LINGER_SECONDS = 1.0
+_LATEST_SECONDS = 0.2
 
 
 class Server(uvicorn.Server):
@@ -55,3 +58,11 @@ class Server(uvicorn.Server):
             over = time.monotonic() - self._signalled >= _LINGER_SECONDS
             self.should_exit = self.should_exit or over or not self.server_state.connections
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accepts no more connections; on the latest a request may be under way that nobody has read yet."""
+        for server in self.servers:
+            server.close()
+        if self.server_state.connections and not self.force_exit:
+            await asyncio.sleep(_LATEST_SECONDS)
+        await super().shutdown(sockets)

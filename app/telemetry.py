@@ -1,6 +1,5 @@
 """What the service says about itself to Prometheus, at /metrics; base units, names with the prefix `masksembles_`."""
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -15,19 +14,23 @@ from app.contract.schema import Contract
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _MODEL = ("model", "version")
-_VERSIONS_KEPT = 4  # of each model; the series of older ones end
+_VERSIONS_BEFORE = 3  # of each model, besides those that are loaded; the series of older ones end
 SCORES = ("entropy", "mutual_information")
 """The outputs whose distribution is shown."""
 
 
 class Telemetry:
-    """The metrics of one service."""
+    """The metrics of one service. What happens to requests is told by the event loop only.
 
-    def __init__(self) -> None:
+    Args:
+        loaded: how many versions of a model may be in memory.
+    """
+
+    def __init__(self, loaded: int = 1) -> None:
+        self._versions = loaded + _VERSIONS_BEFORE
         self._registry = CollectorRegistry()
         self._series: dict[str, dict[int, Series]] = {}  # by model and version
         self._refused: dict[str, Any] = {}
-        self._lock = threading.Lock()
         ProcessCollector(registry=self._registry)
         self._uncertainty = _Uncertainty()
         self._registry.register(self._uncertainty)
@@ -41,13 +44,15 @@ class Telemetry:
             (*_MODEL, "outcome"),
             registry=self._registry,
         )
-        self.request_seconds = histogram("request_seconds", "From a request's first byte to its answer", _SECONDS)
+        self.request_seconds = histogram(
+            "request_seconds", "From a request's head to its answer, of those for which a model was found", _SECONDS
+        )
         self.queue_seconds = histogram("queue_seconds", "From a request's arrival in the queue to a device", _SECONDS)
         self.compute_seconds = histogram("compute_seconds", "Time of a batch on its device", _SECONDS)
         self.batch_rows = histogram("batch_rows", "Rows in a batch", _ROWS)
         self._reloads = Counter(
             "masksembles_reloads",
-            "Versions that began to answer, stopped to, or were refused while the service ran",
+            "Versions that began to answer, left memory, or were refused; those at the start among them",
             ("model", "result"),
             registry=self._registry,
         )
@@ -81,7 +86,7 @@ class Telemetry:
     def describe(self, device: Mapping[str, str], count: int, fell_back: bool) -> None:
         """Where models run: `device`, `provider`, and the versions of `onnxruntime` and `cuda`."""
         self._device.labels(**device).set(1)
-        self._devices.set(count)
+        self.working(count)
         self._fallback.set(int(fell_back))
 
     def series(self, model: str, version: int, contract: Contract) -> "Series":
@@ -90,14 +95,12 @@ class Telemetry:
             return self._series[model][version]
         except KeyError:
             pass
-        with self._lock:
-            versions = self._series.setdefault(model, {})
-            if version not in versions:
-                versions[version] = Series(self, model, version, self._uncertainty.add(model, version, contract))
-                for old in list(versions)[:-_VERSIONS_KEPT]:
-                    versions.pop(old).end()
-                    self._uncertainty.remove(model, old)
-            return versions[version]
+        versions = self._series.setdefault(model, {})
+        versions[version] = made = Series(self, model, version, self._uncertainty.add(model, version, contract))
+        for old in list(versions)[: -self._versions]:
+            versions.pop(old).end()
+            self._uncertainty.remove(model, old)
+        return made
 
     def refused(self, outcome: str) -> None:
         """Counts a request that ended before a model was found for it."""
@@ -109,6 +112,10 @@ class Telemetry:
     def reloaded(self, model: str, result: str) -> None:
         """Counts a version that was `loaded`, `unloaded` or `refused`."""
         self._reloads.labels(model, result).inc()
+
+    def working(self, devices: int) -> None:
+        """How many devices share the work; fewer when one is lost."""
+        self._devices.set(devices)
 
     def halved(self) -> None:
         """Counts a batch that did not fit a device's memory."""
@@ -127,6 +134,7 @@ class Series:
         self._labels = (model, str(version))
         self._outcomes: dict[str, Any] = {}
         self._scores = scores
+        self._ended = False
         self._metrics = (of.request_seconds, of.queue_seconds, of.compute_seconds, of.batch_rows)
         self._request, self._queue, self._compute, self._rows = (
             metric.labels(*self._labels) for metric in self._metrics
@@ -134,6 +142,8 @@ class Series:
 
     def answered(self, outcome: str, seconds: float) -> None:
         """A request and how long it took in all."""
+        if self._ended:
+            return
         counter = self._outcomes.get(outcome)
         if counter is None:
             counter = self._outcomes[outcome] = self._of.requests.labels(*self._labels, outcome)
@@ -152,7 +162,8 @@ class Series:
             score.observe(found[name])
 
     def end(self) -> None:
-        """Takes its metrics out of the exposition."""
+        """Takes its metrics out of the exposition; what is still told to it goes nowhere."""
+        self._ended = True
         for metric in self._metrics:
             metric.remove(*self._labels)
         for outcome in self._outcomes:
@@ -166,20 +177,17 @@ class _Score:
         self._edges = edges
         self._counts = np.zeros(len(edges) + 1, dtype=np.int64)
         self._sum = 0.0
-        self._lock = threading.Lock()
 
     def observe(self, values: NDArray[Any]) -> None:
         values = values[np.isfinite(values)]
         counts = np.bincount(np.searchsorted(self._edges, values), minlength=len(self._counts))
-        with self._lock:
-            self._counts += counts
-            self._sum += float(values.sum(dtype=np.float64))
+        self._counts += counts
+        self._sum += float(values.sum(dtype=np.float64))
 
     def buckets(self) -> tuple[list[tuple[str, float]], float]:
         """Upper bounds with the counts up to each, and the sum of all values."""
-        with self._lock:
-            bounds = [*map(str, self._edges.tolist()), "+Inf"]
-            return list(zip(bounds, self._counts.cumsum().tolist())), self._sum
+        bounds = [*map(str, self._edges.tolist()), "+Inf"]
+        return list(zip(bounds, self._counts.cumsum().tolist())), self._sum
 
 
 class _Uncertainty(Collector):

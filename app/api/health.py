@@ -40,5 +40,5 @@ def why_not_ready(store: Store, batcher: Batcher, *, stopping: bool) -> str | No
     if batcher.failed is not None:
         return batcher.failed
     if not store.serving:
-        return "no model of the store is fit to be served; GET /models says why"
+        return "no model is loaded; GET /models says why"
     return None

@@ -1,8 +1,10 @@
 """POST /predict: rows in, predictions with their uncertainty out."""
 
+import asyncio
 import time
 
 from fastapi import APIRouter, Request, Response
+from starlette.requests import ClientDisconnect
 
 from app.api import codecs
 from app.api.body import read_body
@@ -75,8 +77,11 @@ async def predict(request: Request) -> Response:
     except ServiceError as error:
         outcome = error.code
         raise
-    except ClientGone:
+    except (ClientGone, ClientDisconnect):
         outcome = "client_gone"
+        raise
+    except asyncio.CancelledError:  # the grace time is over
+        outcome = "cancelled"
         raise
     finally:
         if series is not None:

@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 
 _UNWATCHED_SECONDS = 0.02  # a request that is answered sooner is not worth watching its client
 _LONGEST_RETRY = 60
+_SECONDS_TO_END = 5.0
 
 _LARGE_BYTES = 2**20
 
@@ -74,7 +75,7 @@ class Batcher:
         """Finishes what waits, then ends."""
         self._queue.close()
         for thread in self._threads:
-            await asyncio.to_thread(thread.join)
+            await asyncio.to_thread(thread.join, _SECONDS_TO_END)
 
     def refusal(self) -> ServiceError | None:
         """Why a request has no chance, before anything is spent on it: no device left, or not one more row may wait."""
@@ -124,7 +125,11 @@ class Batcher:
         So it is where the model is quick, a device has nothing to do, and nothing else came in with the request.
         """
         return (
-            not self._ran_here and self._queue.takers > 0 and self._queue.rows == 0 and job.rows <= job.model.quick_rows
+            not self._ran_here
+            and self._queue.takers > 0
+            and self._queue.rows == 0
+            and self._queue.delay == 0
+            and job.rows <= job.model.quick_rows
         )
 
     def _run_here(self, job: Job) -> bool:
@@ -161,11 +166,15 @@ class Batcher:
             return False
         began = time.perf_counter()
         try:
-            self._hand_back(self._run(batch, index), began)
+            runs = self._run(batch, index)
         except DeviceFailed as error:
             self._lose(index, error.message)
             self._hand_back([_Run(batch, error)], began)
             return False
+        except Exception:  # whatever it is, the thread must live and the requests must end
+            _log.exception("a batch of %d parts failed", len(batch))
+            runs = [_Run(batch, ModelFailed("the service failed on these rows; its log says why"))]
+        self._hand_back(runs, began)
         return True
 
     def _run(self, batch: Sequence[Slice], index: int) -> list[_Run]:
@@ -173,7 +182,10 @@ class Batcher:
         model = batch[0].job.model
         inputs = _join(batch)
         try:
-            return [_Run(batch, model.sessions[index].run(inputs, _asked(batch)))]
+            found = model.sessions[index].run(inputs, _asked(batch))
+            if any(len(values) != len(inputs) for values in found.values()):
+                raise ValueError(f"answered with another number of rows than the {len(inputs)} it was given")
+            return [_Run(batch, found)]
         except MemoryShortage as error:
             self._telemetry.halved()
             if len(inputs) == 1:
@@ -192,6 +204,15 @@ class Batcher:
 
     def _deliver(self, runs: list[_Run], began: float, seconds: float) -> None:
         """In the event loop: what belongs to whom."""
+        try:
+            self._share_out(runs, began, seconds)
+        except Exception as error:  # no request may be left without an end
+            _log.exception("a batch could not be shared out")
+            for run in runs:
+                for part in run.batch:
+                    part.job.fail(ModelFailed(f"the service failed on these rows: {type(error).__name__}"))
+
+    def _share_out(self, runs: list[_Run], began: float, seconds: float) -> None:
         model = runs[0].batch[0].job.model
         series = self._telemetry.series(model.name, model.version, model.contract)
         rows = sum(part.rows for run in runs for part in run.batch)
@@ -210,6 +231,7 @@ class Batcher:
     def _lose(self, index: int, reason: str) -> None:
         """Goes on without a device; without any, refuses everything."""
         self._working -= 1
+        self._telemetry.working(self._working)
         _log.critical("device %d is lost: %s", index, reason)
         if self._working == 0:
             self.failed = reason
@@ -236,8 +258,9 @@ class _Watch:
 
     def end(self) -> None:
         self._timer.cancel()
-        if self._client is not None:
-            self._client.cancel()
+        client, self._client = self._client, None  # a cycle through its traceback would have to wait for the collector
+        if client is not None:
+            client.cancel()
 
     def _look_out(self) -> None:
         self._timer = self._loop.call_later(self._seconds - _UNWATCHED_SECONDS, self._expire)

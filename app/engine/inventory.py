@@ -86,6 +86,10 @@ class Inventory:
             for name, versions in found.items()
         }
 
+    def forget_refused(self, name: str) -> None:
+        """Has the refused versions of a model read again at the next look: what was in the way may be gone."""
+        self._known = {key: entry for key, entry in self._known.items() if key[0] != name or entry.refused is None}
+
     def has(self, name: str) -> bool:
         """Whether the folder holds a folder of that name, the name of a model."""
         try:

@@ -26,7 +26,7 @@ class Queue:
         self.most_rows = most_rows
         self._most_batch = most_batch
         self._enough = enough or most_batch
-        self._delay = delay
+        self.delay = delay
         self._waiting: OrderedDict[Model, OrderedDict[Job, None]] = OrderedDict()
         self._changed = threading.Condition()
         self._closed = False
@@ -65,15 +65,16 @@ class Queue:
         """The next batch, as soon as there is one; None when the queue is closed and empty."""
         with self._changed:
             while True:
-                early = 0.0
+                soonest: float | None = None
                 for model, jobs in self._waiting.items():
                     early = self._early(jobs)
                     if early <= 0:
                         return self._fill(model, jobs)
+                    soonest = early if soonest is None else min(soonest, early)
                 if self._closed:
                     return None
                 self.takers += 1
-                self._changed.wait(early or None)
+                self._changed.wait(soonest)
                 self.takers -= 1
 
     def close(self) -> None:
@@ -92,9 +93,9 @@ class Queue:
 
     def _early(self, jobs: OrderedDict[Job, None]) -> float:
         """For how many seconds a batch should still wait for more rows."""
-        if not self._delay or self._closed or sum(job.rows - job.taken for job in jobs) >= self._most_batch:
+        if not self.delay or self._closed or sum(job.rows - job.taken for job in jobs) >= self._most_batch:
             return 0.0
-        return next(iter(jobs)).submitted + self._delay - time.perf_counter()
+        return next(iter(jobs)).submitted + self.delay - time.perf_counter()
 
     def _fill(self, model: Model, jobs: OrderedDict[Job, None]) -> list[Slice]:
         batch: list[Slice] = []

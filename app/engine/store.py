@@ -4,7 +4,7 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,8 @@ from app.engine.model import Model, load
 from app.errors import ModelRefused, StartError, UnknownModel, UnknownVersion, VersionRefused
 
 _log = logging.getLogger(__name__)
+
+_SECONDS_TO_END = 2.0
 
 Report = Callable[[str, Literal["loaded", "unloaded", "refused"]], None]
 """Is told the name of a model and what became of one of its versions."""
@@ -96,10 +98,13 @@ class Store:
         self._ended = threading.Event()
         self._watcher: threading.Thread | None = None
         self._loaded: dict[tuple[str, int], _Loaded] = {}
+        self._served: dict[tuple[str, int], tuple[str, ...]] = {}  # the digests of all that ever was in memory
+        self._starting = True
         self._failed: dict[Stamped, str] = {}  # versions that verified well and could not be loaded
         self._unloaded: set[str] = set()
         self.shelves: dict[str, Shelf] = {}
         self.refresh()
+        self._starting = False
         for name, number in self._pin.items():
             if name not in self.serving:
                 raise StartError(f"MASKSEMBLES_PIN: {name}:{number} cannot be served: {self._why_not(name, number)}")
@@ -158,7 +163,8 @@ class Store:
                 _log.error("the store cannot be read: %s; what was loaded serves on", error)
                 return
             for name in sorted({*found, *self.shelves}):
-                self._settle(name, found.get(name, []))
+                if name not in self.unreadable or name not in self.shelves:
+                    self._settle(name, found.get(name, []))
             known = {entry.stamped for entries in found.values() for entry in entries}
             self._failed = {stamped: reason for stamped, reason in self._failed.items() if stamped in known}
 
@@ -171,7 +177,10 @@ class Store:
         """
         if name not in self.shelves and not self._inventory.has(name):
             raise UnknownModel(f"no model {name!r}; there are: {', '.join(self.shelves) or 'none'}", "name")
-        self._unloaded.discard(name)
+        with self._changing:
+            self._unloaded.discard(name)
+            self._failed = {stamped: reason for stamped, reason in self._failed.items() if stamped[0] != name}
+            self._inventory.forget_refused(name)
         self.refresh()
         shelf = self.shelves.get(name, Shelf())
         if shelf.answering is None:
@@ -187,7 +196,15 @@ class Store:
         """
         if name not in self.shelves:
             raise UnknownModel(f"no model {name!r}; there are: {', '.join(self.shelves) or 'none'}", "name")
-        self._unloaded.add(name)
+        with self._changing:
+            before = self.shelves[name]
+            self._unloaded.add(name)
+            versions = tuple(
+                replace(version, state="standby") if version.state in ("serving", "kept") else version
+                for version in before.versions
+            )
+            self._put(name, Shelf(versions))
+            self._note_changes(name, before, self.shelves[name])
         self.refresh()
         return self.shelves.get(name, Shelf())
 
@@ -205,10 +222,10 @@ class Store:
         self._watcher.start()
 
     def close(self) -> None:
-        """Follows the folder no longer."""
+        """Follows the folder no longer. A version that is just being verified or loaded is not waited for."""
         self._ended.set()
         if self._watcher is not None:
-            self._watcher.join()
+            self._watcher.join(_SECONDS_TO_END)
 
     def _settle(self, name: str, entries: list[Entry]) -> None:
         """Decides which versions of a model are in memory, loads those that are not yet, and swaps the shelf."""
@@ -232,10 +249,13 @@ class Store:
             reason = "its folder is gone from the store; what was loaded serves on"
             versions[answering.version] = Version(answering.version, "serving", reason, answering.contract)
         ordered = tuple(version for _, version in sorted(versions.items()))
-        self.shelves[name] = Shelf(ordered, answering, tuple(kept))
-        if not ordered and not self._inventory.has(name):
-            del self.shelves[name]
+        self._put(name, Shelf(ordered, answering, tuple(kept)) if ordered or self._inventory.has(name) else None)
         self._note_changes(name, before, self.shelves.get(name, Shelf()))
+
+    def _put(self, name: str, shelf: Shelf | None) -> None:
+        """Replaces a shelf, or takes it away, in a new dictionary: somebody may be going through the old one."""
+        others = {other: kept for other, kept in self.shelves.items() if other != name}
+        self.shelves = others if shelf is None else dict(sorted({**others, name: shelf}.items()))
 
     def _try(self, entry: Entry, *, wanted: bool) -> tuple[Model | None, Version]:
         """A version's model, where it is or can be loaded, and what is to be said of it otherwise."""
@@ -245,15 +265,23 @@ class Store:
             reason = "its files changed after it was loaded; what was loaded serves on, a new version would be loaded"
             return loaded.model, Version(entry.number, "standby", reason, loaded.model.contract)
         refused = entry.refused or self._failed.get(entry.stamped)
+        if refused is None and self._served.get(key, entry.digests) != entry.digests:
+            refused = "its files changed since they were served; what they are now would need a new version"
         if loaded is None and wanted and entry.contract is not None and refused is None:
             try:
                 content = _read(entry.path, entry.digests[-1])
                 model = load(*key, entry.contract, content, self.device, self._threads, self._most_batch)
-            except (ModelRefused, StartError) as error:
-                _log.error("%s:%d refused: %s", entry.name, entry.number, error)
+            except ModelRefused as error:
+                _log.error("%s:%d refused: %s", *key, error)
                 refused = self._failed[entry.stamped] = str(error)
+            except Exception as error:  # one version's trouble must not keep the others from being looked at
+                if self._starting and isinstance(error, StartError):
+                    raise
+                _log.exception("%s:%d cannot be loaded", *key)
+                refused = self._failed[entry.stamped] = f"cannot be loaded: {error}"
             else:
                 loaded = self._loaded[key] = _Loaded(model, entry.digests)
+                self._served[key] = entry.digests
         if refused is not None:
             return None, Version(entry.number, "refused", refused)
         return loaded.model if loaded else None, Version(entry.number, "standby", contract=entry.contract)

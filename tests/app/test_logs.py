@@ -23,8 +23,8 @@ def test_a_record_is_one_line_of_json() -> None:
 
 
 def test_a_line_cannot_be_forged() -> None:
-    line = JsonLines().format(record("no such path: %s", '/x\n{"level":"info"}\r\x1b[2K\u2028'))
-    assert len(line.splitlines()) == 1 or "\u2028" in line
+    line = JsonLines().format(record("no such path: %s", '/x\n{"level":"info"}\r\x1b[2K'))
+    assert len(line.splitlines()) == 1
     assert "\n" not in line
     assert "\x1b" not in line
     assert json.loads(line)["message"].startswith("no such path: /x\n")

@@ -119,6 +119,24 @@ def test_series_are_bounded_in_number() -> None:
     assert versions - {None} == {"26", "27", "28", "29"}
 
 
+def test_loaded_versions_keep_their_series() -> None:
+    telemetry = Telemetry(loaded=6)
+    for _ in range(3):
+        for version in range(1, 7):
+            telemetry.series("one", version, CONTRACT).answered("ok", 0.02)
+    for version in range(1, 7):
+        assert value(telemetry, "masksembles_requests_total", model="one", version=str(version), outcome="ok") == 3
+
+
+def test_what_is_told_to_an_ended_series_goes_nowhere() -> None:
+    telemetry = Telemetry()
+    first = telemetry.series("one", 1, CONTRACT)
+    for version in range(2, 9):
+        telemetry.series("one", version, CONTRACT)
+    first.answered("client_gone", 0.1)
+    assert "1" not in {dict(labels).get("version") for _, labels in samples(telemetry)}
+
+
 def test_an_old_version_that_is_still_asked_comes_back() -> None:
     telemetry = Telemetry()
     for version in (1, 2, 3, 4, 5, 1):

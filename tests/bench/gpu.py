@@ -25,7 +25,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from app.contract import naming
+from app.contract.schema import Contract
 from app.engine.batcher import Batcher
 from app.engine.bound import BoundSession
 from app.engine.device import PROVIDERS, Cuda, Device, choose
@@ -137,16 +137,16 @@ async def batched(model: Model, inputs: NDArray[Any], most: int, seconds: float)
     return done / took
 
 
-def measure(entry: Entry, device: Device, batches: list[int], seconds: float) -> list[Figures]:
-    """All figures of one file."""
-    assert entry.contract is not None
-    contract, content = entry.contract, entry.path.read_bytes()
+def measure(
+    entry: Entry, contract: Contract, device: Device, batches: list[int], seconds: float, rows: list[Figures]
+) -> None:
+    """Adds the figures of one file, size by size."""
+    content = entry.path.read_bytes()
     network, plan, precision = entry.name.split(".")
     given = contract.inputs[0]
     shape = [size for size in contract.sizes(given)[1:] if size is not None]
     inputs = np.random.default_rng(0).random((max(batches), *shape), dtype=np.float32)
     plain = bare(content, device)
-    rows: list[Figures] = []
     for batch in batches:
         x = inputs[:batch]
         session = BoundSession(content, device, contract, batch)
@@ -177,7 +177,6 @@ def measure(entry: Entry, device: Device, batches: list[int], seconds: float) ->
         print(f"{network:14} {plan:9} {precision:8} {batch:4}  {found.raw:9.0f} {found.bound:9.0f} "
               f"{found.graphs or 0:9.0f} {found.service:9.0f} {found.share:6.2f} {found.ensemble or 0:9.0f}  "
               f"{found.provider}", flush=True)  # fmt: skip
-    return rows
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -202,14 +201,23 @@ def main(arguments: list[str] | None = None) -> None:
         store = options.prepared or Path(folder)
         if options.prepared is None:
             prepare(store, options.networks, options.device)
-        for name in naming.names(store):
-            if name.split(".")[0] in options.networks:
-                (entry,) = Inventory(store, device.name).look()[name]
-                rows += measure(entry, device, options.batches, options.seconds)
-    if options.json:
-        options.json.write_text(
-            json.dumps({"rows": [{**asdict(row), "share": row.share} for row in rows]}, indent=1) + "\n"
-        )
+        for name, entries in Inventory(store, device.name).look().items():
+            for entry in entries:
+                if name.split(".")[0] not in options.networks:
+                    continue
+                if entry.contract is None:
+                    print(f"{name}: {entry.refused}")
+                    continue
+                try:
+                    measure(entry, entry.contract, device, options.batches, options.seconds, rows)
+                except Exception as error:  # memory that a size does not find must not cost what was measured
+                    print(f"{name}: {error}")
+                if options.json:
+                    write(options.json, rows)
+
+
+def write(path: Path, rows: list[Figures]) -> None:
+    path.write_text(json.dumps({"rows": [{**asdict(row), "share": row.share} for row in rows]}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

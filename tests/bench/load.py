@@ -29,6 +29,8 @@ class Load:
     rejected_p50_ms: float = 0.0
     unexpected: int = 0
     """In a sample, answers other than 200, 503 and 504."""
+    failed: int = 0
+    """Requests that got no answer."""
 
 
 def need_loaders() -> None:
@@ -67,6 +69,7 @@ def opened(url: str, body: Path, rate: float, seconds: int) -> Load:
         rejected=rejected,
         rejected_p50_ms=_percentile(refused, 0.5),
         unexpected=len(sample) - len(good) - len(refused),
+        failed=found["failed"],
     )
 
 

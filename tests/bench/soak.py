@@ -35,6 +35,7 @@ BAD = (
     b'{"inputs": "x"}',
     b'{"model": "dogs", "inputs": [[1]]}',
 )
+_MEGABYTES = 20.0
 Client = Callable[[], Awaitable[None]]
 
 
@@ -159,20 +160,30 @@ def main() -> None:
             url = f"{client.base_url}/predict"
             saturation = statistics.median(closed(url, body, 32, 3).throughput for _ in range(3))
             soak = Soak(client.base_url, store / "fashion-mnist" / "1" / "model.onnx")
-            beside = 15 * 10.5 + 2  # rows a second of the other clients
+            beside = 15 * 10.5 + 2 + 10 * 16 * 0.7  # rows a second of the other clients
             print(f"{saturation:.0f} requests/s at most; load {0.8 * saturation:.0f}/s", flush=True)
             print("minute  accepted/s  p50 ms  p99 ms  rejected/s  resident MB  wrong", flush=True)
             resident = []
             for minute in range(1, max(1, round(options.minutes)) + 1):
                 part = asyncio.run(_minute(soak, url, body, 0.8 * saturation - beside))
+                if part.unexpected or part.failed:
+                    soak.wrong.append(
+                        f"{part.unexpected} samples and {part.failed} requests ended otherwise than in an answer"
+                    )
                 resident.append(memory("VmRSS", process.pid))
                 print(f"{minute:6}  {part.throughput:10.0f}  {part.p50_ms:6.1f}  {part.p99_ms:6.1f}  "
                       f"{part.rejected:10.1f}  {resident[-1]:11.1f}  {len(soak.wrong):5}", flush=True)  # fmt: skip
                 shutil.copytree(shipped / str(version), store / "fashion-mnist" / f".{minute}")
                 (store / "fashion-mnist" / f".{minute}").rename(store / "fashion-mnist" / str(minute + 1))
+            time.sleep(6)  # the last version is found, and what still waits is answered
             waiting = client.get("/metrics").text.partition("\nmasksembles_queue_rows ")[2].split()[0]
             answering = client.get("/models/fashion-mnist").json()["version"]
             client.post("/predict", json={"inputs": rows.tolist()}).raise_for_status()
+    grown = resident[-1] - resident[len(resident) // 2]
+    if grown > _MEGABYTES:
+        soak.wrong.append(f"memory grew by {grown:.0f} MB in the later half")
+    if answering != len(resident) + 1:
+        soak.wrong.append(f"version {answering} answers after {len(resident)} new ones")
     print(", ".join(f"{name}: {count}" for name, count in sorted(soak.seen.items())))
     print(f"in the end {waiting} rows wait, version {answering} answers")
     for line in soak.wrong[:20]:

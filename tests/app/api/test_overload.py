@@ -1,7 +1,9 @@
 """What a client is told while the device is busy."""
 
 import asyncio
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -113,3 +115,19 @@ def test_a_client_that_vanishes_has_its_rows_dropped(
         assert first.result().status_code == 200
     assert client.post("/predict", json=ROW).status_code == 200
     assert held.rows == [1, 1]
+
+
+def test_a_client_that_vanishes_while_it_sends_is_no_failure_of_the_service(client: httpx.Client) -> None:
+    def count(outcome: str) -> float:
+        found = [line for line in client.get("/metrics").text.splitlines() if f'outcome="{outcome}",version=""' in line]
+        return float(found[0].split()[-1]) if found else 0.0
+
+    gone, failed = count("client_gone"), count("internal_error")
+    with socket.socket() as half:
+        half.connect((client.base_url.host, client.base_url.port or 0))
+        half.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+        )
+        time.sleep(0.1)
+    until(lambda: count("client_gone") == gone + 1)
+    assert count("internal_error") == failed

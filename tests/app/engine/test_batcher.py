@@ -402,6 +402,59 @@ def test_what_fails_in_the_event_loop_is_tried_where_it_can_be_told_apart() -> N
     asyncio.run(scene())
 
 
+def test_a_delay_holds_for_quick_models_too() -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        model = FakeModel(session)
+        model.quick_rows = 2
+        batcher = Batcher(Queue(100, 8, delay=0.1), 1, Telemetry())
+        batcher.start()
+        await settled(lambda: batcher._queue.takers == 1)
+        tasks = [ask(batcher, model, value) for value in (1, 2)]  # type: ignore[arg-type]
+        assert [(await task)["entropy"][0] for task in tasks] == [1, 2]
+        assert [len(batch) for batch in session.batches] == [2]
+        await batcher.close()
+
+    asyncio.run(scene())
+
+
+def short(inputs: NDArray[Any], outputs: Sequence[str]) -> Arrays:
+    return {name: values[:1] for name, values in answer(inputs, outputs).items()}
+
+
+def test_too_few_answers_are_an_error_and_not_a_request_without_end() -> None:
+    async def scene() -> None:
+        model = fake(FakeSession(short))
+        async with batching() as batcher:
+            with pytest.raises(ModelFailed):
+                await ask(batcher, model, 1, 2)
+            assert (await ask(batcher, model, 3))["entropy"].tolist() == [3]
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("place", ["_join", "_split"])
+def test_trouble_of_our_own_ends_the_requests_and_not_the_thread(
+    place: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from app.engine import batcher as module
+
+    def fail(*_: object) -> None:
+        raise MemoryError("no memory")
+
+    async def scene() -> None:
+        model = fake(FakeSession())
+        async with batching() as batcher:
+            with monkeypatch.context() as patch:
+                patch.setattr(module, place, fail)
+                with pytest.raises(ModelFailed):
+                    await ask(batcher, model, 1)
+            assert (await ask(batcher, model, 2))["entropy"].tolist() == [2]
+
+    with caplog.at_level(logging.CRITICAL):
+        asyncio.run(scene())
+
+
 def test_closing_finishes_what_was_accepted() -> None:
     async def scene() -> None:
         session = FakeSession()

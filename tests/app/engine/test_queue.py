@@ -144,3 +144,14 @@ def test_a_full_batch_of_one_model_does_not_wait_for_another_s_delay() -> None:
     queue.put(job(4, B))
     batch = queue.take()
     assert [part.job.model for part in batch or []] == [B]
+
+
+def test_each_model_waits_its_own_delay() -> None:
+    queue = Queue(100, 4, delay=0.1)
+    began = time.perf_counter()
+    queue.put(job(1, A))
+    time.sleep(0.08)
+    queue.put(job(1, B))
+    batch = queue.take()
+    assert [part.job.model for part in batch or []] == [A]
+    assert 0.1 <= time.perf_counter() - began < 0.15

@@ -427,3 +427,75 @@ def test_the_folder_is_followed(running: Store, tmp_path: Path) -> None:
         until(lambda: running.find("tiny", None).version == 2, 30)
     finally:
         running.close()
+
+
+def test_bytes_changed_while_unloaded_are_not_served_under_the_same_version(running: Store, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    running.unload("tiny")
+    model, _, _ = artefact.read(store, "tiny", 1)
+    model.producer_name = "somebody else"
+    model_file(store, 1).write_bytes(model.SerializeToString())
+    with pytest.raises(VersionRefused, match="its files changed since they were served"):
+        running.load("tiny")
+
+
+def test_a_folder_that_cannot_be_read_for_a_moment_changes_nothing(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Store(store, CPU, keep=1)
+    before = opened.shelves
+    with monkeypatch.context() as patch:
+        patch.setattr(naming, "versions", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+        opened.refresh()
+    assert opened.shelves == before
+    assert opened.find("tiny", 2).version == 2
+
+
+def test_loading_on_request_tries_again_what_failed(
+    running: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.engine import store as module
+
+    def load(*_: object) -> object:
+        raise ModelRefused("no memory on the device")
+
+    add(tmp_path / "store", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "load", load)
+        running.refresh()
+    running.refresh()
+    assert states(running) == {1: "serving", 2: "refused"}
+    running.load("tiny")
+    assert states(running) == {1: "standby", 2: "serving"}
+
+
+def test_trouble_with_one_model_does_not_keep_the_others_from_being_loaded(
+    running: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.engine import store as module
+
+    real = module.load
+
+    def load(name: str, *rest: object) -> object:
+        if name == "bad":
+            raise MemoryError("none left")
+        return real(name, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "load", load)
+    for name in ("bad", "other"):
+        (tmp_path / "store" / name).mkdir()
+        add(tmp_path / "store", 1, name=name)
+    running.refresh()
+    assert sorted(running.serving) == ["other", "tiny"]
+    assert running.shelves["bad"].versions[0].reason == "cannot be loaded: none left"
+
+
+def test_a_device_that_onnxruntime_does_not_take_ends_the_start(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from app.engine import store as module
+
+    def load(*_: object) -> object:
+        raise StartError("chosen to run on cuda, but onnxruntime took its CPUExecutionProvider")
+
+    monkeypatch.setattr(module, "load", load)
+    with pytest.raises(StartError, match="onnxruntime took its CPUExecutionProvider"):
+        Store(store, CPU)
