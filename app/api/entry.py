@@ -20,6 +20,7 @@ _log = logging.getLogger("app.access")
 _ID = b"x-request-id"
 _ACCEPTED = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _LONGEST_PATH = 200
+_MUCH = 2**20
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -63,16 +64,23 @@ class Entry:
         if scope["path"] != self._path or scope["method"] != "POST":
             await self._app(scope, receive, send_marked)
         elif (refusal := self._batcher.refusal()) is not None:
-            await self._refuse(refusal, request_id.decode(), send_marked)
+            await self._refuse(refusal, request_id.decode(), receive, send_marked)
         else:
             await self._shortcut(scope, receive, send_marked)
         if self._logs:
             extra = {"request_id": request_id.decode(), "status": status, "seconds": time.perf_counter() - began}
             _log.info("%s %s", scope["method"], scope["path"][:_LONGEST_PATH], extra=extra)
 
-    async def _refuse(self, error: ServiceError, request_id: str, send: Send) -> None:
-        """Costs as little as can be, and is not logged: there may be thousands a second."""
+    async def _refuse(self, error: ServiceError, request_id: str, receive: Receive, send: Send) -> None:
+        """Costs as little as can be, and is not logged: there may be thousands a second.
+
+        A body that is not much is let come first: a connection that is closed before it has come is reset, and the
+        client may never read the answer.
+        """
         self._telemetry.refused(error.code)
+        left = _MUCH
+        while left > 0 and (message := await receive()).get("more_body", False):
+            left -= len(message["body"])
         body = error_body(error.code, error.message, request_id)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         if isinstance(error, QueueFull):

@@ -138,7 +138,7 @@ class Batcher:
         self._loop.call_soon(self._forget_that_it_ran_here)
         began = time.perf_counter()
         try:
-            found = job.model.sessions[0].run(job.inputs, _asked([job.whole]))
+            found = _answers(job.model, 0, [job.whole], job.inputs)
         except Exception:  # a device's thread will find out what is wrong
             return False
         job.taken = job.rows
@@ -182,10 +182,7 @@ class Batcher:
         model = batch[0].job.model
         inputs = _join(batch)
         try:
-            found = model.sessions[index].run(inputs, _asked(batch))
-            if any(len(values) != len(inputs) for values in found.values()):
-                raise ValueError(f"answered with another number of rows than the {len(inputs)} it was given")
-            return [_Run(batch, found)]
+            return [_Run(batch, _answers(model, index, batch, inputs))]
         except MemoryShortage as error:
             self._telemetry.halved()
             if len(inputs) == 1:
@@ -304,9 +301,13 @@ def _halves(batch: Sequence[Slice]) -> tuple[list[Slice], list[Slice]]:
     return first, second
 
 
-def _asked(batch: Sequence[Slice]) -> list[str]:
-    """The outputs that a batch is run for: what anybody in it wants, and what telemetry shows of every row."""
-    return list(dict.fromkeys([name for part in batch for name in part.job.outputs] + list(SCORES)))
+def _answers(model: Model, index: int, batch: Sequence[Slice], inputs: NDArray[Any]) -> Arrays:
+    """The outputs that anybody in a batch wants, and those that telemetry shows of every row."""
+    asked = dict.fromkeys([name for part in batch for name in part.job.outputs] + list(SCORES))
+    found = model.sessions[index].run(inputs, list(asked))
+    if any(len(values) != len(inputs) for values in found.values()):
+        raise ValueError(f"the graph answered with another number of rows than the {len(inputs)} it was given")
+    return found
 
 
 def _join(batch: Sequence[Slice]) -> NDArray[Any]:

@@ -17,8 +17,9 @@ class Queue:
     Args:
         most_rows: that may wait. A request with more is admitted to an empty queue.
         most_batch: the largest batch, in rows.
-        enough: rows that use a device well; a larger batch takes only half of all that waits, so that the device has
-            the other half to go on with while the first is answered. The largest batch by default.
+        enough: rows that use a device well, the largest batch by default. Of a quick model more are taken, when more
+            than twice as many wait: half of them, so that the device has the other half to go on with while the first
+            is answered. Of another model more would only take memory and time.
         delay: for how many seconds a batch that is not full waits for more; 0 takes what is there.
     """
 
@@ -99,7 +100,8 @@ class Queue:
 
     def _fill(self, model: Model, jobs: OrderedDict[Job, None]) -> list[Slice]:
         batch: list[Slice] = []
-        room = size_of_batch = min(self._most_batch, max(self._enough, self.rows // 2))
+        more = self.rows // 2 if model.quick_rows else 0
+        room = size_of_batch = min(self._most_batch, max(self._enough, more))
         while jobs and room:
             job = next(iter(jobs))
             size = min(room, job.rows - job.taken)

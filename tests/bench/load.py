@@ -1,12 +1,16 @@
-"""Load generators, compiled ones, so that they don't eat what they measure: wrk, and hey for samples beside it."""
+"""The load generator, a compiled one, so that it doesn't eat what it measures: wrk, and samples beside it."""
 
-import csv
-import io
+import asyncio
 import json
+import random
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.bench.client import post
 
 HERE = Path(__file__).parent
 CONNECTIONS = 512
@@ -33,11 +37,10 @@ class Load:
     """Requests that got no answer."""
 
 
-def need_loaders() -> None:
-    """Ends with a message where a loader is missing."""
-    for name in ("wrk", "hey"):
-        if shutil.which(name) is None:
-            raise SystemExit(f"error: {name} is not installed (Debian: apt install {name})")
+def need_wrk() -> None:
+    """Ends with a message where it is missing."""
+    if shutil.which("wrk") is None:
+        raise SystemExit("error: wrk is not installed (Debian: apt install wrk)")
 
 
 def closed(url: str, body: Path, clients: int, seconds: int) -> Load:
@@ -53,7 +56,7 @@ def opened(url: str, body: Path, rate: float, seconds: int) -> Load:
     beside = min(50.0, rate / 20)
     connections = min(CONNECTIONS, int(3 * rate))
     with _wrk("open.lua", url, connections, seconds, str(body), str(rate - beside)) as process:
-        sample = _sample(url, body, beside, seconds - 1)
+        sample = asyncio.run(_sample(url, body.read_bytes(), beside, seconds - 1))
         found = json.loads(process.communicate()[1])
     good = sorted(took for took, status in sample if status == 200)
     refused = sorted(took for took, status in sample if status in (503, 504))
@@ -78,15 +81,25 @@ def _wrk(script: str, url: str, clients: int, seconds: int, *arguments: str) -> 
     return subprocess.Popen(command, cwd=HERE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def _sample(url: str, body: Path, rate: float, seconds: int) -> list[tuple[float, int]]:
-    """Seconds and status of some requests a second."""
-    workers = max(1, int(rate / 10))  # they all send at the same time
-    command = [
-        "hey", "-z", f"{seconds}s", "-c", str(workers), "-q", str(rate / workers), "-t", "30", "-o", "csv",
-        "-m", "POST", "-T", "application/json", "-D", str(body), url,
-    ]  # fmt: skip
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return [(float(row["response-time"]), int(row["status-code"])) for row in csv.DictReader(io.StringIO(printed))]
+async def _sample(url: str, body: bytes, rate: float, seconds: int) -> list[tuple[float, int]]:
+    """Seconds and status of some requests a second, each sent when its time has come; 0 for no answer."""
+    found: list[tuple[float, int]] = []
+    parts = urlsplit(url)
+
+    async def one() -> None:
+        began = time.perf_counter()
+        try:
+            status, _ = await post(parts.hostname or "", parts.port or 80, body)
+        except (OSError, TimeoutError, IndexError, ValueError):
+            status = 0
+        found.append((time.perf_counter() - began, status))
+
+    tasks = []
+    for _ in range(int(rate * seconds)):
+        tasks.append(asyncio.ensure_future(one()))
+        await asyncio.sleep(random.expovariate(rate))
+    await asyncio.gather(*tasks)
+    return found
 
 
 def _percentile(ordered: list[float], share: float) -> float:

@@ -29,7 +29,7 @@ from app.engine.cores import usable_cores
 from models.export import export
 from models.networks import resnet
 from tests.bench.baseline import OUTPUTS
-from tests.bench.load import Load, closed, need_loaders, opened
+from tests.bench.load import Load, closed, need_wrk, opened
 from tests.bench.peak import memory
 from tests.pictures import pictures
 from tests.serving import ROOT, as_process, free_port
@@ -233,7 +233,7 @@ def main() -> None:
     parser.add_argument("--open-seconds", type=int, default=15, help="of each open loop")
     parser.add_argument("--only", help="the one model to measure")
     options = parser.parse_args()
-    need_loaders()
+    need_wrk()
     rows: list[Row] = []
     start()
     with tempfile.TemporaryDirectory() as folder:

@@ -21,7 +21,8 @@ import numpy as np
 import onnxruntime
 import orjson
 
-from tests.bench.load import Load, closed, need_loaders, opened
+from tests.bench.client import head, post
+from tests.bench.load import Load, closed, need_wrk, opened
 from tests.bench.peak import memory
 from tests.pictures import pictures
 from tests.serving import ROOT, as_process
@@ -91,33 +92,15 @@ class Soak:
         """Good rows, and gone before the answer; or in the middle of sending."""
         body = b'{"model": "fashion-mnist", "inputs": [' + b",".join(self._texts[:16]) + b"]}"
         reader, writer = await asyncio.open_connection(self._host, self._port)
-        head = self._head(len(body))
-        writer.write(head + (body if self._random.random() < 0.7 else body[: len(body) // 2]))
+        writer.write(head(len(body)) + (body if self._random.random() < 0.7 else body[: len(body) // 2]))
         await writer.drain()
         await asyncio.sleep(self._random.random() * 0.05)
         writer.transport.abort()
         self.seen["vanishing"] += 1
         del reader
 
-    def _head(self, length: int) -> bytes:
-        return (
-            f"POST /predict HTTP/1.1\r\nHost: soak\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {length}\r\nConnection: close\r\n\r\n"
-        ).encode()
-
     async def _post(self, body: bytes, pause: float = 0.0) -> tuple[int, bytes]:
-        reader, writer = await asyncio.open_connection(self._host, self._port)
-        try:
-            writer.write(self._head(len(body)))
-            parts = [body[at : at + 500] for at in range(0, len(body), 500)] if pause else [body]
-            for part in parts:
-                writer.write(part)
-                await writer.drain()
-                await asyncio.sleep(pause)
-            head, _, answer = (await asyncio.wait_for(reader.read(), 30)).partition(b"\r\n\r\n")
-            return int(head.split()[1]), answer
-        finally:
-            writer.close()
+        return await post(self._host, self._port, body, pause)
 
     async def run(self, seconds: float) -> None:
         """All of them at their rates, for so long."""
@@ -147,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     options = parser.parse_args()
-    need_loaders()
+    need_wrk()
     shipped = ROOT / "models" / "store" / "fashion-mnist"
     version = max(int(path.name) for path in shipped.iterdir())
     with tempfile.TemporaryDirectory() as folder:

@@ -80,6 +80,30 @@ def test_a_full_queue_is_503_with_retry_after_and_a_late_row_504(
     assert sum(held.rows) == 3  # neither the late nor the refused one
 
 
+def test_a_refusal_reaches_a_client_that_is_still_sending(
+    queue_of_2: tuple[httpx.Client, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _ = queue_of_2
+    held = Held(monkeypatch)
+    with ThreadPoolExecutor(3) as pool:
+        try:
+            tasks = [pool.submit(client.post, "/predict", json=ROW)]
+            until(lambda: held.rows == [1])
+            tasks += [pool.submit(client.post, "/predict", json=ROW) for _ in range(2)]
+            until(lambda: "\nmasksembles_queue_rows 2.0" in client.get("/metrics").text)
+            with socket.socket() as late:
+                late.connect((client.base_url.host, client.base_url.port or 0))
+                late.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 9\r\n\r\n")
+                time.sleep(0.2)
+                late.sendall(b"{        ")
+                late.settimeout(10)
+                with late.makefile("rb") as answer:
+                    assert answer.read().startswith(b"HTTP/1.1 503")
+        finally:
+            held.free.set()
+        assert [task.result().status_code for task in tasks] == [200, 200, 200]
+
+
 @pytest.mark.parametrize("value", ["soon", "0", "-5", "1.5", "9" * 12, ""])
 def test_a_bad_timeout_is_named(client: httpx.Client, value: str) -> None:
     response = client.post("/predict", json=ROW, headers={"X-Request-Timeout-Ms": value})

@@ -422,13 +422,16 @@ def short(inputs: NDArray[Any], outputs: Sequence[str]) -> Arrays:
     return {name: values[:1] for name, values in answer(inputs, outputs).items()}
 
 
-def test_too_few_answers_are_an_error_and_not_a_request_without_end() -> None:
+@pytest.mark.parametrize("quick", [0, 2])
+def test_too_few_answers_are_an_error_and_not_a_request_without_end(quick: int) -> None:
     async def scene() -> None:
-        model = fake(FakeSession(short))
+        model = FakeModel(FakeSession(short))
+        model.quick_rows = quick
         async with batching() as batcher:
+            await settled(lambda: batcher._queue.takers == 1)
             with pytest.raises(ModelFailed):
-                await ask(batcher, model, 1, 2)
-            assert (await ask(batcher, model, 3))["entropy"].tolist() == [3]
+                await ask(batcher, model, 1, 2)  # type: ignore[arg-type]
+            assert (await ask(batcher, model, 3))["entropy"].tolist() == [3]  # type: ignore[arg-type]
 
     asyncio.run(scene())
 

@@ -8,7 +8,7 @@ import pytest
 from app.engine.job import Job
 from app.engine.model import Model
 from app.engine.queue import Queue
-from tests.app.engine.fakes import FakeSession, fake
+from tests.app.engine.fakes import FakeModel, FakeSession, fake
 
 A, B = fake(FakeSession(), name="a"), fake(FakeSession(), name="b")
 
@@ -81,13 +81,17 @@ def test_an_empty_one_admits_a_request_of_any_size() -> None:
     assert not queue.put(job(1))
 
 
-def test_a_batch_that_is_large_enough_leaves_half_of_what_waits() -> None:
+def test_a_quick_model_s_batch_is_half_of_what_waits_and_another_s_no_more_than_enough() -> None:
+    quick = FakeModel(FakeSession())
+    quick.quick_rows = 3
     queue = Queue(1000, 64, enough=16)
     for _ in range(100):
-        queue.put(job(1))
+        queue.put(job(1, quick))  # type: ignore[arg-type]
     assert [sum(rows) for _, rows in sizes(queue)] == [50, 25, 16, 9]
-    queue.put(job(500))
+    queue.put(job(500, quick))  # type: ignore[arg-type]
     assert [sum(rows) for _, rows in sizes(queue)][:2] == [64, 64]
+    queue.put(job(40))
+    assert [sum(rows) for _, rows in sizes(queue)] == [16, 16, 8]
 
 
 def test_dropped_rows_are_not_taken() -> None:
