@@ -12,6 +12,7 @@ from app.api.entry import Entry
 
 _LINGER_SECONDS = 1.0
 _LATEST_SECONDS = 0.2
+_DOORS = 16
 
 
 class Server(uvicorn.Server):
@@ -39,6 +40,17 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._signalled: float | None = None
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serves. The event loop takes one connection a pass from each socket that it listens on.
+
+        Under overload a pass is long, and new clients, health checks among them, would wait for seconds: so it listens
+        on several handles of one socket.
+        """
+        if sockets is None:
+            door = self.config.bind_socket()
+            sockets = [door, *(door.dup() for _ in range(_DOORS - 1))]
+        super().run(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """What a signal does. uvicorn would raise it once more in the end, and the exit status would not be 0."""
