@@ -7,8 +7,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import orjson
 import pytest
 
+from tests.app.engine.fakes import until
 from tests.pictures import REQUEST, pictures
 from tests.serving import ROOT, SHIPPED, as_process
 
@@ -60,23 +62,20 @@ def test_a_signal_under_load_leaves_no_accepted_request_without_an_answer(sent: 
 
 
 def test_what_waits_is_answered_after_the_signal() -> None:
-    rows = pictures().inputs[:200].tolist()
-    body = {"model": "fashion-mnist", "inputs": rows, "outputs": ["entropy"]}
+    body = orjson.dumps({"model": "fashion-mnist", "inputs": pictures().inputs.tolist(), "outputs": ["entropy"]})
 
     def ask(address: httpx.URL) -> int:
-        return len(httpx.post(f"{address}/predict", json=body, timeout=60).raise_for_status().json()["predictions"])
+        response = httpx.post(f"{address}/predict", content=body, headers=HEADERS, timeout=60).raise_for_status()
+        return len(response.json()["predictions"])
 
     with (
+        ThreadPoolExecutor(16) as pool,
         as_process(STORE, **SHIPPED, MASKSEMBLES_MAX_QUEUE="100000") as (client, process),
-        ThreadPoolExecutor(32) as pool,
     ):
-        tasks = [pool.submit(ask, client.base_url) for _ in range(32)]
-        waiting = 0.0
-        while waiting < 1000:
-            metrics = client.get("/metrics").text
-            waiting = float(metrics.partition("\nmasksembles_queue_rows ")[2].split()[0])
+        tasks = [pool.submit(ask, client.base_url) for _ in range(16)]
+        until(lambda: float(client.get("/metrics").text.partition("\nmasksembles_queue_rows ")[2].split()[0]) > 100)
         process.send_signal(signal.SIGTERM)
-        assert [task.result() for task in tasks] == [200] * 32
+        assert [task.result() for task in tasks] == [500] * 16
         assert process.wait(20) == 0
 
 
