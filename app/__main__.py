@@ -19,11 +19,7 @@ from app.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
 
-_COLLECT_AFTER = (
-    10_000,
-    20,
-    20,
-)  # objects, generations; with hundreds of requests at once the defaults look all the time
+_COLLECT_AFTER = (10_000, 20, 20)  # with hundreds of requests at once the collector would look all the time
 _SWITCH_SECONDS = 0.0005  # for no longer does a busy event loop keep a device's thread from the interpreter
 _GRACE_SECONDS = 5  # for what is at work, beyond the time that rows may wait
 
