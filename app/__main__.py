@@ -2,17 +2,19 @@
 
 import argparse
 import gc
+import json
 import logging
 import sys
 import time
 
 from pydantic import ValidationError
 
-from app import logs
+from app import access, logs
+from app.api.security import Guard
 from app.engine.device import Cuda, choose
 from app.engine.store import Store
 from app.errors import StartError
-from app.main import create_app
+from app.main import create_app, routes
 from app.server import Server
 from app.settings import Settings
 from app.telemetry import Telemetry
@@ -29,10 +31,19 @@ def main() -> int:
     began = time.perf_counter()
     parser = argparse.ArgumentParser(prog="python -m app", description="Serves the models of a store over HTTP.")
     parser.add_argument("--check", action="store_true", help="load and verify every model, then exit")
+    parser.add_argument("--openapi", action="store_true", help="print the OpenAPI document, then exit")
+    parser.add_argument("--new-key", metavar="NAME", help="print a new API key and the line that lets it in, then exit")
+    parser.add_argument("--scopes", default="predict", help="what the new key may do: predict, metrics, admin, with +")
     options = parser.parse_args()
+    if options.openapi:
+        print(json.dumps(routes().openapi(), indent=1, ensure_ascii=False))
+        return 0
+    if options.new_key is not None:
+        return _new_key(options.new_key, options.scopes)
     logs.install()
     try:
         settings = Settings()
+        guard = Guard() if options.check else _guard(settings)
         telemetry = Telemetry(loaded=1 + settings.keep)
         cuda = Cuda(settings.tf32, settings.cuda_graphs, settings.gpu_memory_mb)
         device = choose(settings.device, cuda)
@@ -45,6 +56,7 @@ def main() -> int:
             keep=settings.keep,
             most_batch=settings.max_batch,
             report=telemetry.reloaded,
+            plain=settings.plain,
             load_all=options.check,
         )
     except ValidationError as error:
@@ -63,7 +75,35 @@ def main() -> int:
     gc.freeze()  # what is there now is there to stay, and need not be looked through again
     gc.set_threshold(*_COLLECT_AFTER)
     grace = settings.timeout_ms // 1000 + _GRACE_SECONDS
-    Server(create_app(settings, store, telemetry), settings.host, settings.port, grace).run()
+    Server(create_app(settings, store, telemetry, guard), settings.host, settings.port, grace).run()
+    return 0
+
+
+def _guard(settings: Settings) -> Guard:
+    """Who is let in.
+
+    Raises:
+        StartError: the file with the keys is not one, or there are no keys and others could connect.
+    """
+    if settings.reached_by_others and not (settings.keys or settings.keys_file or settings.anonymous):
+        raise StartError(
+            f"MASKSEMBLES_HOST={settings.host}: others than this machine could connect; say who may with "
+            "MASKSEMBLES_KEYS or MASKSEMBLES_KEYS_FILE, or that everybody may with MASKSEMBLES_ANONYMOUS=true"
+        )
+    try:
+        return Guard(settings.keys, settings.keys_file, settings.rate)
+    except (OSError, ValueError) as error:
+        raise StartError(f"MASKSEMBLES_KEYS_FILE: {error}") from error
+
+
+def _new_key(name: str, scopes: str) -> int:
+    try:
+        key, line = access.make(name, scopes)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"key, for its owner; it is stored nowhere: {key}")
+    print(f"line, for MASKSEMBLES_KEYS or the file:   {line}")
     return 0
 
 

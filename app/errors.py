@@ -6,6 +6,8 @@ class ServiceError(Exception):
 
     status = 500
     code = "internal_error"
+    retry_after: int | None = None
+    """In how many seconds it may be worth another try."""
 
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
@@ -14,14 +16,14 @@ class ServiceError(Exception):
 
 
 class InvalidInput(ServiceError):
-    """The request is well-formed JSON but not what the model or the schema expects."""
+    """The request is well-formed but not what the model or the schema expects."""
 
     status = 422
     code = "invalid_input"
 
 
 class MalformedBody(ServiceError):
-    """The body is not JSON."""
+    """The body is not of its content type, or not what its encoding says."""
 
     status = 422
     code = "malformed_body"
@@ -39,6 +41,31 @@ class UnknownVersion(ServiceError):
 
     status = 404
     code = "unknown_version"
+
+
+class Unauthorized(ServiceError):
+    """The request brings no API key, or none that is known."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class MissingScope(ServiceError):
+    """The API key is not one for this."""
+
+    status = 403
+    code = "missing_scope"
+
+
+class TooManyRequests(ServiceError):
+    """The API key was used more often than it may be."""
+
+    status = 429
+    code = "too_many_requests"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class AdministrationOff(ServiceError):
@@ -77,7 +104,7 @@ class VersionRefused(ServiceError):
 
 
 class QueueFull(ServiceError):
-    """As many rows wait as may; `retry_after` is in how many seconds they should be through."""
+    """As many rows wait as may; in `retry_after` seconds they should be through."""
 
     status = 503
     code = "queue_full"

@@ -1,16 +1,16 @@
 """Logs as lines of JSON on standard error: when, how grave, who says what, and of which request. Never a payload."""
 
+import json
 import logging
 import sys
 from datetime import UTC, datetime
 
-import orjson
-
+_CHATTY = ("python_multipart", "PIL")  # they log what clients send wrong; that is answered
 _EXTRAS = ("request_id", "model", "version", "status", "code", "seconds")
 
 
 class JsonLines(logging.Formatter):
-    """A record as one line; whatever a client smuggled into a message is escaped with it."""
+    """A record as one line of ASCII: whatever a client smuggled into a message is escaped, other line ends too."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -22,7 +22,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+        return json.dumps(line, default=str)
 
 
 def install() -> None:
@@ -30,3 +30,5 @@ def install() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,13 +1,15 @@
 """Wires the service together."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 
 from app.api import catalog, document, health, metrics, predict, problems
 from app.api.entry import Entry
+from app.api.security import Guard
+from app.api.v2 import inference, repository
 from app.engine.batcher import Batcher
 from app.engine.queue import Queue
 from app.engine.store import Store
@@ -15,8 +17,29 @@ from app.settings import Settings
 from app.telemetry import Telemetry
 
 
-def create_app(settings: Settings, store: Store, telemetry: Telemetry) -> Entry:
-    """The ASGI application that serves an opened store, and follows it from start to end."""
+def routes(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None) -> FastAPI:
+    """Every route, still without anything behind it: enough for the OpenAPI document."""
+    app = FastAPI(
+        title=document.TITLE,
+        version=document.VERSION,
+        description=document.DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for router in (predict.router, catalog.router, health.router, metrics.router, repository.router, inference.router):
+        app.include_router(router)
+    problems.install(app)
+    document.install(app)
+    return app
+
+
+def create_app(settings: Settings, store: Store, telemetry: Telemetry, guard: Guard | None = None) -> Entry:
+    """The ASGI application that serves an opened store, and follows it from start to end.
+
+    Args:
+        guard: who is let in; everybody by default.
+    """
     device = store.device
     queue = Queue(settings.max_queue, settings.max_batch, settings.max_delay_ms / 1000, device.enough_rows)
     batcher = Batcher(queue, device.count, telemetry)
@@ -31,13 +54,7 @@ def create_app(settings: Settings, store: Store, telemetry: Telemetry) -> Entry:
         await asyncio.to_thread(store.close)
         await batcher.close()
 
-    app = FastAPI(
-        title=document.TITLE,
-        version=document.VERSION,
-        description=document.DESCRIPTION,
-        lifespan=lifespan,
-        redoc_url=None,
-    )
+    app = routes(lifespan)
     app.state.settings = settings
     app.state.store = store
     app.state.batcher = batcher
@@ -48,8 +65,9 @@ def create_app(settings: Settings, store: Store, telemetry: Telemetry) -> Entry:
         queue_limit=queue.most_rows,
         ready=lambda: health.why_not_ready(store, batcher, stopping=app.state.stopping) is None,
     )
-    for router in (predict.router, catalog.router, health.router, metrics.router):
-        app.include_router(router)
-    problems.install(app)
-    document.install(app)
-    return Entry(app, predict.PATH, predict.predict, settings.access_log)
+    endpoints = {
+        predict.PATH: predict.predict,
+        inference.PATH: inference.infer,
+        inference.VERSION_PATH: inference.infer,
+    }
+    return Entry(app, endpoints, guard or Guard(rate=settings.rate), settings)

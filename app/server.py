@@ -9,6 +9,7 @@ from types import FrameType
 import uvicorn
 
 from app.api.entry import Entry
+from app.protocol import Protocol
 
 _LINGER_SECONDS = 1.0
 _LATEST_SECONDS = 0.2
@@ -31,6 +32,8 @@ class Server(uvicorn.Server):
             app,
             host=host,
             port=port,
+            http=Protocol,
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,

@@ -1,11 +1,14 @@
 """The settings of the service, from the environment (prefix MASKSEMBLES_). Read once in `__main__`, passed down."""
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app import access
+from app.access import Key
 from app.contract import naming
 
 
@@ -15,6 +18,23 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MASKSEMBLES_", frozen=True)
 
     host: str = Field("127.0.0.1", description="Address to listen on")
+    keys: Annotated[tuple[Key, ...], NoDecode] = Field(
+        (),
+        description="API keys, each as `name:scope+scope:sha256`, separated by commas; scopes are `predict`, `metrics` "
+        "and `admin`; `python -m app --new-key NAME` makes one",
+    )
+    keys_file: Path | None = Field(
+        None, description="File with more of them, one a line; read again when it changes, so that keys can be rotated"
+    )
+    anonymous: bool = Field(
+        False, description="Whether to start without keys where others than this machine can connect"
+    )
+    rate: float | None = Field(
+        None, gt=0, description="Most requests a second for each key, or for all that come without; none for no limit"
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins whose pages may call the service from a browser, separated by commas; none by default"
+    )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 lets the system choose")
     store: Path = Field(
         Path(__file__).parents[1] / "models" / "store",
@@ -33,8 +53,10 @@ class Settings(BaseSettings):
     )
     poll_seconds: float = Field(2.0, ge=0, description="How often the store is looked at for new versions; 0 for never")
     admin: bool = Field(
-        False, description="Whether `POST /models/{name}/load` and `/unload` are allowed, to everybody who can connect"
+        False,
+        description="Whether models may be loaded and unloaded on request; where there are keys, by those for `admin`",
     )
+    plain: bool = Field(False, description="Whether ONNX files without a contract are served, too, through /v2 alone")
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",
         description="`cuda` (does not start without a usable GPU), `cpu`, or `auto`: CUDA where it is usable",
@@ -53,6 +75,26 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(16 * 2**20, ge=1, description="Largest request body, in bytes")
     max_rows: int = Field(1024, ge=1, description="Most rows in a request")
     access_log: bool = Field(False, description="Whether every request is logged, and not only what fails")
+
+    @property
+    def reached_by_others(self) -> bool:
+        """Whether the address is one that not only this machine can connect to."""
+        try:
+            return not ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host != "localhost"
+
+    @field_validator("keys", mode="before")
+    @classmethod
+    def _parse_keys(cls, value: object) -> object:
+        return access.parse(value) if isinstance(value, str) else value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _parse_origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip() for part in value.split(",") if part.strip())
 
     @field_validator("pin", mode="before")
     @classmethod

@@ -10,6 +10,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from app.contract.schema import Contract
+from app.statistics import Statistics
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -89,14 +90,15 @@ class Telemetry:
         self.working(count)
         self._fallback.set(int(fell_back))
 
-    def series(self, model: str, version: int, contract: Contract) -> "Series":
+    def series(self, model: str, version: int, contract: Contract | None) -> "Series":
         """The metrics of a version; made when first asked for, and then those of the oldest one too many end."""
         try:
             return self._series[model][version]
         except KeyError:
             pass
         versions = self._series.setdefault(model, {})
-        versions[version] = made = Series(self, model, version, self._uncertainty.add(model, version, contract))
+        scores = self._uncertainty.add(model, version, contract) if contract is not None else {}
+        versions[version] = made = Series(self, model, version, scores)
         for old in list(versions)[: -self._versions]:
             versions.pop(old).end()
             self._uncertainty.remove(model, old)
@@ -135,6 +137,7 @@ class Series:
         self._outcomes: dict[str, Any] = {}
         self._scores = scores
         self._ended = False
+        self.statistics = Statistics()
         self._metrics = (of.request_seconds, of.queue_seconds, of.compute_seconds, of.batch_rows)
         self._request, self._queue, self._compute, self._rows = (
             metric.labels(*self._labels) for metric in self._metrics
@@ -142,6 +145,7 @@ class Series:
 
     def answered(self, outcome: str, seconds: float) -> None:
         """A request and how long it took in all."""
+        (self.statistics.success if outcome == "ok" else self.statistics.fail).add(seconds)
         if self._ended:
             return
         counter = self._outcomes.get(outcome)
@@ -152,10 +156,12 @@ class Series:
 
     def waited(self, seconds: float) -> None:
         """A request's time in the queue."""
+        self.statistics.queue.add(seconds)
         self._queue.observe(seconds)
 
     def computed(self, rows: int, seconds: float, found: Mapping[str, NDArray[Any]]) -> None:
         """A batch: its rows, its time on the device, and its outputs."""
+        self.statistics.computed(rows, seconds)
         self._rows.observe(rows)
         self._compute.observe(seconds)
         for name, score in self._scores.items():

@@ -87,7 +87,7 @@ def _trained_here(options: argparse.Namespace) -> dict[str, Any]:
 
     if options.dataset is None:
         raise ValueError("name the data set of a network that was trained here, or give --network")
-    for option in ("input_shape", "labels", "normalise"):
+    for option in ("input_shape", "labels", "normalise", "range", "layout", "colour", "resize"):
         if getattr(options, option) is not None:
             raise ValueError(f"--{option.replace('_', '-')} goes with --network; the data set says it here")
     dataset = load(options.dataset, options.data)
@@ -138,6 +138,10 @@ def _trained_elsewhere(options: argparse.Namespace) -> dict[str, Any]:
         "name": options.name,
         "labels": options.labels,
         "normalise": options.normalise,
+        "value_range": options.range,
+        "layout": options.layout,
+        "colour": options.colour,
+        "resize": options.resize,
         "calibration": calibration,
         "data": str(options.data.name) if options.data else "",
         "recipe": {"network": options.network},
@@ -240,6 +244,14 @@ def _mean_and_std(text: str) -> tuple[list[float], list[float]]:
     return mean, std
 
 
+def _range(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected LOW,HIGH, such as 0,1, got {text!r}") from None
+    return low, high
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -272,6 +284,10 @@ def _parser() -> argparse.ArgumentParser:
     other.add_argument(
         "--normalise", type=_mean_and_std, metavar="MEAN/STD", help="a number or one a channel: 0.5,0.4/1"
     )
+    other.add_argument("--range", type=_range, metavar="LOW,HIGH", help="of input values; the service refuses others")
+    other.add_argument("--layout", metavar="BCHW", help="a letter for each axis of pictures, which may be posted as files")
+    other.add_argument("--colour", choices=["grey", "rgb"], help="of pictures")
+    other.add_argument("--resize", choices=["stretch", "crop"], help="make pictures of another size fit")
     other.add_argument("--mc-dropout", type=_positive, metavar="N", help="freeze its dropout into so many submodels")
     other.add_argument("--seed", type=int, default=0, help="of those masks")
     compiler = export.add_argument_group("the compiler")

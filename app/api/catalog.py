@@ -15,13 +15,23 @@ from app.settings import Settings
 
 router = APIRouter(prefix="/models", tags=["models"])
 
-Name = Annotated[str, Path(description="Name of a model in the store")]
+Name = Annotated[
+    str, Path(description="Name of a model in the store", pattern=f"^{naming.NAME}$", examples=["fashion-mnist"])
+]
 Number = Annotated[
-    int, Path(ge=1, le=999_999_999, description="Version of the model"), BeforeValidator(naming.parse_version)
+    int,
+    Path(ge=1, le=naming.HIGHEST_VERSION, description="Version of the model", examples=[2]),
+    BeforeValidator(naming.parse_version),
 ]
 
 
-@router.get("", operation_id="list_models", summary="All models", response_model_exclude_none=True)
+@router.get(
+    "",
+    operation_id="list_models",
+    summary="All models",
+    response_model_exclude_none=True,
+    responses=errors(401, 403, 429),
+)
 async def list_models(request: Request) -> Catalog:
     """Every model in the store, those too of which no version is fit to be served."""
     store: Store = request.app.state.store
@@ -35,7 +45,7 @@ async def list_models(request: Request) -> Catalog:
     operation_id="get_model",
     summary="One model",
     response_model_exclude_none=True,
-    responses=errors(404, 422),
+    responses=errors(401, 403, 404, 422, 429),
 )
 async def get_model(request: Request, name: Name) -> ModelSummary:
     """Its input, its labels, its versions and which of them answers."""
@@ -48,7 +58,7 @@ async def get_model(request: Request, name: Name) -> ModelSummary:
     operation_id="get_version",
     summary="One version with its contract",
     response_model_exclude_none=True,
-    responses=errors(404, 422),
+    responses=errors(401, 403, 404, 422, 429),
 )
 async def get_version(request: Request, name: Name, version: Number) -> VersionDetail:
     """Inputs and outputs with units, masks, calibration, evaluation, and where the file came from."""
@@ -67,11 +77,11 @@ async def get_version(request: Request, name: Name, version: Number) -> VersionD
     operation_id="load_model",
     summary="Look for new versions of a model now",
     response_model_exclude_none=True,
-    responses=errors(403, 404, 409, 422),
+    responses=errors(401, 403, 404, 409, 422, 429),
 )
 async def load_model(request: Request, name: Name) -> ModelSummary:
     """Answers when the version that is to answer does; also takes back an unload. Off but for MASKSEMBLES_ADMIN."""
-    store = _administered(request)
+    store = administered(request)
     return _summary(store, name, await run_in_threadpool(store.load, name))
 
 
@@ -80,15 +90,20 @@ async def load_model(request: Request, name: Name) -> ModelSummary:
     operation_id="unload_model",
     summary="Take a model out of service",
     response_model_exclude_none=True,
-    responses=errors(403, 404, 422),
+    responses=errors(401, 403, 404, 422, 429),
 )
 async def unload_model(request: Request, name: Name) -> ModelSummary:
     """What it is at work on is finished; it stays unloaded until it is loaded. Off but for MASKSEMBLES_ADMIN."""
-    store = _administered(request)
+    store = administered(request)
     return _summary(store, name, await run_in_threadpool(store.unload, name))
 
 
-def _administered(request: Request) -> Store:
+def administered(request: Request) -> Store:
+    """The store, where models may be loaded and unloaded on request.
+
+    Raises:
+        AdministrationOff: they may not.
+    """
     settings: Settings = request.app.state.settings
     if not settings.admin:
         raise AdministrationOff("models are loaded and unloaded on request only with MASKSEMBLES_ADMIN=true")
@@ -110,6 +125,8 @@ def _summary(store: Store, name: str, shelf: Shelf) -> ModelSummary:
     model = shelf.answering
     if model is None:
         return ModelSummary(name=name, reason=store.unreadable.get(name), versions=versions)
+    if model.contract is None:
+        return ModelSummary(name=name, version=model.version, versions=versions)
     given = model.contract.inputs[0]
     return ModelSummary(
         name=name,

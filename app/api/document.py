@@ -7,7 +7,11 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app.api.schemas import ErrorBody, PredictRequest
+from app.api import answers, formats
+from app.api.schemas import ClassificationAnswer, ErrorBody, PredictRequest, RegressionAnswer
+from app.api.security import needed
+from app.api.v2.schemas import ControlRequest, IndexRequest, InferRequest
+from app.contract import naming
 from app.contract import schema as contract
 
 TITLE = "Masksembles service"
@@ -29,8 +33,11 @@ _CONTRACT = (
     contract.Evaluation,
     contract.Origin,
 )
+_READ_BY_HAND = (PredictRequest, InferRequest, IndexRequest, ControlRequest)
 _EXAMPLES = Path(__file__).parent / "examples"
 EXAMPLE_REQUEST = json.loads((_EXAMPLES / "request.json").read_text())
+_ANSWERS = json.loads((_EXAMPLES / "answers.json").read_text())
+"""By operation id, what the service answered with the shipped models; some long parts left out."""
 EXAMPLE_ANSWER = json.loads((_EXAMPLES / "answer.json").read_text())
 
 _ERRORS = {
@@ -46,8 +53,15 @@ _ERRORS = {
         "the body is larger than the 16777216 bytes …",
         None,
     ),
-    415: ("Another content type than JSON", "unsupported_content_type", "expected Content-Type: …", None),
-    403: ("Switched off", "administration_off", "MASKSEMBLES_ADMIN=true allows it", None),
+    415: ("A content type or encoding that is not read here", "unsupported_content_type", "expected …", None),
+    401: ("No API key, or one that is not known", "unauthorized", "the API key is not known here", None),
+    403: ("The key is not for this, or it is switched off", "missing_scope", "the key 'ci' does not have …", None),
+    429: (
+        "Too many requests a second for this key; `Retry-After` says how many seconds to wait",
+        "too_many_requests",
+        "more than 10 requests a second (MASKSEMBLES_RATE)",
+        None,
+    ),
     409: ("No version fit to be served", "version_refused", "no version of 'digits' is fit to be served …", "name"),
     422: ("Not what was expected", "invalid_input", "expected values in [0, 1] …", "inputs[0][0][2][3]"),
     500: ("The model or the service failed", "output_not_finite", "digits:1 gave NaN or infinity …", None),
@@ -67,6 +81,84 @@ TIMEOUT_HEADER = {
     "description": "How long the rows may wait for a device, in milliseconds; at most, and by default, what the "
     "setting MASKSEMBLES_TIMEOUT_MS says",
     "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+}
+
+
+_FIELDS: dict[str, dict[str, Any]] = {
+    "model": {"type": "string", "pattern": f"^{naming.NAME}$", "description": "Name of the model"},
+    "version": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": naming.HIGHEST_VERSION,
+        "description": "Version of the model",
+    },
+    "outputs": {
+        "type": "string",
+        "description": "Which outputs to answer, separated by commas",
+        "examples": ["prediction,entropy"],
+    },
+    "id": {"type": "string", "maxLength": 256, "description": "Comes back in the answer as it is"},
+}
+"""What JSON says in the body, for bodies that have no place for it."""
+QUERY = [
+    {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": f"{schema['description']}; only where the body is an array or a picture",
+        "schema": schema,
+    }
+    for name, schema in _FIELDS.items()
+]
+_FORM = {
+    "title": "PredictForm",
+    "description": "Pictures to predict, as files of a form.",
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["inputs"],
+    "properties": {
+        "inputs": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "string", "format": "binary"},
+            "description": "PNG, JPEG or WebP files, one a row",
+        },
+        **_FIELDS,
+    },
+}
+
+
+def _file(description: str) -> dict[str, Any]:
+    return {"schema": {"type": "string", "format": "binary", "description": description}}
+
+
+PREDICT_REQUEST: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {"$ref": "#/components/schemas/PredictRequest"},
+            "example": EXAMPLE_REQUEST,
+        },
+        formats.NPY: _file("An array [B, …] as `numpy.save` writes it"),
+        **{kind: _file("One picture, for a model that takes pictures") for kind in formats.PICTURES},
+        formats.FORM: {"schema": {"$ref": "#/components/schemas/PredictForm"}},
+    },
+}
+PREDICT_RESPONSE: dict[str, Any] = {
+    "description": "One prediction for each row, in order; `model.task` tells which of the two kinds it is",
+    "model": ClassificationAnswer | RegressionAnswer,
+    "content": {
+        "application/json": {"example": EXAMPLE_ANSWER},
+        answers.NPZ: _file(
+            "With `Accept: application/x-npz`: the chosen outputs as arrays, as `numpy.load` reads them, "
+            "and `model`, `version` and `id`"
+        ),
+    },
+}
+
+_SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key; needless where the service has none"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same in another header"},
 }
 
 
@@ -99,13 +191,22 @@ def _open(schema: dict[str, Any]) -> None:
 
 
 def install(app: FastAPI) -> None:
-    """Adds the schema of /predict's body, which is read by hand, to the document."""
+    """Adds to the document the schemas of the bodies that are read by hand, and who needs a key."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            schema = PredictRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-            made["components"]["schemas"]["PredictRequest"] = schema
+            for kind in _READ_BY_HAND:
+                schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+                made["components"]["schemas"] |= {**schema.pop("$defs", {}), kind.__name__: schema}
+            made["components"]["schemas"]["PredictForm"] = _FORM
+            made["components"]["securitySchemes"] = _SECURITY
+            for path, operations in made["paths"].items():
+                for operation in operations.values():
+                    if (example := _ANSWERS.get(operation["operationId"])) is not None:
+                        operation["responses"]["200"]["content"]["application/json"]["example"] = example
+                    if needed(path) is not None:
+                        operation["security"] = [{"bearer": []}, {"header": []}, {}]
             for part in _CONTRACT:
                 _open(made["components"]["schemas"][part.__name__])
             app.openapi_schema = made

@@ -4,16 +4,20 @@ import logging
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.routing import compile_path
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.problems import answer_to, error_body
+from app.api.problems import answer_to, extra_headers, problem
+from app.api.security import Guard
 from app.engine.batcher import Batcher
-from app.errors import ClientGone, QueueFull, ServiceError
+from app.errors import ClientGone, ServiceError
+from app.settings import Settings
 from app.telemetry import Telemetry
 
 _log = logging.getLogger("app.access")
@@ -24,25 +28,44 @@ _MUCH = 2**20
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
+_SECURE = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+]
+_NO_PAGE = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+_PAGES = "/docs"
+
 
 class Entry:
-    """The ASGI application around FastAPI's: gives a request the id that its client sent, or a new one.
+    """The ASGI application around FastAPI's: gives a request the id that its client sent, or a new one, and lets it in.
 
     Args:
         app: what answers; its state is what endpoints work with.
-        path: POSTs to it skip the framework, which would take longer over them than everything else here ...
-        endpoint: ... and get to the same function that the framework would call.
-        log: whether to log every request.
+        endpoints: by path, `{name}` standing for any part of it. POSTs to them skip the framework, which would take
+            longer over them than everything else here, and get to the same function that the framework would call.
+        guard: says who is let in.
+        settings: whether to log every request, and whose pages may call.
     """
 
-    def __init__(self, app: FastAPI, path: str, endpoint: Endpoint, log: bool) -> None:
+    def __init__(self, app: FastAPI, endpoints: Mapping[str, Endpoint], guard: Guard, settings: Settings) -> None:
         self._app = app
-        self._path = path
-        self._endpoint = endpoint
-        self._logs = log
+        self._endpoints = [(compile_path(path)[0], endpoint) for path, endpoint in endpoints.items()]
+        self._guard = guard
+        self._logs = settings.access_log
         self._batcher: Batcher = app.state.batcher
         self._telemetry: Telemetry = app.state.telemetry
         self.state = app.state
+        self._inside: ASGIApp = self._admit
+        if settings.cors_origins:
+            self._inside = CORSMiddleware(
+                self._admit,
+                allow_origins=settings.cors_origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID", "X-Request-Timeout-Ms"],
+                expose_headers=["X-Request-ID", "Retry-After"],
+            )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,42 +80,62 @@ class Entry:
         async def send_marked(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                message["headers"].append((_ID, request_id))
+                headers = message["headers"]
+                headers += _SECURE
+                headers.append((_ID, request_id))
+                if not scope["path"].startswith(_PAGES):
+                    headers.append(_NO_PAGE)
                 status = message["status"]
             await send(message)
 
-        if scope["path"] != self._path or scope["method"] != "POST":
-            await self._app(scope, receive, send_marked)
-        elif (refusal := self._batcher.refusal()) is not None:
-            await self._refuse(refusal, request_id.decode(), receive, send_marked)
-        else:
-            await self._shortcut(scope, receive, send_marked)
+        await self._inside(scope, receive, send_marked)
         if self._logs:
             extra = {"request_id": request_id.decode(), "status": status, "seconds": time.perf_counter() - began}
             _log.info("%s %s", scope["method"], scope["path"][:_LONGEST_PATH], extra=extra)
 
-    async def _refuse(self, error: ServiceError, request_id: str, receive: Receive, send: Send) -> None:
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._guard.admit(scope["path"], dict(scope["headers"]))
+        except ServiceError as error:
+            await self._refuse(error, scope, receive, send)
+            return
+        endpoint = self._find(scope) if scope["method"] == "POST" else None
+        if endpoint is None:
+            await self._app(scope, receive, send)
+        elif (refusal := self._batcher.refusal()) is not None:
+            self._telemetry.refused(refusal.code)
+            await self._refuse(refusal, scope, receive, send)
+        else:
+            await self._shortcut(endpoint, scope, receive, send)
+
+    def _find(self, scope: Scope) -> Endpoint | None:
+        for path, endpoint in self._endpoints:
+            if (found := path.fullmatch(scope["path"])) is not None:
+                scope["path_params"] = found.groupdict()
+                return endpoint
+        return None
+
+    async def _refuse(self, error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
         """Costs as little as can be, and is not logged: there may be thousands a second.
 
         A body that is not much is let come first: a connection that is closed before it has come is reset, and the
         client may never read the answer.
         """
-        self._telemetry.refused(error.code)
         left = _MUCH
         while left > 0 and (message := await receive()).get("more_body", False):
             left -= len(message["body"])
-        body = error_body(error.code, error.message, request_id)
+        request_id = scope["state"]["request_id"]
+        status, body = problem(scope["path"], error.status, error.code, error.message, request_id)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        if isinstance(error, QueueFull):
-            headers.append((b"retry-after", b"%d" % error.retry_after))
-        await send({"type": "http.response.start", "status": error.status, "headers": headers})
+        headers += extra_headers(error)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _shortcut(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _shortcut(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = self._app
         request = Request(scope, receive)
         try:
-            response = await self._endpoint(request)
+            response = await endpoint(request)
         except (ClientGone, ClientDisconnect):
             return
         except Exception as error:  # what nobody foresaw is told as such

@@ -1,13 +1,23 @@
 """GET /metrics: what the service says about itself, in Prometheus's text format."""
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
+
+from app.api.document import errors
 
 router = APIRouter(tags=["metrics"])
 
 
-@router.get("/metrics", operation_id="metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)
+@router.get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses={
+        200: {"description": "Prometheus's text format", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        **errors(401, 403, 429),
+    },
+)
 def metrics(request: Request) -> Response:
     """Requests, queue, batches, seconds, devices, reloads, and how the served rows' uncertainty is distributed."""
     return Response(request.app.state.telemetry.render(), media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import ClientGone, QueueFull, ServiceError
+from app.errors import ClientGone, ServiceError
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def install(app: FastAPI) -> None:
     async def http_error(request: Request, error: HTTPException) -> Response:
         code = _CODES.get(error.status_code, "http_error")
         message = {
-            404: f"no such path: {request.url.path}",
+            404: f"no such path: {request.scope['path']}",
             405: f"{request.method} is not allowed here",
         }.get(error.status_code, str(error.detail))
         response = _respond(request, error.status_code, code, message)
@@ -72,19 +72,32 @@ def answer_to(request: Request, error: Exception) -> Response:
         _log.error("failed", exc_info=error, extra={"request_id": request.state.request_id})
         return _respond(request, 500, "internal_error", "the service failed on this request; its log says why")
     response = _respond(request, error.status, error.code, error.message, error.field)
-    if isinstance(error, QueueFull):
-        response.headers["Retry-After"] = str(error.retry_after)
-    elif error.status == 500:
+    response.raw_headers.extend(extra_headers(error))
+    if error.status == 500:
         _log.error("%s", error.message, extra={"request_id": request.state.request_id, "code": error.code})
     return response
 
 
+def extra_headers(error: ServiceError) -> list[tuple[bytes, bytes]]:
+    """What the answer to an error says beside its body."""
+    headers = []
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % error.retry_after))
+    if error.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    return headers
+
+
 def _respond(request: Request, status: int, code: str, message: str, field: str | None = None) -> Response:
-    body = error_body(code, message, request.state.request_id, field)
+    status, body = problem(request.scope["path"], status, code, message, request.state.request_id, field)
     return Response(body, status, media_type="application/json")
 
 
-def error_body(code: str, message: str, request_id: str, field: str | None = None) -> bytes:
-    """The body of every answer that is not a success."""
+def problem(
+    path: str, status: int, code: str, message: str, request_id: str, field: str | None = None
+) -> tuple[int, bytes]:
+    """Status and body of an answer that is not a success; on /v2 those of the Open Inference Protocol."""
+    if path == "/v2" or path.startswith("/v2/"):
+        return 400 if status == 422 else status, orjson.dumps({"error": f"{field}: {message}" if field else message})
     error = {"code": code, "message": message, "request_id": request_id}
-    return orjson.dumps({"error": {**error, "field": field} if field else error})
+    return status, orjson.dumps({"error": {**error, "field": field} if field else error})

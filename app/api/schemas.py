@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.contract import naming
 from app.contract.schema import Contract, Method
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -28,10 +29,15 @@ class PredictRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")  # answers may grow, so they don't
 
-    model: str | None = Field(None, description="Name of the model; without it the configured default answers")
+    model: str | None = Field(
+        None,
+        pattern=f"^{naming.NAME}$",
+        description="Name of the model; without it the configured default answers",
+    )
     version: int | None = Field(
         None,
         ge=1,
+        le=naming.HIGHEST_VERSION,
         description="Version of the model; without it the highest valid one, or the pinned one, answers",
     )
     inputs: list[Any] = Field(
@@ -186,7 +192,8 @@ class Error(BaseModel):
         description="Stable, for programs: `malformed_body`, `invalid_input`, `unknown_model`, `unknown_version`, "
         "`body_too_large`, `unsupported_content_type`, `queue_full`, `deadline_passed`, `out_of_memory`, "
         "`device_failed`, `model_failed`, `output_not_finite`, `internal_error`, `not_ready`, `not_found`, "
-        "`method_not_allowed`, `administration_off`, `version_refused`; others may come"
+        "`method_not_allowed`, `administration_off`, `version_refused`, `unauthorized`, `missing_scope`, "
+        "`too_many_requests`, `head_too_large`; others may come"
     )
     message: str = Field(description="For people; names what was expected")
     field: str | None = Field(None, description="The part of the request that it is about")
@@ -199,6 +206,9 @@ class ErrorBody(BaseModel):
     error: Error
 
 
+_REASON = "Why it is refused, what became of its files since it was loaded, or that it has no contract"
+
+
 class VersionSummary(BaseModel):
     """A version in the store and what became of it."""
 
@@ -206,11 +216,12 @@ class VersionSummary(BaseModel):
     state: State = Field(
         description="`serving` answers, `kept` answers requests that name it, `standby` could, `refused` is not fit to"
     )
-    reason: str | None = Field(None, description="Why it is refused, or what became of its files since it was loaded")
+    reason: str | None = Field(None, description=_REASON)
 
 
 class ModelSummary(BaseModel):
-    """A model in the store. Everything but name and versions is absent where no version is fit to be served."""
+    """A model in the store. Everything but name and versions is absent where no version is fit to be served,
+    and everything that a contract would say where there is none."""
 
     name: str
     version: int | None = Field(None, description="The version that answers")
@@ -237,8 +248,8 @@ class VersionDetail(BaseModel):
     name: str
     version: int
     state: State
-    reason: str | None = Field(None, description="Why it is refused, or what became of its files since it was loaded")
-    contract: Contract | None = Field(None, description="Absent where the version is refused")
+    reason: str | None = Field(None, description=_REASON)
+    contract: Contract | None = Field(None, description="Absent where the version is refused, or has none")
 
 
 class Alive(BaseModel):

@@ -9,8 +9,14 @@ METADATA_KEY = "masksembles"
 TEMPERATURE = "temperature"
 """The initializer that divides the logits; recalibration replaces its value."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+"""What every name of a model matches as a whole."""
+HIGHEST_VERSION = 999_999_999
+
+VERSION = r"[1-9][0-9]{0,8}"
+
+_NAME = re.compile(NAME)
+_VERSION = re.compile(VERSION)
 
 
 def check_name(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Axis = Annotated[int, Field(ge=1)] | Literal["B", "N", "K"]
 Dtype = Literal["float32", "uint8", "int64"]
@@ -38,6 +38,9 @@ class Tensor(_Part):
     layout: str | None = None
     """A letter for each axis of a picture, such as BCHW."""
     colour: Literal["grey", "rgb"] | None = None
+    resize: Literal["stretch", "crop"] | None = None
+    """What makes a picture of another size fit: `stretch` ignores its proportions, `crop` fills and cuts from the
+    middle; both bilinear. Without it such a picture is refused."""
 
     @model_validator(mode="after")
     def _batch_first(self) -> Self:

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.engine.job import Arrays, Job, Slice
-from app.engine.model import Model
+from app.engine.plain import Servable
 from app.engine.queue import Queue
 from app.errors import (
     ClientGone,
     DeadlinePassed,
     DeviceFailed,
+    InvalidInput,
     MemoryShortage,
     ModelFailed,
     OutOfMemory,
@@ -25,7 +26,7 @@ from app.errors import (
     QueueFull,
     ServiceError,
 )
-from app.telemetry import SCORES, Telemetry
+from app.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
 
@@ -85,13 +86,15 @@ class Batcher:
 
     async def predict(
         self,
-        model: Model,
-        inputs: NDArray[Any],
+        model: Servable,
+        inputs: NDArray[Any] | list[Arrays],
         outputs: tuple[str, ...],
         seconds: float,
         gone: Callable[[], Awaitable[object]] | None = None,
     ) -> Arrays:
         """Inputs [B, …] as the model's contract says → the asked outputs [B, …] by name.
+
+        Of a model without a contract: a list of one dictionary of inputs → lists of one output each.
 
         Args:
             seconds: for how long the rows may wait for a device.
@@ -101,6 +104,7 @@ class Batcher:
             QueueFull: at once.
             DeadlinePassed: not all rows were at work in time; those that were not are not computed.
             ClientGone: `gone` completed; likewise.
+            InvalidInput: a model without a contract does not take these inputs.
             OutOfMemory, ModelFailed, OutputNotFinite: the rows themselves failed.
             DeviceFailed: there is no device left.
         """
@@ -189,6 +193,8 @@ class Batcher:
                 return [_Run(batch, OutOfMemory(f"{model.name}:{model.version}: {error}"))]
             _log.warning("%s:%d: %s; tried again in halves", model.name, model.version, error)
             return [run for half in _halves(batch) for run in self._run(half, index)]
+        except InvalidInput as error:
+            return [_Run(batch, error)]
         except Exception as error:  # onnxruntime's own
             _log.exception("%s:%d failed on %d rows", model.name, model.version, len(inputs))
             _check_device(model, index, error)
@@ -220,9 +226,10 @@ class Batcher:
                     series.waited(began - part.job.submitted)
             if isinstance(found, ServiceError):
                 for part in batch:
-                    part.job.fail(type(found)(found.message))
+                    part.job.fail(type(found)(found.message, found.field))
             else:
-                series.computed(len(found["entropy"]), seconds * len(found["entropy"]) / rows, found)
+                own = sum(part.rows for part in batch)
+                series.computed(own, seconds * own / rows, found)
                 _split(batch, found)
 
     def _lose(self, index: int, reason: str) -> None:
@@ -273,7 +280,7 @@ class _Watch:
             self._job.fail(DeadlinePassed(f"no device was free for these rows within {1000 * self._seconds:.0f} ms"))
 
 
-def _check_device(model: Model, index: int, error: Exception) -> None:
+def _check_device(model: Servable, index: int, error: Exception) -> None:
     """Finds out whether it was the rows that failed, or the device.
 
     Raises:
@@ -301,16 +308,16 @@ def _halves(batch: Sequence[Slice]) -> tuple[list[Slice], list[Slice]]:
     return first, second
 
 
-def _answers(model: Model, index: int, batch: Sequence[Slice], inputs: NDArray[Any]) -> Arrays:
+def _answers(model: Servable, index: int, batch: Sequence[Slice], inputs: Any) -> Arrays:
     """The outputs that anybody in a batch wants, and those that telemetry shows of every row."""
-    asked = dict.fromkeys([name for part in batch for name in part.job.outputs] + list(SCORES))
+    asked = dict.fromkeys([name for part in batch for name in part.job.outputs] + list(model.watched))
     found = model.sessions[index].run(inputs, list(asked))
     if any(len(values) != len(inputs) for values in found.values()):
         raise ValueError(f"the graph answered with another number of rows than the {len(inputs)} it was given")
     return found
 
 
-def _join(batch: Sequence[Slice]) -> NDArray[Any]:
+def _join(batch: Sequence[Slice]) -> Any:
     """The rows of a batch in one array.
 
     Small ones in one copy under the interpreter's lock: NumPy lets go of it at every part, and gets it back late.
@@ -324,8 +331,9 @@ def _join(batch: Sequence[Slice]) -> NDArray[Any]:
 
 
 def _split(batch: Sequence[Slice], found: Arrays) -> None:
-    """Gives each part of a batch its outputs, or tells it that they are not finite."""
-    suspect = [name for name in found if not np.isfinite(found[name]).all()]
+    """Gives each part of a batch its outputs, or tells it that they are not finite, as a contract wants them to be."""
+    bound = batch[0].job.model.contract is not None
+    suspect = [name for name in found if bound and not np.isfinite(found[name]).all()]
     at = 0
     for job, start, stop in batch:
         own = {name: found[name][at : at + stop - start] for name in job.outputs}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.contract import naming, schema
+from app.contract.signature import Signature
 from app.engine.verdict import Verdict, verify
 from app.errors import ModelRefused
 
@@ -27,7 +28,7 @@ class Entry:
     refused: str | None = None
     path: Path = Path()
     """The file to load: the plan for the device where there is one."""
-    contract: schema.Contract | None = None
+    declared: schema.Contract | Signature | None = None
     digests: tuple[str, ...] = ()
     """The SHA-256 of each of its files, that of `path` last."""
 
@@ -43,14 +44,16 @@ class Inventory:
     Args:
         folder: that holds `<name>/<version>/model.onnx`, and beside it plans for devices, which are preferred there.
         device: the kind, `cpu` or `cuda`.
+        plain: whether files without a contract are fit, too.
 
     Raises:
         OSError: the folder cannot be read.
     """
 
-    def __init__(self, folder: Path, device: str) -> None:
+    def __init__(self, folder: Path, device: str, *, plain: bool = False) -> None:
         self._folder = folder.resolve()
         self._device = device
+        self._plain = plain
         self._known: dict[tuple[str, int], Entry] = {}
         self._seen: dict[tuple[str, int], Stamp] = {}
         self.unreadable: dict[str, str] = {}
@@ -80,7 +83,7 @@ class Inventory:
         verdicts = verify(path for _, paths in new.values() for path in paths) if new else {}
         for (name, number), (stamp, paths) in new.items():
             self._seen[name, number] = stamp
-            self._known[name, number] = _entry(name, number, stamp, {path: verdicts[path] for path in paths})
+            self._known[name, number] = self._entry(name, number, stamp, {path: verdicts[path] for path in paths})
         return {
             name: [self._known[name, number] for number in sorted(versions) if (name, number) in self._known]
             for name, versions in found.items()
@@ -96,6 +99,33 @@ class Inventory:
             return name in naming.names(self._folder)
         except OSError:
             return False
+
+    def _entry(self, name: str, number: int, stamp: Stamp, files: dict[Path, Verdict]) -> Entry:
+        try:
+            path, declared = self._choose(files)
+        except ModelRefused as error:
+            _log.error("%s:%d refused: %s", name, number, error)
+            return Entry(name, number, stamp, refused=str(error))
+        digests = tuple(verdict.digest or "" for verdict in files.values())
+        return Entry(name, number, stamp, path=path, declared=declared, digests=digests)
+
+    def _choose(self, files: dict[Path, Verdict]) -> tuple[Path, schema.Contract | Signature]:
+        """The last file of a version, and what it declares, when all of its files are sound and hold the same model."""
+        chosen: tuple[Path, schema.Contract | Signature] | None = None
+        for path, verdict in files.items():
+            if verdict.declared is None:
+                raise ModelRefused(f"{path.name}: {verdict.refused}" if chosen else verdict.refused)
+            if isinstance(verdict.declared, Signature) and not self._plain:
+                raise ModelRefused(
+                    f"has no contract (metadata key {naming.METADATA_KEY!r}); with MASKSEMBLES_PLAIN=true it is "
+                    "served, through /v2 alone"
+                )
+            if chosen and not _same(verdict.declared, chosen[1]):
+                raise ModelRefused(f"{path.name}: its contract is not that of {chosen[0].name}")
+            chosen = (path, verdict.declared)
+        if chosen is None:
+            raise ModelRefused("has no file")
+        return chosen
 
     def _files(self, name: str) -> dict[int, list[Path]]:
         """The files of each version: the portable one, and after it the plan for this device, where there is one."""
@@ -129,25 +159,7 @@ def _stamp(paths: Iterable[Path]) -> Stamp:
     return tuple(stamps)
 
 
-def _entry(name: str, number: int, stamp: Stamp, files: dict[Path, Verdict]) -> Entry:
-    try:
-        path, contract = _choose(files)
-    except ModelRefused as error:
-        _log.error("%s:%d refused: %s", name, number, error)
-        return Entry(name, number, stamp, refused=str(error))
-    digests = tuple(verdict.digest or "" for verdict in files.values())
-    return Entry(name, number, stamp, path=path, contract=contract, digests=digests)
-
-
-def _choose(files: dict[Path, Verdict]) -> tuple[Path, schema.Contract]:
-    """The last file of a version, and its contract, when all of its files are sound and hold the same model."""
-    chosen: tuple[Path, schema.Contract] | None = None
-    for path, verdict in files.items():
-        if verdict.contract is None:
-            raise ModelRefused(f"{path.name}: {verdict.refused}" if chosen else verdict.refused)
-        if chosen and not verdict.contract.same_model(chosen[1]):
-            raise ModelRefused(f"{path.name}: its contract is not that of {chosen[0].name}")
-        chosen = (path, verdict.contract)
-    if chosen is None:
-        raise ModelRefused("has no file")
-    return chosen
+def _same(declared: schema.Contract | Signature, other: schema.Contract | Signature) -> bool:
+    if isinstance(declared, Signature) or isinstance(other, Signature):
+        return declared == other
+    return declared.same_model(other)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from app.engine.model import Model
+from app.engine.plain import Servable
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -18,7 +18,7 @@ class Job:
     Its fields but `taken`, which the queue guards, belong to the event loop.
 
     Args:
-        inputs: [B, …] as the model's contract says.
+        inputs: [B, …] as the model's contract says; of a model without one, a list of one dictionary of arrays.
         outputs: the names of the outputs that are wanted.
         future: gets the outputs [B, …] by name, or the error.
     """
@@ -26,7 +26,11 @@ class Job:
     __slots__ = ("_done", "_parts", "future", "inputs", "model", "outputs", "rows", "submitted", "taken")
 
     def __init__(
-        self, model: Model, inputs: NDArray[Any], outputs: tuple[str, ...], future: asyncio.Future[Arrays]
+        self,
+        model: Servable,
+        inputs: NDArray[Any] | list[Arrays],
+        outputs: tuple[str, ...],
+        future: asyncio.Future[Arrays],
     ) -> None:
         self.model = model
         self.inputs = inputs
@@ -75,5 +79,5 @@ class Slice(NamedTuple):
         return self.stop - self.start
 
     @property
-    def inputs(self) -> NDArray[Any]:
+    def inputs(self) -> Any:
         return self.job.inputs[self.start : self.stop]

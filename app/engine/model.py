@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.contract import signature
 from app.contract.schema import Contract
 from app.engine.bound import BoundSession
 from app.engine.device import Device
 from app.engine.session import Session
 from app.errors import ModelRefused
+from app.telemetry import SCORES
 
 _SECONDS_TO_WARM_UP = 60.0
 _SMALL_SECONDS = 0.5e-3
@@ -33,6 +35,9 @@ class Model:
         self.name = name
         self.version = version
         self.contract = contract
+        self.signature = signature.of(contract)
+        self.watched = SCORES
+        """The outputs that are fetched of every row, whoever asked."""
         self.sessions = tuple(sessions)
         self.quick_rows = 0
         """Up to how many rows take so little that no other thread is needed; only on a CPU."""

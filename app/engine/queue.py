@@ -5,14 +5,14 @@ import time
 from collections import OrderedDict
 
 from app.engine.job import Job, Slice
-from app.engine.model import Model
+from app.engine.plain import Servable
 
 
 class Queue:
     """Filled by the event loop, emptied by the threads that run devices.
 
-    A batch holds rows of one model. Models take turns; within one, who came first is served first, and a request
-    that is larger than a batch, or than what is left of one, goes in parts.
+    A batch holds rows of one model; of one without a contract, a single request. Models take turns; within one, who
+    came first is served first, and a request that is larger than a batch, or than what is left of one, goes in parts.
 
     Args:
         most_rows: that may wait. A request with more is admitted to an empty queue.
@@ -28,7 +28,7 @@ class Queue:
         self._most_batch = most_batch
         self._enough = enough or most_batch
         self.delay = delay
-        self._waiting: OrderedDict[Model, OrderedDict[Job, None]] = OrderedDict()
+        self._waiting: OrderedDict[Servable, OrderedDict[Job, None]] = OrderedDict()
         self._changed = threading.Condition()
         self._closed = False
         self.rows = 0
@@ -98,10 +98,10 @@ class Queue:
             return 0.0
         return next(iter(jobs)).submitted + self.delay - time.perf_counter()
 
-    def _fill(self, model: Model, jobs: OrderedDict[Job, None]) -> list[Slice]:
+    def _fill(self, model: Servable, jobs: OrderedDict[Job, None]) -> list[Slice]:
         batch: list[Slice] = []
         more = self.rows // 2 if model.quick_rows else 0
-        room = size_of_batch = min(self._most_batch, max(self._enough, more))
+        room = size_of_batch = min(self._most_batch, max(self._enough, more)) if model.contract else 1
         while jobs and room:
             job = next(iter(jobs))
             size = min(room, job.rows - job.taken)

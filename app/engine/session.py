@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import onnxruntime
-from numpy.typing import NDArray
 
 from app.engine.device import PROVIDERS, Device
 from app.errors import MemoryShortage, ModelRefused, StartError
@@ -67,9 +66,7 @@ class Session:
         """The batch sizes to try before the model is trusted: one row, and more than one."""
         return (1, 2)
 
-    def run(
-        self, inputs: NDArray[Any], outputs: Sequence[str], seconds: float | None = None
-    ) -> dict[str, NDArray[Any]]:
+    def run(self, inputs: Any, outputs: Sequence[str], seconds: float | None = None) -> dict[str, Any]:
         """Inputs [B, …] → the asked outputs by name; ends with onnxruntime's error after so many seconds.
 
         Raises:
@@ -89,9 +86,7 @@ class Session:
             if timer is not None:
                 timer.cancel()
 
-    def _run(
-        self, inputs: NDArray[Any], outputs: Sequence[str], options: onnxruntime.RunOptions | None
-    ) -> dict[str, NDArray[Any]]:
+    def _run(self, inputs: Any, outputs: Sequence[str], options: onnxruntime.RunOptions | None) -> dict[str, Any]:
         return dict(zip(outputs, self._session.run(list(outputs), {self._input: inputs}, options)))
 
 

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Literal
 
 from app.contract import schema
+from app.contract.signature import Signature
 from app.engine.cores import usable_cores
 from app.engine.device import Device
 from app.engine.inventory import Entry, Inventory, Stamped
-from app.engine.model import Model, load
+from app.engine.model import load
+from app.engine.plain import Servable, load_plain
 from app.errors import ModelRefused, StartError, UnknownModel, UnknownVersion, VersionRefused
 
 _log = logging.getLogger(__name__)
 
 _SECONDS_TO_END = 2.0
+_NO_CONTRACT = "its file has no contract: served through /v2 alone"
 
 Report = Callable[[str, Literal["loaded", "unloaded", "refused"]], None]
 """Is told the name of a model and what became of one of its versions."""
@@ -28,7 +31,7 @@ class Version:
     """A version and what became of it.
 
     `serving` answers, `kept` answers those who name it, `standby` is fit to, `refused` is not. `reason` says why it is
-    refused, or what is wrong with its files since it was loaded.
+    refused, what is wrong with its files since it was loaded, or that it has no contract.
     """
 
     number: int
@@ -42,13 +45,13 @@ class Shelf:
     """A model: its versions, lowest first, and those of them that are in memory. Replaced as a whole, never changed."""
 
     versions: tuple[Version, ...] = ()
-    answering: Model | None = None
-    kept: tuple[Model, ...] = ()
+    answering: Servable | None = None
+    kept: tuple[Servable, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Loaded:
-    model: Model
+    model: Servable
     digests: tuple[str, ...]
 
 
@@ -64,6 +67,7 @@ class Store:
         keep: how many valid versions below the one that answers stay in memory, for requests that name them.
         most_batch: the largest batch that will be asked of a model, in rows.
         report: is told of every change.
+        plain: whether to serve files without a contract, too.
         load_all: load every version once, to find out whether it could be served.
 
     Raises:
@@ -80,10 +84,11 @@ class Store:
         keep: int = 0,
         most_batch: int = 64,
         report: Report = lambda *_: None,
+        plain: bool = False,
         load_all: bool = False,
     ) -> None:
         try:
-            self._inventory = Inventory(folder, device.name)
+            self._inventory = Inventory(folder, device.name, plain=plain)
         except OSError as error:
             raise StartError(f"MASKSEMBLES_STORE: {folder} is no folder that can be read: {error.strerror}") from error
         self.device = device
@@ -112,7 +117,7 @@ class Store:
             raise StartError(f"MASKSEMBLES_DEFAULT_MODEL: {default!r} cannot be served; there are: {self._names()}")
 
     @property
-    def serving(self) -> dict[str, Model]:
+    def serving(self) -> dict[str, Servable]:
         """The models that answer, by name."""
         return {name: shelf.answering for name, shelf in self.shelves.items() if shelf.answering is not None}
 
@@ -129,7 +134,7 @@ class Store:
         serving = self.serving
         return next(iter(serving)) if len(serving) == 1 else None
 
-    def find(self, name: str | None, version: int | None) -> Model:
+    def find(self, name: str | None, version: int | None) -> Servable:
         """The model for a request.
 
         Raises:
@@ -230,8 +235,8 @@ class Store:
     def _settle(self, name: str, entries: list[Entry]) -> None:
         """Decides which versions of a model are in memory, loads those that are not yet, and swaps the shelf."""
         before = self.shelves.get(name, Shelf())
-        answering: Model | None = None
-        kept: list[Model] = []
+        answering: Servable | None = None
+        kept: list[Servable] = []
         versions: dict[int, Version] = {}
         for entry in reversed(entries):  # highest first
             wanted = name not in self._unloaded and self._pin.get(name, entry.number) == entry.number
@@ -257,7 +262,7 @@ class Store:
         others = {other: kept for other, kept in self.shelves.items() if other != name}
         self.shelves = others if shelf is None else dict(sorted({**others, name: shelf}.items()))
 
-    def _try(self, entry: Entry, *, wanted: bool) -> tuple[Model | None, Version]:
+    def _try(self, entry: Entry, *, wanted: bool) -> tuple[Servable | None, Version]:
         """A version's model, where it is or can be loaded, and what is to be said of it otherwise."""
         key = (entry.name, entry.number)
         loaded = self._loaded.get(key)
@@ -267,10 +272,9 @@ class Store:
         refused = entry.refused or self._failed.get(entry.stamped)
         if refused is None and self._served.get(key, entry.digests) != entry.digests:
             refused = "its files changed since they were served; what they are now would need a new version"
-        if loaded is None and wanted and entry.contract is not None and refused is None:
+        if loaded is None and wanted and entry.declared is not None and refused is None:
             try:
-                content = _read(entry.path, entry.digests[-1])
-                model = load(*key, entry.contract, content, self.device, self._threads, self._most_batch)
+                model = self._load(entry, entry.declared)
             except ModelRefused as error:
                 _log.error("%s:%d refused: %s", *key, error)
                 refused = self._failed[entry.stamped] = str(error)
@@ -284,7 +288,15 @@ class Store:
                 self._served[key] = entry.digests
         if refused is not None:
             return None, Version(entry.number, "refused", refused)
-        return loaded.model if loaded else None, Version(entry.number, "standby", contract=entry.contract)
+        if isinstance(entry.declared, Signature):
+            return loaded.model if loaded else None, Version(entry.number, "standby", _NO_CONTRACT)
+        return loaded.model if loaded else None, Version(entry.number, "standby", contract=entry.declared)
+
+    def _load(self, entry: Entry, declared: schema.Contract | Signature) -> Servable:
+        content = _read(entry.path, entry.digests[-1])
+        if isinstance(declared, Signature):
+            return load_plain(entry.name, entry.number, declared, content, self.device, self._threads)
+        return load(entry.name, entry.number, declared, content, self.device, self._threads, self._most_batch)
 
     def _note_changes(self, name: str, before: Shelf, after: Shelf) -> None:
         """Lets go of what is in memory no longer, and tells."""
@@ -302,8 +314,9 @@ class Store:
             _log.info("%s:%d is unloaded after its last request", name, number)
         if after.answering is not None and after.answering is not before.answering:
             self._report(name, "loaded")
-            plan = after.answering.contract.plan
-            _log.info("%s:%d serves on %s, plan %s", name, after.answering.version, self.device.name, plan)
+            contract = after.answering.contract
+            plan = f"plan {contract.plan}" if contract else "without a contract"
+            _log.info("%s:%d serves on %s, %s", name, after.answering.version, self.device.name, plan)
 
     def _names(self) -> str:
         return ", ".join(self.serving) or "none"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.contract import schema
+from app.contract.signature import Signature
 
 _log = logging.getLogger(__name__)
 _ROOT = Path(__file__).parents[2]
@@ -18,10 +19,13 @@ _TOO_LONG = "took longer than {} s"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a file: the reason why it is refused, or its contract and the SHA-256 of what was verified."""
+    """What became of a file: the reason why it is refused, or what it declares and the SHA-256 of what was verified.
+
+    A file without a contract declares its signature only.
+    """
 
     refused: str | None = None
-    contract: schema.Contract | None = None
+    declared: schema.Contract | Signature | None = None
     digest: str | None = None
 
 
@@ -67,4 +71,6 @@ def _run(paths: list[Path], module: str) -> tuple[bytes, str]:
 def _read(answer: dict[str, str]) -> Verdict:
     if "refused" in answer:
         return Verdict(refused=answer["refused"])
-    return Verdict(contract=schema.read(answer["contract"]), digest=answer["sha256"])
+    if "signature" in answer:
+        return Verdict(declared=Signature.model_validate_json(answer["signature"]), digest=answer["sha256"])
+    return Verdict(declared=schema.read(answer["contract"]), digest=answer["sha256"])

@@ -15,13 +15,26 @@ from typing import Any
 import numpy as np
 import onnx
 
-from app.contract import naming, schema
+from app.contract import naming, schema, signature
 
 _DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
 _DTYPES = {
     onnx.TensorProto.FLOAT: "float32",
     onnx.TensorProto.UINT8: "uint8",
     onnx.TensorProto.INT64: "int64",
+}
+_PLAIN_DTYPES = {
+    **_DTYPES,
+    onnx.TensorProto.BOOL: "bool",
+    onnx.TensorProto.INT8: "int8",
+    onnx.TensorProto.INT16: "int16",
+    onnx.TensorProto.INT32: "int32",
+    onnx.TensorProto.UINT16: "uint16",
+    onnx.TensorProto.UINT32: "uint32",
+    onnx.TensorProto.UINT64: "uint64",
+    onnx.TensorProto.FLOAT16: "float16",
+    onnx.TensorProto.DOUBLE: "float64",
+    onnx.TensorProto.STRING: "str",
 }
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 
@@ -30,11 +43,12 @@ class Refused(Exception):
     """The file is not fit to be served; the message is the reason."""
 
 
-def examine(content: bytes) -> str:
-    """The contract of a file, as the JSON it holds, when the file keeps it.
+def examine(content: bytes) -> dict[str, str]:
+    """What a file declares: the `contract` that it holds, as JSON, when the file keeps it; or else its `signature`.
 
     Raises:
-        Refused: damaged, with external data, with unknown operators, without contract, or against it.
+        Refused: damaged, with external data, with unknown operators, against its contract; or without one, and with
+            inputs or outputs that are no tensors of a known type and rank.
     """
     try:
         model = onnx.load_model_from_string(content)
@@ -55,16 +69,39 @@ def examine(content: bytes) -> str:
     except onnx.checker.ValidationError as error:
         raise Refused(f"not a valid ONNX graph: {str(error).strip().splitlines()[0]}") from error
     texts: list[str] = [entry.value for entry in model.metadata_props if entry.key == naming.METADATA_KEY]
+    if not texts:
+        return {"signature": _signature(model).model_dump_json()}
     if len(texts) != 1:
-        raise Refused(f"has no contract (metadata key {naming.METADATA_KEY!r})")
+        raise Refused(f"has more than one contract (metadata key {naming.METADATA_KEY!r})")
     try:
         contract = schema.read(texts[0])
         initializers = {tensor.name: tensor for tensor in model.graph.initializer}
-        given = [value for value in model.graph.input if value.name not in initializers]
+        given = _inputs(model)
         schema.check_agreement(contract, _describe(given), _describe(model.graph.output), _temperature(initializers))
     except schema.ContractError as error:
         raise Refused(f"contract: {error}") from error
-    return texts[0]
+    return {"contract": texts[0]}
+
+
+def _inputs(model: Any) -> list[Any]:
+    """The inputs that have no value of their own."""
+    initializers = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in initializers]
+
+
+def _signature(model: Any) -> signature.Signature:
+    def port(value: Any) -> signature.Port:
+        tensor = value.type.tensor_type
+        dtype = _PLAIN_DTYPES.get(tensor.elem_type)
+        if not value.type.HasField("tensor_type") or dtype is None or not tensor.HasField("shape"):
+            raise Refused(f"has no contract, and {value.name!r} is no tensor of a type and rank that /v2 knows")
+        sizes = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in tensor.shape.dim]
+        return signature.Port(name=value.name, dtype=dtype, sizes=tuple(sizes))
+
+    given = _inputs(model)
+    if not given:
+        raise Refused("has no contract, and no inputs")
+    return signature.Signature(inputs=tuple(map(port, given)), outputs=tuple(map(port, model.graph.output)))
 
 
 def _describe(values: Any) -> dict[str, schema.GraphTensor]:
@@ -112,14 +149,14 @@ def _tensors(model: Any) -> Iterator[Any]:
 
 
 def main() -> None:
-    """Answers each path on standard input with {"path", "sha256", "contract"} or {"path", "refused"}."""
+    """Answers each path on standard input with {"path", "sha256", "contract" or "signature"} or {"path", "refused"}."""
     for line in sys.stdin:
         path = json.loads(line)
         try:
             if Path(path).exists() and not Path(path).is_file():
                 raise Refused("not a regular file")
             content = Path(path).read_bytes()
-            answer = {"sha256": hashlib.sha256(content).hexdigest(), "contract": examine(content)}
+            answer = {"sha256": hashlib.sha256(content).hexdigest(), **examine(content)}
         except OSError as error:
             answer = {"refused": f"cannot be read: {error.strerror}"}
         except Refused as error:

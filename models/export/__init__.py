@@ -47,6 +47,7 @@ def export(
     unit: str = "",
     layout: str | None = None,
     colour: Literal["grey", "rgb"] | None = None,
+    resize: Literal["stretch", "crop"] | None = None,
     recipe: dict[str, Any] | None = None,
     targets: Sequence[DeviceName] = ("cpu",),
     plan: PlanName | None = None,
@@ -72,7 +73,9 @@ def export(
         evaluation: rows that took part in nothing else, for the figures in the contract.
         data: the name of the data that both come from.
         value_range: smallest and largest value an input may have; the service refuses others.
-        unit, layout, colour: what an input value is, a letter for each axis (BCHW), and grey or rgb for pictures.
+        unit, layout, colour: what an input value is, a letter for each axis (BCHW), and grey or rgb for pictures. With
+            layout, colour and, for float32, value_range, the service also takes picture files.
+        resize: how it makes pictures of another size fit; by default it refuses them.
         recipe: settings of the training, kept in the contract.
         targets: devices that may get a plan of their own.
         plan: force this plan for them, instead of choosing by a fixed rule (`models.export.cost`).
@@ -88,6 +91,8 @@ def export(
     naming.check_name(name)
     if example_input.dtype not in (torch.float32, torch.uint8):
         raise ValueError(f"example_input must be float32 or uint8, got {example_input.dtype}")
+    if resize is not None and (layout is None or colour is None):
+        raise ValueError("resize: only pictures have another size, say which axis is what with layout and colour")
     if plan is not None and tune:
         raise ValueError("plan and tune: a plan is either forced or measured")
     natural = Natural(normalise, example_input.shape)
@@ -111,6 +116,7 @@ def export(
         range=value_range,
         layout=layout,
         colour=colour,
+        resize=resize,
     )
     contract = _contract(adopted, labels, given, recipe).model_copy(
         update={"precision": precision, "compilation": made.compilation}

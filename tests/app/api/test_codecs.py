@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.api import codecs
+from app.api import codecs, numbers
 from app.contract import schema
 from app.errors import InvalidInput
 from tests.app.engine.fakes import CONTRACT
@@ -92,5 +92,5 @@ def test_the_fast_way_reads_nothing_that_the_other_refuses(value: Any) -> None:
 def test_without_the_fast_way_the_answers_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     text = msgspec.Raw(b"[[[0,0.5,1],[0.001,1,0.25]]]")
     fast = codecs.read_inputs(text, UNIT, 8)
-    monkeypatch.setattr(codecs, "simdjson", None)
+    monkeypatch.setattr(numbers, "simdjson", None)
     np.testing.assert_array_equal(codecs.read_inputs(text, UNIT, 8), fast)

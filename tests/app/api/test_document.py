@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 import httpx
+import jsonschema
+import openapi_spec_validator
 import pytest
 
 from app.api import codecs
 from app.api.schemas import Classification, ClassificationAnswer, Output, PredictRequest
+from app.api.v2 import requests, schemas, tensors
 from app.errors import ServiceError
 
 EXAMPLES = Path(__file__).parents[3] / "app" / "api" / "examples"
@@ -26,17 +29,57 @@ def test_every_operation_has_a_stable_id_a_summary_and_its_errors(document: dict
     }
     assert {operation["operationId"] for operation in operations.values()} == {
         "predict", "list_models", "get_model", "get_version", "load_model", "unload_model", "live", "ready", "metrics",
+        "v2_live", "v2_ready", "v2_server", "v2_model", "v2_model_version", "v2_model_ready", "v2_model_version_ready",
+        "v2_infer", "v2_infer_version", "v2_statistics", "v2_model_statistics", "v2_model_version_statistics",
+        "v2_model_config", "v2_model_version_config", "v2_repository_index", "v2_repository_load",
+        "v2_repository_unload",
     }  # fmt: skip
-    for operation in operations.values():
+    for (_, path), operation in operations.items():
         assert operation["summary"]
         assert operation["description"]
+        error = "V2Error" if path.startswith("/v2") else "ErrorBody"
         for status, response in operation["responses"].items():
-            if status != "200":
+            if status != "200" and not path.endswith("/ready"):
                 schema = response["content"]["application/json"]["schema"]
-                assert schema == {"$ref": "#/components/schemas/ErrorBody"}
+                assert schema == {"$ref": f"#/components/schemas/{error}"}
+        assert ("security" in operation) == ("401" in operation["responses"]) == ("health" not in path)
     assert set(operations["post", "/predict"]["responses"]) == {
-        "200", "404", "413", "415", "422", "500", "503", "504",
+        "200", "401", "403", "404", "413", "415", "422", "429", "500", "503", "504",
     }  # fmt: skip
+
+
+def test_every_operation_shows_what_it_takes_and_gives(document: dict[str, Any]) -> None:
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            content = operation["responses"]["200"].get("content", {}).get("application/json")
+            if content is None:
+                assert path == "/metrics" or path.endswith("load")  # a text, and nothing
+            else:
+                schema = {**content["schema"], "components": document["components"]}
+                jsonschema.Draft202012Validator(schema).validate(content["example"])
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+            if body is not None:
+                schema = {**body["schema"], "components": document["components"]}
+                jsonschema.Draft202012Validator(schema).validate(body["example"])
+
+
+def test_the_document_is_valid(document: dict[str, Any]) -> None:
+    openapi_spec_validator.validate(document)
+
+
+def test_the_document_in_the_checkout_is_that_of_the_service(document: dict[str, Any]) -> None:
+    checked_in = json.loads((EXAMPLES.parents[1] / "openapi.json").read_text())
+    assert checked_in == document, "app/openapi.json is stale: make openapi"
+
+
+def test_v2_requests_are_read_as_they_are_documented() -> None:
+    for kind, documented in (
+        (requests._Request, schemas.InferRequest),
+        (requests._Input, schemas.InferInput),
+        (requests._Output, schemas.InferOutput),
+    ):
+        assert set(kind.__struct_fields__) == set(documented.model_fields)
+    assert set(tensors.DATATYPES.values()) == set(get_args(schemas.Datatype))
 
 
 def test_every_reference_resolves(document: dict[str, Any]) -> None:
@@ -66,7 +109,7 @@ def test_room_is_left_for_what_comes(document: dict[str, Any]) -> None:
 def test_answers_may_grow(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     closed = {name for name, schema in schemas.items() if schema.get("additionalProperties") is False}
-    assert closed == {"PredictRequest"}
+    assert closed == {"PredictRequest", "PredictForm"}
     fields = schemas["Contract"]["properties"]
     assert not any("const" in fields[name] for name in ("plan", "precision", "task"))
 
@@ -74,7 +117,9 @@ def test_answers_may_grow(document: dict[str, Any]) -> None:
 def test_every_code_is_documented(document: dict[str, Any]) -> None:
     documented = document["components"]["schemas"]["Error"]["properties"]["code"]["description"]
     readme = (EXAMPLES.parents[2] / "README.md").read_text()
-    codes = {kind.code for kind in (ServiceError, *ServiceError.__subclasses__())} | {"not_found", "method_not_allowed"}
+    codes = {kind.code for kind in (ServiceError, *ServiceError.__subclasses__())} | {
+        "not_found", "method_not_allowed", "head_too_large",
+    }  # fmt: skip
     assert all(f"`{code}`" in documented and f"`{code}`" in readme for code in codes)
 
 

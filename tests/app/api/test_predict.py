@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.special import entr
 
-from app.api import codecs
+from app.api import answers
 from app.api.schemas import ClassificationAnswer
 from app.engine.session import Session
 from models import artefact
@@ -136,7 +136,7 @@ BAD: dict[str, tuple[bytes, int, str, str | None, str]] = {
     "version 0": (b'{"inputs": [[1]], "version": 0}', 422, "invalid_input", "version", ">= 1"),
     "version a string": (b'{"inputs": [[1]], "version": "1"}', 422, "invalid_input", "version", "Expected `int"),
     "unknown model": (b'{"inputs": [[1]], "model": "cats"}', 404, "unknown_model", "model", "there are: bytes, "),
-    "a path as model": (b'{"inputs": [[1]], "model": "../tiny"}', 404, "unknown_model", "model", "there are: bytes, "),
+    "a path as model": (b'{"inputs": [[1]], "model": "../tiny"}', 422, "invalid_input", "model", "matching regex"),
     "unknown version": (b'{"inputs": [[1]], "version": 7}', 404, "unknown_version", "version", "there are: 1"),
     "refused version": (b'{"inputs": [[1]], "version": 2}', 404, "unknown_version", "version", "there are: 1"),
     "unknown output": (
@@ -238,11 +238,11 @@ def test_an_answer_that_is_not_finite_is_an_error(client: httpx.Client, monkeypa
 
 
 def test_an_unforeseen_failure_keeps_the_error_body(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write_answer(*_: object) -> bytes:
+    def write_json(*_: object) -> bytes:
         raise RuntimeError("secret path /home")
 
     with monkeypatch.context() as patch:
-        patch.setattr(codecs, "write_answer", write_answer)
+        patch.setattr(answers, "write_json", write_json)
         response = client.post("/predict", json=GOOD, headers={"x-request-id": "abc"})
     assert response.status_code == 500
     assert response.json()["error"]["code"] == "internal_error"

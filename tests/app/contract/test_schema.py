@@ -24,7 +24,7 @@ def test_reads_what_was_written(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("schema_version", 3, "schema_version: 3 is newer than 2"),
+        ("schema_version", 4, "schema_version: 4 is newer than 3"),
         ("schema_version", "1", "schema_version: the contract has none"),
         ("schema_version", 0, "schema_version: Input should be greater"),
         ("task", "regression", "task: Input should be 'classification'"),

@@ -50,6 +50,7 @@ class FakeModel:
     """Has the parts of a model that the batcher uses."""
 
     contract = CONTRACT
+    watched = ("entropy", "mutual_information")
     quick_rows = 0
 
     def __init__(self, *sessions: FakeSession, name: str = "fake", version: int = 1) -> None:

@@ -25,7 +25,7 @@ def content(digits_store: Path) -> bytes:
 @pytest.fixture(scope="module")
 def contract(digits_store: Path) -> object:
     (entry,) = Inventory(digits_store, "cpu").look()["digits"]
-    return entry.contract
+    return entry.declared
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,7 @@ def fixed_batch(model: onnx.ModelProto) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (without_contract, "has no contract (metadata key 'masksembles')"),
-        (contract(schema_version=3), "contract: schema_version: 3 is newer than 2"),
+        (contract(schema_version=4), "contract: schema_version: 4 is newer than 3"),
         (contract(num_submodels=4), "outputs.submodels.shape: declared ['B', 'N', 'K'], the graph has ['B', 3, 3]"),
         (contract(labels=["a", "b"]), "outputs.probabilities.shape: declared ['B', 'K'], the graph has ['B', 3]"),
         (contract(inputs__0__shape=["B", 7]), "inputs.input.shape: declared ['B', 7], the graph has ['B', 6]"),
@@ -155,7 +154,7 @@ def test_a_good_file_among_bad_ones_is_accepted(tiny_store: Path, tmp_path: Path
     bad.write_bytes(b"no")
     verdicts = verify([bad, good, tmp_path / "missing.onnx"])
     assert verdicts[good].refused is None
-    assert verdicts[good].contract is not None
+    assert verdicts[good].declared is not None
     assert verdicts[bad].refused
     assert verdicts[tmp_path / "missing.onnx"].refused == "cannot be read: No such file or directory"
 

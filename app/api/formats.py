@@ -1,0 +1,177 @@
+"""The content types that /predict reads: JSON, arrays in NumPy's format, pictures, and forms with pictures."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+import numpy as np
+from numpy.typing import NDArray
+from python_multipart import FormParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import Field, File, parse_options_header
+
+from app.api import codecs, numbers
+from app.api.body import LARGE, LARGE_BINARY
+from app.api.codecs import Asked
+from app.contract import pictures
+from app.contract.schema import Contract
+from app.errors import InvalidInput, MalformedBody, WrongContentType
+
+Inputs = Callable[[Contract, int], NDArray[Any]]
+"""Reads the rows [B, …] that a contract declares, at most so many of them."""
+
+JSON = "application/json"
+NPY = "application/x-npy"
+FORM = "multipart/form-data"
+PICTURES = ("image/png", "image/jpeg", "image/webp")
+TYPES = (JSON, NPY, *PICTURES, FORM)
+QUERY = ("model", "version", "outputs", "id")
+
+_LONGEST_NPY_HEADER = 10_000
+_LONGEST_FIELD = 1024
+
+
+def check(content_type: str) -> None:
+    """Raises WrongContentType where a body of the type is not read here."""
+    if _kind(content_type) not in TYPES:
+        raise WrongContentType(f"expected Content-Type: {', '.join(TYPES)}; got {_kind(content_type) or 'none'}")
+
+
+def is_heavy(content_type: str, size: int) -> bool:
+    """Whether to read a body of so many bytes would stall the event loop; a small file may be a large picture."""
+    kind = _kind(content_type)
+    return kind in (*PICTURES, FORM) or size > (LARGE_BINARY if kind == NPY else LARGE)
+
+
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower() if content_type != JSON else JSON
+
+
+def read(content_type: str, body: bytes, query: bytes) -> tuple[Asked, Inputs]:
+    """What a request wants, and what reads its rows once the model is known.
+
+    Args:
+        content_type: as the header has it, one of TYPES.
+        query: the query string, which says what JSON and forms say in the body.
+
+    Raises:
+        MalformedBody: the body is not of its type.
+        InvalidInput: a field is missing, unknown or of the wrong type.
+    """
+    kind = _kind(content_type)
+    if kind == JSON:
+        if query:
+            _query(query, allowed=())
+        call = codecs.read_call(body)
+        return call, lambda contract, most: codecs.read_inputs(call.inputs, contract, most)
+    if kind == FORM:
+        _query(query, allowed=())
+        fields, files = _read_form(content_type, body)
+        return codecs.read_query(fields), lambda contract, most: _read_pictures(files, contract, most)
+    asked = codecs.read_query(_query(query, allowed=QUERY))
+    if kind == NPY:
+        return asked, lambda contract, most: read_npy(body, contract, most)
+    return asked, lambda contract, most: _read_pictures([body], contract, most)
+
+
+def _query(query: bytes, allowed: tuple[str, ...]) -> dict[str, str]:
+    """The fields of a query string that mean something here; others are left to whoever added them."""
+    fields: dict[str, str] = {}
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=100):
+        if name not in QUERY:
+            continue
+        if name not in allowed:
+            raise InvalidInput("belongs in the body, not in the query", name)
+        if name in fields:
+            raise InvalidInput("is there more than once", name)
+        fields[name] = value
+    return fields
+
+
+def read_npy(body: bytes, contract: Contract, most: int) -> NDArray[Any]:
+    """The rows of an array in NumPy's format, version 1 or 2; never a pickled object.
+
+    Any kind of number is taken that can be had as the declared type: floats of any precision and integers for
+    float32, integers for uint8.
+
+    Raises:
+        MalformedBody: the body is not in that format, or shorter or longer than its header says.
+        InvalidInput: another dtype or shape, no rows or more than `most`, not finite, or outside the declared range.
+    """
+    given = contract.inputs[0]
+    stream = io.BytesIO(body)
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"version {version[0]}.{version[1]} is not known here")
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read_header(stream, max_header_size=_LONGEST_NPY_HEADER)
+    except Exception as error:  # a header is Python, evaluated as a literal: it may fail in many ways
+        raise MalformedBody(f"the body is not an array in NumPy's format: {error}", "inputs") from None
+    kinds = "iu" if given.dtype == "uint8" else "iuf"
+    if dtype.kind not in kinds or dtype.fields is not None or dtype.subdtype is not None:
+        raise InvalidInput(f"expected {given.dtype}, got an array of {dtype}", "inputs")
+    sizes = contract.sizes(given)
+    if len(shape) != len(sizes) or shape[1:] != sizes[1:] or any(size < 0 for size in shape):
+        raise InvalidInput(f"expected the shape {codecs.spell(given)}, got {list(shape)}", "inputs")
+    if not 1 <= shape[0] <= most:
+        raise InvalidInput(f"expected 1 to {most} rows (MASKSEMBLES_MAX_ROWS), got {shape[0]}", "inputs")
+    count = int(np.prod(shape, dtype=np.int64))
+    left = len(body) - stream.tell()
+    if left != count * dtype.itemsize:
+        raise MalformedBody(f"expected {count * dtype.itemsize} bytes of numbers, got {left}", "inputs")
+    values = np.frombuffer(body, dtype, count, stream.tell())
+    return numbers.check(values.reshape(shape, order="F" if fortran else "C"), given, "inputs")
+
+
+def _read_form(content_type: str, body: bytes) -> tuple[dict[str, str], list[bytes]]:
+    """The fields of a form, and its files in order."""
+    fields: dict[str, str] = {}
+    files: list[bytes] = []
+
+    def on_field(field: Field) -> None:
+        name = (field.field_name or b"").decode("latin-1")
+        if name not in QUERY:
+            raise InvalidInput(f"unknown field; expected some of {', '.join(QUERY)} and files named inputs", name)
+        if name in fields or len(field.value or b"") > _LONGEST_FIELD:
+            raise InvalidInput(f"expected once, and at most {_LONGEST_FIELD} bytes", name)
+        try:
+            fields[name] = (field.value or b"").decode()
+        except UnicodeDecodeError:
+            raise InvalidInput("expected UTF-8", name) from None
+
+    def on_file(file: File) -> None:
+        if file.field_name != b"inputs":
+            raise InvalidInput("unknown field; files are named inputs", (file.field_name or b"").decode("latin-1"))
+        file.file_object.seek(0)
+        files.append(file.file_object.read())
+
+    _, options = parse_options_header(content_type)
+    try:
+        parser = FormParser(
+            FORM, on_field, on_file, boundary=options.get(b"boundary"), config={"MAX_MEMORY_FILE_SIZE": len(body) + 1}
+        )
+        parser.write(body)
+        parser.finalize()
+    except FormParserError as error:
+        raise MalformedBody(f"the body is not a form of the type multipart/form-data: {error}") from None
+    if not files:
+        raise InvalidInput("expected one picture or more, each a file named inputs", "inputs")
+    return fields, files
+
+
+def _read_pictures(files: list[bytes], contract: Contract, most: int) -> NDArray[Any]:
+    """A row for each file."""
+    given = contract.inputs[0]
+    if not pictures.takes_pictures(given):
+        raise InvalidInput("this model takes no pictures: its contract names no layout, colour and range", "inputs")
+    if len(files) > most:
+        raise InvalidInput(f"expected 1 to {most} pictures (MASKSEMBLES_MAX_ROWS), got {len(files)}", "inputs")
+    rows = []
+    for index, content in enumerate(files):
+        try:
+            rows.append(pictures.decode(content, given))
+        except pictures.PictureError as error:
+            raise InvalidInput(str(error), f"inputs[{index}]") from None
+    return numbers.check(np.stack(rows), given, "inputs")

@@ -1,0 +1,58 @@
+"""What becomes of a request to predict, told to telemetry however it ends."""
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Self
+
+from starlette.requests import ClientDisconnect
+
+from app.engine.plain import Servable
+from app.errors import ClientGone, ServiceError
+from app.telemetry import Series, Telemetry
+
+
+class Outcome:
+    """A context that counts and times the request that is answered in it."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._began = time.perf_counter()
+        self._series: Series | None = None
+        self._read = self._ran = self._began
+
+    def found(self, model: Servable) -> None:
+        """A model was found; its metrics are those to tell."""
+        self._series = self._telemetry.series(model.name, model.version, model.contract)
+
+    def read(self) -> None:
+        """The inputs are an array now."""
+        self._read = time.perf_counter()
+
+    def ran(self) -> None:
+        """The outputs are there."""
+        self._ran = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        code = "ok" if error is None else _code(error)
+        if self._series is None:
+            self._telemetry.refused(code)
+            return
+        ended = time.perf_counter()
+        self._series.answered(code, ended - self._began)
+        if error is None:
+            self._series.statistics.compute_input.add(self._read - self._began)
+            self._series.statistics.compute_output.add(ended - self._ran)
+
+
+def _code(error: BaseException) -> str:
+    if isinstance(error, ServiceError):
+        return error.code
+    if isinstance(error, ClientGone | ClientDisconnect):
+        return "client_gone"
+    return "cancelled" if isinstance(error, asyncio.CancelledError) else "internal_error"  # the grace time is over

@@ -1,0 +1,1 @@
+"""The Open Inference Protocol v2 over REST, with the extensions that `server.EXTENSIONS` names."""

@@ -1,0 +1,105 @@
+"""What the OpenAPI document says of /v2 beyond the routes' signatures: errors, parameters, bodies, examples."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from app.api.v2.schemas import InferAnswer, V2Error
+from app.contract import naming
+
+_ERRORS = {
+    400: ("Not what the protocol or the model expects", "inputs[0].shape: expected the shape [B, 1, 8, 8], got [8]"),
+    401: ("No API key, or one that is not known", "the API key is not known here"),
+    403: ("Switched off, or the key is not for this", "the key 'ci' does not have the scope admin"),
+    404: ("No such model or version", "no model 'cats' is served; there are: digits"),
+    409: ("No version fit to be served", "no version of 'digits' is fit to be served"),
+    413: ("The body is over the limit", "the body is larger than the 16777216 bytes that are accepted"),
+    415: ("Another content encoding than gzip or deflate", "expected Content-Encoding: gzip or deflate, got br"),
+    429: ("Too many requests a second; `Retry-After` says how many seconds to wait", "more than 10 requests a second"),
+    500: ("The model or the service failed", "digits:1 failed on these rows"),
+    503: ("Not now: too many rows wait, or the service stops or lost its device", "1024 rows wait already"),
+    504: ("No device was free in time", "no device was free for these rows within 100 ms"),
+}
+
+NAME = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "description": "Name of a model in the store",
+    "schema": {"type": "string", "pattern": f"^{naming.NAME}$"},
+    "example": "digits",
+}
+NUMBER = {
+    "name": "version",
+    "in": "path",
+    "required": True,
+    "description": "Version of the model",
+    "schema": {"type": "string", "pattern": f"^{naming.VERSION}$"},
+    "example": "2",
+}
+LENGTH_HEADER = {
+    "name": "Inference-Header-Content-Length",
+    "in": "header",
+    "required": False,
+    "description": "Length of the JSON where bytes follow it; 0 where the body is nothing but the only input's bytes",
+    "schema": {"type": "integer", "minimum": 0},
+}
+
+_EXAMPLE = {
+    "id": "42",
+    "inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 6], "data": [0.5, 0.1, 0.2, 0.9, 0.4, 0.3]}],
+    "outputs": [{"name": "entropy"}, {"name": "mutual_information"}],
+}
+INFER_REQUEST = {
+    "required": True,
+    "content": {
+        "application/json": {"schema": {"$ref": "#/components/schemas/InferRequest"}, "example": _EXAMPLE},
+        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+    },
+}
+INFER_RESPONSE: dict[str, Any] = {
+    "description": "The outputs; where some are wanted as bytes, they follow the JSON, whose length the header "
+    "Inference-Header-Content-Length tells",
+    "model": InferAnswer,
+    "content": {
+        "application/json": {
+            "example": {
+                "id": "42",
+                "model_name": "tiny",
+                "model_version": "1",
+                "outputs": [
+                    {"name": "entropy", "datatype": "FP32", "shape": [1], "data": [1.02]},
+                    {"name": "mutual_information", "datatype": "FP32", "shape": [1], "data": [0.03]},
+                ],
+            }
+        },
+        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+    },
+}
+
+
+def _optional(name: str, example: dict[str, Any]) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{name}"}
+    return {"required": False, "content": {"application/json": {"schema": schema, "example": example}}}
+
+
+INDEX_REQUEST = _optional("IndexRequest", {"ready": True})
+LOAD_REQUEST = _optional("ControlRequest", {})
+UNLOAD_REQUEST = _optional("ControlRequest", {"parameters": {"unload_dependents": False}})
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that can fail in these ways, and in those of every route that needs a key."""
+    return {
+        status: {
+            "model": V2Error,
+            "description": _ERRORS[status][0],
+            "content": {"application/json": {"example": {"error": _ERRORS[status][1]}}},
+        }
+        for status in sorted({*statuses, 401, 403, 429})
+    }
+
+
+def unready(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """The answer of a route that says no with its own body."""
+    return {503: {"model": model, "description": "Not now"}}

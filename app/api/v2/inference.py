@@ -1,0 +1,167 @@
+"""Health, metadata and inference of the Open Inference Protocol v2."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from app.api.body import LARGE, LARGE_BINARY, accepted_encoding, aside, compress, read_body
+from app.api.document import TIMEOUT_HEADER, VERSION
+from app.api.health import why_not_ready
+from app.api.outcome import Outcome
+from app.api.predict import seconds_to_wait
+from app.api.v2 import answers, models, requests, tensors
+from app.api.v2.document import (
+    INFER_REQUEST,
+    INFER_RESPONSE,
+    LENGTH_HEADER,
+    NAME,
+    NUMBER,
+    errors,
+    unready,
+)
+from app.api.v2.schemas import Live, ModelMetadata, ModelReady, Ready, ServerMetadata
+from app.contract.signature import Port
+from app.engine.batcher import Batcher
+from app.engine.store import Store
+from app.errors import UnknownModel
+from app.settings import Settings
+
+EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "statistics", "model_configuration")
+PATH = "/v2/models/{name}/infer"
+VERSION_PATH = "/v2/models/{name}/versions/{version}/infer"
+PLATFORM = "onnxruntime_onnx"
+
+router = APIRouter(prefix="/v2", tags=["open inference protocol"])
+
+_SMALL = 1024  # bytes that are not worth compressing
+
+
+@router.get("/health/live", operation_id="v2_live", summary="Is the process alive?")
+async def live() -> Live:
+    """200 as long as the process answers at all."""
+    return Live(live=True)
+
+
+@router.get("/health/ready", operation_id="v2_ready", summary="Can inferences be made?", responses=unready(Ready))
+async def ready(request: Request, response: Response) -> Ready:
+    """200 when at least one model is loaded; 503 from SIGTERM on."""
+    state = request.app.state
+    reason = why_not_ready(state.store, state.batcher, stopping=state.stopping)
+    response.status_code = 503 if reason else 200
+    return Ready(ready=reason is None)
+
+
+@router.get("", operation_id="v2_server", summary="Name, version and extensions of the server", responses=errors())
+async def server() -> ServerMetadata:
+    """Only extensions that exist are named."""
+    return ServerMetadata(name="masksembles", version=VERSION, extensions=list(EXTENSIONS))
+
+
+async def model_ready(request: Request, response: Response) -> ModelReady:
+    """200 when the model answers; 503 when it is there and does not, or when the service is stopping."""
+    state = request.app.state
+    store: Store = state.store
+    name = models.name(request)
+    try:
+        models.find(request)
+        served = True
+    except UnknownModel:
+        if name not in store.shelves:
+            raise
+        served = False
+    if state.stopping or state.batcher.failed is not None:
+        served = False
+    response.status_code = 200 if served else 503
+    return ModelReady(name=name, ready=served)
+
+
+async def metadata(request: Request) -> ModelMetadata:
+    """Inputs and outputs with datatype and shape, −1 for the number of rows, and the versions that answer."""
+    model = models.find(request)
+    shelf = request.app.state.store.shelves[model.name]
+    there = sorted({loaded.version for loaded in (shelf.answering, *shelf.kept) if loaded is not None})
+    return ModelMetadata(
+        name=model.name,
+        versions=[str(version) for version in there],
+        platform=PLATFORM,
+        inputs=[_describe(port) for port in model.signature.inputs],
+        outputs=[_describe(port) for port in model.signature.outputs],
+    )
+
+
+def _describe(port: Port) -> Any:
+    return {"name": port.name, "datatype": tensors.DATATYPES[port.dtype], "shape": tensors.shape_of(port)}
+
+
+async def infer(request: Request) -> Response:
+    """Rows in, the outputs of the graph by name out, as JSON or as bytes after it.
+
+    Bytes are the fast way: `binary_data_size` for inputs, `binary_data` or `binary_data_output` for outputs. Without
+    `outputs` all are answered; what is not asked for is neither copied nor encoded.
+    """
+    state = request.app.state
+    batcher: Batcher = state.batcher
+    settings: Settings = state.settings
+    headers = dict(request.scope["headers"])
+    with Outcome(state.telemetry) as outcome:
+        model = models.find(request)
+        outcome.found(model)
+        seconds = seconds_to_wait(headers, settings.timeout_ms)
+        body = await read_body(request.receive, headers, settings.max_body_bytes)
+        head = headers.get(b"inference-header-content-length")
+        text = len(body) if head is None else int(head[:18]) if head.isdigit() else 0
+        heavy = text > LARGE or len(body) > LARGE_BINARY
+        asked = await aside(heavy, requests.read, body, head, model.signature)
+        if asked.seconds is not None:
+            seconds = min(seconds, asked.seconds)
+        given = await aside(heavy, requests.arrays, asked, model, settings.max_rows)
+        inputs: Any = [given] if model.contract is None else given[model.signature.inputs[0].name]
+        outcome.read()
+        needed = tuple(wanted.name for wanted in asked.outputs)
+        del given
+        found = await batcher.predict(model, inputs, needed, seconds, request.receive)
+        outcome.ran()
+        content, length = await aside(_is_much(found), answers.write, asked, model, found)
+        response = Response(content, media_type="application/json" if length is None else "application/octet-stream")
+        if length is not None:
+            response.headers["Inference-Header-Content-Length"] = str(length)
+        encoding = accepted_encoding(headers.get(b"accept-encoding", b"")) if len(content) >= _SMALL else None
+        if encoding is not None:
+            response.body = await aside(len(content) > LARGE, compress, content, encoding)
+            response.headers["Content-Length"] = str(len(response.body))
+            response.headers["Content-Encoding"] = encoding.decode()
+            response.headers["Vary"] = "Accept-Encoding"
+        return response
+
+
+def _is_much(found: dict[str, Any]) -> bool:
+    return sum(getattr(values, "nbytes", LARGE) for values in found.values()) > LARGE
+
+
+for _path, _suffix, _parameters in (("", "", [NAME]), ("/versions/{version}", "_version", [NAME, NUMBER])):
+    router.add_api_route(
+        f"/models/{{name}}{_path}/ready",
+        model_ready,
+        operation_id=f"v2_model{_suffix}_ready",
+        summary="Does the model answer?",
+        responses={**unready(ModelReady), **errors(400, 404)},
+        openapi_extra={"parameters": _parameters},
+    )
+    router.add_api_route(
+        f"/models/{{name}}{_path}",
+        metadata,
+        operation_id=f"v2_model{_suffix}",
+        summary="Inputs and outputs of a model",
+        responses=errors(400, 404),
+        openapi_extra={"parameters": _parameters},
+    )
+    router.add_api_route(
+        f"/models/{{name}}{_path}/infer",
+        infer,
+        methods=["POST"],
+        operation_id=f"v2_infer{_suffix}",
+        summary="Run a model",
+        response_class=Response,
+        responses={200: INFER_RESPONSE, **errors(400, 404, 413, 415, 500, 503, 504)},
+        openapi_extra={"parameters": [*_parameters, LENGTH_HEADER, TIMEOUT_HEADER], "requestBody": INFER_REQUEST},
+    )

@@ -1,0 +1,213 @@
+"""The extensions around inference: the model repository, statistics, and configuration."""
+
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from app.api.body import read_body
+from app.api.catalog import administered
+from app.api.v2 import models, tensors
+from app.api.v2.document import INDEX_REQUEST, LOAD_REQUEST, NAME, NUMBER, UNLOAD_REQUEST, errors
+from app.api.v2.inference import PLATFORM
+from app.api.v2.schemas import IndexEntry, ModelConfig, ModelStatistics
+from app.contract.signature import Port
+from app.engine.plain import Servable
+from app.engine.store import Store, Version
+from app.errors import InvalidInput, MalformedBody
+from app.settings import Settings
+from app.statistics import Duration
+from app.telemetry import Telemetry
+
+router = APIRouter(prefix="/v2", tags=["open inference protocol"])
+
+_TYPES = {"float16": "TYPE_FP16", "float32": "TYPE_FP32", "float64": "TYPE_FP64", "str": "TYPE_STRING"}
+
+
+class _Index(msgspec.Struct):
+    ready: bool = False
+
+
+class _Control(msgspec.Struct):
+    parameters: dict[str, Any] | None = None
+
+
+_T = TypeVar("_T", _Index, _Control)
+
+
+@router.post(
+    "/repository/index",
+    operation_id="v2_repository_index",
+    summary="All models and versions in the store",
+    response_model_exclude_none=True,
+    responses=errors(400, 413, 415),
+    openapi_extra={"requestBody": INDEX_REQUEST},
+)
+async def index(request: Request) -> list[IndexEntry]:
+    """READY is what answers; UNAVAILABLE what is unloaded, superseded or refused, and why."""
+    asked = await _read(request, _Index)
+    store: Store = request.app.state.store
+    entries = [
+        IndexEntry(name=name, version=str(version.number), state=_state(version), reason=_reason(version))
+        for name, shelf in sorted(store.shelves.items())
+        for version in shelf.versions
+    ]
+    return [entry for entry in entries if entry.state == "READY" or not asked.ready]
+
+
+@router.post(
+    "/repository/models/{name}/load",
+    operation_id="v2_repository_load",
+    summary="Look for new versions of a model now",
+    response_class=Response,
+    responses={200: {"description": "It answers"}, **errors(400, 403, 404, 409, 413, 415)},
+    openapi_extra={"parameters": [NAME], "requestBody": LOAD_REQUEST},
+)
+async def load(request: Request) -> Response:
+    """Answers when the version that is to answer does. Models come from the store only. Off but for
+    MASKSEMBLES_ADMIN."""
+    store = administered(request)
+    name = models.name(request)
+    control = await _read(request, _Control)
+    if control.parameters:
+        raise InvalidInput("models are loaded as they lie in the store, without parameters", "parameters")
+    await run_in_threadpool(store.load, name)
+    return Response()
+
+
+@router.post(
+    "/repository/models/{name}/unload",
+    operation_id="v2_repository_unload",
+    summary="Take a model out of service",
+    response_class=Response,
+    responses={200: {"description": "It answers no more"}, **errors(400, 403, 404, 413, 415)},
+    openapi_extra={"parameters": [NAME], "requestBody": UNLOAD_REQUEST},
+)
+async def unload(request: Request) -> Response:
+    """What it is at work on is finished. Off but for MASKSEMBLES_ADMIN."""
+    store = administered(request)
+    name = models.name(request)
+    await _read(request, _Control)
+    await run_in_threadpool(store.unload, name)
+    return Response()
+
+
+@router.get(
+    "/models/stats",
+    operation_id="v2_statistics",
+    summary="What all models have done",
+    responses=errors(),
+)
+async def all_statistics(request: Request) -> ModelStatistics:
+    """Counts and nanoseconds since each version was first asked."""
+    store: Store = request.app.state.store
+    loaded = [
+        model
+        for _, shelf in sorted(store.shelves.items())
+        for model in (shelf.answering, *shelf.kept)
+        if model is not None
+    ]
+    return ModelStatistics(model_stats=[_statistics(request, model) for model in loaded])
+
+
+async def statistics(request: Request) -> ModelStatistics:
+    """Counts and nanoseconds since it was first asked."""
+    return ModelStatistics(model_stats=[_statistics(request, models.find(request))])
+
+
+async def config(request: Request) -> ModelConfig:
+    """What Triton's tools ask before they send load: shapes without the axis of rows, and the most rows a request."""
+    model = models.find(request)
+    settings: Settings = request.app.state.settings
+    rows = 0 if model.contract is None else settings.max_rows
+    return ModelConfig(
+        name=model.name,
+        platform=PLATFORM,
+        max_batch_size=rows,
+        input=[_describe(port, batched=rows > 0) for port in model.signature.inputs],
+        output=[_describe(port, batched=rows > 0) for port in model.signature.outputs],
+        dynamic_batching=None
+        if model.contract is None
+        else {"max_queue_delay_microseconds": round(1000 * settings.max_delay_ms)},
+    )
+
+
+async def _read(request: Request, kind: type[_T]) -> _T:
+    """The JSON of a request that may as well be empty."""
+    settings: Settings = request.app.state.settings
+    body = await read_body(request.receive, dict(request.scope["headers"]), settings.max_body_bytes)
+    if not body.strip():
+        return kind()
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedBody(f"the body is not JSON: {error}") from None
+
+
+def _describe(port: Port, *, batched: bool) -> Any:
+    kind = _TYPES.get(port.dtype, f"TYPE_{port.dtype.upper()}")
+    return {"name": port.name, "data_type": kind, "dims": tensors.shape_of(port)[1 if batched else 0 :]}
+
+
+def _state(version: Version) -> Literal["READY", "UNAVAILABLE"]:
+    return "READY" if version.state in ("serving", "kept") else "UNAVAILABLE"
+
+
+def _reason(version: Version) -> str | None:
+    if version.reason is not None or _state(version) == "READY":
+        return version.reason
+    return "not loaded"
+
+
+def _statistics(request: Request, model: Servable) -> Any:
+    telemetry: Telemetry = request.app.state.telemetry
+    counted = telemetry.series(model.name, model.version, model.contract).statistics
+    batches = [
+        {"batch_size": rows, "compute_infer": _duration(batch)} for rows, batch in sorted(counted.batches.items())
+    ]
+    return {
+        "name": model.name,
+        "version": str(model.version),
+        "last_inference": 0 if counted.last is None else int(1000 * counted.last),
+        "inference_count": counted.rows,
+        "execution_count": counted.compute_infer.count,
+        "inference_stats": {
+            "success": _duration(counted.success),
+            "fail": _duration(counted.fail),
+            "queue": _duration(counted.queue),
+            "compute_input": _duration(counted.compute_input),
+            "compute_infer": _duration(counted.compute_infer),
+            "compute_output": _duration(counted.compute_output),
+            "cache_hit": _duration(Duration()),
+            "cache_miss": _duration(Duration()),
+        },
+        "batch_stats": batches,
+        "memory_usage": [],
+    }
+
+
+def _duration(found: Duration) -> dict[str, int]:
+    return {"count": found.count, "ns": round(1e9 * found.seconds)}
+
+
+for _path, _suffix, _parameters in (("", "", [NAME]), ("/versions/{version}", "_version", [NAME, NUMBER])):
+    router.add_api_route(
+        f"/models/{{name}}{_path}/stats",
+        statistics,
+        operation_id=f"v2_model{_suffix}_statistics",
+        summary="What a model has done",
+        responses=errors(400, 404),
+        openapi_extra={"parameters": _parameters},
+    )
+    router.add_api_route(
+        f"/models/{{name}}{_path}/config",
+        config,
+        operation_id=f"v2_model{_suffix}_config",
+        summary="Configuration of a model",
+        response_model_exclude_none=True,
+        responses=errors(400, 404),
+        openapi_extra={"parameters": _parameters},
+    )

@@ -1,0 +1,201 @@
+"""Tensors as the protocol writes them, as JSON or as bytes, and the arrays they are here.
+
+Bytes are little-endian and row-major; a text is four bytes of length and as many of UTF-8.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from app.api import numbers
+from app.contract.signature import Port
+from app.errors import InvalidInput, OutputNotFinite
+
+DATATYPES = {
+    "bool": "BOOL",
+    "uint8": "UINT8",
+    "uint16": "UINT16",
+    "uint32": "UINT32",
+    "uint64": "UINT64",
+    "int8": "INT8",
+    "int16": "INT16",
+    "int32": "INT32",
+    "int64": "INT64",
+    "float16": "FP16",
+    "float32": "FP32",
+    "float64": "FP64",
+    "str": "BYTES",
+}
+"""The protocol's name for each dtype."""
+
+_LENGTH = 4  # bytes that say how long a text is
+_KINDS: dict[str, numbers.Kind] = {"f": "d", "i": "i", "u": "i"}
+
+
+def shape_of(port: Port) -> list[int]:
+    """The shape of an input or output as metadata show it, −1 for an open axis."""
+    return [size if isinstance(size, int) else -1 for size in port.sizes]
+
+
+def from_bytes(data: memoryview, port: Port, shape: Sequence[int], place: str) -> NDArray[Any]:
+    """An array that shares its memory with the bytes.
+
+    Raises:
+        InvalidInput: there are too few or too many of them, or they are no texts.
+    """
+    count = math.prod(shape)
+    if port.dtype == "str":
+        return _texts(data, count, place).reshape(shape)
+    dtype = np.dtype(port.dtype).newbyteorder("<")
+    if len(data) != count * dtype.itemsize:
+        raise InvalidInput(f"expected {count * dtype.itemsize} bytes for {list(shape)}, got {len(data)}", place)
+    if port.dtype == "bool" and (np.frombuffer(data, np.uint8) > 1).any():
+        raise InvalidInput("expected bytes of 0 or 1", place)
+    return np.frombuffer(data, dtype).reshape(shape)
+
+
+def _texts(data: memoryview, count: int, place: str) -> NDArray[Any]:
+    if count > len(data) // _LENGTH:
+        raise InvalidInput(f"expected {count} texts, each after 4 bytes of length, got {len(data)} bytes", place)
+    found = np.empty(count, dtype=object)
+    at = 0
+    for index in range(count):
+        start = at + _LENGTH
+        at = start + int.from_bytes(data[at:start], "little")
+        if start > len(data) or at > len(data):
+            raise InvalidInput(f"text {index} is longer than what is left of the bytes", place)
+        try:
+            found[index] = str(data[start:at], "utf-8")
+        except UnicodeDecodeError:
+            raise InvalidInput(f"text {index} is not UTF-8", place) from None
+    if at != len(data):
+        raise InvalidInput(f"{len(data) - at} bytes are left after {count} texts", place)
+    return found
+
+
+def from_json(data: msgspec.Raw, port: Port, shape: Sequence[int], place: str) -> NDArray[Any]:
+    """An array from values that are nested as the shape says, or not at all.
+
+    Raises:
+        InvalidInput: they are nested in another way, or are not of the datatype.
+    """
+    if port.dtype == "float16":
+        raise InvalidInput("FP16 has no form in JSON; send it as binary data", place)
+    text = memoryview(data)
+    dtype = np.dtype(object if port.dtype == "str" else port.dtype)
+    if dtype.kind in _KINDS and port.dtype != "uint64":
+        values = _read_fast(text, dtype, tuple(shape))
+        if values is not None:
+            return values.astype(dtype).reshape(shape)
+    return _read_slowly(text, port, dtype, shape, place)
+
+
+def _read_fast(text: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any] | None:
+    """The values in order, when all is as it should be."""
+    count = math.prod(shape)
+    if not 0 < count <= len(text):
+        return None
+    brackets = numbers.brackets_of(text)
+    if brackets != numbers.brackets((count,)) and brackets != numbers.brackets(shape):
+        return None
+    values = numbers.read(text, _KINDS[dtype.kind])
+    if values is None or len(values) != count:
+        return None
+    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    return values if values.min() >= limits.min and values.max() <= limits.max else None
+
+
+def _read_slowly(text: memoryview, port: Port, dtype: np.dtype[Any], shape: Sequence[int], place: str) -> NDArray[Any]:
+    """The same in Python, with a word about what is wrong."""
+    datatype = DATATYPES[port.dtype]
+    try:
+        nested = msgspec.json.decode(text, type=list)
+    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as error:
+        raise InvalidInput(f"expected an array of {datatype}: {error}", place) from None
+    count = math.prod(shape)
+    if nested and isinstance(nested[0], list):
+        wrong = _misshapen(nested, shape)
+        if wrong is not None:
+            raise InvalidInput(f"expected values nested as {list(shape)}, or flat: {wrong[1]}", place + wrong[0])
+        for _ in shape[1:]:
+            nested = [value for part in nested for value in part]
+    if len(nested) != count:
+        raise InvalidInput(f"expected {count} values for {list(shape)}, got {len(nested)}", place)
+    for index, value in enumerate(nested):
+        if not _fits(value, dtype):
+            shown = msgspec.json.encode(value).decode()[:40]
+            raise InvalidInput(f"expected {datatype}, got {shown} as value {index}", place)
+    found = np.empty(count, dtype=dtype)
+    found[:] = nested
+    return found.reshape(shape)
+
+
+def _misshapen(nested: Any, sizes: Sequence[int], place: str = "") -> tuple[str, str] | None:
+    if not isinstance(nested, list):
+        return place, "expected an array here"
+    if len(nested) != sizes[0]:
+        return place, f"expected {sizes[0]} here, got {len(nested)}"
+    if len(sizes) > 1:
+        for index, part in enumerate(nested):
+            if (wrong := _misshapen(part, sizes[1:], f"{place}[{index}]")) is not None:
+                return wrong
+    return None
+
+
+def _fits(value: Any, dtype: np.dtype[Any]) -> bool:
+    if dtype.kind == "b":
+        return isinstance(value, bool)
+    if dtype.kind == "O":
+        return isinstance(value, str)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if dtype.kind == "f":
+        return abs(value) <= float(np.finfo(dtype).max)
+    return isinstance(value, int) and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
+
+
+def to_bytes(values: NDArray[Any]) -> bytes | memoryview:
+    """An array as the protocol's bytes; without a copy where it lies as it should."""
+    if values.dtype.kind in "OUS":
+        texts = [str(value).encode() for value in values.ravel()]
+        return b"".join(part for text in texts for part in (len(text).to_bytes(_LENGTH, "little"), text))
+    ordered = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+    return ordered.reshape(-1).view(np.uint8).data
+
+
+def to_json(values: NDArray[Any], name: str) -> Any:
+    """The values of an array, flat, as a JSON writer takes them.
+
+    Raises:
+        InvalidInput: the datatype has no form in JSON.
+        OutputNotFinite: a value has none.
+    """
+    if values.dtype.kind in "OUS":
+        return [str(value) for value in values.ravel()]
+    if values.dtype == np.float16:
+        raise InvalidInput(f"{name} is FP16, which has no form in JSON; ask for it with binary_data", "outputs")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise OutputNotFinite(f"{name} holds NaN or infinity, which JSON has not; ask for it with binary_data")
+    return np.ascontiguousarray(values).ravel()
+
+
+def classify(values: NDArray[Any], most: int, labels: Sequence[str], name: str) -> NDArray[Any]:
+    """The largest values of each row [B, K] → texts `value:index:label` [B, most], as the classification extension has
+    it; without label where there are none.
+
+    Raises:
+        InvalidInput: not a tensor of the shape [B, K].
+    """
+    if values.ndim != 2 or values.dtype.kind not in "fiu":
+        raise InvalidInput(f"{name} cannot be shown as classes: expected numbers of the shape [B, K]", "outputs")
+    order = np.argsort(-values.astype(np.float64), axis=1, kind="stable")[:, :most]
+    texts = [[_class(row[index], index, labels) for index in chosen] for row, chosen in zip(values, order)]
+    return np.array(texts, dtype=object).reshape(order.shape)
+
+
+def _class(value: Any, index: int, labels: Sequence[str]) -> str:
+    return f"{value:f}:{index}" + (f":{labels[index]}" if labels else "")

@@ -1,0 +1,108 @@
+"""Pictures as files, PNG, JPEG or WebP, to the array that a contract declares."""
+
+import io
+import warnings
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from app.contract.schema import Tensor
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+MOST_PIXELS = 2**25
+"""Of the largest picture that is decoded to be made smaller; that takes 100 MB."""
+
+_MODES = {"grey": "L", "rgb": "RGB"}
+_BANDS = {"grey": 1, "rgb": 3}
+_EIGHT_BITS = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+
+warnings.simplefilter("error", Image.DecompressionBombWarning)  # or it would only be printed
+
+
+class PictureError(ValueError):
+    """A file is no picture, or not one that the contract takes."""
+
+
+@cache
+def takes_pictures(given: Tensor) -> bool:
+    """Whether an input is pictures: its contract names layout and colour, and what black and white are."""
+    if given.layout is None or given.colour is None or len(given.layout) != len(given.shape):
+        return False
+    axes = dict(zip(given.layout, given.shape))
+    scaled = given.dtype == "uint8" or given.range is not None
+    return scaled and axes.keys() - {"C"} == set("BHW") and axes.get("C", 1) == _BANDS[given.colour]
+
+
+def decode(content: bytes, given: Tensor) -> NDArray[Any]:
+    """One picture as a row of an input that takes pictures, without the axis B.
+
+    For float32 black becomes the smallest and white the largest value of the declared range; uint8 stays as it is. The
+    picture is turned upright as its EXIF data says. Colours become grey values by ITU-R 601-2, grey values three equal
+    colours. Another size than the declared one is changed only where the contract says how.
+
+    Raises:
+        PictureError: no PNG, JPEG or WebP; damaged; too large, or of another size; with transparent pixels, with more
+            than 8 bits a value, or with more than one frame.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            _check(image, given)
+            pixels = _pixels(image, given)
+    except PictureError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise PictureError(f"expected at most {MOST_PIXELS} pixels") from None
+    except UnidentifiedImageError:
+        raise PictureError("expected a PNG, JPEG or WebP file") from None
+    except Exception as error:  # what a damaged file makes a decoder raise is nowhere written down
+        raise PictureError(f"the picture cannot be decoded: {error}") from None
+    if given.dtype == "uint8":
+        return pixels
+    low, high = given.range or (0.0, 1.0)
+    values: NDArray[np.float32] = pixels.astype(np.float32) / np.float32(255)
+    return values if (low, high) == (0, 1) else np.float32(low) + values * np.float32(high - low)
+
+
+def _size(given: Tensor) -> tuple[int, int]:
+    """Width and height."""
+    axes = dict(zip(given.layout or "", given.shape))
+    return int(axes["W"]), int(axes["H"])
+
+
+def _check(image: Image.Image, given: Tensor) -> None:
+    """What the head of a file tells, before its pixels are decoded."""
+    width, height = _size(given)
+    if given.resize is None and image.size not in ((width, height), (height, width)):  # EXIF may turn it
+        raise PictureError(f"expected {width} × {height} pixels, got {image.width} × {image.height}")
+    if image.width * image.height > MOST_PIXELS:
+        raise PictureError(f"expected at most {MOST_PIXELS} pixels, got {image.width} × {image.height}")
+    if image.mode not in _EIGHT_BITS:
+        raise PictureError(f"expected 8 bits a value, got a picture of mode {image.mode}")
+    if getattr(image, "n_frames", 1) != 1:
+        raise PictureError("expected one picture, got an animation")
+
+
+def _pixels(image: Image.Image, given: Tensor) -> NDArray[Any]:
+    """uint8, with the axes of the layout but B."""
+    upright = ImageOps.exif_transpose(image)
+    if upright.has_transparency_data:
+        upright = upright.convert("RGBA")
+        if upright.getchannel("A").getextrema() != (255, 255):
+            raise PictureError("expected a picture without transparent pixels")
+    upright = upright.convert(_MODES[given.colour or "grey"])
+    size = _size(given)
+    if upright.size != size:
+        if given.resize == "stretch":
+            upright = upright.resize(size, Image.Resampling.BILINEAR)
+        elif given.resize == "crop":
+            upright = ImageOps.fit(upright, size, Image.Resampling.BILINEAR)
+        else:
+            raise PictureError(f"expected {size[0]} × {size[1]} pixels, got {upright.width} × {upright.height}")
+    pixels = np.asarray(upright).reshape(size[1], size[0], -1)
+    layout = (given.layout or "").replace("B", "")
+    if "C" not in layout:
+        return np.ascontiguousarray(pixels[..., 0].transpose(["HW".index(axis) for axis in layout]))
+    return np.ascontiguousarray(pixels.transpose(["HWC".index(axis) for axis in layout]))

@@ -1,0 +1,47 @@
+"""What a version has done since it was first asked, as the statistics extension of /v2 counts it."""
+
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Duration:
+    """How often something happened, and for how long in all, in seconds."""
+
+    count: int = 0
+    seconds: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Counts it once more."""
+        self.count += 1
+        self.seconds += seconds
+
+
+@dataclass
+class Statistics:
+    """Of one version of a model. Belongs to the event loop."""
+
+    success: Duration = field(default_factory=Duration)
+    fail: Duration = field(default_factory=Duration)
+    queue: Duration = field(default_factory=Duration)
+    compute_input: Duration = field(default_factory=Duration)
+    """From bytes to an array."""
+    compute_infer: Duration = field(default_factory=Duration)
+    """On the device: each batch once."""
+    compute_output: Duration = field(default_factory=Duration)
+    """From arrays to bytes."""
+    rows: int = 0
+    last: float | None = None
+    """When the last batch was done, in seconds since 1970."""
+    batches: dict[int, Duration] = field(default_factory=dict)
+    """By their rows, the time on the device."""
+
+    def computed(self, rows: int, seconds: float) -> None:
+        """Counts a batch."""
+        self.rows += rows
+        self.last = time.time()
+        self.compute_infer.add(seconds)
+        batch = self.batches.get(rows)
+        if batch is None:
+            batch = self.batches[rows] = Duration()
+        batch.add(seconds)
