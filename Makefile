@@ -6,7 +6,7 @@ SERVICE := $(VENV)/.service-installed
 ALL := $(VENV)/.all-installed
 CLIENTS := $(VENV)/clients/.installed
 
-.PHONY: install serve test test-clients check bench bench-gpu bench-model soak models docker-test clean
+.PHONY: install serve test test-clients fuzz check bench bench-gpu bench-model bench-ways soak openapi models docker-test clean
 
 install: $(ALL)
 
@@ -19,6 +19,9 @@ test: $(ALL)
 test-clients: $(ALL) $(CLIENTS)
 	$(PYTHON) -m pytest tests/clients
 
+fuzz: $(ALL)
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(PYTHON) -m pytest -s tests/fuzz
+
 check: $(ALL)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -28,6 +31,9 @@ check: $(ALL)
 bench: $(ALL)
 	$(PYTHON) -m tests.bench.serving $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
 
+bench-ways: $(ALL)
+	$(PYTHON) -m tests.bench.ways $(if $(JSON),--json $(JSON))
+
 soak: $(ALL)
 	$(PYTHON) -m tests.bench.soak
 
@@ -36,6 +42,9 @@ bench-gpu: $(ALL)
 
 bench-model: $(ALL)
 	$(PYTHON) -m tests.bench.model $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
+
+openapi: $(SERVICE)
+	$(PYTHON) -m app --openapi > app/openapi.json
 
 models: $(ALL)
 	rm -f models/checkpoints/digits.pt models/checkpoints/fashion-mnist.pt
