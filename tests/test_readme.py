@@ -1,13 +1,21 @@
-"""README's Python runs as printed. (Its `curl` and its client are run in tests/e2e and tests/clients.)"""
+"""README's Python runs as printed. (Its `curl` and its generated clients are run in tests/e2e and tests/clients.)"""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
+from app.engine.store import Store
+from app.main import create_app
+from app.settings import Settings
+from app.telemetry import Telemetry
 from models import artefact
-from tests.pictures import readme_blocks
+from tests.app.api.conftest import CPU
+from tests.pictures import pictures, readme_blocks
+from tests.serving import ROOT, SHIPPED, as_process, in_thread
 
 
 def test_the_way_from_a_network_to_the_store(tmp_path: Path) -> None:
@@ -31,3 +39,33 @@ def test_the_way_from_a_network_to_the_store(tmp_path: Path) -> None:
     assert contract.inputs[0].shape == ("B", 3, 12, 12)
     found = artefact.run(model, pixels.numpy(), ["logits"])["logits"]
     np.testing.assert_allclose(found.transpose(1, 0, 2), place["logits"].detach(), atol=1e-5)
+
+
+def test_the_client_that_waits_while_the_service_is_full(digits_store: Path) -> None:
+    app = create_app(Settings(store=digits_store), Store(digits_store, CPU), Telemetry())
+    refused = []
+
+    async def full_at_first(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and len(refused) < 2:
+            refused.append(scope["path"])
+            await Response(status_code=503, headers={"Retry-After": "0"})(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    (block,) = (block for block in readme_blocks("python") if "import httpx" in block)
+    with in_thread(full_at_first) as client:
+        place: dict[str, Any] = {"rows": np.zeros((3, 1, 8, 8)).tolist()}
+        address = str(client.base_url).rstrip("/")
+        exec(compile(block.replace("http://127.0.0.1:8000", address), "README.md", "exec"), place)
+    assert refused == ["/predict", "/predict"]
+    assert [answer["model"]["name"] for answer in place["answers"]] == ["digits"] * 3
+
+
+def test_the_client_of_the_inference_protocol() -> None:
+    (block,) = (block for block in readme_blocks("python") if "tritonclient" in block)
+    with as_process(ROOT / "models" / "store", **SHIPPED) as (client, _):
+        place: dict[str, Any] = {"pixels": pictures().inputs[:2]}
+        address = f"{client.base_url.host}:{client.base_url.port}"
+        exec(compile(block.replace("127.0.0.1:8000", address), "README.md", "exec"), place)
+        place["client"].close()
+    assert place["answer"].as_numpy("mutual_information").shape == (2,)

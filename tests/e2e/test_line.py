@@ -1,5 +1,6 @@
 """The whole line with the real commands: train → export → serve → recalibrate → serve the new version."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from app.contract import schema
 from models import artefact
@@ -82,6 +84,7 @@ def test_a_network_from_elsewhere(tmp_path: Path) -> None:
     command = (
         "export", "--network", "tests.models.foreign:MaskedResNet", "--checkpoint", tmp_path / "theirs.pt",
         "--store", tmp_path / "store", "--input-shape", "3,16,16", "--name", "theirs",
+        "--range", "0,1", "--layout", "BCHW", "--colour", "rgb", "--resize", "crop",
     )  # fmt: skip
     printed = workshop(
         *command, "--labels", "a,b,c,d,e", "--data", tmp_path / "rows.npz", "--normalise", "0.5,0.4,0.3/0.25", "--half"
@@ -95,6 +98,14 @@ def test_a_network_from_elsewhere(tmp_path: Path) -> None:
     with torch.no_grad():
         p = (network(normalised).reshape(4, 3, 5) / contract.temperature).softmax(-1).permute(1, 0, 2)
     np.testing.assert_allclose(artefact.run(model, x, ["submodels"])["submodels"], p.numpy(), atol=5e-3)
+    wide = Image.fromarray(rng.integers(0, 256, (16, 30, 3), np.uint8))
+    file = io.BytesIO()
+    wide.save(file, "PNG")
+    with as_process(tmp_path / "store") as (client, _):
+        found = client.post("/predict", content=file.getvalue(), headers={"content-type": "image/png"})
+        cut = np.asarray(wide)[:, 7:23].transpose(2, 0, 1) / 255
+        expected = client.post("/predict", json={"inputs": [cut.tolist()]})
+    assert found.raise_for_status().json() == expected.raise_for_status().json()
     assert "--network also needs --labels" in workshop(*command, fails=True)
     assert "not both" in workshop(command[0], "digits", *command[1:], "--labels", "a,b", fails=True)
 
