@@ -13,9 +13,9 @@ from app.contract import naming
 
 
 class Settings(BaseSettings):
-    """Every setting, its default and what it does. README's table repeats the descriptions."""
+    """Every setting, its default and what it does. README's table repeats them. What is empty is not set."""
 
-    model_config = SettingsConfigDict(env_prefix="MASKSEMBLES_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="MASKSEMBLES_", env_ignore_empty=True, frozen=True)
 
     host: str = Field("127.0.0.1", description="Address to listen on")
     keys: Annotated[tuple[Key, ...], NoDecode] = Field(

@@ -5,10 +5,12 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
+from app import access
 from tests.pictures import REQUEST, readme_answer, same_to_three_digits
 from tests.serving import ROOT, SHIPPED
 
@@ -18,10 +20,10 @@ with socket.socket() as probe:
 ENVIRONMENT = {**os.environ, "PORT": str(PORT), **SHIPPED}
 
 
-def compose(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+def compose(*arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["docker", "compose", "-p", "masksembles-test", *arguments],
-        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=1200, check=check,
+        cwd=ROOT, env={**ENVIRONMENT, **environment}, capture_output=True, text=True, timeout=1200, check=check,
     )  # fmt: skip
 
 
@@ -65,6 +67,32 @@ def test_not_root_and_nothing_to_write_to() -> None:
     for path in ("/srv/x", "/models/x", "/x"):
         found = inside(f"open({path!r}, 'w')")
         assert "Read-only file system" in found.stderr
+
+
+def test_it_does_not_start_for_everybody_unless_that_is_said() -> None:
+    found = compose("run", "--rm", "--no-deps", "-e", "MASKSEMBLES_ANONYMOUS=false", "masksembles", check=False)
+    assert found.returncode == 1
+    assert "MASKSEMBLES_HOST=0.0.0.0: others than this machine could connect" in found.stderr
+
+
+def test_keys_in_a_mounted_file_are_asked_for(tmp_path: Path) -> None:
+    key, line = access.make("ci", "predict")
+    (tmp_path / "keys").write_text(line + "\n")
+    (tmp_path / "keys").chmod(0o644)
+    ask = (
+        "import os, subprocess, sys, time, urllib.error, urllib.request as r\n"
+        "service = subprocess.Popen([sys.executable, '-m', 'app'])\n"
+        "def status(**headers):\n"
+        "    try: return r.urlopen(r.Request('http://127.0.0.1:8000/models', headers=headers)).status\n"
+        "    except urllib.error.HTTPError as error: return error.code\n"
+        "for _ in range(100):\n"
+        "    try: status()\n"
+        "    except urllib.error.URLError: time.sleep(0.1)\n"
+        f"print(status(), status(authorization='Bearer {key}'))\n"
+        "service.terminate()\n"
+    )
+    arguments = ("run", "--rm", "--no-deps", "-T", "masksembles", "python", "-c", ask)
+    assert compose(*arguments, MASKSEMBLES_KEYS_FILE=str(tmp_path / "keys")).stdout.split() == ["401", "200"]
 
 
 def test_the_gpu_file_is_valid() -> None:
