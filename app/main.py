@@ -38,7 +38,7 @@ def create_app(settings: Settings, store: Store, telemetry: Telemetry, guard: Gu
     """The ASGI application that serves an opened store, and follows it from start to end.
 
     Args:
-        guard: who is let in; everybody by default.
+        guard: who is let in; by default whom the settings say.
     """
     device = store.device
     queue = Queue(settings.max_queue, settings.max_batch, settings.max_delay_ms / 1000, device.enough_rows)
@@ -70,4 +70,4 @@ def create_app(settings: Settings, store: Store, telemetry: Telemetry, guard: Gu
         inference.PATH: inference.infer,
         inference.VERSION_PATH: inference.infer,
     }
-    return Entry(app, endpoints, guard or Guard(rate=settings.rate), settings)
+    return Entry(app, endpoints, guard or Guard(settings.keys, settings.keys_file, settings.rate), settings)

@@ -102,11 +102,13 @@ def administered(request: Request) -> Store:
     """The store, where models may be loaded and unloaded on request.
 
     Raises:
-        AdministrationOff: they may not.
+        AdministrationOff: they may not, or a browser says that a page of another site asks.
     """
     settings: Settings = request.app.state.settings
     if not settings.admin:
         raise AdministrationOff("models are loaded and unloaded on request only with MASKSEMBLES_ADMIN=true")
+    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        raise AdministrationOff("models are not loaded and unloaded by pages of other sites")
     store: Store = request.app.state.store
     return store
 

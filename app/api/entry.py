@@ -95,7 +95,7 @@ class Entry:
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            self._guard.admit(scope["path"], dict(scope["headers"]))
+            self._guard.admit(scope["path"], scope["headers"])
         except ServiceError as error:
             await self._refuse(error, scope, receive, send)
             return

@@ -5,7 +5,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from app import access
@@ -62,7 +62,7 @@ class Guard:
         self._stamp = _stamp(file)
         self._keys = keys if file is None else (*keys, *access.read(file))
 
-    def admit(self, path: str, headers: Mapping[bytes, bytes]) -> None:
+    def admit(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Returns where a request may go on.
 
         Raises:
@@ -77,7 +77,7 @@ class Guard:
         if self._file is not None:
             self._look()
         if self._keys:
-            key = self._find(headers)
+            key = self._find(dict(headers))
             if scope not in key.scopes:
                 raise MissingScope(f"the key {key.name!r} does not have the scope {scope}")
             name = key.name

@@ -68,3 +68,11 @@ def test_it_is_off_without_the_setting(client: httpx.Client) -> None:
         assert response.status_code == 403
         assert response.json()["error"]["code"] == "administration_off"
     assert client.post("/predict", json=ROW).status_code == 200
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_pages_of_other_sites_do_not_administer(administered: httpx.Client, site: str) -> None:
+    for path in ("/models/tiny/unload", "/v2/repository/models/tiny/unload"):
+        assert administered.post(path, headers={"sec-fetch-site": site}).status_code == 403
+        assert administered.post("/predict", json=ROW).status_code == 200
+    assert administered.post("/models/tiny/unload", headers={"sec-fetch-site": "same-origin"}).status_code == 200
