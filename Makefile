@@ -5,6 +5,9 @@ PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 SERVICE := $(VENV)/.service-installed
 ALL := $(VENV)/.all-installed
 CLIENTS := $(VENV)/clients/.installed
+KSERVE := $(VENV)/kserve/.installed
+TYPESCRIPT := tests/clients/typescript
+NODE_MODULES := $(TYPESCRIPT)/node_modules/.installed
 
 .PHONY: install serve test test-clients fuzz check bench bench-gpu bench-model bench-ways soak openapi models docker-test clean
 
@@ -16,7 +19,7 @@ serve: $(SERVICE)
 test: $(ALL)
 	$(PYTHON) -m pytest
 
-test-clients: $(ALL) $(CLIENTS)
+test-clients: $(ALL) $(CLIENTS) $(KSERVE) $(NODE_MODULES)
 	$(PYTHON) -m pytest tests/clients
 
 fuzz: $(ALL)
@@ -56,7 +59,7 @@ docker-test: $(ALL)
 	$(PYTHON) -m pytest tests/docker
 
 clean:
-	rm -rf $(VENV) models/checkpoints .*_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) models/checkpoints .*_cache .hypothesis build *.egg-info $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PYTHON):
@@ -70,7 +73,18 @@ $(ALL): pyproject.toml | $(PYTHON)
 	$(PIP) install '.[workshop,dev]'
 	touch $(SERVICE) $@
 
-$(CLIENTS): tests/clients/requirements.txt | $(PYTHON)
+$(CLIENTS): tests/clients/python/requirements.txt | $(PYTHON)
 	$(PYTHON) -m venv $(VENV)/clients
 	$(VENV)/clients/bin/python -m pip --quiet --disable-pip-version-check install -r $<
+	touch $@
+
+$(KSERVE): tests/clients/kserve/requirements.txt | $(PYTHON)
+	$(PYTHON) -m venv $(VENV)/kserve
+	$(VENV)/kserve/bin/python -m pip --quiet --disable-pip-version-check install --no-deps --no-compile -r $<
+	touch $@
+
+$(NODE_MODULES): $(addprefix $(TYPESCRIPT)/,package.json package-lock.json .npmrc)
+	@command -v node >/dev/null && command -v npm >/dev/null || \
+	  { echo "There is no node or no npm: make test-clients needs Node.js 20 or newer and npm." >&2; exit 1; }
+	cd $(TYPESCRIPT) && npm ci --loglevel=error
 	touch $@

@@ -139,9 +139,10 @@ PREDICT_REQUEST: dict[str, Any] = {
             "schema": {"$ref": "#/components/schemas/PredictRequest"},
             "example": EXAMPLE_REQUEST,
         },
-        formats.NPY: _file("An array [B, …] as `numpy.save` writes it"),
         **{kind: _file("One picture, for a model that takes pictures") for kind in formats.PICTURES},
         formats.FORM: {"schema": {"$ref": "#/components/schemas/PredictForm"}},
+        # last: a generator that knows one kind of file sends it as the last type that is one
+        formats.NPY: _file("An array [B, …] as `numpy.save` writes it"),
     },
 }
 PREDICT_RESPONSE: dict[str, Any] = {
@@ -190,6 +191,17 @@ def _open(schema: dict[str, Any]) -> None:
         field.pop("const", None)
 
 
+def _without_null_defaults(part: Any) -> Any:
+    """The same without `default: null`: some generators take a field with a default for one that is always there."""
+    if isinstance(part, dict):
+        return {
+            name: _without_null_defaults(value)
+            for name, value in part.items()
+            if name != "default" or value is not None
+        }
+    return [_without_null_defaults(value) for value in part] if isinstance(part, list) else part
+
+
 def install(app: FastAPI) -> None:
     """Adds to the document the schemas of the bodies that are read by hand, and who needs a key."""
 
@@ -201,15 +213,16 @@ def install(app: FastAPI) -> None:
                 made["components"]["schemas"] |= {**schema.pop("$defs", {}), kind.__name__: schema}
             made["components"]["schemas"]["PredictForm"] = _FORM
             made["components"]["securitySchemes"] = _SECURITY
+            made["security"] = [{"bearer": []}, {"header": []}, {}]
             for path, operations in made["paths"].items():
                 for operation in operations.values():
                     if (example := _ANSWERS.get(operation["operationId"])) is not None:
                         operation["responses"]["200"]["content"]["application/json"]["example"] = example
-                    if needed(path) is not None:
-                        operation["security"] = [{"bearer": []}, {"header": []}, {}]
+                    if needed(path) is None:
+                        operation["security"] = []
             for part in _CONTRACT:
                 _open(made["components"]["schemas"][part.__name__])
-            app.openapi_schema = made
+            app.openapi_schema = _without_null_defaults(made)
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
