@@ -36,14 +36,14 @@ def main() -> int:
     parser.add_argument("--scopes", default="predict", help="what the new key may do: predict, metrics, admin, with +")
     options = parser.parse_args()
     if options.openapi:
-        print(json.dumps(routes().openapi(), indent=1, ensure_ascii=False))
+        sys.stdout.buffer.write(json.dumps(routes().openapi(), indent=1, ensure_ascii=False).encode() + b"\n")
         return 0
     if options.new_key is not None:
         return _new_key(options.new_key, options.scopes)
     logs.install()
     try:
         settings = Settings()
-        guard = Guard() if options.check else _guard(settings)
+        guard = _guard(settings, alone=options.check)
         telemetry = Telemetry(loaded=1 + settings.keep)
         cuda = Cuda(settings.tf32, settings.cuda_graphs, settings.gpu_memory_mb)
         device = choose(settings.device, cuda)
@@ -79,13 +79,13 @@ def main() -> int:
     return 0
 
 
-def _guard(settings: Settings) -> Guard:
-    """Who is let in.
+def _guard(settings: Settings, *, alone: bool = False) -> Guard:
+    """Who is let in, where anybody can be.
 
     Raises:
         StartError: the file with the keys is not one, or there are no keys and others could connect.
     """
-    if settings.reached_by_others and not (settings.keys or settings.keys_file or settings.anonymous):
+    if not alone and settings.reached_by_others and not (settings.keys or settings.keys_file or settings.anonymous):
         raise StartError(
             f"MASKSEMBLES_HOST={settings.host}: others than this machine could connect; say who may with "
             "MASKSEMBLES_KEYS or MASKSEMBLES_KEYS_FILE, or that everybody may with MASKSEMBLES_ANONYMOUS=true"

@@ -56,7 +56,7 @@ def read(path: Path) -> tuple[Key, ...]:
         OSError: it cannot be read.
         ValueError: see parse; or it has none.
     """
-    keys = parse(path.read_text())
+    keys = parse(path.read_text(encoding="utf-8-sig"))
     if not keys:
         raise ValueError("there is no key in it")
     return keys
@@ -70,6 +70,8 @@ def make(name: str, scopes: str) -> tuple[str, str]:
     """
     key = _PREFIX + secrets.token_urlsafe(32)
     line = f"{name}:{scopes}:{digest(key.encode()).hex()}"
+    if _LINE.fullmatch(line) is None:
+        raise ValueError(f"key 1: {_EXPECTED}")
     parse(line)
     return key, line
 

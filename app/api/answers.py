@@ -1,6 +1,7 @@
 """What /predict answers: JSON, or the arrays themselves in NumPy's format."""
 
 import io
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,5 +59,8 @@ def write_npz(asked: Asked, model: Model, chosen: Sequence[str], found: dict[str
 
 def wants_npz(accept: bytes) -> bool:
     """Whether a header Accept names the arrays, and not JSON before them."""
-    kinds = [part.partition(";")[0].strip().lower() for part in accept.decode("latin-1").split(",")]
+    if b"npz" not in accept.lower():
+        return False
+    parts = [part.replace(" ", "").lower() for part in accept.decode("latin-1").split(",")]
+    kinds = [part.partition(";")[0] for part in parts if not re.search(r";q=0(\.0*)?$", part)]
     return NPZ in kinds and "application/json" not in kinds[: kinds.index(NPZ)]

@@ -100,4 +100,4 @@ def accepted_encoding(header: bytes) -> bytes | None:
             weights[name] = 0.0
     known = {name: weights.get(name, weights.get(b"*", 0.0)) for name in _WINDOW}
     best = max(known, key=lambda name: known[name])
-    return best if known[best] > 0 else None
+    return best if known[best] > 0 and known[best] >= weights.get(b"identity", 0.0) else None

@@ -35,7 +35,7 @@ _SECURE = [
     (b"x-frame-options", b"DENY"),
 ]
 _NO_PAGE = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
-_PAGES = "/docs"
+_PAGE = "/docs"
 
 
 class Entry:
@@ -83,7 +83,7 @@ class Entry:
                 headers = message["headers"]
                 headers += _SECURE
                 headers.append((_ID, request_id))
-                if not scope["path"].startswith(_PAGES):
+                if scope["path"] != _PAGE:
                     headers.append(_NO_PAGE)
                 status = message["status"]
             await send(message)

@@ -18,8 +18,8 @@ from app.contract import pictures
 from app.contract.schema import Contract
 from app.errors import InvalidInput, MalformedBody, WrongContentType
 
-Inputs = Callable[[Contract, int], NDArray[Any]]
-"""Reads the rows [B, …] that a contract declares, at most so many of them."""
+Inputs = Callable[[Contract], NDArray[Any]]
+"""Reads the rows [B, …] that a contract declares."""
 
 JSON = "application/json"
 NPY = "application/x-npy"
@@ -48,12 +48,13 @@ def _kind(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower() if content_type != JSON else JSON
 
 
-def read(content_type: str, body: bytes, query: bytes) -> tuple[Asked, Inputs]:
+def read(content_type: str, body: bytes, query: bytes, most: int) -> tuple[Asked, Inputs]:
     """What a request wants, and what reads its rows once the model is known.
 
     Args:
         content_type: as the header has it, one of TYPES.
         query: the query string, which says what JSON and forms say in the body.
+        most: rows.
 
     Raises:
         MalformedBody: the body is not of its type.
@@ -64,21 +65,25 @@ def read(content_type: str, body: bytes, query: bytes) -> tuple[Asked, Inputs]:
         if query:
             _query(query, allowed=())
         call = codecs.read_call(body)
-        return call, lambda contract, most: codecs.read_inputs(call.inputs, contract, most)
+        return call, lambda contract: codecs.read_inputs(call.inputs, contract, most)
     if kind == FORM:
         _query(query, allowed=())
-        fields, files = _read_form(content_type, body)
-        return codecs.read_query(fields), lambda contract, most: _read_pictures(files, contract, most)
+        fields, files = _read_form(content_type, body, most)
+        return codecs.read_query(fields), lambda contract: _read_pictures(files, contract)
     asked = codecs.read_query(_query(query, allowed=QUERY))
     if kind == NPY:
-        return asked, lambda contract, most: read_npy(body, contract, most)
-    return asked, lambda contract, most: _read_pictures([body], contract, most)
+        return asked, lambda contract: read_npy(body, contract, most)
+    return asked, lambda contract: _read_pictures([body], contract)
 
 
 def _query(query: bytes, allowed: tuple[str, ...]) -> dict[str, str]:
     """The fields of a query string that mean something here; others are left to whoever added them."""
     fields: dict[str, str] = {}
-    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=100):
+    try:
+        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=100)
+    except ValueError:
+        raise InvalidInput("expected a query of at most 100 fields") from None
+    for name, value in pairs:
         if name not in QUERY:
             continue
         if name not in allowed:
@@ -108,12 +113,13 @@ def read_npy(body: bytes, contract: Contract, most: int) -> NDArray[Any]:
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read_header(stream, max_header_size=_LONGEST_NPY_HEADER)
     except Exception as error:  # a header is Python, evaluated as a literal: it may fail in many ways
-        raise MalformedBody(f"the body is not an array in NumPy's format: {error}", "inputs") from None
+        reason = (str(error) or type(error).__name__).partition("\n")[0][:200]
+        raise MalformedBody(f"the body is not an array in NumPy's format: {reason}", "inputs") from None
     kinds = "iu" if given.dtype == "uint8" else "iuf"
     if dtype.kind not in kinds or dtype.fields is not None or dtype.subdtype is not None:
         raise InvalidInput(f"expected {given.dtype}, got an array of {dtype}", "inputs")
     sizes = contract.sizes(given)
-    if len(shape) != len(sizes) or shape[1:] != sizes[1:] or any(size < 0 for size in shape):
+    if len(shape) != len(sizes) or shape[1:] != sizes[1:] or any(type(size) is not int or size < 0 for size in shape):
         raise InvalidInput(f"expected the shape {codecs.spell(given)}, got {list(shape)}", "inputs")
     if not 1 <= shape[0] <= most:
         raise InvalidInput(f"expected 1 to {most} rows (MASKSEMBLES_MAX_ROWS), got {shape[0]}", "inputs")
@@ -125,10 +131,11 @@ def read_npy(body: bytes, contract: Contract, most: int) -> NDArray[Any]:
     return numbers.check(values.reshape(shape, order="F" if fortran else "C"), given, "inputs")
 
 
-def _read_form(content_type: str, body: bytes) -> tuple[dict[str, str], list[bytes]]:
+def _read_form(content_type: str, body: bytes, most: int) -> tuple[dict[str, str], list[bytes]]:
     """The fields of a form, and its files in order."""
     fields: dict[str, str] = {}
     files: list[bytes] = []
+    ended = False
 
     def on_field(field: Field) -> None:
         name = (field.field_name or b"").decode("latin-1")
@@ -142,32 +149,37 @@ def _read_form(content_type: str, body: bytes) -> tuple[dict[str, str], list[byt
             raise InvalidInput("expected UTF-8", name) from None
 
     def on_file(file: File) -> None:
+        if len(files) == most:
+            raise InvalidInput(f"expected 1 to {most} pictures (MASKSEMBLES_MAX_ROWS), got more", "inputs")
         if file.field_name != b"inputs":
             raise InvalidInput("unknown field; files are named inputs", (file.field_name or b"").decode("latin-1"))
         file.file_object.seek(0)
         files.append(file.file_object.read())
 
+    def on_end() -> None:
+        nonlocal ended
+        ended = True
+
     _, options = parse_options_header(content_type)
     try:
-        parser = FormParser(
-            FORM, on_field, on_file, boundary=options.get(b"boundary"), config={"MAX_MEMORY_FILE_SIZE": len(body) + 1}
-        )
+        in_memory = {"MAX_MEMORY_FILE_SIZE": len(body) + 1}
+        parser = FormParser(FORM, on_field, on_file, on_end, boundary=options.get(b"boundary"), config=in_memory)
         parser.write(body)
         parser.finalize()
     except FormParserError as error:
         raise MalformedBody(f"the body is not a form of the type multipart/form-data: {error}") from None
+    if not ended:
+        raise MalformedBody("the body is not a form of the type multipart/form-data: it is cut off")
     if not files:
         raise InvalidInput("expected one picture or more, each a file named inputs", "inputs")
     return fields, files
 
 
-def _read_pictures(files: list[bytes], contract: Contract, most: int) -> NDArray[Any]:
+def _read_pictures(files: list[bytes], contract: Contract) -> NDArray[Any]:
     """A row for each file."""
     given = contract.inputs[0]
     if not pictures.takes_pictures(given):
         raise InvalidInput("this model takes no pictures: its contract names no layout, colour and range", "inputs")
-    if len(files) > most:
-        raise InvalidInput(f"expected 1 to {most} pictures (MASKSEMBLES_MAX_ROWS), got {len(files)}", "inputs")
     rows = []
     for index, content in enumerate(files):
         try:

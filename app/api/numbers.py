@@ -65,6 +65,8 @@ def check(values: NDArray[Any], given: Tensor, place: str) -> NDArray[Any]:
         InvalidInput: one is not finite, outside the declared range, or not whole where it has to be; the field names
             the first such one after `place`.
     """
+    if values.dtype.kind == "f" and values.dtype.itemsize < 4:
+        values = values.astype(np.float32)  # the range may not be one that half precision can hold
     low, high = given.range or ((0, 255) if given.dtype == "uint8" else (-np.inf, np.inf))
     if (outside := (values < low) | (values > high)).any():
         raise InvalidInput(

@@ -22,6 +22,7 @@ _EXPECTED = "expected an API key, as Authorization: Bearer … or X-API-Key: …
 
 def needed(path: str) -> Scope | None:
     """The scope that a path needs; None where anybody may."""
+    path = path.removesuffix("\n")  # a route's pattern ends with $, which matches before it
     if path == "/predict":
         return "predict"
     if _OPEN.fullmatch(path):
@@ -60,7 +61,7 @@ class Guard:
         self._buckets: dict[str, _Bucket] = {}
         self._looked = clock()
         self._stamp = _stamp(file)
-        self._keys = keys if file is None else (*keys, *access.read(file))
+        self._keys = self._all()
 
     def admit(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Returns where a request may go on.
@@ -110,11 +111,19 @@ class Guard:
             return
         self._stamp = stamp
         try:
-            self._keys = (*self._set, *access.read(self._file))
+            self._keys = self._all()
         except (OSError, ValueError) as error:
             _log.error("MASKSEMBLES_KEYS_FILE: %s; the keys that were known stay", error)
         else:
             _log.info("%d keys are known now", len(self._keys))
+
+    def _all(self) -> tuple[Key, ...]:
+        if self._file is None:
+            return self._set
+        keys = (*self._set, *access.read(self._file))
+        if len({key.name for key in keys}) != len(keys):
+            raise ValueError("a name of MASKSEMBLES_KEYS is there again")
+        return keys
 
     def _count(self, name: str, rate: float) -> None:
         bucket = self._buckets.get(name)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from app.contract.schema import Tensor
 
@@ -32,8 +32,9 @@ def takes_pictures(given: Tensor) -> bool:
     if given.layout is None or given.colour is None or len(given.layout) != len(given.shape):
         return False
     axes = dict(zip(given.layout, given.shape))
+    named = len(axes) == len(given.layout) and axes.keys() - {"C"} == set("BHW")
     scaled = given.dtype == "uint8" or given.range is not None
-    return scaled and axes.keys() - {"C"} == set("BHW") and axes.get("C", 1) == _BANDS[given.colour]
+    return named and scaled and axes.get("C", 1) == _BANDS[given.colour]
 
 
 def decode(content: bytes, given: Tensor) -> NDArray[Any]:
@@ -62,8 +63,8 @@ def decode(content: bytes, given: Tensor) -> NDArray[Any]:
     if given.dtype == "uint8":
         return pixels
     low, high = given.range or (0.0, 1.0)
-    values: NDArray[np.float32] = pixels.astype(np.float32) / np.float32(255)
-    return values if (low, high) == (0, 1) else np.float32(low) + values * np.float32(high - low)
+    found: NDArray[np.float32] = np.linspace(low, high, 256).astype(np.float32)[pixels]
+    return found
 
 
 def _size(given: Tensor) -> tuple[int, int]:
@@ -72,16 +73,16 @@ def _size(given: Tensor) -> tuple[int, int]:
     return int(axes["W"]), int(axes["H"])
 
 
-def _check(image: Image.Image, given: Tensor) -> None:
+def _check(image: ImageFile.ImageFile, given: Tensor) -> None:
     """What the head of a file tells, before its pixels are decoded."""
     width, height = _size(given)
     if given.resize is None and image.size not in ((width, height), (height, width)):  # EXIF may turn it
         raise PictureError(f"expected {width} × {height} pixels, got {image.width} × {image.height}")
     if image.width * image.height > MOST_PIXELS:
         raise PictureError(f"expected at most {MOST_PIXELS} pixels, got {image.width} × {image.height}")
-    if image.mode not in _EIGHT_BITS:
+    if image.mode not in _EIGHT_BITS or any(";16" in str(tile.args) for tile in image.tile):
         raise PictureError(f"expected 8 bits a value, got a picture of mode {image.mode}")
-    if getattr(image, "n_frames", 1) != 1:
+    if getattr(image, "n_frames", 1) != 1 and image.format != "MPO":  # a photograph with a smaller one behind it
         raise PictureError("expected one picture, got an animation")
 
 

@@ -1,0 +1,181 @@
+"""Bodies up to their limit, compressed or not."""
+
+import asyncio
+import gzip
+import threading
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.requests import ClientDisconnect
+
+from app.api.body import LARGE, accepted_encoding, aside, compress, read_body
+from app.errors import BodyTooLarge, MalformedBody, WrongContentType
+
+
+def read(
+    parts: Sequence[bytes], encoding: bytes | None = None, limit: int = 1000, declared: int | None = None
+) -> tuple[bytes, int]:
+    """A body that comes in parts as it is read, and how many of them were asked for."""
+    messages = [
+        {"type": "http.request", "body": part, "more_body": index < len(parts)} for index, part in enumerate(parts, 1)
+    ]
+    headers = {b"content-encoding": encoding} if encoding is not None else {}
+    if declared is not None:
+        headers[b"content-length"] = b"%d" % declared
+    left = iter(messages)
+
+    async def receive() -> Any:
+        return next(left, {"type": "http.disconnect"})
+
+    body = asyncio.run(read_body(receive, headers, limit))
+    return body, len(messages) - len(list(left))
+
+
+def test_parts_become_one_body() -> None:
+    assert read([b"one"]) == (b"one", 1)
+    assert read([b"one", b"", b"two"]) == (b"onetwo", 3)
+    assert read([b""]) == (b"", 1)
+    assert read([b"x" * 1000], declared=1000) == (b"x" * 1000, 1)
+
+
+def test_a_body_that_declares_too_much_is_not_read() -> None:
+    async def receive() -> Any:
+        raise AssertionError("it was read")
+
+    with pytest.raises(BodyTooLarge, match="larger than the 1000 bytes"):
+        asyncio.run(read_body(receive, {b"content-length": b"1001"}, 1000))
+    with pytest.raises(WrongContentType, match="expected Content-Encoding: gzip or deflate, got br"):
+        asyncio.run(read_body(receive, {b"content-encoding": b"br"}, 1000))
+
+
+def test_reading_ends_at_the_limit_whatever_is_declared() -> None:
+    asked = 0
+
+    async def receive() -> Any:
+        nonlocal asked
+        asked += 1
+        return {"type": "http.request", "body": b"x" * 400, "more_body": True}
+
+    with pytest.raises(BodyTooLarge):
+        asyncio.run(read_body(receive, {b"content-length": b"10"}, 1000))
+    assert asked == 3
+
+
+def test_a_client_that_goes_away_is_noticed() -> None:
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(read_body(receive, {}, 1000))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.binary(max_size=2000), st.sampled_from([b"gzip", b"deflate"]), st.integers(1, 50))
+def test_what_is_compressed_comes_back(body: bytes, encoding: bytes, size: int) -> None:
+    packed = compress(body, encoding)
+    assert (gzip.decompress if encoding == b"gzip" else zlib.decompress)(packed) == body
+    parts = [packed[at : at + size] for at in range(0, len(packed), size)]
+    assert read(parts, encoding, limit=max(len(body), len(packed)))[0] == body
+
+
+@pytest.mark.parametrize("encoding", [b"GZIP", b" gzip ", b"gzip"])
+def test_names_of_encodings_are_taken_in_any_case(encoding: bytes) -> None:
+    assert read([gzip.compress(b"body")], encoding)[0] == b"body"
+
+
+@pytest.mark.parametrize("encoding", [b"", b"identity", b"Identity"])
+def test_no_encoding_leaves_the_body_alone(encoding: bytes) -> None:
+    assert read([b"body"], encoding)[0] == b"body"
+
+
+@pytest.mark.parametrize("encoding", [b"br", b"zstd", b"compress", b"gzip, gzip", b"gzip, deflate", b"\xff"])
+def test_another_encoding_is_refused(encoding: bytes) -> None:
+    with pytest.raises(WrongContentType):
+        read([gzip.compress(b"body")], encoding)
+
+
+@pytest.mark.parametrize("encoding", [b"gzip", b"deflate"])
+def test_the_limit_holds_for_what_comes_out_too(encoding: bytes) -> None:
+    assert read([compress(b"x" * 1000, encoding)], encoding) == (b"x" * 1000, 1)
+    for size in (1001, 10_000_000):
+        with pytest.raises(BodyTooLarge):
+            read([compress(b"x" * size, encoding)], encoding, limit=1000 if size == 1001 else 50_000)
+
+
+@pytest.mark.parametrize("encoding", [b"gzip", b"deflate"])
+def test_what_is_not_compressed_that_way_is_malformed(encoding: bytes) -> None:
+    good = compress(b"a body", encoding)
+    other = compress(b"a body", b"deflate" if encoding == b"gzip" else b"gzip")
+    damaged = good[:-1] + bytes([good[-1] ^ 1])
+    for bad in (b"", b"a body", good + b"more", good + good, other, damaged, *(good[:end] for end in range(len(good)))):
+        with pytest.raises(MalformedBody):
+            read([bad], encoding)
+
+
+def test_only_what_takes_long_runs_in_another_thread() -> None:
+    async def both() -> tuple[int, int, int]:
+        return threading.get_ident(), await aside(False, threading.get_ident), await aside(True, threading.get_ident)
+
+    here, light, heavy = asyncio.run(both())
+    assert light == here != heavy
+
+
+@pytest.mark.parametrize("heavy", [False, True])
+def test_arguments_results_and_errors_pass_between_threads(heavy: bool) -> None:
+    assert asyncio.run(aside(heavy, int, "20", base=3)) == 6
+    with pytest.raises(ValueError, match="invalid literal"):
+        asyncio.run(aside(heavy, int, "no"))
+
+
+def test_only_a_long_body_is_decompressed_in_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+    real = zlib.decompressobj
+
+    def noted(bits: int) -> Any:
+        threads.append(threading.get_ident())
+        return real(bits)
+
+    monkeypatch.setattr(zlib, "decompressobj", noted)
+    short, long = b"x" * 10, bytes(range(256)) * (LARGE // 256 + 1)
+    assert read([gzip.compress(short)], b"gzip")[0] == short
+    assert read([gzip.compress(long, compresslevel=0)], b"gzip", limit=2 * LARGE)[0] == long
+    assert threads[0] == threading.get_ident() != threads[1]
+
+
+@pytest.mark.parametrize(
+    ("header", "encoding"),
+    [
+        (b"", None),
+        (b"gzip", b"gzip"),
+        (b"deflate", b"deflate"),
+        (b"br", None),
+        (b"identity", None),
+        (b"gzip, deflate, br, zstd", b"gzip"),
+        (b"deflate, gzip", b"gzip"),
+        (b"gzip;q=0.5, deflate", b"deflate"),
+        (b"gzip;q=0.5, deflate;q=0.9", b"deflate"),
+        (b"gzip ; q=0.9 , deflate ; q=0.5", b"gzip"),
+        (b"gzip;q=0", None),
+        (b"gzip;q=0.000, deflate;q=0.001", b"deflate"),
+        (b"GZIP;Q=1.0", b"gzip"),
+        (b"*", b"gzip"),
+        (b"*;q=0", None),
+        (b"gzip;q=0, *", b"deflate"),
+        (b"gzip;q=0.2, *;q=0.8", b"deflate"),
+        (b"gzip, *;q=0", b"gzip"),
+        (b"identity;q=0, br", None),
+        (b"gzip;q=much", None),
+        (b"gzip;q=", None),
+        (b"gzip;q=-1", None),
+        (b"gzip;q=nan", None),
+        (b"gzip;level=9;q=0.5", b"gzip"),
+        (b"x-gzip", None),
+        (b",,;q=1,\xff", None),
+    ],
+)
+def test_the_encoding_that_a_client_prefers(header: bytes, encoding: bytes | None) -> None:
+    assert accepted_encoding(header) == encoding
