@@ -11,9 +11,9 @@ class Duration:
     count: int = 0
     seconds: float = 0.0
 
-    def add(self, seconds: float) -> None:
-        """Counts it once more."""
-        self.count += 1
+    def add(self, seconds: float, times: int = 1) -> None:
+        """Counts it once more, or, with 0, only how long."""
+        self.count += times
         self.seconds += seconds
 
 
@@ -27,10 +27,12 @@ class Statistics:
     compute_input: Duration = field(default_factory=Duration)
     """From bytes to an array."""
     compute_infer: Duration = field(default_factory=Duration)
-    """On the device: each batch once."""
+    """On the device: each request the whole time of its batches, as Triton counts it."""
     compute_output: Duration = field(default_factory=Duration)
     """From arrays to bytes."""
     rows: int = 0
+    runs: int = 0
+    """Batches."""
     last: float | None = None
     """When the last batch was done, in seconds since 1970."""
     batches: dict[int, Duration] = field(default_factory=dict)
@@ -39,8 +41,8 @@ class Statistics:
     def computed(self, rows: int, seconds: float) -> None:
         """Counts a batch."""
         self.rows += rows
+        self.runs += 1
         self.last = time.time()
-        self.compute_infer.add(seconds)
         batch = self.batches.get(rows)
         if batch is None:
             batch = self.batches[rows] = Duration()

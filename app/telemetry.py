@@ -156,7 +156,6 @@ class Series:
 
     def waited(self, seconds: float) -> None:
         """A request's time in the queue."""
-        self.statistics.queue.add(seconds)
         self._queue.observe(seconds)
 
     def computed(self, rows: int, seconds: float, found: Mapping[str, NDArray[Any]]) -> None:

@@ -63,8 +63,16 @@ class Entry:
                 self._admit,
                 allow_origins=settings.cors_origins,
                 allow_methods=["GET", "POST"],
-                allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID", "X-Request-Timeout-Ms"],
-                expose_headers=["X-Request-ID", "Retry-After"],
+                allow_headers=[
+                    "Authorization",
+                    "Content-Encoding",
+                    "Content-Type",
+                    "Inference-Header-Content-Length",
+                    "X-API-Key",
+                    "X-Request-ID",
+                    "X-Request-Timeout-Ms",
+                ],
+                expose_headers=["Inference-Header-Content-Length", "X-Request-ID", "Retry-After"],
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

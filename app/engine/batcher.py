@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
 
 _UNWATCHED_SECONDS = 0.02  # a request that is answered sooner is not worth watching its client
 _LONGEST_RETRY = 60
+_LONGEST_REASON = 300
 _SECONDS_TO_END = 5.0
 
 _LARGE_BYTES = 2**20
@@ -193,9 +194,11 @@ class Batcher:
                 return [_Run(batch, OutOfMemory(f"{model.name}:{model.version}: {error}"))]
             _log.warning("%s:%d: %s; tried again in halves", model.name, model.version, error)
             return [run for half in _halves(batch) for run in self._run(half, index)]
-        except InvalidInput as error:
-            return [_Run(batch, error)]
         except Exception as error:  # onnxruntime's own
+            if model.contract is None:  # what it takes is written nowhere, so it may well be the client's fault
+                _check_device(model, index, error)
+                reason = f"the model fails on these inputs: {_first_line(error)}"
+                return [_Run(batch, InvalidInput(reason, "inputs"))]
             _log.exception("%s:%d failed on %d rows", model.name, model.version, len(inputs))
             _check_device(model, index, error)
             if len(batch) == 1:
@@ -229,7 +232,12 @@ class Batcher:
                     part.job.fail(type(found)(found.message, found.field))
             else:
                 own = sum(part.rows for part in batch)
-                series.computed(own, seconds * own / rows, found)
+                spent = seconds * own / rows
+                series.computed(own, spent, found)
+                for part in batch:
+                    series.statistics.compute_infer.add(spent, part.start == 0)
+                    if part.start == 0:
+                        series.statistics.queue.add(began - part.job.submitted)
                 _split(batch, found)
 
     def _lose(self, index: int, reason: str) -> None:
@@ -291,8 +299,13 @@ def _check_device(model: Servable, index: int, error: Exception) -> None:
     except MemoryShortage:
         return
     except Exception as again:
-        first = str(error).splitlines() or [type(error).__name__]
-        raise DeviceFailed(f"device {index} fails at what it did before; restart the service ({first[0]})") from again
+        reason = f"device {index} fails at what it did before; restart the service ({_first_line(error)})"
+        raise DeviceFailed(reason) from again
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:_LONGEST_REASON]
 
 
 def _halves(batch: Sequence[Slice]) -> tuple[list[Slice], list[Slice]]:

@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from app.contract.signature import Port, Signature
 from app.engine.device import Device
 from app.engine.model import Model
 from app.engine.session import Session
-from app.errors import InvalidInput
 
 _log = logging.getLogger(__name__)
 
@@ -31,10 +29,7 @@ class PlainSession(Session):
 
     def _run(self, inputs: Any, outputs: Sequence[str], options: onnxruntime.RunOptions | None) -> dict[str, Any]:
         (feeds,) = inputs
-        try:
-            found = self._session.run(list(outputs), feeds, options)
-        except InvalidArgument as error:
-            raise InvalidInput(f"the model does not take these inputs: {error}", "inputs") from None
+        found = self._session.run(list(outputs), feeds, options)
         return {name: [values] for name, values in zip(outputs, found)}
 
 

@@ -95,7 +95,10 @@ def _signature(model: Any) -> signature.Signature:
         dtype = _PLAIN_DTYPES.get(tensor.elem_type)
         if not value.type.HasField("tensor_type") or dtype is None or not tensor.HasField("shape"):
             raise Refused(f"has no contract, and {value.name!r} is no tensor of a type and rank that /v2 knows")
-        sizes = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in tensor.shape.dim]
+        sizes = [
+            dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else dim.dim_param or None
+            for dim in tensor.shape.dim
+        ]
         return signature.Port(name=value.name, dtype=dtype, sizes=tuple(sizes))
 
     given = _inputs(model)

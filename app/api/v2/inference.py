@@ -23,7 +23,7 @@ from app.api.v2.schemas import Live, ModelMetadata, ModelReady, Ready, ServerMet
 from app.contract.signature import Port
 from app.engine.batcher import Batcher
 from app.engine.store import Store
-from app.errors import UnknownModel
+from app.errors import UnknownModel, UnknownVersion
 from app.settings import Settings
 
 EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "statistics", "model_configuration")
@@ -65,14 +65,19 @@ async def model_ready(request: Request, response: Response) -> ModelReady:
     try:
         models.find(request)
         served = True
-    except UnknownModel:
-        if name not in store.shelves:
+    except (UnknownModel, UnknownVersion):
+        if not _is_there(store, name, request.path_params.get("version")):
             raise
         served = False
     if state.stopping or state.batcher.failed is not None:
         served = False
     response.status_code = 200 if served else 503
     return ModelReady(name=name, ready=served)
+
+
+def _is_there(store: Store, name: str, version: str | None) -> bool:
+    shelf = store.shelves.get(name)
+    return shelf is not None and (version is None or version in [str(found.number) for found in shelf.versions])
 
 
 async def metadata(request: Request) -> ModelMetadata:
@@ -130,7 +135,7 @@ async def infer(request: Request) -> Response:
             response.body = await aside(len(content) > LARGE, compress, content, encoding)
             response.headers["Content-Length"] = str(len(response.body))
             response.headers["Content-Encoding"] = encoding.decode()
-            response.headers["Vary"] = "Accept-Encoding"
+        response.headers["Vary"] = "Accept-Encoding"
         return response
 
 

@@ -173,7 +173,7 @@ def _statistics(request: Request, model: Servable) -> Any:
         "version": str(model.version),
         "last_inference": 0 if counted.last is None else int(1000 * counted.last),
         "inference_count": counted.rows,
-        "execution_count": counted.compute_infer.count,
+        "execution_count": counted.runs,
         "inference_stats": {
             "success": _duration(counted.success),
             "fail": _duration(counted.fail),

@@ -19,6 +19,7 @@ from app.errors import InvalidInput, MalformedBody
 Parameters = dict[str, str | bool | int | float | None]
 
 _LARGEST_TIMEOUT = 2**53
+_MOST_ELEMENTS = 2**59  # that NumPy can address; it counts axes of size 0 as 1
 _SEQUENCES = ("sequence_id", "sequence_start", "sequence_end")
 _SHARED_MEMORY = "shared_memory_region"
 
@@ -137,11 +138,11 @@ def _raw(body: bytes, signature: Signature) -> Request:
 
 def _seconds(timeout: Any) -> float | None:
     """The parameter `timeout` is in microseconds; 0 is none."""
-    if timeout is None or timeout == 0:
+    if timeout is None:
         return None
-    if isinstance(timeout, bool) or not isinstance(timeout, int) or not 0 < timeout <= _LARGEST_TIMEOUT:
+    if isinstance(timeout, bool) or not isinstance(timeout, int) or not 0 <= timeout <= _LARGEST_TIMEOUT:
         raise InvalidInput("expected a whole number of microseconds", "parameters.timeout")
-    return timeout / 1e6
+    return timeout / 1e6 or None
 
 
 def _flag(parameters: Parameters, name: str, place: str) -> bool:
@@ -161,7 +162,7 @@ def _split(inputs: Sequence[_Input], data: memoryview) -> list[tuple[_Input, mem
         if _SHARED_MEMORY in parameters:
             raise InvalidInput("shared memory is not supported; send data or binary_data_size", place)
         size = parameters.get("binary_data_size")
-        if (size is None) == (given.data is msgspec.UNSET):
+        if (size is None) == _is_absent(given.data):
             raise InvalidInput("expected either data or the parameter binary_data_size", place)
         if size is None:
             found.append((given, None))
@@ -178,6 +179,10 @@ def _split(inputs: Sequence[_Input], data: memoryview) -> list[tuple[_Input, mem
     return found
 
 
+def _is_absent(data: msgspec.Raw | msgspec.UnsetType) -> bool:
+    return not isinstance(data, msgspec.Raw) or (len(memoryview(data)) == 4 and bytes(data) == b"null")
+
+
 def _outputs(asked: Sequence[_Output] | None, binary: bool, signature: Signature) -> list[Wanted]:
     there = [port.name for port in signature.outputs]
     if not asked:
@@ -186,16 +191,18 @@ def _outputs(asked: Sequence[_Output] | None, binary: bool, signature: Signature
     for index, output in enumerate(asked):
         place = f"outputs[{index}]"
         if output.name not in there:
-            raise InvalidInput(f"unknown output {output.name!r}; there are: {', '.join(there)}", f"{place}.name")
+            raise InvalidInput(f"unknown output {output.name[:100]!r}; there are: {', '.join(there)}", f"{place}.name")
         if any(output.name == other.name for other in wanted):
             raise InvalidInput(f"{output.name!r} is asked for more than once", f"{place}.name")
         parameters = output.parameters or {}
         if _SHARED_MEMORY in parameters:
             raise InvalidInput("shared memory is not supported", place)
-        classes = parameters.get("classification") or 0
+        classes = parameters.get("classification")
+        classes = 0 if classes is None else classes
         if isinstance(classes, bool) or not isinstance(classes, int) or classes < 0:
             raise InvalidInput("expected how many classes to show", f"{place}.parameters.classification")
-        own = _flag(parameters, "binary_data", f"{place}.parameters") if "binary_data" in parameters else binary
+        named = parameters.get("binary_data") is not None
+        own = _flag(parameters, "binary_data", f"{place}.parameters") if named else binary
         wanted.append(Wanted(output.name, own, classes))
     return wanted
 
@@ -217,7 +224,7 @@ def arrays(request: Request, model: Servable, most: int) -> dict[str, NDArray[An
         place = f"inputs[{index}]"
         port = ports.get(given.name)
         if port is None:
-            raise InvalidInput(f"unknown input {given.name!r}; there are: {', '.join(ports)}", f"{place}.name")
+            raise InvalidInput(f"unknown input {given.name[:100]!r}; there are: {', '.join(ports)}", f"{place}.name")
         if given.name in found:
             raise InvalidInput(f"{given.name!r} is there more than once", f"{place}.name")
         if given.datatype != (expected := tensors.DATATYPES[port.dtype]):
@@ -225,6 +232,8 @@ def arrays(request: Request, model: Servable, most: int) -> dict[str, NDArray[An
         _check_shape(given.shape, port, sizes, f"{place}.shape")
         if model.contract is not None and not 1 <= (rows := given.shape[0]) <= most:
             raise InvalidInput(f"expected 1 to {most} rows (MASKSEMBLES_MAX_ROWS), got {rows}", f"{place}.shape")
+        if math.prod(max(1, size) for size in given.shape) > _MOST_ELEMENTS:
+            raise InvalidInput("expected fewer elements", f"{place}.shape")
         if data is not None:
             found[port.name] = tensors.from_bytes(data, port, given.shape, place)
         elif isinstance(given.data, msgspec.Raw):

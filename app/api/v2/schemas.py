@@ -169,7 +169,8 @@ class StatisticDuration(BaseModel):
 
 
 class InferenceStatistics(BaseModel):
-    """Requests by how they ended, and what their time went to; `compute_infer` counts batches."""
+    """Requests by how they ended, and what the time of the successful ones went to; each is given the whole time of its
+    batch."""
 
     success: StatisticDuration
     fail: StatisticDuration

@@ -100,7 +100,7 @@ def _read_fast(text: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...]) -
     if not 0 < count <= len(text):
         return None
     brackets = numbers.brackets_of(text)
-    if brackets != numbers.brackets((count,)) and brackets != numbers.brackets(shape):
+    if brackets not in (numbers.brackets((count,)), numbers.brackets(shape or (1,))):
         return None
     values = numbers.read(text, _KINDS[dtype.kind])
     if values is None or len(values) != count:
@@ -114,7 +114,7 @@ def _read_slowly(text: memoryview, port: Port, dtype: np.dtype[Any], shape: Sequ
     datatype = DATATYPES[port.dtype]
     try:
         nested = msgspec.json.decode(text, type=list)
-    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"expected an array of {datatype}: {error}", place) from None
     count = math.prod(shape)
     if nested and isinstance(nested[0], list):
@@ -137,6 +137,8 @@ def _read_slowly(text: memoryview, port: Port, dtype: np.dtype[Any], shape: Sequ
 def _misshapen(nested: Any, sizes: Sequence[int], place: str = "") -> tuple[str, str] | None:
     if not isinstance(nested, list):
         return place, "expected an array here"
+    if not sizes:
+        return place, "expected one value in one array"
     if len(nested) != sizes[0]:
         return place, f"expected {sizes[0]} here, got {len(nested)}"
     if len(sizes) > 1:
@@ -198,4 +200,5 @@ def classify(values: NDArray[Any], most: int, labels: Sequence[str], name: str) 
 
 
 def _class(value: Any, index: int, labels: Sequence[str]) -> str:
-    return f"{value:f}:{index}" + (f":{labels[index]}" if labels else "")
+    shown = f"{value:f}" if isinstance(value, np.floating) else str(value)
+    return f"{shown}:{index}" + (f":{labels[index]}" if labels else "")
