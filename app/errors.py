@@ -89,6 +89,13 @@ class BodyTooLarge(ServiceError):
     code = "body_too_large"
 
 
+class BodyTooSlow(ServiceError):
+    """The body did not come to its end in time."""
+
+    status = 408
+    code = "body_too_slow"
+
+
 class NotReady(ServiceError):
     """The service cannot answer predictions now."""
 

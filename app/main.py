@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
@@ -11,6 +12,7 @@ from app.api.entry import Entry
 from app.api.security import Guard
 from app.api.v2 import inference, repository
 from app.engine.batcher import Batcher
+from app.engine.cores import usable_cores
 from app.engine.queue import Queue
 from app.engine.store import Store
 from app.settings import Settings
@@ -47,6 +49,8 @@ def create_app(settings: Settings, store: Store, telemetry: Telemetry, guard: Gu
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # what is read beside the loop takes memory: a few at a time, however many ask
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max(2, usable_cores()), "aside"))
         batcher.start()
         if settings.poll_seconds:
             store.watch(settings.poll_seconds)

@@ -1,49 +1,74 @@
-"""uvicorn's HTTP protocol with limits for what comes beside a body: the parser itself would take any head."""
+"""uvicorn's HTTP protocol with limits for what comes beside a body, and our error body where nobody else answers."""
 
-from typing import Any
+import json
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 MOST_HEAD = 2**16
 """Bytes of request line and headers together."""
 _MOST_FRAMING = 2**20  # bytes around the chunks of a body, and of headers after it
 
-_ANSWER = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n"
-    b"content-length: %d\r\n\r\n%b"
-)
-_BODY = b'{"error":{"code":"head_too_large","message":"the head of a request may have %d bytes","request_id":""}}'
-
 
 class Protocol(HttpToolsProtocol):
-    """Answers 431 and closes where more comes beside the body than may; one read of the socket may go beyond it."""
+    """Answers 431 and closes where more comes beside the body than may, and 400 where it is no HTTP."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self._beside = 0
-        self._most = MOST_HEAD
+    _beside = 0
+    _in_head = True
+    _refused = False
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
+        if self._refused:
+            return
         self._beside += len(data)
         super().data_received(data)
-        if self._beside > self._most and not self.transport.is_closing():
-            body = _BODY % MOST_HEAD
-            self.transport.write(_ANSWER % (len(body), body))
-            self.transport.close()
+        if self._beside > MOST_HEAD and not self._refused and self._beside > self._most():
+            self._refuse_head()
 
     def on_headers_complete(self) -> None:
-        """A head is whole."""
-        self._most = _MOST_FRAMING
+        """A head is whole; one that came in few reads is measured by what it holds."""
+        if self._beside > MOST_HEAD and self._size_of_head() > MOST_HEAD:
+            self._refuse_head()
+            return
+        self._in_head = False
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Some of a body."""
         self._beside -= len(body)
-        super().on_body(body)
+        if not self._refused:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """A request is whole."""
         self._beside = 0
-        self._most = MOST_HEAD
-        super().on_message_complete()
+        self._in_head = True
+        if not self._refused:
+            super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What uvicorn answers to what is no HTTP, in our form."""
+        if not self._refused:
+            self._refuse(400, "malformed_request", "expected a request of HTTP/1.1")
+
+    def _most(self) -> int:
+        return MOST_HEAD if self._in_head else _MOST_FRAMING
+
+    def _size_of_head(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def _refuse_head(self) -> None:
+        what = "the head of a request" if self._in_head else "what is around the chunks of a body"
+        self._refuse(431, "head_too_large", f"{what} may have {self._most()} bytes")
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        """Answers, unless an earlier request still waits for its answer, and closes."""
+        self._refused = True
+        waits = self.cycle is not None and not self.cycle.response_complete
+        if not waits or not self._in_head:
+            of_v2 = getattr(self, "url", b"").startswith(b"/v2")
+            error = message if of_v2 else {"code": code, "message": message, "request_id": ""}
+            body = json.dumps({"error": error}).encode()
+            head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+            self.transport.write(STATUS_LINE[status] + head % len(body) + body)
+        self.transport.close()

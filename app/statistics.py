@@ -25,7 +25,7 @@ class Statistics:
     fail: Duration = field(default_factory=Duration)
     queue: Duration = field(default_factory=Duration)
     compute_input: Duration = field(default_factory=Duration)
-    """From bytes to an array."""
+    """From a request's head to an array: its body is received and read."""
     compute_infer: Duration = field(default_factory=Duration)
     """On the device: each request the whole time of its batches, as Triton counts it."""
     compute_output: Duration = field(default_factory=Duration)

@@ -1,7 +1,6 @@
 """What /predict answers: JSON, or the arrays themselves in NumPy's format."""
 
 import io
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import orjson
 from numpy.typing import NDArray
 
 from app.api.codecs import SELECTABLE, Asked
+from app.api.negotiation import weights
 from app.engine.model import Model
 
 NPZ = "application/x-npz"
@@ -58,9 +58,11 @@ def write_npz(asked: Asked, model: Model, chosen: Sequence[str], found: dict[str
 
 
 def wants_npz(accept: bytes) -> bool:
-    """Whether a header Accept names the arrays, and not JSON before them."""
+    """Whether a header Accept names the arrays, and does not prefer JSON."""
     if b"npz" not in accept.lower():
         return False
-    parts = [part.replace(" ", "").lower() for part in accept.decode("latin-1").split(",")]
-    kinds = [part.partition(";")[0] for part in parts if not re.search(r";q=0(\.0*)?$", part)]
-    return NPZ in kinds and "application/json" not in kinds[: kinds.index(NPZ)]
+    wanted = weights(accept)
+    best = max(
+        wanted, key=lambda kind: wanted[kind] if kind in (NPZ, "application/json") else 0.0
+    )  # the first of equals
+    return best == NPZ and wanted[NPZ] > 0

@@ -8,7 +8,8 @@ from typing import ParamSpec, TypeVar
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from app.errors import BodyTooLarge, MalformedBody, WrongContentType
+from app.api.negotiation import weights
+from app.errors import BodyTooLarge, BodyTooSlow, MalformedBody, WrongContentType
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -17,6 +18,9 @@ LARGE = 2**17
 """Bytes of text that take a good part of a millisecond to read or write ..."""
 LARGE_BINARY = 2**21
 """... and of numbers as they are in memory."""
+
+MOST_SECONDS = 60
+"""For how long a body may be on its way."""
 
 _WINDOW = {b"gzip": 31, b"deflate": 15}  # deflate is zlib's format, as HTTP has it
 _SETTING = "(MASKSEMBLES_MAX_BODY_BYTES)"
@@ -31,6 +35,7 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
 
     Raises:
         BodyTooLarge: it is longer than `limit`; when its length is declared, before any of it is read.
+        BodyTooSlow: it does not end within a minute.
         WrongContentType: it is compressed in another way.
         MalformedBody: it is not what its encoding says.
         ClientDisconnect: the client went away before its end.
@@ -39,24 +44,29 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
     encoding = headers.get(b"content-encoding", b"").strip().lower()
     if encoding not in (b"", b"identity", *_WINDOW):
         raise WrongContentType(f"expected Content-Encoding: gzip or deflate, got {encoding.decode('latin-1')}")
+    too_large = BodyTooLarge(f"the body is larger than the {limit} bytes that are accepted {_SETTING}")
+    if declared.isdigit() and int(declared) > limit:
+        raise too_large
     parts: list[bytes] = []
-    size = int(declared) if declared.isdigit() else 0
-    more = size <= limit
-    if more:
-        size = 0
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        part = message.get("body", b"")
-        size += len(part)
-        parts.append(part)
-        more = message.get("more_body", False) and size <= limit
-    if size > limit:
-        raise BodyTooLarge(f"the body is larger than the {limit} bytes that are accepted {_SETTING}")
+    size = 0
+    more = True
+    try:
+        async with asyncio.timeout(MOST_SECONDS):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                part = message.get("body", b"")
+                size += len(part)
+                if size > limit:
+                    raise too_large
+                parts.append(part)
+                more = message.get("more_body", False)
+    except TimeoutError:
+        raise BodyTooSlow(f"the body did not come within {MOST_SECONDS} seconds") from None
     body = parts[0] if len(parts) == 1 else b"".join(parts)
     if encoding in _WINDOW:
-        return await aside(size > LARGE, _decompress, body, encoding, limit)
+        return await asyncio.to_thread(_decompress, body, encoding, limit)
     return body
 
 
@@ -90,14 +100,7 @@ def compress(body: bytes, encoding: bytes) -> bytes:
 
 def accepted_encoding(header: bytes) -> bytes | None:
     """The encoding, gzip or deflate, that a header Accept-Encoding prefers; None for none."""
-    weights: dict[bytes, float] = {}
-    for part in header.lower().split(b","):
-        name, *parameters = (piece.strip() for piece in part.split(b";"))
-        weight = next((value[2:] for value in parameters if value.startswith(b"q=")), b"1")
-        try:
-            weights[name] = float(weight)
-        except ValueError:
-            weights[name] = 0.0
-    known = {name: weights.get(name, weights.get(b"*", 0.0)) for name in _WINDOW}
+    wanted = weights(header)
+    known = {name: wanted.get(name.decode(), wanted.get("*", 0.0)) for name in _WINDOW}
     best = max(known, key=lambda name: known[name])
-    return best if known[best] > 0 and known[best] >= weights.get(b"identity", 0.0) else None
+    return best if known[best] > 0 and known[best] >= wanted.get("identity", 0.0) else None

@@ -5,7 +5,6 @@ tell where an error is.
 """
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.api import numbers
+from app.api.parsing import NOT_JSON, malformed, place
 from app.contract import naming
 from app.contract.schema import Contract, Tensor
-from app.errors import InvalidInput, MalformedBody
+from app.errors import InvalidInput
 
 # What a request may ask for, and the graph's outputs that each is written from.
 SELECTABLE: dict[str, tuple[str, ...]] = {
@@ -49,6 +49,7 @@ class Call(Asked, kw_only=True):
     inputs: msgspec.Raw
 
 
+_SLACK = 2**16  # bytes that may be beside the numbers when somebody is to be told what is wrong
 _LARGEST = float(np.finfo(np.float32).max)
 
 _call = msgspec.json.Decoder(Call)
@@ -65,10 +66,10 @@ def read_call(body: bytes) -> Call:
     try:
         call = _call.decode(body)
     except msgspec.ValidationError as error:
-        message, field = _place(error)
+        message, field = place(error)
         raise InvalidInput(message, field) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _malformed(body, error) from None
+    except NOT_JSON as error:
+        raise malformed(body, error) from None
     check_outputs(call)
     return call
 
@@ -85,21 +86,21 @@ def read_query(fields: dict[str, str]) -> Asked:
     try:
         asked = msgspec.convert(given, Asked, strict=False)
     except msgspec.ValidationError as error:
-        message, field = _place(error)
+        message, field = place(error)
         raise InvalidInput(message, field) from None
     check_outputs(asked)
     return asked
 
 
 def check_outputs(asked: Asked) -> None:
-    """Raises InvalidInput where an output is unknown, or `outputs` names none."""
+    """Raises InvalidInput where an output is unknown or named twice, or `outputs` names none."""
     for index, name in enumerate(asked.outputs or ()):
         if name not in SELECTABLE:
             raise InvalidInput(
-                f"unknown output {name!r}; expected some of {', '.join(SELECTABLE)}", f"outputs[{index}]"
+                f"unknown output {name[:100]!r}; expected some of {', '.join(SELECTABLE)}", f"outputs[{index}]"
             )
-    if asked.outputs == []:
-        raise InvalidInput("expected at least one output, or no `outputs` for all of them", "outputs")
+    if asked.outputs == [] or len(asked.outputs or ()) != len(set(asked.outputs or ())):
+        raise InvalidInput("expected at least one output and each once, or no `outputs` for all of them", "outputs")
 
 
 def read_inputs(raw: msgspec.Raw, contract: Contract, most: int) -> NDArray[Any]:
@@ -111,7 +112,13 @@ def read_inputs(raw: msgspec.Raw, contract: Contract, most: int) -> NDArray[Any]
     """
     given = contract.inputs[0]
     array = _read_numbers(memoryview(raw), given, most)
-    return array if array is not None else _read_nested(raw, contract, most)
+    if array is not None:
+        return array
+    if len(numbers.brackets_of(memoryview(raw))) > _SLACK + most * (len(_form(given).row) + 1):
+        # said before millions of lists are made to say the same
+        expected = f"expected numbers nested as {spell(given)} with 1 to {most} rows (MASKSEMBLES_MAX_ROWS)"
+        raise InvalidInput(f"{expected}, got more than that", "inputs")
+    return _read_nested(raw, contract, most)
 
 
 def _read_numbers(text: memoryview, given: Tensor, most: int) -> NDArray[Any] | None:
@@ -136,8 +143,8 @@ def _read_nested(raw: msgspec.Raw, contract: Contract, most: int) -> NDArray[Any
         rows = len(_rows.decode(raw))  # cheap, and keeps too many of them from being read
         nested = _nested(given.dtype, len(sizes)).decode(raw) if rows <= most else []
     except msgspec.ValidationError as error:
-        message, place = _place(error)
-        raise InvalidInput(f"{expected}: {message}", f"inputs{place}") from None
+        message, where = place(error)
+        raise InvalidInput(f"{expected}: {message}", f"inputs{where}") from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidInput(f"{expected}: {error}", "inputs") from None
     if not 1 <= rows <= most:
@@ -147,8 +154,8 @@ def _read_nested(raw: msgspec.Raw, contract: Contract, most: int) -> NDArray[Any
     except ValueError:  # ragged
         values = np.empty(())
     if values.shape[1:] != sizes[1:]:
-        place, problem = numbers.misshapen(nested, sizes) or ("", "the rows differ in shape")
-        raise InvalidInput(f"{expected}: {problem}", f"inputs{place}")
+        where, problem = numbers.misshapen(nested, sizes) or ("", "the rows differ in shape")
+        raise InvalidInput(f"{expected}: {problem}", f"inputs{where}")
     return numbers.check(values, given, "inputs")
 
 
@@ -195,26 +202,6 @@ def _nested(dtype: str, rank: int) -> msgspec.json.Decoder[list[Any]]:
     for _ in range(rank):
         kind = list[kind]
     return msgspec.json.Decoder(kind)
-
-
-def _place(error: msgspec.ValidationError) -> tuple[str, str]:
-    """An error of msgspec as its message and its place, `model` or `[0][3]`."""
-    message, _, place = str(error).partition(" - at `$")
-    return message, place.rstrip("`").lstrip(".")
-
-
-def _malformed(body: bytes, error: Exception) -> MalformedBody:
-    """Why a body is not JSON. Python's json module writes NaN and Infinity, so these get their own words."""
-    _, _, tail = str(error).rpartition("(byte ")
-    at = int(tail.rstrip(")")) if tail.rstrip(")").isdigit() else len(body)
-    for word in (b"NaN", b"Infinity"):  # of -Infinity it is the I that is no number
-        if body.startswith(word, at):
-            keys = re.findall(rb'"(\w+)"\s*:', body[:at])
-            return MalformedBody(
-                f"{word.decode()} at byte {at}: JSON has no such number, expected finite numbers",
-                keys[-1].decode() if keys else None,
-            )
-    return MalformedBody(f"the body is not JSON: {error}")
 
 
 def spell(tensor: Tensor) -> str:

@@ -47,6 +47,8 @@ _ERRORS = {
         "no model 'cats' is served; there are: digits",
         "model",
     ),
+    408: ("The body did not come to its end in time", "body_too_slow", "the body did not come within …", None),
+    431: ("Request line and headers are over the limit", "head_too_large", "the head of a request may have …", None),
     413: (
         "The body is over the limit",
         "body_too_large",
@@ -163,10 +165,23 @@ _SECURITY = {
 }
 
 
+def error_headers(status: int) -> dict[str, Any]:
+    """The headers that an answer of that status brings beside those of all."""
+    named = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}.get(status)
+    return {} if named is None else {named: {"$ref": f"#/components/headers/{named}"}}
+
+
+_HEADERS: dict[str, dict[str, Any]] = {
+    "X-Request-ID": {"description": "As in the request, or a new one", "schema": {"type": "string"}},
+    "Retry-After": {"description": "In how many seconds to try again; not always there", "schema": {"type": "integer"}},
+    "WWW-Authenticate": {"description": "Bearer", "schema": {"type": "string"}},
+}
+
+
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that can fail in these ways."""
     described: dict[int | str, dict[str, Any]] = {}
-    for status in statuses:
+    for status in sorted({*statuses, 431}):
         description, code, message, field = _ERRORS[status]
         error = {
             "code": code,
@@ -178,6 +193,7 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
         described[status] = {
             "model": ErrorBody,
             "description": description,
+            "headers": error_headers(status),
             "content": {"application/json": {"example": example}},
         }
     return described
@@ -213,9 +229,13 @@ def install(app: FastAPI) -> None:
                 made["components"]["schemas"] |= {**schema.pop("$defs", {}), kind.__name__: schema}
             made["components"]["schemas"]["PredictForm"] = _FORM
             made["components"]["securitySchemes"] = _SECURITY
+            made["components"]["headers"] = _HEADERS
             made["security"] = [{"bearer": []}, {"header": []}, {}]
             for path, operations in made["paths"].items():
                 for operation in operations.values():
+                    for response in operation["responses"].values():
+                        marked = response.setdefault("headers", {})
+                        marked["X-Request-ID"] = {"$ref": "#/components/headers/X-Request-ID"}
                     if (example := _ANSWERS.get(operation["operationId"])) is not None:
                         operation["responses"]["200"]["content"]["application/json"]["example"] = example
                     if needed(path) is None:

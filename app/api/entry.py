@@ -1,10 +1,12 @@
 """Where every request comes in: it gets its id, and what is asked all the time goes straight to its endpoint."""
 
+import asyncio
 import logging
 import random
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -25,6 +27,7 @@ _ID = b"x-request-id"
 _ACCEPTED = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _LONGEST_PATH = 200
 _MUCH = 2**20
+_SECONDS_FOR_A_BODY = 2.0
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -80,6 +83,8 @@ class Entry:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
+        if scope["method"] == "HEAD":  # the server leaves out the body
+            scope = {**scope, "method": "GET"}
         given = next((value for name, value in scope["headers"] if name == _ID), b"")
         request_id = given if _ACCEPTED.fullmatch(given) else b"%032x" % random.getrandbits(128)
         scope.setdefault("state", {})["request_id"] = request_id.decode()
@@ -105,6 +110,7 @@ class Entry:
         try:
             self._guard.admit(scope["path"], scope["headers"])
         except ServiceError as error:
+            self._telemetry.refused(error.code)
             await self._refuse(error, scope, receive, send)
             return
         endpoint = self._find(scope) if scope["method"] == "POST" else None
@@ -130,8 +136,10 @@ class Entry:
         client may never read the answer.
         """
         left = _MUCH
-        while left > 0 and (message := await receive()).get("more_body", False):
-            left -= len(message["body"])
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SECONDS_FOR_A_BODY):
+                while left > 0 and (message := await receive()).get("more_body", False):
+                    left -= len(message["body"])
         request_id = scope["state"]["request_id"]
         status, body = problem(scope["path"], error.status, error.code, error.message, request_id)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]

@@ -180,10 +180,8 @@ def _read_pictures(files: list[bytes], contract: Contract) -> NDArray[Any]:
     given = contract.inputs[0]
     if not pictures.takes_pictures(given):
         raise InvalidInput("this model takes no pictures: its contract names no layout, colour and range", "inputs")
-    rows = []
-    for index, content in enumerate(files):
-        try:
-            rows.append(pictures.decode(content, given))
-        except pictures.PictureError as error:
-            raise InvalidInput(str(error), f"inputs[{index}]") from None
-    return numbers.check(np.stack(rows), given, "inputs")
+    try:
+        rows = pictures.decode(files, given)
+    except pictures.PictureError as error:
+        raise InvalidInput(str(error), f"inputs[{error.index}]") from None
+    return numbers.check(rows, given, "inputs")

@@ -11,7 +11,7 @@ from app.errors import NotReady
 router = APIRouter(prefix="/health", tags=["health"])
 
 
-@router.get("/live", operation_id="live", summary="Is the process alive?")
+@router.get("/live", operation_id="live", summary="Is the process alive?", responses=errors())
 async def live() -> Alive:
     """200 as long as the process answers at all."""
     return Alive()

@@ -5,6 +5,13 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from app.api.document import errors
 
+_EXAMPLE = """\
+# HELP masksembles_queue_rows Rows that wait for a device
+# TYPE masksembles_queue_rows gauge
+masksembles_queue_rows 0.0
+"""
+_TEXT = {"text/plain": {"schema": {"type": "string"}, "example": _EXAMPLE}}
+
 router = APIRouter(tags=["metrics"])
 
 
@@ -14,7 +21,7 @@ router = APIRouter(tags=["metrics"])
     summary="Metrics for Prometheus",
     response_class=Response,
     responses={
-        200: {"description": "Prometheus's text format", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        200: {"description": "Prometheus's text format", "content": _TEXT},
         **errors(401, 403, 429),
     },
 )

@@ -35,6 +35,14 @@ def brackets(shape: tuple[int, ...]) -> bytes:
     return text
 
 
+def brackets_size(shape: Sequence[int]) -> int:
+    """How long they are, without writing them."""
+    size = 0
+    for axis in reversed(shape):
+        size = 2 + axis * size + max(0, axis - 1)
+    return size
+
+
 def brackets_of(text: memoryview) -> bytes:
     """The brackets and commas of a text, and whatever else is no part of a number."""
     parts = (bytes(text[at : at + _PIECE]) for at in range(0, len(text), _PIECE))
@@ -75,7 +83,7 @@ def check(values: NDArray[Any], given: Tensor, place: str) -> NDArray[Any]:
             place + _first(outside),
         )
     with np.errstate(over="ignore", invalid="ignore"):
-        array = values.astype(given.dtype)
+        array = values.astype(given.dtype, order="C")  # whatever order it came in, it may be joined with others
     if not np.isfinite(values).all() or not np.isfinite(array).all():
         finite = np.isfinite(values) & np.isfinite(array)
         raise InvalidInput("expected finite numbers that fit float32", place + _first(~finite))
@@ -104,6 +112,8 @@ def _pieces(text: memoryview) -> Iterator[bytes]:
 
 def misshapen(nested: Any, sizes: Sequence[int | None], place: str = "") -> tuple[str, str] | None:
     """Where nested lists leave a shape, and how; the innermost lists are counted, not read."""
+    if not isinstance(nested, list) or not sizes:
+        return place, "expected an array here" if sizes else "expected one value in one array"
     if sizes[0] is not None and len(nested) != sizes[0]:
         return place, f"expected {sizes[0]} here, got {len(nested)}"
     if len(sizes) > 1:

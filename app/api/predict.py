@@ -25,7 +25,7 @@ _MANY = 2**16  # bytes of outputs that take longer to write than as many take to
     operation_id="predict",
     summary="Predict rows with a model",
     response_class=Response,
-    responses={200: PREDICT_RESPONSE, **errors(401, 403, 404, 413, 415, 422, 429, 500, 503, 504)},
+    responses={200: PREDICT_RESPONSE, **errors(401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504)},
     openapi_extra={"parameters": [*QUERY, TIMEOUT_HEADER], "requestBody": PREDICT_REQUEST},
 )
 async def predict(request: Request) -> Response:

@@ -45,7 +45,7 @@ class PredictRequest(BaseModel):
         description="Numbers nested as [B, …], B rows in the model's natural units; "
         "`GET /models/{name}` tells shape and range",
     )
-    outputs: Annotated[list[Output], Field(min_length=1)] | None = Field(
+    outputs: Annotated[list[Output], Field(min_length=1, json_schema_extra={"uniqueItems": True})] | None = Field(
         None,
         description="Which outputs to answer; `prediction` is label, index and confidence. Default: all but `logits`",
     )
@@ -193,7 +193,8 @@ class Error(BaseModel):
         "`body_too_large`, `unsupported_content_type`, `queue_full`, `deadline_passed`, `out_of_memory`, "
         "`device_failed`, `model_failed`, `output_not_finite`, `internal_error`, `not_ready`, `not_found`, "
         "`method_not_allowed`, `administration_off`, `version_refused`, `unauthorized`, `missing_scope`, "
-        "`too_many_requests`, `head_too_large`; others may come"
+        "`too_many_requests`, `head_too_large`, `body_too_slow`, `malformed_request`; "
+        "others may come"
     )
     message: str = Field(description="For people; names what was expected")
     field: str | None = Field(None, description="The part of the request that it is about")

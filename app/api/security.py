@@ -6,6 +6,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 
 from app import access
@@ -17,6 +18,7 @@ _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOOKS = 1.0
 _OPEN = re.compile(r"/health/.*|/v2/health/.*|/docs|/openapi\.json")
 _ADMIN = re.compile(r"(/v2/repository)?/models/[^/]+/(un)?load")
+_PORT = re.compile(r":\d*$")
 _EXPECTED = "expected an API key, as Authorization: Bearer … or X-API-Key: …"
 
 
@@ -82,6 +84,8 @@ class Guard:
             if scope not in key.scopes:
                 raise MissingScope(f"the key {key.name!r} does not have the scope {scope}")
             name = key.name
+        elif scope == "admin":
+            _check_host(dict(headers).get(b"host", b""))
         if self._rate is not None:
             self._count(name, self._rate)
 
@@ -149,6 +153,21 @@ class _Bucket:
             return (1 - self._left) / rate
         self._left -= 1
         return 0.0
+
+
+def _check_host(host: bytes) -> None:
+    """Where nobody needs a key a browser could be led here under another site's name; what changes things is not done.
+
+    Raises:
+        MissingScope: the request does not call this machine by a name or address of its own.
+    """
+    name = _PORT.sub("", host.decode("latin-1")).strip("[]")
+    try:
+        known = ip_address(name).is_loopback
+    except ValueError:
+        known = name.lower() == "localhost"
+    if not known:
+        raise MissingScope("without API keys models are loaded and unloaded under the name localhost or 127.0.0.1 only")
 
 
 def _stamp(file: Path | None) -> tuple[int, int, int] | None:

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -13,7 +14,7 @@ from app.contract.schema import Tensor
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MOST_PIXELS = 2**25
-"""Of the largest picture that is decoded to be made smaller; that takes 100 MB."""
+"""Of all pictures together that are decoded to be made smaller; the largest takes some 400 MB while it is."""
 
 _MODES = {"grey": "L", "rgb": "RGB"}
 _BANDS = {"grey": 1, "rgb": 3}
@@ -23,7 +24,9 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)  # or it would on
 
 
 class PictureError(ValueError):
-    """A file is no picture, or not one that the contract takes."""
+    """A file is no picture, or not one that the contract takes; `index` says which of several."""
+
+    index = 0
 
 
 @cache
@@ -37,34 +40,50 @@ def takes_pictures(given: Tensor) -> bool:
     return named and scaled and axes.get("C", 1) == _BANDS[given.colour]
 
 
-def decode(content: bytes, given: Tensor) -> NDArray[Any]:
-    """One picture as a row of an input that takes pictures, without the axis B.
+def decode(files: Sequence[bytes], given: Tensor) -> NDArray[Any]:
+    """Pictures as the rows [B, …] of an input that takes pictures.
 
     For float32 black becomes the smallest and white the largest value of the declared range; uint8 stays as it is. The
     picture is turned upright as its EXIF data says. Colours become grey values by ITU-R 601-2, grey values three equal
     colours. Another size than the declared one is changed only where the contract says how.
 
     Raises:
-        PictureError: no PNG, JPEG or WebP; damaged; too large, or of another size; with transparent pixels, with more
-            than 8 bits a value, or with more than one frame.
+        PictureError: no PNG, JPEG or WebP; damaged; too large together, or of another size; with transparent pixels,
+            with more than 8 bits a value, or with more than one frame.
     """
+    rows = []
+    left = MOST_PIXELS
+    for index, content in enumerate(files):
+        try:
+            row, pixels = _decode(content, given, left)
+        except PictureError as error:
+            error.index = index
+            raise
+        rows.append(row)
+        left -= pixels
+    return np.stack(rows)
+
+
+def _decode(content: bytes, given: Tensor, most: int) -> tuple[NDArray[Any], int]:
+    """A row, and how many pixels the file had."""
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            _check(image, given)
+            _check(image, given, most)
+            size = image.width * image.height
             pixels = _pixels(image, given)
     except PictureError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise PictureError(f"expected at most {MOST_PIXELS} pixels") from None
+        raise PictureError(f"expected at most {MOST_PIXELS} pixels in all") from None
     except UnidentifiedImageError:
         raise PictureError("expected a PNG, JPEG or WebP file") from None
     except Exception as error:  # what a damaged file makes a decoder raise is nowhere written down
         raise PictureError(f"the picture cannot be decoded: {error}") from None
     if given.dtype == "uint8":
-        return pixels
+        return pixels, size
     low, high = given.range or (0.0, 1.0)
     found: NDArray[np.float32] = np.linspace(low, high, 256).astype(np.float32)[pixels]
-    return found
+    return found, size
 
 
 def _size(given: Tensor) -> tuple[int, int]:
@@ -73,13 +92,13 @@ def _size(given: Tensor) -> tuple[int, int]:
     return int(axes["W"]), int(axes["H"])
 
 
-def _check(image: ImageFile.ImageFile, given: Tensor) -> None:
+def _check(image: ImageFile.ImageFile, given: Tensor, most: int) -> None:
     """What the head of a file tells, before its pixels are decoded."""
     width, height = _size(given)
     if given.resize is None and image.size not in ((width, height), (height, width)):  # EXIF may turn it
         raise PictureError(f"expected {width} × {height} pixels, got {image.width} × {image.height}")
-    if image.width * image.height > MOST_PIXELS:
-        raise PictureError(f"expected at most {MOST_PIXELS} pixels, got {image.width} × {image.height}")
+    if image.width * image.height > most:
+        raise PictureError(f"expected at most {MOST_PIXELS} pixels in all, got {image.width} × {image.height} here")
     if image.mode not in _EIGHT_BITS or any(";16" in str(tile.args) for tile in image.tile):
         raise PictureError(f"expected 8 bits a value, got a picture of mode {image.mode}")
     if getattr(image, "n_frames", 1) != 1 and image.format != "MPO":  # a photograph with a smaller one behind it
@@ -88,7 +107,8 @@ def _check(image: ImageFile.ImageFile, given: Tensor) -> None:
 
 def _pixels(image: Image.Image, given: Tensor) -> NDArray[Any]:
     """uint8, with the axes of the layout but B."""
-    upright = ImageOps.exif_transpose(image)
+    upright: Image.Image = image
+    ImageOps.exif_transpose(upright, in_place=True)
     if upright.has_transparency_data:
         upright = upright.convert("RGBA")
         if upright.getchannel("A").getextrema() != (255, 255):

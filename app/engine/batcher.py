@@ -185,12 +185,12 @@ class Batcher:
     def _run(self, batch: Sequence[Slice], index: int) -> list[_Run]:
         """Outputs, or what went wrong: what fails together is tried in parts, down to the one that fails."""
         model = batch[0].job.model
-        inputs = _join(batch)
+        size = sum(part.rows for part in batch)
         try:
-            return [_Run(batch, _answers(model, index, batch, inputs))]
+            return [_Run(batch, _answers(model, index, batch, _join(batch)))]
         except MemoryShortage as error:
             self._telemetry.halved()
-            if len(inputs) == 1:
+            if size == 1:
                 return [_Run(batch, OutOfMemory(f"{model.name}:{model.version}: {error}"))]
             _log.warning("%s:%d: %s; tried again in halves", model.name, model.version, error)
             return [run for half in _halves(batch) for run in self._run(half, index)]
@@ -199,7 +199,7 @@ class Batcher:
                 _check_device(model, index, error)
                 reason = f"the model fails on these inputs: {_first_line(error)}"
                 return [_Run(batch, InvalidInput(reason, "inputs"))]
-            _log.exception("%s:%d failed on %d rows", model.name, model.version, len(inputs))
+            _log.exception("%s:%d failed on %d rows", model.name, model.version, size)
             _check_device(model, index, error)
             if len(batch) == 1:
                 return [_Run(batch, ModelFailed(f"{model.name}:{model.version} failed on these rows"))]

@@ -63,6 +63,21 @@ def test_a_head_without_end_is_refused(port: int) -> None:
     assert json.loads(found.partition(b"\r\n\r\n")[2])["error"]["code"] == "head_too_large"
 
 
+def test_so_is_one_that_comes_at_once_and_the_next_connection_is_served(port: int) -> None:
+    for path in (b"/", b"/v2/models/a"):
+        found = talk(port, b"GET %b HTTP/1.1\r\nhost: a\r\nx: %b\r\n\r\n" % (path, b"y" * 70_000))
+        assert found.startswith(b"HTTP/1.1 431 ")
+        error = json.loads(found.partition(b"\r\n\r\n")[2])["error"]
+        assert isinstance(error, str) == (path != b"/")
+        assert talk(port, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+def test_what_is_no_http_gets_the_error_body(port: int) -> None:
+    found = talk(port, b"GET / HTTP/1.1\r\nhost: a\x00b\r\n\r\n")
+    assert found.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(found.partition(b"\r\n\r\n")[2])["error"]["code"] == "malformed_request"
+
+
 def test_so_is_a_single_header_without_end(port: int) -> None:
     found = talk(port, b"GET / HTTP/1.1\r\nhost: a\r\nx: ", *[b"y" * 1000] * 100)
     assert found.startswith(b"HTTP/1.1 431 ")

@@ -9,6 +9,17 @@ from app.api.v2 import tensors
 from app.api.v2.requests import Request
 from app.engine.plain import Servable
 
+_CLASS = 64  # bytes of a class or a text, roughly, and of the work that it makes
+
+
+def size(request: Request, found: Mapping[str, Any]) -> int:
+    """How many bytes there are to be written, roughly."""
+    total = 0
+    for wanted in request.outputs:
+        values = found[wanted.name][0] if isinstance(found[wanted.name], list) else found[wanted.name]
+        total += values.size * _CLASS if wanted.classes or values.dtype.kind == "O" else values.nbytes
+    return total
+
 
 def write(request: Request, model: Servable, found: Mapping[str, Any]) -> tuple[bytes, int | None]:
     """The body, and the length of its head where bytes follow it.

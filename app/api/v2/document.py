@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from app.api.document import EXAMPLE_ANSWER, EXAMPLE_REQUEST, error_headers
 from app.api.v2.schemas import InferAnswer, V2Error
 from app.contract import naming
 
@@ -11,6 +12,8 @@ _ERRORS = {
     400: ("Not what the protocol or the model expects", "inputs[0].shape: expected the shape [B, 1, 8, 8], got [8]"),
     401: ("No API key, or one that is not known", "the API key is not known here"),
     403: ("Switched off, or the key is not for this", "the key 'ci' does not have the scope admin"),
+    408: ("The body did not come to its end in time", "the body did not come within 60 seconds"),
+    431: ("Request line and headers are over the limit", "the head of a request may have 65536 bytes"),
     404: ("No such model or version", "no model 'cats' is served; there are: digits"),
     409: ("No version fit to be served", "no version of 'digits' is fit to be served"),
     413: ("The body is over the limit", "the body is larger than the 16777216 bytes that are accepted"),
@@ -45,11 +48,13 @@ LENGTH_HEADER = {
     "schema": {"type": "integer", "minimum": 0},
 }
 
+_PIXELS = [value for row in EXAMPLE_REQUEST["inputs"][0][0] for value in row]
 _EXAMPLE = {
     "id": "42",
-    "inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 6], "data": [0.5, 0.1, 0.2, 0.9, 0.4, 0.3]}],
+    "inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": _PIXELS}],
     "outputs": [{"name": "entropy"}, {"name": "mutual_information"}],
 }
+_ROW = EXAMPLE_ANSWER["predictions"][0]
 INFER_REQUEST = {
     "required": True,
     "content": {
@@ -58,6 +63,12 @@ INFER_REQUEST = {
     },
 }
 INFER_RESPONSE: dict[str, Any] = {
+    "headers": {
+        "Inference-Header-Content-Length": {
+            "description": "Length of the JSON; only where bytes follow it",
+            "schema": {"type": "integer"},
+        }
+    },
     "description": "The outputs; where some are wanted as bytes, they follow the JSON, whose length the header "
     "Inference-Header-Content-Length tells",
     "model": InferAnswer,
@@ -65,11 +76,16 @@ INFER_RESPONSE: dict[str, Any] = {
         "application/json": {
             "example": {
                 "id": "42",
-                "model_name": "tiny",
-                "model_version": "1",
+                "model_name": "digits",
+                "model_version": "2",
                 "outputs": [
-                    {"name": "entropy", "datatype": "FP32", "shape": [1], "data": [1.02]},
-                    {"name": "mutual_information", "datatype": "FP32", "shape": [1], "data": [0.03]},
+                    {"name": "entropy", "datatype": "FP32", "shape": [1], "data": [_ROW["entropy"]]},
+                    {
+                        "name": "mutual_information",
+                        "datatype": "FP32",
+                        "shape": [1],
+                        "data": [_ROW["mutual_information"]],
+                    },
                 ],
             }
         },
@@ -88,18 +104,20 @@ LOAD_REQUEST = _optional("ControlRequest", {})
 UNLOAD_REQUEST = _optional("ControlRequest", {"parameters": {"unload_dependents": False}})
 
 
-def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def errors(*statuses: int, open_to_all: bool = False) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that can fail in these ways, and in those of every route that needs a key."""
     return {
         status: {
             "model": V2Error,
             "description": _ERRORS[status][0],
+            "headers": error_headers(status),
             "content": {"application/json": {"example": {"error": _ERRORS[status][1]}}},
         }
-        for status in sorted({*statuses, 401, 403, 429})
+        for status in sorted({*statuses, *(() if open_to_all else (401, 403, 429)), 431})
     }
 
 
-def unready(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+def unready(model: type[BaseModel], example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
     """The answer of a route that says no with its own body."""
-    return {503: {"model": model, "description": "Not now"}}
+    content = {"application/json": {"example": example}}
+    return {503: {"model": model, "description": "Not now", "content": content}}

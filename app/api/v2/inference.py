@@ -22,7 +22,7 @@ from app.api.v2.document import (
 from app.api.v2.schemas import Live, ModelMetadata, ModelReady, Ready, ServerMetadata
 from app.contract.signature import Port
 from app.engine.batcher import Batcher
-from app.engine.store import Store
+from app.engine.store import Shelf, Store
 from app.errors import UnknownModel, UnknownVersion
 from app.settings import Settings
 
@@ -36,13 +36,23 @@ router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 _SMALL = 1024  # bytes that are not worth compressing
 
 
-@router.get("/health/live", operation_id="v2_live", summary="Is the process alive?")
+@router.get(
+    "/health/live",
+    operation_id="v2_live",
+    summary="Is the process alive?",
+    responses=errors(open_to_all=True),
+)
 async def live() -> Live:
     """200 as long as the process answers at all."""
     return Live(live=True)
 
 
-@router.get("/health/ready", operation_id="v2_ready", summary="Can inferences be made?", responses=unready(Ready))
+@router.get(
+    "/health/ready",
+    operation_id="v2_ready",
+    summary="Can inferences be made?",
+    responses={**unready(Ready, {"ready": False}), **errors(open_to_all=True)},
+)
 async def ready(request: Request, response: Response) -> Ready:
     """200 when at least one model is loaded; 503 from SIGTERM on."""
     state = request.app.state
@@ -83,11 +93,11 @@ def _is_there(store: Store, name: str, version: str | None) -> bool:
 async def metadata(request: Request) -> ModelMetadata:
     """Inputs and outputs with datatype and shape, −1 for the number of rows, and the versions that answer."""
     model = models.find(request)
-    shelf = request.app.state.store.shelves[model.name]
-    there = sorted({loaded.version for loaded in (shelf.answering, *shelf.kept) if loaded is not None})
+    shelf = request.app.state.store.shelves.get(model.name, Shelf())  # it may just have gone
+    loaded = {other.version for other in (model, shelf.answering, *shelf.kept) if other is not None}
     return ModelMetadata(
         name=model.name,
-        versions=[str(version) for version in there],
+        versions=[str(version) for version in sorted(loaded)],
         platform=PLATFORM,
         inputs=[_describe(port) for port in model.signature.inputs],
         outputs=[_describe(port) for port in model.signature.outputs],
@@ -115,7 +125,8 @@ async def infer(request: Request) -> Response:
         body = await read_body(request.receive, headers, settings.max_body_bytes)
         head = headers.get(b"inference-header-content-length")
         text = len(body) if head is None else int(head[:18]) if head.isdigit() else 0
-        heavy = text > LARGE or len(body) > LARGE_BINARY
+        texts = any(port.dtype == "str" for port in model.signature.inputs)
+        heavy = text > LARGE or len(body) > (LARGE if texts else LARGE_BINARY)
         asked = await aside(heavy, requests.read, body, head, model.signature)
         if asked.seconds is not None:
             seconds = min(seconds, asked.seconds)
@@ -126,7 +137,8 @@ async def infer(request: Request) -> Response:
         del given
         found = await batcher.predict(model, inputs, needed, seconds, request.receive)
         outcome.ran()
-        content, length = await aside(_is_much(found), answers.write, asked, model, found)
+        heavy = answers.size(asked, found) > LARGE
+        content, length = await aside(heavy, answers.write, asked, model, found)
         response = Response(content, media_type="application/json" if length is None else "application/octet-stream")
         if length is not None:
             response.headers["Inference-Header-Content-Length"] = str(length)
@@ -139,17 +151,13 @@ async def infer(request: Request) -> Response:
         return response
 
 
-def _is_much(found: dict[str, Any]) -> bool:
-    return sum(getattr(values, "nbytes", LARGE) for values in found.values()) > LARGE
-
-
 for _path, _suffix, _parameters in (("", "", [NAME]), ("/versions/{version}", "_version", [NAME, NUMBER])):
     router.add_api_route(
         f"/models/{{name}}{_path}/ready",
         model_ready,
         operation_id=f"v2_model{_suffix}_ready",
         summary="Does the model answer?",
-        responses={**unready(ModelReady), **errors(400, 404)},
+        responses={**unready(ModelReady, {"name": "digits", "ready": False}), **errors(400, 404)},
         openapi_extra={"parameters": _parameters},
     )
     router.add_api_route(
@@ -167,6 +175,6 @@ for _path, _suffix, _parameters in (("", "", [NAME]), ("/versions/{version}", "_
         operation_id=f"v2_infer{_suffix}",
         summary="Run a model",
         response_class=Response,
-        responses={200: INFER_RESPONSE, **errors(400, 404, 413, 415, 500, 503, 504)},
+        responses={200: INFER_RESPONSE, **errors(400, 404, 408, 413, 415, 500, 503, 504)},
         openapi_extra={"parameters": [*_parameters, LENGTH_HEADER, TIMEOUT_HEADER], "requestBody": INFER_REQUEST},
     )

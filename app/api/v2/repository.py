@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from app.api.body import read_body
 from app.api.catalog import administered
+from app.api.parsing import NOT_JSON, malformed, place
 from app.api.v2 import models, tensors
 from app.api.v2.document import INDEX_REQUEST, LOAD_REQUEST, NAME, NUMBER, UNLOAD_REQUEST, errors
 from app.api.v2.inference import PLATFORM
@@ -15,13 +16,14 @@ from app.api.v2.schemas import IndexEntry, ModelConfig, ModelStatistics
 from app.contract.signature import Port
 from app.engine.plain import Servable
 from app.engine.store import Store, Version
-from app.errors import InvalidInput, MalformedBody
+from app.errors import InvalidInput
 from app.settings import Settings
 from app.statistics import Duration
 from app.telemetry import Telemetry
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
+_LONGEST_BODY = 2**16
 _TYPES = {"float16": "TYPE_FP16", "float32": "TYPE_FP32", "float64": "TYPE_FP64", "str": "TYPE_STRING"}
 
 
@@ -41,7 +43,7 @@ _T = TypeVar("_T", _Index, _Control)
     operation_id="v2_repository_index",
     summary="All models and versions in the store",
     response_model_exclude_none=True,
-    responses=errors(400, 413, 415),
+    responses=errors(400, 408, 413, 415),
     openapi_extra={"requestBody": INDEX_REQUEST},
 )
 async def index(request: Request) -> list[IndexEntry]:
@@ -61,7 +63,7 @@ async def index(request: Request) -> list[IndexEntry]:
     operation_id="v2_repository_load",
     summary="Look for new versions of a model now",
     response_class=Response,
-    responses={200: {"description": "It answers"}, **errors(400, 403, 404, 409, 413, 415)},
+    responses={200: {"description": "It answers"}, **errors(400, 403, 404, 408, 409, 413, 415)},
     openapi_extra={"parameters": [NAME], "requestBody": LOAD_REQUEST},
 )
 async def load(request: Request) -> Response:
@@ -81,7 +83,7 @@ async def load(request: Request) -> Response:
     operation_id="v2_repository_unload",
     summary="Take a model out of service",
     response_class=Response,
-    responses={200: {"description": "It answers no more"}, **errors(400, 403, 404, 413, 415)},
+    responses={200: {"description": "It answers no more"}, **errors(400, 403, 404, 408, 413, 415)},
     openapi_extra={"parameters": [NAME], "requestBody": UNLOAD_REQUEST},
 )
 async def unload(request: Request) -> Response:
@@ -139,12 +141,15 @@ async def _read(request: Request, kind: type[_T]) -> _T:
     body = await read_body(request.receive, dict(request.scope["headers"]), settings.max_body_bytes)
     if not body.strip():
         return kind()
+    if len(body) > _LONGEST_BODY:
+        raise InvalidInput(f"expected at most {_LONGEST_BODY} bytes")
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise InvalidInput(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedBody(f"the body is not JSON: {error}") from None
+        message, field = place(error)
+        raise InvalidInput(message, field or None) from None
+    except NOT_JSON as error:
+        raise malformed(body, error) from None
 
 
 def _describe(port: Port, *, batched: bool) -> Any:

@@ -10,38 +10,53 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.api import numbers
+from app.api.parsing import NOT_JSON, malformed, place
 from app.api.v2 import tensors
 from app.contract.schema import Contract
 from app.contract.signature import Port, Signature
 from app.engine.plain import Servable
-from app.errors import InvalidInput, MalformedBody
+from app.errors import InvalidInput
 
 Parameters = dict[str, str | bool | int | float | None]
 
 _LARGEST_TIMEOUT = 2**53
 _MOST_ELEMENTS = 2**59  # that NumPy can address; it counts axes of size 0 as 1
 _SEQUENCES = ("sequence_id", "sequence_start", "sequence_end")
+_RESERVED = "triton_"
+_LONGEST_ID = 1024
+_LONGEST = 4096  # bytes of a shape, or of parameters
 _SHARED_MEMORY = "shared_memory_region"
 
 
 class _Input(msgspec.Struct):
     name: str
     datatype: str
-    shape: list[Annotated[int, msgspec.Meta(ge=0)]]
-    parameters: Parameters | None = None
+    shape: msgspec.Raw
+    parameters: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Output(msgspec.Struct):
     name: str
-    parameters: Parameters | None = None
+    parameters: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Request(msgspec.Struct):
     inputs: list[_Input]
     outputs: list[_Output] | None = None
-    parameters: Parameters | None = None
-    id: str | None = None
+    parameters: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    id: Annotated[str, msgspec.Meta(max_length=_LONGEST_ID)] | None = None
+
+
+@dataclass(frozen=True)
+class Given:
+    """An input, its values still unread."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    data: msgspec.Raw | memoryview
+    """As JSON or as bytes."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +76,13 @@ class Request:
     id: str | None
     seconds: float | None
     """How long it may wait, where it says so."""
-    inputs: Sequence[tuple[_Input, memoryview | None]]
+    inputs: Sequence[Given]
     outputs: Sequence[Wanted]
 
 
-_decoder = msgspec.json.Decoder(_Request)
+_request = msgspec.json.Decoder(_Request)
+_shape = msgspec.json.Decoder(list[Annotated[int, msgspec.Meta(ge=0)]])
+_parameters = msgspec.json.Decoder(Parameters | None)
 
 
 def read(body: bytes, head: bytes | None, signature: Signature) -> Request:
@@ -89,7 +106,7 @@ def read(body: bytes, head: bytes | None, signature: Signature) -> Request:
         if size == 0:
             return _raw(body, signature)
     asked = _decode(body[:size])
-    parameters = asked.parameters or {}
+    parameters = _read_parameters(asked.parameters, "parameters")
     for name in _SEQUENCES:
         if parameters.get(name):
             raise InvalidInput("no model here keeps anything from one request to the next", f"parameters.{name}")
@@ -103,14 +120,40 @@ def read(body: bytes, head: bytes | None, signature: Signature) -> Request:
 
 def _decode(text: bytes) -> _Request:
     try:
-        return _decoder.decode(text)
+        return _request.decode(text)
     except msgspec.ValidationError as error:
-        message, _, place = str(error).partition(" - at `$")
-        raise InvalidInput(message, place.rstrip("`").lstrip(".") or None) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        word = next((word for word in ("NaN", "Infinity") if word.encode() in text), None)
-        hint = f"; {word} is no number in JSON, send it as binary data" if word else ""
-        raise MalformedBody(f"the request is not JSON: {error}{hint}") from None
+        message, field = place(error)
+        raise InvalidInput(message, field or None) from None
+    except NOT_JSON as error:
+        raise malformed(text, error) from None
+
+
+def _read_shape(raw: msgspec.Raw, field: str) -> list[int]:
+    if len(memoryview(raw)) > _LONGEST:
+        raise InvalidInput("expected fewer axes", field)
+    try:
+        return _shape.decode(raw)
+    except msgspec.ValidationError as error:
+        message, where = place(error)
+        raise InvalidInput(message, field + where) from None
+
+
+def _read_parameters(raw: msgspec.Raw | msgspec.UnsetType, field: str) -> Parameters:
+    if not isinstance(raw, msgspec.Raw):
+        return {}
+    if len(memoryview(raw)) > _LONGEST:
+        raise InvalidInput("expected fewer parameters", field)
+    try:
+        found = _parameters.decode(raw) or {}
+    except msgspec.ValidationError as error:
+        message, where = place(error)
+        raise InvalidInput(message, field + where) from None
+    except NOT_JSON as error:
+        raise InvalidInput(str(error), field) from None
+    for name in found:
+        if name.startswith(_RESERVED):
+            raise InvalidInput(f"names that begin with {_RESERVED} are reserved", f"{field}.{name[:100]}")
+    return found
 
 
 def _raw(body: bytes, signature: Signature) -> Request:
@@ -131,9 +174,9 @@ def _raw(body: bytes, signature: Signature) -> Request:
             times = "some times " if opened else ""
             raise InvalidInput(f"expected {times}{row} bytes for {_spell(port)}, got {len(body)}")
         shape = [size if isinstance(size, int) else len(body) // row for size in port.sizes]
-    given = _Input(name=port.name, datatype=tensors.DATATYPES[port.dtype], shape=shape)
+    given = Given(port.name, tensors.DATATYPES[port.dtype], shape, memoryview(data))
     outputs = [Wanted(output.name, binary=True) for output in signature.outputs]
-    return Request(id=None, seconds=None, inputs=[(given, memoryview(data))], outputs=outputs)
+    return Request(id=None, seconds=None, inputs=[given], outputs=outputs)
 
 
 def _seconds(timeout: Any) -> float | None:
@@ -145,34 +188,36 @@ def _seconds(timeout: Any) -> float | None:
     return timeout / 1e6 or None
 
 
-def _flag(parameters: Parameters, name: str, place: str) -> bool:
+def _flag(parameters: Parameters, name: str, field: str) -> bool:
     value = parameters.get(name)
     if value is not None and not isinstance(value, bool):
-        raise InvalidInput("expected true or false", f"{place}.{name}")
+        raise InvalidInput("expected true or false", f"{field}.{name}")
     return bool(value)
 
 
-def _split(inputs: Sequence[_Input], data: memoryview) -> list[tuple[_Input, memoryview | None]]:
+def _split(inputs: Sequence[_Input], data: memoryview) -> list[Given]:
     """Gives each input its bytes, in the order in which they are named."""
-    found: list[tuple[_Input, memoryview | None]] = []
+    found: list[Given] = []
     at = 0
     for index, given in enumerate(inputs):
-        place = f"inputs[{index}]"
-        parameters = given.parameters or {}
+        field = f"inputs[{index}]"
+        parameters = _read_parameters(given.parameters, f"{field}.parameters")
         if _SHARED_MEMORY in parameters:
-            raise InvalidInput("shared memory is not supported; send data or binary_data_size", place)
+            raise InvalidInput("shared memory is not supported; send data or binary_data_size", field)
+        shape = _read_shape(given.shape, f"{field}.shape")
         size = parameters.get("binary_data_size")
-        if (size is None) == _is_absent(given.data):
-            raise InvalidInput("expected either data or the parameter binary_data_size", place)
-        if size is None:
-            found.append((given, None))
+        text = None if _is_absent(given.data) else given.data
+        if (size is None) == (text is None):
+            raise InvalidInput("expected either data or the parameter binary_data_size", field)
+        if isinstance(text, msgspec.Raw):
+            found.append(Given(given.name, given.datatype, shape, text))
             continue
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-            raise InvalidInput("expected a whole number of bytes", f"{place}.parameters.binary_data_size")
+            raise InvalidInput("expected a whole number of bytes", f"{field}.parameters.binary_data_size")
         if at + size > len(data):
             left = len(data) - at
-            raise InvalidInput(f"expected {size} bytes after the JSON, {left} are left", place)
-        found.append((given, data[at : at + size]))
+            raise InvalidInput(f"expected {size} bytes after the JSON, {left} are left", field)
+        found.append(Given(given.name, given.datatype, shape, data[at : at + size]))
         at += size
     if at != len(data):
         raise InvalidInput(f"{len(data) - at} bytes after the JSON belong to no input")
@@ -189,20 +234,20 @@ def _outputs(asked: Sequence[_Output] | None, binary: bool, signature: Signature
         return [Wanted(name, binary) for name in there]
     wanted: list[Wanted] = []
     for index, output in enumerate(asked):
-        place = f"outputs[{index}]"
+        field = f"outputs[{index}]"
         if output.name not in there:
-            raise InvalidInput(f"unknown output {output.name[:100]!r}; there are: {', '.join(there)}", f"{place}.name")
+            raise InvalidInput(f"unknown output {output.name[:100]!r}; there are: {', '.join(there)}", f"{field}.name")
         if any(output.name == other.name for other in wanted):
-            raise InvalidInput(f"{output.name!r} is asked for more than once", f"{place}.name")
-        parameters = output.parameters or {}
+            raise InvalidInput(f"{output.name!r} is asked for more than once", f"{field}.name")
+        parameters = _read_parameters(output.parameters, f"{field}.parameters")
         if _SHARED_MEMORY in parameters:
-            raise InvalidInput("shared memory is not supported", place)
+            raise InvalidInput("shared memory is not supported", field)
         classes = parameters.get("classification")
         classes = 0 if classes is None else classes
         if isinstance(classes, bool) or not isinstance(classes, int) or classes < 0:
-            raise InvalidInput("expected how many classes to show", f"{place}.parameters.classification")
+            raise InvalidInput("expected how many classes to show", f"{field}.parameters.classification")
         named = parameters.get("binary_data") is not None
-        own = _flag(parameters, "binary_data", f"{place}.parameters") if named else binary
+        own = _flag(parameters, "binary_data", f"{field}.parameters") if named else binary
         wanted.append(Wanted(output.name, own, classes))
     return wanted
 
@@ -220,47 +265,47 @@ def arrays(request: Request, model: Servable, most: int) -> dict[str, NDArray[An
     ports = {port.name: port for port in model.signature.inputs}
     found: dict[str, NDArray[Any]] = {}
     sizes: dict[str, int] = {}
-    for index, (given, data) in enumerate(request.inputs):
-        place = f"inputs[{index}]"
+    for index, given in enumerate(request.inputs):
+        field = f"inputs[{index}]"
         port = ports.get(given.name)
         if port is None:
-            raise InvalidInput(f"unknown input {given.name[:100]!r}; there are: {', '.join(ports)}", f"{place}.name")
+            raise InvalidInput(f"unknown input {given.name[:100]!r}; there are: {', '.join(ports)}", f"{field}.name")
         if given.name in found:
-            raise InvalidInput(f"{given.name!r} is there more than once", f"{place}.name")
+            raise InvalidInput(f"{given.name!r} is there more than once", f"{field}.name")
         if given.datatype != (expected := tensors.DATATYPES[port.dtype]):
-            raise InvalidInput(f"expected {expected}, got {given.datatype[:20]!r}", f"{place}.datatype")
-        _check_shape(given.shape, port, sizes, f"{place}.shape")
+            raise InvalidInput(f"expected {expected}, got {given.datatype[:20]!r}", f"{field}.datatype")
+        _check_shape(given.shape, port, sizes, f"{field}.shape")
         if model.contract is not None and not 1 <= (rows := given.shape[0]) <= most:
-            raise InvalidInput(f"expected 1 to {most} rows (MASKSEMBLES_MAX_ROWS), got {rows}", f"{place}.shape")
+            raise InvalidInput(f"expected 1 to {most} rows (MASKSEMBLES_MAX_ROWS), got {rows}", f"{field}.shape")
         if math.prod(max(1, size) for size in given.shape) > _MOST_ELEMENTS:
-            raise InvalidInput("expected fewer elements", f"{place}.shape")
-        if data is not None:
-            found[port.name] = tensors.from_bytes(data, port, given.shape, place)
-        elif isinstance(given.data, msgspec.Raw):
-            found[port.name] = tensors.from_json(given.data, port, given.shape, f"{place}.data")
+            raise InvalidInput("expected fewer elements", f"{field}.shape")
+        if isinstance(given.data, memoryview):
+            found[port.name] = tensors.from_bytes(given.data, port, given.shape, field)
+        else:
+            found[port.name] = tensors.from_json(given.data, port, given.shape, f"{field}.data")
         if model.contract is not None:
-            found[port.name] = _keeps(found[port.name], model.contract, place)
+            found[port.name] = _keeps(found[port.name], model.contract, field)
     if missing := ports.keys() - found.keys():
         raise InvalidInput(f"expected the input {sorted(missing)[0]!r}, too", "inputs")
     return found
 
 
-def _check_shape(shape: Sequence[int], port: Port, sizes: dict[str, int], place: str) -> None:
+def _check_shape(shape: Sequence[int], port: Port, sizes: dict[str, int], field: str) -> None:
     """Fixed axes as they are declared, axes of one name of one size."""
     fits = len(shape) == len(port.sizes)
     for size, declared in zip(shape, port.sizes):
         expected = sizes.setdefault(declared, size) if isinstance(declared, str) else declared
         fits = fits and expected in (None, size)
     if not fits:
-        raise InvalidInput(f"expected the shape {_spell(port)}, got {list(shape)}"[:300], place)
+        raise InvalidInput(f"expected the shape {_spell(port)}, got {list(shape)}"[:300], field)
 
 
-def _keeps(values: NDArray[Any], contract: Contract, place: str) -> NDArray[Any]:
+def _keeps(values: NDArray[Any], contract: Contract, field: str) -> NDArray[Any]:
     given = contract.inputs[0]
     low, high = given.range or (-np.inf, np.inf)
     if values.dtype == given.dtype and np.isfinite(values).all() and values.min() >= low and values.max() <= high:
         return values
-    return numbers.check(values, given, f"{place}.data")
+    return numbers.check(values, given, f"{field}.data")
 
 
 def _spell(port: Port) -> str:

@@ -32,6 +32,7 @@ DATATYPES = {
 }
 """The protocol's name for each dtype."""
 
+_SLACK = 2**16  # bytes that may be beside the numbers when somebody is to be told what is wrong
 _LENGTH = 4  # bytes that say how long a text is
 _KINDS: dict[str, numbers.Kind] = {"f": "d", "i": "i", "u": "i"}
 
@@ -42,7 +43,7 @@ def shape_of(port: Port) -> list[int]:
 
 
 def from_bytes(data: memoryview, port: Port, shape: Sequence[int], place: str) -> NDArray[Any]:
-    """An array that shares its memory with the bytes.
+    """An array that shares its memory with the bytes where they lie as a processor wants them.
 
     Raises:
         InvalidInput: there are too few or too many of them, or they are no texts.
@@ -55,7 +56,8 @@ def from_bytes(data: memoryview, port: Port, shape: Sequence[int], place: str) -
         raise InvalidInput(f"expected {count * dtype.itemsize} bytes for {list(shape)}, got {len(data)}", place)
     if port.dtype == "bool" and (np.frombuffer(data, np.uint8) > 1).any():
         raise InvalidInput("expected bytes of 0 or 1", place)
-    return np.frombuffer(data, dtype).reshape(shape)
+    values = np.frombuffer(data, dtype).reshape(shape)
+    return values if values.flags.aligned else values.copy()
 
 
 def _texts(data: memoryview, count: int, place: str) -> NDArray[Any]:
@@ -112,13 +114,16 @@ def _read_fast(text: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...]) -
 def _read_slowly(text: memoryview, port: Port, dtype: np.dtype[Any], shape: Sequence[int], place: str) -> NDArray[Any]:
     """The same in Python, with a word about what is wrong."""
     datatype = DATATYPES[port.dtype]
+    most = _SLACK + numbers.brackets_size(shape)
+    if dtype.kind in _KINDS and len(numbers.brackets_of(text)) > most:  # before millions of lists are made
+        raise InvalidInput(f"expected {math.prod(shape)} values for {list(shape)}, got more", place)
     try:
         nested = msgspec.json.decode(text, type=list)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"expected an array of {datatype}: {error}", place) from None
     count = math.prod(shape)
     if nested and isinstance(nested[0], list):
-        wrong = _misshapen(nested, shape)
+        wrong = numbers.misshapen(nested, shape)
         if wrong is not None:
             raise InvalidInput(f"expected values nested as {list(shape)}, or flat: {wrong[1]}", place + wrong[0])
         for _ in shape[1:]:
@@ -132,20 +137,6 @@ def _read_slowly(text: memoryview, port: Port, dtype: np.dtype[Any], shape: Sequ
     found = np.empty(count, dtype=dtype)
     found[:] = nested
     return found.reshape(shape)
-
-
-def _misshapen(nested: Any, sizes: Sequence[int], place: str = "") -> tuple[str, str] | None:
-    if not isinstance(nested, list):
-        return place, "expected an array here"
-    if not sizes:
-        return place, "expected one value in one array"
-    if len(nested) != sizes[0]:
-        return place, f"expected {sizes[0]} here, got {len(nested)}"
-    if len(sizes) > 1:
-        for index, part in enumerate(nested):
-            if (wrong := _misshapen(part, sizes[1:], f"{place}[{index}]")) is not None:
-                return wrong
-    return None
 
 
 def _fits(value: Any, dtype: np.dtype[Any]) -> bool:

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
+from app.api import body
 from app.api.body import LARGE, accepted_encoding, aside, compress, read_body
-from app.errors import BodyTooLarge, MalformedBody, WrongContentType
+from app.errors import BodyTooLarge, BodyTooSlow, MalformedBody, WrongContentType
 
 
 def read(
@@ -31,8 +33,8 @@ def read(
     async def receive() -> Any:
         return next(left, {"type": "http.disconnect"})
 
-    body = asyncio.run(read_body(receive, headers, limit))
-    return body, len(messages) - len(list(left))
+    found = asyncio.run(read_body(receive, headers, limit))
+    return found, len(messages) - len(list(left))
 
 
 def test_parts_become_one_body() -> None:
@@ -131,7 +133,7 @@ def test_arguments_results_and_errors_pass_between_threads(heavy: bool) -> None:
         asyncio.run(aside(heavy, int, "no"))
 
 
-def test_only_a_long_body_is_decompressed_in_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_is_decompressed_in_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
     real = zlib.decompressobj
 
@@ -143,7 +145,8 @@ def test_only_a_long_body_is_decompressed_in_another_thread(monkeypatch: pytest.
     short, long = b"x" * 10, bytes(range(256)) * (LARGE // 256 + 1)
     assert read([gzip.compress(short)], b"gzip")[0] == short
     assert read([gzip.compress(long, compresslevel=0)], b"gzip", limit=2 * LARGE)[0] == long
-    assert threads[0] == threading.get_ident() != threads[1]
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
 
 
 @pytest.mark.parametrize(
@@ -179,3 +182,14 @@ def test_only_a_long_body_is_decompressed_in_another_thread(monkeypatch: pytest.
 )
 def test_the_encoding_that_a_client_prefers(header: bytes, encoding: bytes | None) -> None:
     assert accepted_encoding(header) == encoding
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "MOST_SECONDS", 0.05)
+
+    async def receive() -> Message:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    with pytest.raises(BodyTooSlow, match=r"within 0\.05 seconds"):
+        asyncio.run(body.read_body(receive, {b"content-length": b"10"}, 100))

@@ -44,7 +44,7 @@ def test_every_operation_has_a_stable_id_a_summary_and_its_errors(document: dict
                 assert schema == {"$ref": f"#/components/schemas/{error}"}
         assert (operation.get("security") != []) == ("401" in operation["responses"]) == ("health" not in path)
     assert set(operations["post", "/predict"]["responses"]) == {
-        "200", "401", "403", "404", "413", "415", "422", "429", "500", "503", "504",
+        "200", "401", "403", "404", "408", "413", "415", "422", "429", "431", "500", "503", "504",
     }  # fmt: skip
 
 
@@ -57,6 +57,8 @@ def test_every_operation_shows_what_it_takes_and_gives(document: dict[str, Any])
             else:
                 schema = {**content["schema"], "components": document["components"]}
                 jsonschema.Draft202012Validator(schema).validate(content["example"])
+            for status, response in operation["responses"].items():
+                assert status == "200" or "example" in response["content"]["application/json"], (path, status)
             body = operation.get("requestBody", {}).get("content", {}).get("application/json")
             if body is not None:
                 schema = {**body["schema"], "components": document["components"]}
@@ -118,7 +120,7 @@ def test_every_code_is_documented(document: dict[str, Any]) -> None:
     documented = document["components"]["schemas"]["Error"]["properties"]["code"]["description"]
     readme = (EXAMPLES.parents[2] / "README.md").read_text()
     codes = {kind.code for kind in (ServiceError, *ServiceError.__subclasses__())} | {
-        "not_found", "method_not_allowed", "head_too_large",
+        "not_found", "method_not_allowed", "head_too_large", "malformed_request",
     }  # fmt: skip
     assert all(f"`{code}`" in documented and f"`{code}`" in readme for code in codes)
 

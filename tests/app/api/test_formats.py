@@ -6,6 +6,7 @@ import json
 import struct
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from app.api import codecs
 from app.api.codecs import SELECTABLE
 
 NPY, NPZ, JSON, PNG = "application/x-npy", "application/x-npz", "application/json", "image/png"
@@ -477,7 +479,9 @@ def test_an_id_comes_back_in_arrays_too(client: httpx.Client, text: str) -> None
         (f"{NPZ}, application/json", NPZ),
         (f"text/html, {NPZ};q=0.9, */*", NPZ),
         (f"application/json, {NPZ}", JSON),
-        (f"application/json;q=0.1, {NPZ}", JSON),
+        (f"application/json;q=0.1, {NPZ}", NPZ),
+        (f"{NPZ};q=0.1, application/json", JSON),
+        (f"{NPZ};q=0", JSON),
         (JSON, JSON),
         ("*/*", JSON),
         ("application/*", JSON),
@@ -546,3 +550,32 @@ def test_a_body_that_is_not_what_its_encoding_says_is_refused(
 ) -> None:
     response = predict(client, JSON, body, content_encoding=encoding)
     is_refused(client, response, status, code, None)
+
+
+def test_arrays_of_any_order_are_answered_together(client: httpx.Client) -> None:
+    rows = np.asarray(FEATURES, np.float32)[:1].repeat(3, axis=0)
+    expected = predict(client, NPY, npy(rows)).json()["predictions"]
+
+    def ask(number: int) -> httpx.Response:
+        return predict(client, NPY, npy(np.asfortranarray(rows) if number % 3 == 0 else rows))
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(ask, range(120)))
+    for answer in answers:
+        assert answer.status_code == 200, answer.text
+        for found, wanted in zip(answer.json()["predictions"], expected):
+            assert found["entropy"] == pytest.approx(wanted["entropy"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "inputs", [b"[" + b"[]," * 300_000 + b"[]]", b"[[" + b"0," * 300_000 + b"0]]", b"[" + b"[[[1]]]," * 100_000 + b"1]"]
+)
+def test_far_too_much_is_refused_before_it_becomes_lists(
+    client: httpx.Client, inputs: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codecs, "_read_nested", None)
+    body = gzip.compress(b'{"inputs": ' + inputs + b"}")
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    response = client.post("/predict", content=body, headers=headers)
+    assert response.status_code in (413, 422)
+    assert "more than that" in response.text or response.status_code == 413

@@ -31,3 +31,11 @@ def test_a_service_without_models_is_alive_and_not_ready(tmp_path: Path) -> None
         response = client.post("/predict", json={"inputs": [[1]]})
         assert response.status_code == 404
         assert "there are: none" in response.json()["error"]["message"]
+
+
+def test_a_head_is_answered_as_a_get_without_its_body(client: httpx.Client) -> None:
+    for path in ("/health/live", "/health/ready", "/v2/health/ready", "/models"):
+        found, expected = client.head(path), client.get(path)
+        assert (found.status_code, found.content) == (expected.status_code, b"")
+        assert found.headers["content-length"] == expected.headers["content-length"]
+    assert client.head("/predict").status_code == 405

@@ -79,7 +79,7 @@ def test_the_scores_follow_from_the_submodels(client: httpx.Client, digits: Data
 def test_only_what_was_asked_for(client: httpx.Client) -> None:
     answer = post(client, {**GOOD, "outputs": ["entropy"]})
     assert [set(prediction) for prediction in answer["predictions"]] == [{"entropy"}]
-    answer = post(client, {**GOOD, "outputs": ["logits", "prediction", "prediction"]})
+    answer = post(client, {**GOOD, "outputs": ["logits", "prediction"]})
     assert [set(prediction) for prediction in answer["predictions"]] == [{"logits", "label", "index", "confidence"}]
     assert np.shape(answer["predictions"][0]["logits"]) == (3, 3)
     assert "id" not in answer
@@ -134,6 +134,7 @@ BAD: dict[str, tuple[bytes, int, str, str | None, str]] = {
     "unknown field": (b'{"inputs": [[1]], "input": 1}', 422, "invalid_input", None, "unknown field `input`"),
     "model no string": (b'{"inputs": [[1]], "model": 3}', 422, "invalid_input", "model", "Expected `str | null`"),
     "version 0": (b'{"inputs": [[1]], "version": 0}', 422, "invalid_input", "version", ">= 1"),
+    "an output twice": (b'{"inputs": [[1]], "outputs": ["energy", "energy"]}', 422, "invalid_input", "outputs", "once"),
     "version a string": (b'{"inputs": [[1]], "version": "1"}', 422, "invalid_input", "version", "Expected `int"),
     "unknown model": (b'{"inputs": [[1]], "model": "cats"}', 404, "unknown_model", "model", "there are: bytes, "),
     "a path as model": (b'{"inputs": [[1]], "model": "../tiny"}', 422, "invalid_input", "model", "matching regex"),

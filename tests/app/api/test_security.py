@@ -100,7 +100,32 @@ KEYS = (CI_KEY, PROMETHEUS_KEY, OPS_KEY)
 
 def test_without_keys_everybody_is_let_in() -> None:
     for path in SCOPES:
-        Guard().admit(path, [])
+        Guard().admit(path, [(b"host", b"127.0.0.1:8000")])
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        (b"localhost", True),
+        (b"LOCALHOST:8000", True),
+        (b"127.1.2.3:1", True),
+        (b"[::1]:8000", True),
+        (b"evil.example", False),
+        (b"localhost.evil.example:8000", False),
+        (b"127.0.0.1.evil.example", False),
+        (b"10.0.0.1", False),
+        (b"[::1", False),
+        (b"", False),
+    ],
+)
+def test_without_keys_nobody_administers_under_another_name(host: bytes, own: bool) -> None:
+    for path in ("/models/tiny/load", "/v2/repository/models/tiny/unload"):
+        if own:
+            Guard().admit(path, [(b"host", host)])
+        else:
+            with pytest.raises(MissingScope, match="localhost"):
+                Guard().admit(path, [(b"host", host)])
+    Guard().admit("/predict", [(b"host", host)])
 
 
 @pytest.mark.parametrize(
@@ -549,3 +574,10 @@ def test_a_page_that_may_call_can_read_errors_too(tmp_path: Path) -> None:
             exposed = response.headers["access-control-expose-headers"].lower()
             assert {"x-request-id", "retry-after"} <= {name.strip() for name in exposed.split(",")}
         assert "access-control-allow-origin" not in client.get("/models").headers
+
+
+def test_who_is_not_let_in_is_counted(secured: Secured) -> None:
+    client, app = secured
+    assert client.get("/models", headers={"x-api-key": "wrong"}).status_code == 401
+    counted = 'masksembles_requests_total{model="",outcome="unauthorized",version=""}'
+    assert counted in app.state.telemetry.render().decode()

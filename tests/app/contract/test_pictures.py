@@ -16,10 +16,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.contract.pictures import MOST_PIXELS, PictureError, decode, takes_pictures
+from app.contract import pictures
+from app.contract.pictures import MOST_PIXELS, PictureError, takes_pictures
 from app.contract.schema import Tensor
 
 Pixels = NDArray[np.uint8]
+
+
+def decode(content: bytes, of: Tensor) -> NDArray[Any]:
+    """The only row."""
+    (row,) = pictures.decode([content], of)
+    return row
 
 
 def tensor(
@@ -312,7 +319,7 @@ def test_a_huge_picture_is_no_warning_outside_of_tests() -> None:
     code = (
         "import sys; from app.contract import pictures, schema\n"
         f"given = schema.Tensor.model_validate_json({tensor('BHW', resize='crop').model_dump_json()!r})\n"
-        "try: pictures.decode(sys.stdin.buffer.read(), given)\n"
+        "try: pictures.decode([sys.stdin.buffer.read()], given)\n"
         "except pictures.PictureError as error: print(error)"
     )
     content = png(10_000, 10_000, 8, 0, bytes(100))
@@ -405,3 +412,20 @@ def test_a_damaged_chunk_with_a_good_checksum_ends_as_a_picture_error(place: int
 )
 def test_pictures_are_taken_where_the_contract_says_what_they_are(of: Tensor, taken: bool) -> None:
     assert takes_pictures(of) is taken
+
+
+def test_several_are_rows_in_order_and_the_wrong_one_is_named() -> None:
+    first, second = noise(8, 8), noise(8, 8)[::-1]
+    np.testing.assert_array_equal(pictures.decode([encode(first), encode(second)], GREY), [first, second])
+    with pytest.raises(PictureError) as caught:
+        pictures.decode([encode(first), b"no", encode(second)], GREY)
+    assert caught.value.index == 1
+
+
+def test_all_pictures_together_have_a_limit() -> None:
+    large = encode(Image.new("1", (8192, MOST_PIXELS // 8192 // 2 + 1)))
+    given = tensor("BHW", resize="stretch")
+    assert pictures.decode([large, encode(noise(8, 8))], given).shape == (2, 8, 8)
+    with pytest.raises(PictureError, match="in all") as caught:
+        pictures.decode([large, large], given)
+    assert caught.value.index == 1
