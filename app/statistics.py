@@ -11,9 +11,9 @@ class Duration:
     count: int = 0
     seconds: float = 0.0
 
-    def add(self, seconds: float, times: int = 1) -> None:
-        """Counts it once more, or, with 0, only how long."""
-        self.count += times
+    def add(self, seconds: float) -> None:
+        """Counts it once more."""
+        self.count += 1
         self.seconds += seconds
 
 
@@ -37,6 +37,22 @@ class Statistics:
     """When the last batch was done, in seconds since 1970."""
     batches: dict[int, Duration] = field(default_factory=dict)
     """By their rows, the time on the device."""
+
+    def succeeded(self, seconds: float, reading: float, writing: float) -> None:
+        """Counts a request that was answered."""
+        self.success.count += 1
+        self.success.seconds += seconds
+        self.compute_input.count += 1
+        self.compute_input.seconds += reading
+        self.compute_output.count += 1
+        self.compute_output.seconds += writing
+
+    def ran(self, seconds: float, waited: float, times: int) -> None:
+        """Counts a request's part of a batch, and, once for each request, how long it waited."""
+        self.compute_infer.count += times
+        self.compute_infer.seconds += seconds
+        self.queue.count += times
+        self.queue.seconds += times * waited
 
     def computed(self, rows: int, seconds: float) -> None:
         """Counts a batch."""

@@ -145,7 +145,6 @@ class Series:
 
     def answered(self, outcome: str, seconds: float) -> None:
         """A request and how long it took in all."""
-        (self.statistics.success if outcome == "ok" else self.statistics.fail).add(seconds)
         if self._ended:
             return
         counter = self._outcomes.get(outcome)

@@ -1,9 +1,8 @@
-"""Reads a request's body up to a limit, decompresses it, and calls what would stall the event loop beside it."""
+"""Reads a request's body up to a limit, and decompresses it."""
 
 import asyncio
 import zlib
-from collections.abc import Callable, Mapping
-from typing import ParamSpec, TypeVar
+from collections.abc import Mapping
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
@@ -11,16 +10,14 @@ from starlette.types import Receive
 from app.api.negotiation import weights
 from app.errors import BodyTooLarge, BodyTooSlow, MalformedBody, WrongContentType
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
 LARGE = 2**17
 """Bytes of text that take a good part of a millisecond to read or write ..."""
 LARGE_BINARY = 2**21
 """... and of numbers as they are in memory."""
 
+_LITTLE = 2**16
 MOST_SECONDS = 60
-"""For how long a body may be on its way."""
+"""For how long a body of more than 64 KiB may be on its way."""
 
 _WINDOW = {b"gzip": 31, b"deflate": 15}  # deflate is zlib's format, as HTTP has it
 _SETTING = "(MASKSEMBLES_MAX_BODY_BYTES)"
@@ -35,46 +32,49 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
 
     Raises:
         BodyTooLarge: it is longer than `limit`; when its length is declared, before any of it is read.
-        BodyTooSlow: it does not end within a minute.
+        BodyTooSlow: it is more than a little, and does not end within a minute.
         WrongContentType: it is compressed in another way.
         MalformedBody: it is not what its encoding says.
         ClientDisconnect: the client went away before its end.
     """
     declared = headers.get(b"content-length", b"")
-    encoding = headers.get(b"content-encoding", b"").strip().lower()
-    if encoding not in (b"", b"identity", *_WINDOW):
+    encoding = headers.get(b"content-encoding", b"")
+    if encoding and (encoding := encoding.strip().lower().removeprefix(b"identity")) not in (b"", *_WINDOW):
         raise WrongContentType(f"expected Content-Encoding: gzip or deflate, got {encoding.decode('latin-1')}")
-    too_large = BodyTooLarge(f"the body is larger than the {limit} bytes that are accepted {_SETTING}")
     if declared.isdigit() and int(declared) > limit:
-        raise too_large
-    parts: list[bytes] = []
-    size = 0
-    more = True
-    try:
-        async with asyncio.timeout(MOST_SECONDS):
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                part = message.get("body", b"")
-                size += len(part)
-                if size > limit:
-                    raise too_large
-                parts.append(part)
-                more = message.get("more_body", False)
-    except TimeoutError:
-        raise BodyTooSlow(f"the body did not come within {MOST_SECONDS} seconds") from None
-    body = parts[0] if len(parts) == 1 else b"".join(parts)
-    if encoding in _WINDOW:
+        raise _too_large(limit)
+    if declared.isdigit() and int(declared) <= _LITTLE:  # holds no memory, however slowly it comes
+        body = await _join(receive, limit)
+    else:
+        try:
+            async with asyncio.timeout(MOST_SECONDS):
+                body = await _join(receive, limit)
+        except TimeoutError:
+            raise BodyTooSlow(f"the body did not come within {MOST_SECONDS} seconds") from None
+    if encoding:
         return await asyncio.to_thread(_decompress, body, encoding, limit)
     return body
 
 
-async def aside(heavy: bool, function: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
-    """Calls a function: here, or in a thread where it takes so long that others would wait for it."""
-    if not heavy:
-        return function(*arguments, **named)
-    return await asyncio.to_thread(function, *arguments, **named)
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the body is larger than the {limit} bytes that are accepted {_SETTING}")
+
+
+async def _join(receive: Receive, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(part)
+        more = message.get("more_body", False)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _decompress(body: bytes, encoding: bytes, limit: int) -> bytes:

@@ -111,17 +111,18 @@ def read_inputs(raw: msgspec.Raw, contract: Contract, most: int) -> NDArray[Any]
             declared range; the field names the first place where that is so.
     """
     given = contract.inputs[0]
-    array = _read_numbers(memoryview(raw), given, most)
+    text = numbers.readable(raw)
+    array = _read_numbers(text, given, most)
     if array is not None:
         return array
-    if len(numbers.brackets_of(memoryview(raw))) > _SLACK + most * (len(_form(given).row) + 1):
+    if len(numbers.brackets_of(text)) > _SLACK + most * (len(_form(given).row) + 1):
         # said before millions of lists are made to say the same
         expected = f"expected numbers nested as {spell(given)} with 1 to {most} rows (MASKSEMBLES_MAX_ROWS)"
         raise InvalidInput(f"{expected}, got more than that", "inputs")
     return _read_nested(raw, contract, most)
 
 
-def _read_numbers(text: memoryview, given: Tensor, most: int) -> NDArray[Any] | None:
+def _read_numbers(text: bytes | memoryview, given: Tensor, most: int) -> NDArray[Any] | None:
     """The rows, when everything is as it should be; None when somebody has to find out what is not."""
     form = _form(given)
     brackets = numbers.brackets_of(text)

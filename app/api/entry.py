@@ -34,11 +34,14 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 _SECURE = [
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 ]
-_NO_PAGE = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _PAGE = "/docs"
+_SECURE_PAGE = [  # it loads what it shows from elsewhere
+    *_SECURE[:2],
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+]
 
 
 class Entry:
@@ -54,7 +57,8 @@ class Entry:
 
     def __init__(self, app: FastAPI, endpoints: Mapping[str, Endpoint], guard: Guard, settings: Settings) -> None:
         self._app = app
-        self._endpoints = [(compile_path(path)[0], endpoint) for path, endpoint in endpoints.items()]
+        self._endpoints = {path: endpoint for path, endpoint in endpoints.items() if "{" not in path}
+        self._patterns = [(compile_path(path)[0], endpoint) for path, endpoint in endpoints.items() if "{" in path]
         self._guard = guard
         self._logs = settings.access_log
         self._batcher: Batcher = app.state.batcher
@@ -94,10 +98,8 @@ class Entry:
             nonlocal status
             if message["type"] == "http.response.start":
                 headers = message["headers"]
-                headers += _SECURE
+                headers += _SECURE if scope["path"] != _PAGE else _SECURE_PAGE
                 headers.append((_ID, request_id))
-                if scope["path"] != _PAGE:
-                    headers.append(_NO_PAGE)
                 status = message["status"]
             await send(message)
 
@@ -123,7 +125,9 @@ class Entry:
             await self._shortcut(endpoint, scope, receive, send)
 
     def _find(self, scope: Scope) -> Endpoint | None:
-        for path, endpoint in self._endpoints:
+        if (exact := self._endpoints.get(scope["path"])) is not None:
+            return exact
+        for path, endpoint in self._patterns:
             if (found := path.fullmatch(scope["path"])) is not None:
                 scope["path_params"] = found.groupdict()
                 return endpoint

@@ -32,27 +32,33 @@ _LONGEST_NPY_HEADER = 10_000
 _LONGEST_FIELD = 1024
 
 
-def check(content_type: str) -> None:
-    """Raises WrongContentType where a body of the type is not read here."""
-    if _kind(content_type) not in TYPES:
-        raise WrongContentType(f"expected Content-Type: {', '.join(TYPES)}; got {_kind(content_type) or 'none'}")
+def kind_of(content_type: str) -> str:
+    """Which of TYPES a header Content-Type names.
+
+    Raises:
+        WrongContentType: none of them.
+    """
+    if content_type == JSON:
+        return JSON
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in TYPES:
+        raise WrongContentType(f"expected Content-Type: {', '.join(TYPES)}; got {kind or 'none'}")
+    return kind
 
 
-def is_heavy(content_type: str, size: int) -> bool:
+def is_heavy(kind: str, size: int) -> bool:
     """Whether to read a body of so many bytes would stall the event loop; a small file may be a large picture."""
-    kind = _kind(content_type)
-    return kind in (*PICTURES, FORM) or size > (LARGE_BINARY if kind == NPY else LARGE)
+    if kind == JSON:
+        return size > LARGE
+    return kind != NPY or size > LARGE_BINARY
 
 
-def _kind(content_type: str) -> str:
-    return content_type.partition(";")[0].strip().lower() if content_type != JSON else JSON
-
-
-def read(content_type: str, body: bytes, query: bytes, most: int) -> tuple[Asked, Inputs]:
+def read(kind: str, content_type: str, body: bytes, query: bytes, most: int) -> tuple[Asked, Inputs]:
     """What a request wants, and what reads its rows once the model is known.
 
     Args:
-        content_type: as the header has it, one of TYPES.
+        kind: one of TYPES.
+        content_type: the whole header.
         query: the query string, which says what JSON and forms say in the body.
         most: rows.
 
@@ -60,7 +66,6 @@ def read(content_type: str, body: bytes, query: bytes, most: int) -> tuple[Asked
         MalformedBody: the body is not of its type.
         InvalidInput: a field is missing, unknown or of the wrong type.
     """
-    kind = _kind(content_type)
     if kind == JSON:
         if query:
             _query(query, allowed=())

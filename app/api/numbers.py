@@ -7,6 +7,7 @@ can be read one after the other. Long texts are read in pieces, so that a thread
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,13 +44,21 @@ def brackets_size(shape: Sequence[int]) -> int:
     return size
 
 
-def brackets_of(text: memoryview) -> bytes:
+def brackets_of(text: bytes | memoryview) -> bytes:
     """The brackets and commas of a text, and whatever else is no part of a number."""
+    if isinstance(text, bytes):
+        return text.translate(None, _NUMBERS)
     parts = (bytes(text[at : at + _PIECE]) for at in range(0, len(text), _PIECE))
     return b"".join([part.translate(None, _NUMBERS) for part in parts])
 
 
-def read(text: memoryview, kind: Kind) -> NDArray[Any] | None:
+def readable(raw: msgspec.Raw) -> bytes | memoryview:
+    """A text for the functions here: short ones are copied, long ones are read in pieces."""
+    view = memoryview(raw)
+    return bytes(view) if len(view) <= _PIECE else view
+
+
+def read(text: bytes | memoryview, kind: Kind) -> NDArray[Any] | None:
     """The numbers of a JSON array in order [size], or None where one of them is not of the kind.
 
     Args:
@@ -58,8 +67,8 @@ def read(text: memoryview, kind: Kind) -> NDArray[Any] | None:
     if simdjson is None:
         return None
     try:
-        if len(text) <= _PIECE:
-            return np.frombuffer(_parse(bytes(text), kind), _PARSED[kind])
+        if isinstance(text, bytes):
+            return np.frombuffer(_parse(text, kind), _PARSED[kind])
         parts = [np.frombuffer(_parse(piece, kind), _PARSED[kind]) for piece in _pieces(text)]
     except (ValueError, TypeError, RuntimeError):
         return None

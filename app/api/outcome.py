@@ -19,19 +19,12 @@ class Outcome:
         self._telemetry = telemetry
         self._began = time.perf_counter()
         self._series: Series | None = None
-        self._read = self._ran = self._began
+        self.read = self.ran = self._began
+        """When the inputs were an array, and when the outputs were there."""
 
     def found(self, model: Servable) -> None:
         """A model was found; its metrics are those to tell."""
         self._series = self._telemetry.series(model.name, model.version, model.contract)
-
-    def read(self) -> None:
-        """The inputs are an array now."""
-        self._read = time.perf_counter()
-
-    def ran(self) -> None:
-        """The outputs are there."""
-        self._ran = time.perf_counter()
 
     def __enter__(self) -> Self:
         return self
@@ -46,8 +39,9 @@ class Outcome:
         ended = time.perf_counter()
         self._series.answered(code, ended - self._began)
         if error is None:
-            self._series.statistics.compute_input.add(self._read - self._began)
-            self._series.statistics.compute_output.add(ended - self._ran)
+            self._series.statistics.succeeded(ended - self._began, self.read - self._began, ended - self.ran)
+        else:
+            self._series.statistics.fail.add(ended - self._began)
 
 
 def _code(error: BaseException) -> str:

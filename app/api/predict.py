@@ -1,11 +1,13 @@
 """POST /predict: rows in, predictions with their uncertainty out."""
 
+from asyncio import to_thread
 from collections.abc import Mapping
+from time import perf_counter
 
 from fastapi import APIRouter, Request, Response
 
 from app.api import answers, codecs, formats
-from app.api.body import aside, read_body
+from app.api.body import read_body
 from app.api.document import PREDICT_REQUEST, PREDICT_RESPONSE, QUERY, TIMEOUT_HEADER, errors
 from app.api.outcome import Outcome
 from app.engine.batcher import Batcher
@@ -40,25 +42,27 @@ async def predict(request: Request) -> Response:
     settings: Settings = state.settings
     headers = dict(request.scope["headers"])
     with Outcome(state.telemetry) as outcome:
-        kind = headers.get(b"content-type", b"").decode("latin-1")
-        formats.check(kind)
+        content_type = headers.get(b"content-type", b"").decode("latin-1")
+        kind = formats.kind_of(content_type)
         seconds = seconds_to_wait(headers, settings.timeout_ms)
         body = await read_body(request.receive, headers, settings.max_body_bytes)
         heavy = formats.is_heavy(kind, len(body))
-        asked, read = await aside(heavy, formats.read, kind, body, request.scope["query_string"], settings.max_rows)
+        given = (kind, content_type, body, request.scope["query_string"], settings.max_rows)
+        asked, read = await to_thread(formats.read, *given) if heavy else formats.read(*given)
         model = store.find(asked.model, asked.version)
         outcome.found(model)
         if isinstance(model, PlainModel):
             raise InvalidInput(f"{model.name} has no contract, hence no uncertainty: /v2 alone serves it", "model")
-        inputs = await aside(heavy, read, model.contract)
-        outcome.read()
+        inputs = await to_thread(read, model.contract) if heavy else read(model.contract)
+        outcome.read = perf_counter()
         chosen, needed = codecs.select(asked.outputs)
         found = await batcher.predict(model, inputs, needed, seconds, request.receive)
-        outcome.ran()
+        outcome.ran = perf_counter()
         npz = answers.wants_npz(headers.get(b"accept", b""))
         write = answers.write_npz if npz else answers.write_json
-        heavy = sum(values.nbytes for values in found.values()) > _MANY
-        content = await aside(heavy, write, asked, model, chosen, found)
+        answer = (asked, model, chosen, found)
+        heavy = len(inputs) * model.row_bytes > _MANY
+        content = await to_thread(write, *answer) if heavy else write(*answer)
         return Response(content, media_type=answers.NPZ if npz else "application/json")
 
 

@@ -61,6 +61,7 @@ class Guard:
         self._rate = rate
         self._clock = clock
         self._buckets: dict[str, _Bucket] = {}
+        self._open = not keys and file is None and rate is None
         self._looked = clock()
         self._stamp = _stamp(file)
         self._keys = self._all()
@@ -73,6 +74,8 @@ class Guard:
             MissingScope: its key does not have the scope that the path needs.
             TooManyRequests: it is one too many this second.
         """
+        if self._open and path == "/predict":
+            return
         scope = needed(path)
         if scope is None:
             return

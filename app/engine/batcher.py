@@ -235,9 +235,7 @@ class Batcher:
                 spent = seconds * own / rows
                 series.computed(own, spent, found)
                 for part in batch:
-                    series.statistics.compute_infer.add(spent, part.start == 0)
-                    if part.start == 0:
-                        series.statistics.queue.add(began - part.job.submitted)
+                    series.statistics.ran(spent, began - part.job.submitted, part.start == 0)
                 _split(batch, found)
 
     def _lose(self, index: int, reason: str) -> None:

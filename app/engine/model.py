@@ -1,5 +1,6 @@
 """A model that can answer: its contract, and its session on each device, under a name and version."""
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -41,6 +42,9 @@ class Model:
         self.sessions = tuple(sessions)
         self.quick_rows = 0
         """Up to how many rows take so little that no other thread is needed; only on a CPU."""
+        values = (contract.sizes(tensor)[1:] for tensor in contract.outputs)
+        self.row_bytes = 4 * sum(math.prod(size or 1 for size in sizes) for sizes in values)
+        """Of all outputs for one row."""
         given = contract.inputs[0]
         row = [1, *(size for size in contract.sizes(given)[1:] if size is not None)]
         self._row = np.full(row, given.range[0] if given.range else 0, dtype=given.dtype)

@@ -1,10 +1,12 @@
 """Health, metadata and inference of the Open Inference Protocol v2."""
 
+from asyncio import to_thread
+from time import perf_counter
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from app.api.body import LARGE, LARGE_BINARY, accepted_encoding, aside, compress, read_body
+from app.api.body import LARGE, LARGE_BINARY, accepted_encoding, compress, read_body
 from app.api.document import TIMEOUT_HEADER, VERSION
 from app.api.health import why_not_ready
 from app.api.outcome import Outcome
@@ -127,24 +129,28 @@ async def infer(request: Request) -> Response:
         text = len(body) if head is None else int(head[:18]) if head.isdigit() else 0
         texts = any(port.dtype == "str" for port in model.signature.inputs)
         heavy = text > LARGE or len(body) > (LARGE if texts else LARGE_BINARY)
-        asked = await aside(heavy, requests.read, body, head, model.signature)
+        parts = (body, head, model.signature)
+        asked = await to_thread(requests.read, *parts) if heavy else requests.read(*parts)
         if asked.seconds is not None:
             seconds = min(seconds, asked.seconds)
-        given = await aside(heavy, requests.arrays, asked, model, settings.max_rows)
+        wanted = (asked, model, settings.max_rows)
+        given = await to_thread(requests.arrays, *wanted) if heavy else requests.arrays(*wanted)
         inputs: Any = [given] if model.contract is None else given[model.signature.inputs[0].name]
-        outcome.read()
-        needed = tuple(wanted.name for wanted in asked.outputs)
+        outcome.read = perf_counter()
+        needed = tuple(output.name for output in asked.outputs)
         del given
         found = await batcher.predict(model, inputs, needed, seconds, request.receive)
-        outcome.ran()
+        outcome.ran = perf_counter()
         heavy = answers.size(asked, found) > LARGE
-        content, length = await aside(heavy, answers.write, asked, model, found)
+        answer = (asked, model, found)
+        content, length = await to_thread(answers.write, *answer) if heavy else answers.write(*answer)
         response = Response(content, media_type="application/json" if length is None else "application/octet-stream")
         if length is not None:
             response.headers["Inference-Header-Content-Length"] = str(length)
         encoding = accepted_encoding(headers.get(b"accept-encoding", b"")) if len(content) >= _SMALL else None
         if encoding is not None:
-            response.body = await aside(len(content) > LARGE, compress, content, encoding)
+            large = len(content) > LARGE
+            response.body = await to_thread(compress, content, encoding) if large else compress(content, encoding)
             response.headers["Content-Length"] = str(len(response.body))
             response.headers["Content-Encoding"] = encoding.decode()
         response.headers["Vary"] = "Accept-Encoding"

@@ -87,7 +87,7 @@ def from_json(data: msgspec.Raw, port: Port, shape: Sequence[int], place: str) -
     """
     if port.dtype == "float16":
         raise InvalidInput("FP16 has no form in JSON; send it as binary data", place)
-    text = memoryview(data)
+    text = numbers.readable(data)
     dtype = np.dtype(object if port.dtype == "str" else port.dtype)
     if dtype.kind in _KINDS and port.dtype != "uint64":
         values = _read_fast(text, dtype, tuple(shape))
@@ -96,7 +96,7 @@ def from_json(data: msgspec.Raw, port: Port, shape: Sequence[int], place: str) -
     return _read_slowly(text, port, dtype, shape, place)
 
 
-def _read_fast(text: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any] | None:
+def _read_fast(text: bytes | memoryview, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any] | None:
     """The values in order, when all is as it should be."""
     count = math.prod(shape)
     if not 0 < count <= len(text):
@@ -111,7 +111,9 @@ def _read_fast(text: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...]) -
     return values if values.min() >= limits.min and values.max() <= limits.max else None
 
 
-def _read_slowly(text: memoryview, port: Port, dtype: np.dtype[Any], shape: Sequence[int], place: str) -> NDArray[Any]:
+def _read_slowly(
+    text: bytes | memoryview, port: Port, dtype: np.dtype[Any], shape: Sequence[int], place: str
+) -> NDArray[Any]:
     """The same in Python, with a word about what is wrong."""
     datatype = DATATYPES[port.dtype]
     most = _SLACK + numbers.brackets_size(shape)
