@@ -285,7 +285,7 @@ def _parser() -> argparse.ArgumentParser:
         "--normalise", type=_mean_and_std, metavar="MEAN/STD", help="a number or one a channel: 0.5,0.4/1"
     )
     other.add_argument("--range", type=_range, metavar="LOW,HIGH", help="of input values; the service refuses others")
-    other.add_argument("--layout", metavar="BCHW", help="a letter for each axis of pictures, which may be posted as files")
+    other.add_argument("--layout", metavar="BCHW", help="a letter for each axis of pictures, to be posted as files")
     other.add_argument("--colour", choices=["grey", "rgb"], help="of pictures")
     other.add_argument("--resize", choices=["stretch", "crop"], help="make pictures of another size fit")
     other.add_argument("--mc-dropout", type=_positive, metavar="N", help="freeze its dropout into so many submodels")
