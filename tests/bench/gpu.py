@@ -205,11 +205,11 @@ def main(arguments: list[str] | None = None) -> None:
             for entry in entries:
                 if name.split(".")[0] not in options.networks:
                     continue
-                if entry.contract is None:
+                if entry.declared is None:
                     print(f"{name}: {entry.refused}")
                     continue
                 try:
-                    measure(entry, entry.contract, device, options.batches, options.seconds, rows)
+                    measure(entry, entry.declared, device, options.batches, options.seconds, rows)
                 except Exception as error:  # memory that a size does not find must not cost what was measured
                     print(f"{name}: {error}")
                 if options.json:

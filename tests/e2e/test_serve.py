@@ -137,7 +137,7 @@ def test_sigterm_finishes_what_was_accepted_and_exits_with_0() -> None:
 
 
 def test_sigterm_does_not_wait_for_a_body_that_never_comes() -> None:
-    with as_process(STORE) as (client, process), socket.socket() as half:
+    with as_process(STORE, MASKSEMBLES_TIMEOUT_MS="1000") as (client, process), socket.socket() as half:
         half.connect((client.base_url.host, client.base_url.port or 0))
         half.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
         half.sendall(b"Content-Length: 500\r\n\r\n{")
