@@ -136,6 +136,8 @@ def _read_shape(raw: msgspec.Raw, field: str) -> list[int]:
     except msgspec.ValidationError as error:
         message, where = place(error)
         raise InvalidInput(message, field + where) from None
+    except NOT_JSON as error:
+        raise InvalidInput(str(error), field) from None
 
 
 def _read_parameters(raw: msgspec.Raw | msgspec.UnsetType, field: str) -> Parameters:
