@@ -139,7 +139,7 @@ async def _read(request: Request, kind: type[_T]) -> _T:
     """The JSON of a request that may as well be empty."""
     settings: Settings = request.app.state.settings
     body = await read_body(request.receive, dict(request.scope["headers"]), settings.max_body_bytes)
-    if not body.strip():
+    if not body:
         return kind()
     if len(body) > _LONGEST_BODY:
         raise InvalidInput(f"expected at most {_LONGEST_BODY} bytes")
