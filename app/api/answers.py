@@ -62,7 +62,6 @@ def wants_npz(accept: bytes) -> bool:
     if b"npz" not in accept.lower():
         return False
     wanted = weights(accept)
-    best = max(
-        wanted, key=lambda kind: wanted[kind] if kind in (NPZ, "application/json") else 0.0
-    )  # the first of equals
-    return best == NPZ and wanted[NPZ] > 0
+    ours = {kind: weight for kind, weight in wanted.items() if kind in (NPZ, "application/json")}
+    best = max(ours, key=lambda kind: ours[kind], default=None)  # the first of equals
+    return best == NPZ and ours[NPZ] > 0

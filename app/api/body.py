@@ -38,8 +38,8 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
         ClientDisconnect: the client went away before its end.
     """
     declared = headers.get(b"content-length", b"")
-    encoding = headers.get(b"content-encoding", b"")
-    if encoding and (encoding := encoding.strip().lower().removeprefix(b"identity")) not in (b"", *_WINDOW):
+    encoding = headers.get(b"content-encoding", b"").strip().lower()
+    if encoding and encoding != b"identity" and encoding not in _WINDOW:
         raise WrongContentType(f"expected Content-Encoding: gzip or deflate, got {encoding.decode('latin-1')}")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
@@ -51,7 +51,7 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
                 body = await _join(receive, limit)
         except TimeoutError:
             raise BodyTooSlow(f"the body did not come within {MOST_SECONDS} seconds") from None
-    if encoding:
+    if encoding in _WINDOW:
         return await asyncio.to_thread(_decompress, body, encoding, limit)
     return body
 

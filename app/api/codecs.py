@@ -49,7 +49,6 @@ class Call(Asked, kw_only=True):
     inputs: msgspec.Raw
 
 
-_SLACK = 2**16  # bytes that may be beside the numbers when somebody is to be told what is wrong
 _LARGEST = float(np.finfo(np.float32).max)
 
 _call = msgspec.json.Decoder(Call)
@@ -115,8 +114,7 @@ def read_inputs(raw: msgspec.Raw, contract: Contract, most: int) -> NDArray[Any]
     array = _read_numbers(text, given, most)
     if array is not None:
         return array
-    if len(numbers.brackets_of(text)) > _SLACK + most * (len(_form(given).row) + 1):
-        # said before millions of lists are made to say the same
+    if numbers.is_far_more(text, most * (len(_form(given).row) + 1)):
         expected = f"expected numbers nested as {spell(given)} with 1 to {most} rows (MASKSEMBLES_MAX_ROWS)"
         raise InvalidInput(f"{expected}, got more than that", "inputs")
     return _read_nested(raw, contract, most)

@@ -26,6 +26,7 @@ _NUMBERS = b"0123456789.eE+- \t\n\r"
 _FLAT = bytes(ord(" ") if byte in b"[]" else byte for byte in range(256))
 _PIECE = 2**17  # bytes that are read in a quarter of a millisecond
 _PARSED = {"d": "float64", "i": "int64", "u": "uint64"}
+_SLACK = 2**16  # bytes that may be beside the numbers when somebody is to be told what is wrong
 
 
 def brackets(shape: tuple[int, ...]) -> bytes:
@@ -50,6 +51,11 @@ def brackets_of(text: bytes | memoryview) -> bytes:
         return text.translate(None, _NUMBERS)
     parts = (bytes(text[at : at + _PIECE]) for at in range(0, len(text), _PIECE))
     return b"".join([part.translate(None, _NUMBERS) for part in parts])
+
+
+def is_far_more(text: bytes | memoryview, size: int) -> bool:
+    """Whether a text has so much more than brackets of that size that it is not worth making lists of, to say where."""
+    return len(brackets_of(text)) > _SLACK + size
 
 
 def readable(raw: msgspec.Raw) -> bytes | memoryview:

@@ -24,22 +24,24 @@ _ERRORS = {
     504: ("No device was free in time", "no device was free for these rows within 100 ms"),
 }
 
-NAME = {
-    "name": "name",
-    "in": "path",
-    "required": True,
-    "description": "Name of a model in the store",
-    "schema": {"type": "string", "pattern": f"^{naming.NAME}$"},
-    "example": "digits",
-}
-NUMBER = {
-    "name": "version",
-    "in": "path",
-    "required": True,
-    "description": "Version of the model",
-    "schema": {"type": "string", "pattern": f"^{naming.VERSION}$"},
-    "example": "2",
-}
+
+def _in_path(name: str, description: str, pattern: str, example: str) -> dict[str, Any]:
+    schema = {"type": "string", "pattern": f"^{pattern}$"}
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": description,
+        "schema": schema,
+        "example": example,
+    }
+
+
+NAME = _in_path("name", "Name of a model in the store", naming.NAME, "digits")
+NUMBER = _in_path("version", "Version of the model", naming.VERSION, "2")
+PATHS = (("", "", [NAME]), ("/versions/{version}", "_version", [NAME, NUMBER]))
+"""What is asked of a model may name a version: for each form its path after the name, a part of its operation ids, and
+its parameters."""
 LENGTH_HEADER = {
     "name": "Inference-Header-Content-Length",
     "in": "header",

@@ -16,8 +16,7 @@ from app.api.v2.document import (
     INFER_REQUEST,
     INFER_RESPONSE,
     LENGTH_HEADER,
-    NAME,
-    NUMBER,
+    PATHS,
     errors,
     unready,
 )
@@ -157,7 +156,7 @@ async def infer(request: Request) -> Response:
         return response
 
 
-for _path, _suffix, _parameters in (("", "", [NAME]), ("/versions/{version}", "_version", [NAME, NUMBER])):
+for _path, _suffix, _parameters in PATHS:
     router.add_api_route(
         f"/models/{{name}}{_path}/ready",
         model_ready,

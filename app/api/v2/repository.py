@@ -10,7 +10,7 @@ from app.api.body import read_body
 from app.api.catalog import administered
 from app.api.parsing import NOT_JSON, malformed, place
 from app.api.v2 import models, tensors
-from app.api.v2.document import INDEX_REQUEST, LOAD_REQUEST, NAME, NUMBER, UNLOAD_REQUEST, errors
+from app.api.v2.document import INDEX_REQUEST, LOAD_REQUEST, NAME, PATHS, UNLOAD_REQUEST, errors
 from app.api.v2.inference import PLATFORM
 from app.api.v2.schemas import IndexEntry, ModelConfig, ModelStatistics
 from app.contract.signature import Port
@@ -198,7 +198,7 @@ def _duration(found: Duration) -> dict[str, int]:
     return {"count": found.count, "ns": round(1e9 * found.seconds)}
 
 
-for _path, _suffix, _parameters in (("", "", [NAME]), ("/versions/{version}", "_version", [NAME, NUMBER])):
+for _path, _suffix, _parameters in PATHS:
     router.add_api_route(
         f"/models/{{name}}{_path}/stats",
         statistics,

@@ -32,7 +32,6 @@ DATATYPES = {
 }
 """The protocol's name for each dtype."""
 
-_SLACK = 2**16  # bytes that may be beside the numbers when somebody is to be told what is wrong
 _LENGTH = 4  # bytes that say how long a text is
 _KINDS: dict[str, numbers.Kind] = {"f": "d", "i": "i", "u": "i"}
 
@@ -89,7 +88,7 @@ def from_json(data: msgspec.Raw, port: Port, shape: Sequence[int], place: str) -
         raise InvalidInput("FP16 has no form in JSON; send it as binary data", place)
     text = numbers.readable(data)
     dtype = np.dtype(object if port.dtype == "str" else port.dtype)
-    if dtype.kind in _KINDS and port.dtype != "uint64":
+    if dtype.kind in _KINDS:
         values = _read_fast(text, dtype, tuple(shape))
         if values is not None:
             return values.astype(dtype).reshape(shape)
@@ -104,7 +103,7 @@ def _read_fast(text: bytes | memoryview, dtype: np.dtype[Any], shape: tuple[int,
     brackets = numbers.brackets_of(text)
     if brackets not in (numbers.brackets((count,)), numbers.brackets(shape or (1,))):
         return None
-    values = numbers.read(text, _KINDS[dtype.kind])
+    values = numbers.read(text, "u" if dtype == np.uint64 else _KINDS[dtype.kind])
     if values is None or len(values) != count:
         return None
     limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
@@ -116,8 +115,7 @@ def _read_slowly(
 ) -> NDArray[Any]:
     """The same in Python, with a word about what is wrong."""
     datatype = DATATYPES[port.dtype]
-    most = _SLACK + numbers.brackets_size(shape)
-    if dtype.kind in _KINDS and len(numbers.brackets_of(text)) > most:  # before millions of lists are made
+    if dtype.kind in _KINDS and numbers.is_far_more(text, numbers.brackets_size(shape)):
         raise InvalidInput(f"expected {math.prod(shape)} values for {list(shape)}, got more", place)
     try:
         nested = msgspec.json.decode(text, type=list)

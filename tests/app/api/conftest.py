@@ -38,3 +38,17 @@ def client(folder: Path) -> Iterator[httpx.Client]:
     app = create_app(settings, Store(folder, CPU, default="tiny"), Telemetry())
     with in_thread(app) as opened:
         yield opened
+
+
+@pytest.fixture
+def store(tiny_store: Path, tmp_path: Path) -> Path:
+    """A copy of the small store, to be changed."""
+    shutil.copytree(tiny_store, tmp_path / "store")
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def administered(store: Path) -> Iterator[httpx.Client]:
+    """Over that copy, where models may be loaded and unloaded."""
+    with in_thread(create_app(Settings(store=store, admin=True, poll_seconds=0), Store(store, CPU), Telemetry())) as it:
+        yield it

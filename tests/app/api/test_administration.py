@@ -1,32 +1,12 @@
 """POST /models/{name}/load and /unload, where they are allowed."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from app.engine.store import Store
-from app.main import create_app
-from app.settings import Settings
-from app.telemetry import Telemetry
-from tests.app.api.conftest import CPU
-from tests.serving import in_thread
-
 ROW = {"model": "tiny", "inputs": [[0.5] * 6]}
-
-
-@pytest.fixture
-def store(tiny_store: Path, tmp_path: Path) -> Path:
-    shutil.copytree(tiny_store, tmp_path / "store")
-    return tmp_path / "store"
-
-
-@pytest.fixture
-def administered(store: Path) -> Iterator[httpx.Client]:
-    with in_thread(create_app(Settings(store=store, admin=True, poll_seconds=0), Store(store, CPU), Telemetry())) as it:
-        yield it
 
 
 def test_unload_and_load(administered: httpx.Client, store: Path) -> None:

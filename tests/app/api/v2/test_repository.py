@@ -23,18 +23,6 @@ ASKED = {"inputs": [tensor("input", np.full((1, 6), 0.5, np.float32))]}
 TRUNCATED = "not an ONNX file, or truncated"
 
 
-@pytest.fixture
-def store(tiny_store: Path, tmp_path: Path) -> Path:
-    shutil.copytree(tiny_store, tmp_path / "store")
-    return tmp_path / "store"
-
-
-@pytest.fixture
-def administered(store: Path) -> Iterator[httpx.Client]:
-    with in_thread(create_app(Settings(store=store, admin=True, poll_seconds=0), Store(store, CPU), Telemetry())) as it:
-        yield it
-
-
 @contextmanager
 def serving(folder: Path) -> Iterator[httpx.Client]:
     settings = Settings(store=folder, poll_seconds=0, max_delay_ms=0.5, max_rows=300)
