@@ -3,14 +3,25 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from models.data.cifar10 import cifar10
 from models.data.dataset import Dataset, DatasetError, Split
+from models.data.diabetes import diabetes
 from models.data.digits import digits
 from models.data.fashion_mnist import fashion_mnist
+from models.data.imagenet import imagenet
 from models.data.npz import npz
+from models.data.sinusoids import sinusoids
 
 __all__ = ["LOADERS", "Dataset", "DatasetError", "Split", "load"]
 
-LOADERS: dict[str, Callable[[Path | None], Dataset]] = {"digits": digits, "fashion-mnist": fashion_mnist}
+LOADERS: dict[str, Callable[[Path | None], Dataset]] = {
+    "cifar-10": cifar10,
+    "diabetes": diabetes,
+    "digits": digits,
+    "fashion-mnist": fashion_mnist,
+    "imagenet": imagenet,
+    "sinusoids": sinusoids,
+}
 
 
 def load(data: str, folder: Path | None = None) -> Dataset:

@@ -1,6 +1,7 @@
-"""What a data set is: three splits of inputs and labels, and the names of the classes."""
+"""What a data set is: three splits of inputs and labels, and the names of the classes or of the numbers to predict."""
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +11,26 @@ class DatasetError(ValueError):
     """A data set cannot be had, or a file of it is not what it should be."""
 
 
+class Lazy(Protocol):
+    """Inputs that are too many to hold: read when rows of them are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[np.uint8]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[np.uint8]: ...
+
+
 @dataclass(frozen=True)
 class Split:
-    """Inputs float32 or uint8 [B, …] and class indices int64 [B]."""
+    """Inputs float32 or uint8 [B, …] and class indices int64 [B]; for regression the true values float32 [B, D]."""
 
-    inputs: NDArray[np.float32] | NDArray[np.uint8]
-    labels: NDArray[np.int64]
+    inputs: NDArray[np.float32] | NDArray[np.uint8] | Lazy
+    labels: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -35,6 +50,8 @@ class Dataset:
     """Smallest and largest value an input can have, where its unit has such."""
     unit: str
     layout: str
+    targets: tuple[tuple[str, str], ...] = ()
+    """Name and unit of each of the D numbers to predict; empty for classes."""
 
 
 def shuffled(count: int, seed: int) -> NDArray[np.int64]:

@@ -1,14 +1,20 @@
 """A user's own labelled data in one .npz file, to calibrate and evaluate a network with."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.dataset import Dataset, DatasetError, Split
 
+_ARRAYS = ("inputs", "labels", "classes", "targets", "units")
+
 
 def npz(path: Path) -> Dataset:
-    """Reads `inputs` [B, …] and `labels` [B] (whole numbers) and optionally `classes`, their names in order.
+    """Reads `inputs` [B, …] and `labels`: whole numbers [B] for classes, or numbers with a fraction's dtype [B] or
+    [B, D] for the values that a regressor predicts. Optional: `classes`, their names in order; `targets` and `units`
+    [D], the names and units of the values.
 
     All rows are offered as each of the three splits: a file is one split, and the caller knows which.
 
@@ -17,24 +23,21 @@ def npz(path: Path) -> Dataset:
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in ("inputs", "labels", "classes") if name in arrays}
+            found = {name: arrays[name] for name in _ARRAYS if name in arrays}
     except FileNotFoundError:
         raise DatasetError(f"{path}: no such file") from None
     except Exception as error:  # NumPy, zipfile and zlib raise a dozen kinds over a file that is something else
         raise DatasetError(f"{path}: not a readable .npz file of plain arrays ({error})") from error
     if missing := {"inputs", "labels"} - found.keys():
         raise DatasetError(f"{path}: lacks the array {', '.join(sorted(missing))}")
-    inputs, labels = found["inputs"], found["labels"]
-    if labels.dtype.kind not in "iu" or labels.shape != inputs.shape[:1] or not len(labels) or labels.min() < 0:
-        raise DatasetError(
-            f"{path}: expected labels to hold one class index for each of the {inputs.shape[:1]} inputs, "
-            f"got {labels.dtype} {labels.shape}"
-        )
+    inputs = found["inputs"]
     if inputs.dtype != np.uint8:
         if inputs.dtype.kind not in "fiu":
             raise DatasetError(f"{path}: expected inputs to be numbers, got {inputs.dtype}")
         inputs = inputs.astype(np.float32)
-    split = Split(inputs, labels.astype(np.int64))
+    regression = found["labels"].dtype.kind == "f"
+    labels = (_values if regression else _indices)(path, found["labels"], inputs.shape[:1])
+    split = Split(inputs, labels)
     return Dataset(
         name=path.stem,
         classes=tuple(str(name) for name in found.get("classes", ())),
@@ -44,4 +47,34 @@ def npz(path: Path) -> Dataset:
         value_range=None,
         unit="as given",
         layout="",
+        targets=_targets(path, found, labels.shape[1]) if regression else (),
     )
+
+
+def _indices(path: Path, labels: NDArray[Any], rows: tuple[int, ...]) -> NDArray[Any]:
+    if labels.dtype.kind not in "iu" or labels.shape != rows or not len(labels) or labels.min() < 0:
+        raise DatasetError(
+            f"{path}: expected labels to hold one class index for each of the {rows} inputs, "
+            f"got {labels.dtype} {labels.shape}"
+        )
+    return labels.astype(np.int64)
+
+
+def _values(path: Path, labels: NDArray[Any], rows: tuple[int, ...]) -> NDArray[Any]:
+    with np.errstate(over="ignore"):  # then it is not finite
+        values = (labels[:, None] if labels.ndim == 1 else labels).astype(np.float32)
+    if values.ndim != 2 or values.shape[:1] != rows or not values.size or not np.isfinite(values).all():
+        raise DatasetError(
+            f"{path}: expected labels to hold finite values [B] or [B, D] for the {rows} inputs, "
+            f"got {labels.dtype} {labels.shape}"
+        )
+    return values
+
+
+def _targets(path: Path, found: dict[str, NDArray[Any]], count: int) -> tuple[tuple[str, str], ...]:
+    names = found.get("targets", np.array([f"target {index + 1}" for index in range(count)]))
+    units = found.get("units", np.full(count, "as given"))
+    for name, array in (("targets", names), ("units", units)):
+        if array.shape != (count,):
+            raise DatasetError(f"{path}: expected {name} to name each of the {count} values, got {array.shape}")
+    return tuple((str(name), str(unit)) for name, unit in zip(names, units))

@@ -16,12 +16,32 @@ def test_reads_inputs_labels_and_classes(tmp_path: Path) -> None:
     assert found.calibration.labels.tolist() == [0, 2, 1]
 
 
+def test_reads_the_values_of_a_regression(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, inputs=np.ones((3, 2)), labels=np.array([0.5, 2, 1]))
+    found = load(str(path))
+    assert found.test.labels.dtype == np.float32
+    assert found.test.labels.tolist() == [[0.5], [2], [1]]
+    assert (found.classes, found.targets) == ((), (("target 1", "as given"),))
+    names, units = np.array(["height", "weight"]), np.array(["m", "kg"])
+    np.savez(path, inputs=np.ones((3, 2)), labels=np.ones((3, 2)), targets=names, units=units)
+    assert load(str(path)).targets == (("height", "m"), ("weight", "kg"))
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
         ({"inputs": np.ones((3, 2))}, "lacks the array labels"),
         ({"inputs": np.ones((3, 2)), "labels": np.array([0, 1])}, "one class index for each"),
-        ({"inputs": np.ones((3, 2)), "labels": np.array([0.5, 1, 2])}, "one class index for each"),
+        ({"inputs": np.ones((3, 2)), "labels": np.array([True, False, True])}, "one class index for each"),
+        ({"inputs": np.ones((3, 2)), "labels": np.array([0.5, 1])}, r"finite values \[B\] or \[B, D\] for the \(3,\)"),
+        ({"inputs": np.ones((3, 2)), "labels": np.array([0.5, 1, np.nan])}, "finite values"),
+        ({"inputs": np.ones((3, 2)), "labels": np.ones((3, 2, 2))}, "finite values"),
+        ({"inputs": np.ones((3, 2)), "labels": np.ones((3, 0))}, "finite values"),
+        (
+            {"inputs": np.ones((3, 2)), "labels": np.ones((3, 2)), "targets": np.array(["a"])},
+            r"expected targets to name each of the 2 values, got \(1,\)",
+        ),
         ({"inputs": np.ones((3, 2)), "labels": np.array([0, 1, -2])}, "one class index for each"),
         ({"inputs": np.array(["a"]), "labels": np.array([0])}, "expected inputs to be numbers"),
         ({"inputs": np.array([{}]), "labels": np.array([0])}, "plain arrays"),
@@ -51,5 +71,5 @@ def test_a_foreign_file_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_known() -> None:
-    with pytest.raises(DatasetError, match=r"expected one of digits, fashion-mnist, or an \.npz file"):
+    with pytest.raises(DatasetError, match=r"expected one of cifar-10, .*digits, fashion-mnist, .*or an \.npz file"):
         load("mnist")

@@ -1,0 +1,115 @@
+"""Test rows made worse, kind by kind and severity by severity: from the official files of CIFAR-10-C and ImageNet-C
+(Hendrycks and Dietterich, 2019, arXiv 1903.12261), or made from any pictures by `models.data.corruptions`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.data.cifar10 import CLASSES
+from models.data.corruptions import KINDS, SEVERITIES, Family, corrupt
+from models.data.dataset import DatasetError, Lazy, Split
+from models.data.imagenet import Pictures, files_of, folders_in
+
+Corrupted = Iterator[tuple[str, int, Split]]
+
+_ROWS = 1000  # that are made worse at a time
+
+
+def cifar10_c(folder: Path) -> Corrupted:
+    """Kind, severity and rows uint8 [B, 3, 32, 32] of the files KIND.npy, uint8 [5·B, 32, 32, 3], severity after
+    severity, and labels.npy [5·B].
+
+    Raises, while iterating:
+        DatasetError: a file is missing, truncated or foreign.
+    """
+    path = folder / "labels.npy"
+    labels = _array(path)
+    if labels.dtype.kind not in "iu" or labels.ndim != 1 or not len(labels) or len(labels) % len(SEVERITIES):
+        raise DatasetError(
+            f"{path}: expected whole numbers for five severities, got {labels.dtype} {list(labels.shape)}"
+        )
+    if labels.min() < 0 or labels.max() >= len(CLASSES):
+        raise DatasetError(f"{path}: expected 0 to {len(CLASSES) - 1}, got {labels.min()} to {labels.max()}")
+    kinds = sorted(file for file in folder.glob("*.npy") if file != path)
+    if not kinds:
+        raise DatasetError(f"{folder}: expected files such as gaussian_noise.npy, there is only labels.npy")
+    for file in kinds:
+        pictures = _array(file)
+        if pictures.dtype != np.uint8 or pictures.shape != (len(labels), 32, 32, 3):
+            raise DatasetError(
+                f"{file}: expected uint8 [{len(labels)}, 32, 32, 3], got {pictures.dtype} {list(pictures.shape)}"
+            )
+        for severity, rows in zip(SEVERITIES, np.split(np.arange(len(labels)), len(SEVERITIES))):
+            block = np.ascontiguousarray(pictures[rows].transpose(0, 3, 1, 2))
+            yield file.stem, severity, Split(block, labels[rows].astype(np.int64))
+
+
+def imagenet_c(folder: Path) -> Corrupted:
+    """Kind, severity and rows of the files KIND/SEVERITY/CLASS/*.JPEG, 224×224 and decoded when they are asked for.
+    Classes are numbered in the order of their folders' names, which must be the same everywhere.
+
+    Raises, while iterating:
+        DatasetError: a folder is missing, empty or foreign.
+    """
+    classes: tuple[str, ...] = ()
+    for kind in folders_in(folder, "kind of corruption"):
+        for severity in SEVERITIES:
+            place = folder / kind / str(severity)
+            found = folders_in(place, "class")
+            classes = classes or found
+            if found != classes:
+                raise DatasetError(f"{place}: expected the same {len(classes)} classes as elsewhere, got {len(found)}")
+            paths, labels = files_of(place, classes)
+            yield kind, severity, Split(Pictures(paths, shorter=224), labels)
+
+
+def generated(split: Split, family: Family = "cifar", seed: int = 0) -> Corrupted:
+    """Kind, severity and rows of pictures, float32 in [0, 1] or uint8, made worse; of the same dtype, uint8 rounded.
+    Rows that are read lazily are made worse when they are asked for.
+
+    Raises, while iterating:
+        ValueError: inputs that are not pictures [B, C, H, W].
+    """
+    for kind in KINDS:
+        for severity in SEVERITIES:
+            worse = _Worse(split.inputs, kind, severity, family, seed)
+            if isinstance(split.inputs, np.ndarray):
+                blocks = [worse[start : start + _ROWS] for start in range(0, max(len(worse), 1), _ROWS)]
+                yield kind, severity, Split(np.concatenate(blocks), split.labels)
+            else:
+                yield kind, severity, Split(worse, split.labels)
+
+
+class _Worse:
+    """Rows that are made worse when they are asked for."""
+
+    def __init__(self, inputs: NDArray[Any] | Lazy, kind: str, severity: int, family: Family, seed: int) -> None:
+        self._inputs, self._kind, self._severity, self._family, self._seed = inputs, kind, severity, family, seed
+        self.shape: tuple[int, ...] = inputs.shape
+        self.dtype: np.dtype[Any] = inputs.dtype
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
+        numbers = np.arange(len(self))[rows]
+        pictures: NDArray[Any] = self._inputs[rows]
+        if self.dtype == np.uint8:
+            pictures = pictures / np.float32(255)
+        worse = corrupt(pictures, self._kind, self._severity, self._seed, family=self._family, rows=numbers)
+        return np.rint(worse * 255).astype(np.uint8) if self.dtype == np.uint8 else worse
+
+
+def _array(path: Path) -> NDArray[Any]:
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: no such file") from None
+    except Exception as error:  # NumPy raises several kinds over a file that is something else
+        raise DatasetError(f"{path}: not a readable .npy file ({error})") from error
+    if not isinstance(found, np.ndarray):
+        raise DatasetError(f"{path}: expected an .npy file, got an .npz file")
+    return found
