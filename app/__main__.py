@@ -57,7 +57,9 @@ def main() -> int:
             most_batch=settings.max_batch,
             report=telemetry.reloaded,
             plain=settings.plain,
+            first_use=settings.load == "first-use",
             load_all=options.check,
+            policies=settings.policy,
         )
     except ValidationError as error:
         for problem in error.errors():
@@ -69,7 +71,8 @@ def main() -> int:
         return 1
     if options.check:
         return _report(store)
-    _log.info("models loaded", extra={"seconds": round(time.perf_counter() - began, 3)})
+    done = "loaded" if settings.load == "start" else "verified"
+    _log.info("models %s", done, extra={"seconds": round(time.perf_counter() - began, 3)})
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.collect()
     gc.freeze()  # what is there now is there to stay, and need not be looked through again

@@ -168,5 +168,9 @@ class ModelRefused(Exception):
     """A file in the store is not fit to be served; the message is the reason."""
 
 
+class PolicyNotKept(ModelRefused, StartError):
+    """The operator's policy wants a score, percentile or promise that the model does not have."""
+
+
 class MemoryShortage(Exception):
     """The device could not find memory for a batch; a smaller one may fit."""

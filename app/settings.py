@@ -9,7 +9,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app import access
 from app.access import Key
-from app.contract import naming
+from app.contract import naming, policy
+from app.contract.policy import Clause
 
 
 class Settings(BaseSettings):
@@ -48,8 +49,18 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Versions to serve instead of the highest, as `name:version`, several separated by commas",
     )
+    policy: Annotated[dict[str, tuple[Clause, ...]], NoDecode] = Field(
+        default_factory=dict,
+        description="What to do with doubtful answers instead of what a model itself says, as `name=rules`, several "
+        "separated by semicolons, `*` for all others: `digits=reject energy>p99, defer entropy>0.62; *=none`",
+    )
     keep: int = Field(
         0, ge=0, description="How many valid versions below the one that answers stay loaded, for requests naming them"
+    )
+    load: Literal["start", "first-use"] = Field(
+        "start",
+        description="When models are loaded: all that answer at the `start`, or each on its `first-use`, which waits "
+        "for it; verified they are at the start in any case",
     )
     poll_seconds: float = Field(2.0, ge=0, description="How often the store is looked at for new versions; 0 for never")
     admin: bool = Field(
@@ -105,3 +116,8 @@ class Settings(BaseSettings):
         if len(dict(pairs)) != len(pairs):
             raise ValueError("a model is pinned twice")
         return dict(pairs)
+
+    @field_validator("policy", mode="before")
+    @classmethod
+    def _parse_policy(cls, value: object) -> object:
+        return policy.parse_all(value) if isinstance(value, str) else value

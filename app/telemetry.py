@@ -205,8 +205,8 @@ class _Uncertainty(Collector):
         self._scores: dict[tuple[str, str], dict[str, _Score]] = {}
 
     def add(self, model: str, version: int, contract: Contract) -> dict[str, _Score]:
-        found = {}
-        for name in SCORES:
+        found: dict[str, _Score] = {}
+        for name in watched(contract):
             edges = reference_deciles(contract, name)
             if len(edges):
                 found[name] = _Score(edges)
@@ -225,6 +225,11 @@ class _Uncertainty(Collector):
                     buckets, total = scores[name].buckets()
                     family.add_metric(labels, buckets, total)
             yield family
+
+
+def watched(contract: Contract) -> tuple[str, ...]:
+    """Which of SCORES a model has: a regressor that predicts no variance has none."""
+    return tuple(score for score in SCORES if score in contract.scores)
 
 
 def reference_deciles(contract: Contract, score: str) -> NDArray[np.float64]:

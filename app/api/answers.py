@@ -1,41 +1,41 @@
 """What /predict answers: JSON, or the arrays themselves in NumPy's format."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
-from app.api.codecs import SELECTABLE, Asked
+from app.api import derived
+from app.api.derived import Arrays
 from app.api.negotiation import weights
+from app.api.outputs import Wanted
 from app.engine.model import Model
 
 NPZ = "application/x-npz"
 
+Rows = list[dict[str, Any]]
 
-def write_json(asked: Asked, model: Model, chosen: Sequence[str], found: dict[str, NDArray[Any]]) -> bytes:
-    """The answer to a request as JSON: one prediction for each row, with what was chosen in the order of SELECTABLE."""
-    labels = model.contract.labels
-    rows: list[dict[str, Any]] = [{} for _ in next(iter(found.values()))]
-    for choice in SELECTABLE:
-        if choice not in chosen:
-            continue
-        values = found[choice]
-        if choice == "prediction":
-            for row, index, probabilities in zip(rows, values.tolist(), found["probabilities"]):
-                row["label"], row["index"], row["confidence"] = labels[index], index, probabilities[index]
+
+def write_json(id: str | None, model: Model, wanted: Wanted, found: Arrays) -> bytes:
+    """The answer to a request as JSON: one prediction for each row, with what was chosen in the order of the menu.
+
+    Raises:
+        OutputNotFinite: an interval is not.
+    """
+    rows: Rows = [{} for _ in next(iter(found.values()))]
+    classifies = model.contract.task == "classification"
+    for choice in wanted.chosen:
+        if choice in _DERIVED:
+            _put(rows, choice, _DERIVED[choice](model, wanted, found))
+        elif choice == "prediction" and classifies:
+            _put_classes(rows, model.contract.labels, found)
         elif choice == "submodels":
-            for row, members, indices in zip(rows, values, values.argmax(axis=-1).tolist()):
-                row["submodels"] = [
-                    {"label": labels[index], "index": index, "probabilities": probabilities}
-                    for index, probabilities in zip(indices, members)
-                ]
+            _put(rows, choice, _submodel_classes(model, found) if classifies else _submodel_numbers(found))
         else:
-            for row, value in zip(rows, values):
-                row[choice] = value
-    answer: dict[str, Any] = {"id": asked.id} if asked.id is not None else {}
+            _put(rows, choice, found[choice])
+    answer: dict[str, Any] = {"id": id} if id is not None else {}
     answer["model"] = {
         "name": model.name,
         "version": model.version,
@@ -47,13 +47,107 @@ def write_json(asked: Asked, model: Model, chosen: Sequence[str], found: dict[st
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def write_npz(asked: Asked, model: Model, chosen: Sequence[str], found: dict[str, NDArray[Any]]) -> bytes:
-    """The chosen outputs under their names, as the graph gave them, and `model`, `version` and `id` as scalars."""
+def _put(rows: Rows, name: str, values: Iterable[Any] | None) -> None:
+    """Gives each row its value, or all of them null."""
+    for row, value in zip(rows, [None] * len(rows) if values is None else values):
+        row[name] = value
+
+
+def _put_classes(rows: Rows, labels: tuple[str, ...], found: Arrays) -> None:
+    for row, index, probabilities in zip(rows, found["prediction"].tolist(), found["probabilities"]):
+        row["label"], row["index"], row["confidence"] = labels[index], index, probabilities[index]
+
+
+def _submodel_classes(model: Model, found: Arrays) -> Iterable[Any]:
+    labels, values = model.contract.labels, found["submodels"]
+    for members, indices in zip(values, values.argmax(axis=-1).tolist()):
+        yield [
+            {"label": labels[index], "index": index, "probabilities": probabilities}
+            for index, probabilities in zip(indices, members)
+        ]
+
+
+def _submodel_numbers(found: Arrays) -> Iterable[Any]:
+    names = {"prediction": "submodels", "variance": "submodel_variances"}
+    there = {name: found[output] for name, output in names.items() if output in found}
+    for row in zip(*there.values()):
+        yield [dict(zip(there, numbers)) for numbers in zip(*row)]
+
+
+def _percentiles(model: Model, _: Wanted, found: Arrays) -> Iterable[Any] | None:
+    places = derived.percentiles(model, found)
+    if places is None:
+        return None
+    return [dict(zip(places, row)) for row in zip(*(values.tolist() for values in places.values()))]
+
+
+def _prediction_set(model: Model, wanted: Wanted, found: Arrays) -> Iterable[Any] | None:
+    if not wanted.sets:
+        return None
+    (one,), labels = wanted.sets, model.contract.labels
+    order, counts = derived.members(one, found)
+    return [
+        {"coverage": one.coverage, "labels": [labels[index] for index in classes[:count].tolist()]}
+        for classes, count in zip(order, counts.tolist())
+    ]
+
+
+def _intervals(model: Model, wanted: Wanted, found: Arrays) -> Iterable[Any] | None:
+    if not wanted.intervals:
+        return None
+    columns = [(one.coverage, *derived.bounds(model, one, found)) for one in wanted.intervals]
+    return [
+        [{"coverage": coverage, "lower": lower[row], "upper": upper[row]} for coverage, lower, upper in columns]
+        for row in range(len(columns[0][1]))
+    ]
+
+
+_DERIVED = {
+    "percentiles": _percentiles,
+    "prediction_set": _prediction_set,
+    "intervals": _intervals,
+    "decision": derived.decisions,
+}
+
+
+def write_npz(id: str | None, model: Model, wanted: Wanted, found: Arrays) -> bytes:
+    """The chosen outputs under their names, as the graph gave them, and `model`, `version` and `id` as scalars.
+
+    What follows from them, where JSON has it: `percentiles.SCORE` [B]; `prediction_set`, booleans [B, K], and
+    `prediction_set.coverage`; `intervals` [B, C, 2, D], the lower and upper ends for each coverage, and
+    `intervals.coverage` [C]; `decision`, texts [B].
+
+    Raises:
+        OutputNotFinite: an interval is not.
+    """
     arrays: dict[str, Any] = {"model": model.name, "version": model.version}
-    if asked.id is not None:
-        arrays["id"] = asked.id
+    if id is not None:
+        arrays["id"] = id
+    for choice in wanted.chosen:
+        if choice == "percentiles":
+            places = derived.percentiles(model, found) or {}
+            arrays |= {f"percentiles.{score}": values for score, values in places.items()}
+        elif choice == "prediction_set":
+            for one in wanted.sets:
+                order, counts = derived.members(one, found)
+                inside = np.empty(order.shape, bool)
+                np.put_along_axis(inside, order, np.arange(order.shape[1]) < counts[:, None], axis=1)
+                arrays |= {"prediction_set": inside, "prediction_set.coverage": one.coverage}
+        elif choice == "intervals":
+            if wanted.intervals:
+                ends = [np.stack(derived.bounds(model, one, found), axis=1) for one in wanted.intervals]
+                arrays["intervals"] = np.stack(ends, axis=1)
+                arrays["intervals.coverage"] = [one.coverage for one in wanted.intervals]
+        elif choice == "decision":
+            decided = derived.decisions(model, wanted, found)
+            if decided is not None:
+                arrays["decision"] = [decision.action for decision in decided]
+        else:
+            arrays[choice] = found[choice]
+            if choice == "submodels" and "submodel_variances" in found:
+                arrays["submodel_variances"] = found["submodel_variances"]
     stream = io.BytesIO()
-    np.savez(stream, allow_pickle=False, **arrays, **{name: found[name] for name in SELECTABLE if name in chosen})
+    np.savez(stream, allow_pickle=False, **arrays)
     return stream.getvalue()
 
 

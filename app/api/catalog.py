@@ -1,6 +1,6 @@
 """/models: what the store holds, what of it answers, what each file declares about itself; load and unload."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 from fastapi.concurrency import run_in_threadpool
@@ -9,7 +9,8 @@ from pydantic import BeforeValidator
 from app.api.document import errors
 from app.api.schemas import Catalog, ModelSummary, VersionDetail, VersionSummary
 from app.contract import naming
-from app.engine.store import Shelf, Store
+from app.engine.shelf import Shelf, Version
+from app.engine.store import Store
 from app.errors import AdministrationOff, UnknownModel, UnknownVersion
 from app.settings import Settings
 
@@ -65,9 +66,7 @@ async def get_version(request: Request, name: Name, version: Number) -> VersionD
     versions = _shelf(request.app.state.store, name).versions
     for found in versions:
         if found.number == version:
-            return VersionDetail(
-                name=name, version=version, state=found.state, reason=found.reason, contract=found.contract
-            )
+            return VersionDetail(name=name, contract=found.contract, **_became(found))
     there = ", ".join(str(found.number) for found in versions)
     raise UnknownVersion(f"no version {version} of {name!r}; there are: {there}", "version")
 
@@ -120,10 +119,12 @@ def _shelf(store: Store, name: str) -> Shelf:
     return shelf
 
 
+def _became(found: Version) -> dict[str, Any]:
+    return {"version": found.number, "state": found.state, "loaded": found.loaded, "reason": found.reason}
+
+
 def _summary(store: Store, name: str, shelf: Shelf) -> ModelSummary:
-    versions = [
-        VersionSummary(version=found.number, state=found.state, reason=found.reason) for found in shelf.versions
-    ]
+    versions = [VersionSummary(**_became(found)) for found in shelf.versions]
     model = shelf.answering
     if model is None:
         return ModelSummary(name=name, reason=store.unreadable.get(name), versions=versions)
@@ -138,6 +139,7 @@ def _summary(store: Store, name: str, shelf: Shelf) -> ModelSummary:
         num_submodels=model.contract.num_submodels,
         input_shape=list(given.shape),
         input_range=given.range,
-        labels=list(model.contract.labels),
+        labels=list(model.contract.labels) or None,
+        targets=list(model.contract.targets) or None,
         versions=versions,
     )

@@ -5,7 +5,6 @@ tell where an error is.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any
@@ -20,18 +19,7 @@ from app.contract import naming
 from app.contract.schema import Contract, Tensor
 from app.errors import InvalidInput
 
-# What a request may ask for, and the graph's outputs that each is written from.
-SELECTABLE: dict[str, tuple[str, ...]] = {
-    "prediction": ("prediction", "probabilities"),
-    "probabilities": ("probabilities",),
-    "entropy": ("entropy",),
-    "expected_entropy": ("expected_entropy",),
-    "mutual_information": ("mutual_information",),
-    "energy": ("energy",),
-    "submodels": ("submodels",),
-    "logits": ("logits",),
-}
-DEFAULT = tuple(name for name in SELECTABLE if name != "logits")
+LONGEST_POLICY = 1000
 
 
 class Asked(msgspec.Struct, forbid_unknown_fields=True):
@@ -40,6 +28,8 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
     model: Annotated[str, msgspec.Meta(pattern=rf"^(?:{naming.NAME})\Z")] | None = None
     version: Annotated[int, msgspec.Meta(ge=1, le=naming.HIGHEST_VERSION)] | None = None
     outputs: list[str] | None = None
+    policy: Annotated[str, msgspec.Meta(max_length=LONGEST_POLICY)] | None = None
+    coverage: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     id: Annotated[str, msgspec.Meta(max_length=256)] | None = None
 
 
@@ -60,7 +50,7 @@ def read_call(body: bytes) -> Call:
 
     Raises:
         MalformedBody: the body is not JSON.
-        InvalidInput: a field is missing, unknown or of the wrong type, or an output is unknown.
+        InvalidInput: a field is missing, unknown or of the wrong type.
     """
     try:
         call = _call.decode(body)
@@ -69,7 +59,6 @@ def read_call(body: bytes) -> Call:
         raise InvalidInput(message, field) from None
     except NOT_JSON as error:
         raise malformed(body, error) from None
-    check_outputs(call)
     return call
 
 
@@ -77,29 +66,16 @@ def read_query(fields: dict[str, str]) -> Asked:
     """What a request wants whose body has no place to say so; `outputs` separated by commas.
 
     Raises:
-        InvalidInput: a field is unknown or of the wrong type, or an output is unknown.
+        InvalidInput: a field is unknown or of the wrong type.
     """
     given: dict[str, Any] = dict(fields)
     if "outputs" in given:
         given["outputs"] = given["outputs"].split(",")
     try:
-        asked = msgspec.convert(given, Asked, strict=False)
+        return msgspec.convert(given, Asked, strict=False)
     except msgspec.ValidationError as error:
         message, field = place(error)
         raise InvalidInput(message, field) from None
-    check_outputs(asked)
-    return asked
-
-
-def check_outputs(asked: Asked) -> None:
-    """Raises InvalidInput where an output is unknown or named twice, or `outputs` names none."""
-    for index, name in enumerate(asked.outputs or ()):
-        if name not in SELECTABLE:
-            raise InvalidInput(
-                f"unknown output {name[:100]!r}; expected some of {', '.join(SELECTABLE)}", f"outputs[{index}]"
-            )
-    if asked.outputs == [] or len(asked.outputs or ()) != len(set(asked.outputs or ())):
-        raise InvalidInput("expected at least one output and each once, or no `outputs` for all of them", "outputs")
 
 
 def read_inputs(raw: msgspec.Raw, contract: Contract, most: int) -> NDArray[Any]:
@@ -156,20 +132,6 @@ def _read_nested(raw: msgspec.Raw, contract: Contract, most: int) -> NDArray[Any
         where, problem = numbers.misshapen(nested, sizes) or ("", "the rows differ in shape")
         raise InvalidInput(f"{expected}: {problem}", f"inputs{where}")
     return numbers.check(values, given, "inputs")
-
-
-def select(outputs: Sequence[str] | None) -> tuple[Sequence[str], tuple[str, ...]]:
-    """What a request gets, and the graph's outputs that are needed for it."""
-    if outputs is None:
-        return DEFAULT, _NEEDED
-    return outputs, _needed(outputs)
-
-
-def _needed(outputs: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for choice in outputs for name in SELECTABLE[choice]))
-
-
-_NEEDED = _needed(DEFAULT)
 
 
 @dataclass(frozen=True)

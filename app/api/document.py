@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app.api import answers, formats
+from app.api.codecs import LONGEST_POLICY
 from app.api.schemas import ClassificationAnswer, ErrorBody, PredictRequest, RegressionAnswer
 from app.api.security import needed
 from app.api.v2.schemas import ControlRequest, IndexRequest, InferRequest
@@ -20,25 +21,32 @@ DESCRIPTION = """\
 Predictions that say how sure they are. Every model is a set of N submodels in one network (Masksembles, Durasov et
 al., CVPR 2021); a request's rows go through all of them at once, and the answer holds what each of them says, their
 mean, and two measures of doubt, in nats: `entropy`, the whole uncertainty, and `mutual_information`, the part of it
-that is the model's own ignorance.
+that is the model's own ignorance. A policy makes a decision of them: accept the answer, defer it, or reject it.
 """
 
 _CONTRACT = (
     contract.Contract,
     contract.Tensor,
+    contract.Target,
     contract.Masks,
     contract.MaskedLayer,
     contract.Calibration,
+    contract.Threshold,
+    contract.PredictionSet,
+    contract.Interval,
+    contract.Policy,
+    contract.Rule,
     contract.Compilation,
     contract.Evaluation,
+    contract.RegressionEvaluation,
     contract.Origin,
 )
 _READ_BY_HAND = (PredictRequest, InferRequest, IndexRequest, ControlRequest)
 _EXAMPLES = Path(__file__).parent / "examples"
 EXAMPLE_REQUEST = json.loads((_EXAMPLES / "request.json").read_text())
-_ANSWERS = json.loads((_EXAMPLES / "answers.json").read_text())
-"""By operation id, what the service answered with the shipped models; some long parts left out."""
 EXAMPLE_ANSWER = json.loads((_EXAMPLES / "answer.json").read_text())
+_ANSWERS = {**json.loads((_EXAMPLES / "answers.json").read_text()), "predict": EXAMPLE_ANSWER}
+"""By operation id, what the service answered with the shipped models; some long parts left out."""
 
 _ERRORS = {
     404: (
@@ -99,6 +107,18 @@ _FIELDS: dict[str, dict[str, Any]] = {
         "description": "Which outputs to answer, separated by commas",
         "examples": ["prediction,entropy"],
     },
+    "policy": {
+        "type": "string",
+        "maxLength": LONGEST_POLICY,
+        "description": "Rules that make the decision stricter, separated by commas",
+        "examples": ["defer entropy>p95"],
+    },
+    "coverage": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 1,
+        "description": "Which prediction set or intervals to answer",
+    },
     "id": {"type": "string", "maxLength": 256, "description": "Comes back in the answer as it is"},
 }
 """What JSON says in the body, for bodies that have no place for it."""
@@ -151,10 +171,10 @@ PREDICT_RESPONSE: dict[str, Any] = {
     "description": "One prediction for each row, in order; `model.task` tells which of the two kinds it is",
     "model": ClassificationAnswer | RegressionAnswer,
     "content": {
-        "application/json": {"example": EXAMPLE_ANSWER},
         answers.NPZ: _file(
-            "With `Accept: application/x-npz`: the chosen outputs as arrays, as `numpy.load` reads them, "
-            "and `model`, `version` and `id`"
+            "With `Accept: application/x-npz`: the chosen outputs as arrays, as `numpy.load` reads them, and `model`, "
+            "`version` and `id`; `percentiles.SCORE` [B], `prediction_set` as booleans [B, K] and "
+            "`prediction_set.coverage`, `intervals` [B, C, 2, D] and `intervals.coverage` [C], `decision` as texts [B]"
         ),
     },
 }

@@ -26,7 +26,7 @@ NPY = "application/x-npy"
 FORM = "multipart/form-data"
 PICTURES = ("image/png", "image/jpeg", "image/webp")
 TYPES = (JSON, NPY, *PICTURES, FORM)
-QUERY = ("model", "version", "outputs", "id")
+QUERY = ("model", "version", "outputs", "policy", "coverage", "id")
 
 _LONGEST_NPY_HEADER = 10_000
 _LONGEST_FIELD = 1024

@@ -19,7 +19,8 @@ async def live() -> Alive:
 
 @router.get("/ready", operation_id="ready", summary="Can predictions be made?", responses=errors(503))
 async def ready(request: Request) -> Readiness:
-    """200 when at least one model is loaded and has run on the chosen device; 503 from SIGTERM on."""
+    """200 when at least one model answers, which has run on the chosen device, or will with its first request; 503
+    from SIGTERM on."""
     state = request.app.state
     store: Store = state.store
     reason = why_not_ready(store, state.batcher, stopping=state.stopping)

@@ -6,7 +6,7 @@ from time import perf_counter
 
 from fastapi import APIRouter, Request, Response
 
-from app.api import answers, codecs, formats
+from app.api import answers, formats, outputs
 from app.api.body import read_body
 from app.api.document import PREDICT_REQUEST, PREDICT_RESPONSE, QUERY, TIMEOUT_HEADER, errors
 from app.api.outcome import Outcome
@@ -34,7 +34,8 @@ async def predict(request: Request) -> Response:
     """Each row goes through all N submodels at once.
 
     `entropy` says how uncertain the answer is, `mutual_information` how much of that is the model's own ignorance
-    rather than ambiguity of the input; both in nats.
+    rather than ambiguity of the input; both in nats. `decision` says what to do with it, where the model or the
+    operator has a policy; an answer that is deferred or rejected is a 200, too.
     """
     state = request.app.state
     store: Store = state.store
@@ -49,18 +50,18 @@ async def predict(request: Request) -> Response:
         heavy = formats.is_heavy(kind, len(body))
         given = (kind, content_type, body, request.scope["query_string"], settings.max_rows)
         asked, read = await to_thread(formats.read, *given) if heavy else formats.read(*given)
-        model = store.find(asked.model, asked.version)
+        model = await store.obtain(asked.model, asked.version, seconds)
         outcome.found(model)
         if isinstance(model, PlainModel):
             raise InvalidInput(f"{model.name} has no contract, hence no uncertainty: /v2 alone serves it", "model")
+        wanted = outputs.choose(asked, model)
         inputs = await to_thread(read, model.contract) if heavy else read(model.contract)
         outcome.read = perf_counter()
-        chosen, needed = codecs.select(asked.outputs)
-        found = await batcher.predict(model, inputs, needed, seconds, request.receive)
+        found = await batcher.predict(model, inputs, wanted.needed, seconds, request.receive)
         outcome.ran = perf_counter()
         npz = answers.wants_npz(headers.get(b"accept", b""))
         write = answers.write_npz if npz else answers.write_json
-        answer = (asked, model, chosen, found)
+        answer = (asked.id, model, wanted, found)
         heavy = len(inputs) * model.row_bytes > _MANY
         content = await to_thread(write, *answer) if heavy else write(*answer)
         return Response(content, media_type=answers.NPZ if npz else "application/json")

@@ -7,19 +7,28 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.api.codecs import LONGEST_POLICY
 from app.contract import naming
-from app.contract.schema import Contract, Method
+from app.contract.policy import Action, Source
+from app.contract.schema import Contract, Method, Target
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 State = Literal["serving", "kept", "standby", "refused"]
 Output = Literal[
     "prediction",
     "probabilities",
-    "submodels",
+    "variance",
+    "epistemic_variance",
+    "aleatoric_variance",
     "entropy",
     "expected_entropy",
     "mutual_information",
     "energy",
+    "intervals",
+    "percentiles",
+    "prediction_set",
+    "decision",
+    "submodels",
     "logits",
 ]
 
@@ -47,7 +56,22 @@ class PredictRequest(BaseModel):
     )
     outputs: Annotated[list[Output], Field(min_length=1, json_schema_extra={"uniqueItems": True})] | None = Field(
         None,
-        description="Which outputs to answer; `prediction` is label, index and confidence. Default: all but `logits`",
+        description="Which outputs to answer, of those that the kind of model has; of a classifier `prediction` is "
+        "label, index and confidence. Default: all but `logits`",
+    )
+    policy: str | None = Field(
+        None,
+        max_length=LONGEST_POLICY,
+        description="Rules, separated by commas, of which the first that applies decides, such as `reject energy>p99, "
+        "defer confidence<0.6`; pNN is a percentile on the calibration rows, cNN and rNN are the contract's thresholds "
+        "that promise a coverage or a risk of NN %. They make `decision` stricter, never laxer, than the policy of "
+        "model or operator",
+        examples=["defer entropy>p95"],
+    )
+    coverage: Probability | None = Field(
+        None,
+        description="Which of the model's prediction sets to answer, by its coverage; of a regressor, which of its "
+        "intervals. Default: the first set, all intervals",
     )
     id: str | None = Field(None, max_length=256, description="Comes back in the answer as it is")
 
@@ -81,21 +105,31 @@ class Submodel(BaseModel):
     probabilities: list[Probability] = Field(description="K probabilities, in the order of the model's labels")
 
 
-class PredictionSet(BaseModel):
-    """The labels that together hold the true one with the promised coverage."""
+class LabelSet(BaseModel):
+    """The labels among which the true one is with the promised coverage: over many rows like those of the
+    calibration, at least so many sets hold it; of a single one nothing is promised."""
 
     coverage: Probability
-    labels: list[str]
+    labels: list[str] = Field(description="Most probable first; never empty")
 
 
 class Decision(BaseModel):
-    """What a policy makes of a score."""
+    """What to do with an answer, by the first rule of a policy that applies; by the last one where none does."""
 
-    action: Literal["accept", "defer", "reject"]
-    score: str
-    value: float
-    threshold: float
-    policy: str
+    action: Action = Field(
+        description="`accept`; `defer`: ambiguous, let somebody else look; `reject`: outside the model's world, "
+        "don't use the answer"
+    )
+    score: str = Field(description="The score that the rule looks at")
+    value: float = Field(description="Its value for this row")
+    threshold: float = Field(description="Beyond which the rule applies; for `confidence`, below which")
+    policy: Source = Field(description="Whose rule it is: the model's own, the operator's, or the request's")
+
+
+_PERCENTILES = (
+    "Where each score lies among those of the calibration rows, 0 to 100; null where the model was not calibrated"
+)
+_DECISION = "Null where nobody has a policy"
 
 
 class Classification(BaseModel):
@@ -134,39 +168,49 @@ class Classification(BaseModel):
     logits: list[list[float]] | None = Field(
         None, description="[N, K], before the temperature; only when asked for by name"
     )
-    percentiles: dict[str, float] | None = Field(
-        None, description="Where each score lies among those of the calibration data, 0 to 100"
-    )
-    prediction_set: PredictionSet | None = None
-    decision: Decision | None = None
+    percentiles: dict[str, float] | None = Field(None, description=_PERCENTILES)
+    prediction_set: LabelSet | None = Field(None, description="Null where the model was not calibrated for any")
+    decision: Decision | None = Field(None, description=_DECISION)
 
 
-class Interval(BaseModel):
-    """Bounds that hold the true value with the promised coverage, D values each."""
+class Bounds(BaseModel):
+    """An interval that holds the true value with the promised coverage, each of the D targets by itself."""
 
     coverage: Probability
-    lower: list[float]
-    upper: list[float]
+    lower: list[float] = Field(description="[D], in units of the targets")
+    upper: list[float] = Field(description="[D]")
 
 
 class RegressionSubmodel(BaseModel):
     """One submodel's own answer to a row, D values each."""
 
-    prediction: list[float]
-    variance: list[float] | None = None
+    prediction: list[float] = Field(description="Its mean [D]")
+    variance: list[float] | None = Field(None, description="[D]; absent where none is predicted")
 
 
 class Regression(BaseModel):
-    """The answer to one row of a regressor, D values each; variances in squared units of the target."""
+    """The answer to one row of a regressor, D values each; variances in squared units of the target. A field that was
+    not asked for, or that the model has not, is absent.
+
+    The entropies, there where variances are predicted, are those of the normal distribution with this mean and
+    variance, Σ ½ ln(2πe·variance), and of those of the submodels: differential, so they may be negative.
+    """
 
     prediction: list[float] | None = Field(None, description="Mean over the submodels [D]")
     variance: list[float] | None = Field(None, description="Epistemic plus, where predicted, aleatoric [D]")
     epistemic_variance: list[float] | None = Field(None, description="Variance of the submodels' means [D]")
     aleatoric_variance: list[float] | None = Field(None, description="Mean of the submodels' variances [D]")
+    entropy: float | None = Field(None, description="In nats: the whole uncertainty")
+    expected_entropy: float | None = Field(
+        None, description="Mean of the submodels' entropies in nats: the noise of the input itself"
+    )
+    mutual_information: float | None = Field(
+        None, description="`entropy` − `expected_entropy` in nats: how far the submodels disagree"
+    )
+    intervals: list[Bounds] | None = Field(None, description="Null where the model was not calibrated for any")
+    percentiles: dict[str, float] | None = Field(None, description=_PERCENTILES)
+    decision: Decision | None = Field(None, description=_DECISION)
     submodels: list[RegressionSubmodel] | None = Field(None, description="What each of the N submodels answers")
-    intervals: list[Interval] | None = None
-    percentiles: dict[str, float] | None = None
-    decision: Decision | None = None
 
 
 class ClassificationAnswer(BaseModel):
@@ -210,6 +254,9 @@ class ErrorBody(BaseModel):
 _REASON = "Why it is refused, what became of its files since it was loaded, or that it has no contract"
 
 
+_LOADED = "Whether it is in memory; with MASKSEMBLES_LOAD=first-use what answers is not before its first request"
+
+
 class VersionSummary(BaseModel):
     """A version in the store and what became of it."""
 
@@ -217,6 +264,7 @@ class VersionSummary(BaseModel):
     state: State = Field(
         description="`serving` answers, `kept` answers requests that name it, `standby` could, `refused` is not fit to"
     )
+    loaded: bool = Field(description=_LOADED)
     reason: str | None = Field(None, description=_REASON)
 
 
@@ -231,7 +279,8 @@ class ModelSummary(BaseModel):
     num_submodels: int | None = Field(None, description="N")
     input_shape: list[int | str] | None = Field(None, description="Of a request's `inputs`; B is the number of rows")
     input_range: tuple[float, float] | None = Field(None, description="Smallest and largest value accepted")
-    labels: list[str] | None = None
+    labels: list[str] | None = Field(None, description="Of a classifier: the K classes")
+    targets: list[Target] | None = Field(None, description="Of a regressor: the D numbers that it predicts")
     reason: str | None = Field(None, description="Why its folder in the store cannot be read")
     versions: list[VersionSummary]
 
@@ -249,6 +298,7 @@ class VersionDetail(BaseModel):
     name: str
     version: int
     state: State
+    loaded: bool = Field(description=_LOADED)
     reason: str | None = Field(None, description=_REASON)
     contract: Contract | None = Field(None, description="Absent where the version is refused, or has none")
 

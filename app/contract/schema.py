@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
-Axis = Annotated[int, Field(ge=1)] | Literal["B", "N", "K"]
+Axis = Annotated[int, Field(ge=1)] | Literal["B", "N", "K", "D"]
 Dtype = Literal["float32", "uint8", "int64"]
+Task = Literal["classification", "regression"]
 Method = Literal["single", "mc-dropout", "masksembles", "deep-ensemble"]
 Score = Literal["confidence", "entropy", "expected_entropy", "mutual_information", "energy"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -27,7 +28,7 @@ class _Part(BaseModel):
 
 
 class Tensor(_Part):
-    """An input or output of the graph. In `shape` B is the batch, N the submodels, K the classes."""
+    """An input or output of the graph. In `shape` B is the batch, N the submodels, K the classes, D the targets."""
 
     name: str
     dtype: Dtype
@@ -51,6 +52,13 @@ class Tensor(_Part):
         return self
 
 
+class Target(_Part):
+    """One of the D numbers that a regressor predicts."""
+
+    name: str
+    unit: str
+
+
 class MaskedLayer(_Part):
     """What the masks of one layer do."""
 
@@ -71,17 +79,83 @@ class Masks(_Part):
     digest: str
 
 
+class Threshold(_Part):
+    """Up to where a score was found acceptable; for `confidence`, down to where."""
+
+    score: Score
+    promise: Literal["coverage", "risk"]
+    """`coverage`: a new row of the same kind lies within with at least the probability `target` (marginally; the
+    ⌈(n + 1)·target⌉-th smallest of n scores). `risk`: with the probability `certainty`, at most the share `target` of
+    the rows within is answered wrongly (Clopper–Pearson bound, Bonferroni over the levels that were tried)."""
+    target: Fraction
+    value: float
+    rows: Annotated[int, Field(ge=1)]
+    """On which it was found, none of which took part in fitting the temperature."""
+    coverage: Fraction
+    """The share of them that lies within."""
+    risk: Fraction | None = None
+    """The share of those within that is answered wrongly; absent for regressors."""
+    certainty: Fraction | None = None
+
+
+class PredictionSet(_Part):
+    """Which classes to name so that the true one is among them with at least the probability `coverage`: the most
+    probable one, and all whose mean probability is `least_probability` or more.
+
+    Split conformal prediction with the score 1 − p̄_y and the (n + 1)-correction (Sadinle et al. 2019, arXiv
+    1609.00451). The promise is marginal, over rows like those of the calibration.
+    """
+
+    coverage: Fraction
+    least_probability: Fraction
+    rows: Annotated[int, Field(ge=1)]
+
+
+class Interval(_Part):
+    """How wide an interval must be to hold the true value with at least the probability `coverage`: prediction ±
+    `factors` · √variance, one factor for each of the D targets.
+
+    Split conformal prediction with the score |y − prediction| / √variance and the (n + 1)-correction (Lei et al. 2018,
+    arXiv 1604.04173). The promise is marginal, for each target by itself.
+    """
+
+    coverage: Fraction
+    factors: tuple[Annotated[float, Field(ge=0)], ...]
+    rows: Annotated[int, Field(ge=1)]
+
+
 class Calibration(_Part):
     """What was fitted on held-out rows: one temperature for all submodels, and where each score usually lies."""
 
     data: str
     rows: Annotated[int, Field(ge=1)]
     temperature: Annotated[float, Field(gt=0)]
-    nll_before: float
-    """Negative log-likelihood of the mean probability at temperature 1, in nats."""
-    nll_after: float
+    """What logits are divided by; for a regressor, what predicted variances are multiplied by."""
+    nll_before: float | None = None
+    """Negative log-likelihood of the mean prediction at temperature 1, in nats; absent for a regressor that predicts no
+    variance, whose temperature is 1."""
+    nll_after: float | None = None
     quantiles: dict[Score, Annotated[tuple[float, ...], Field(min_length=101, max_length=101)]]
     """For each score its 0 %, 1 %, … 100 % quantiles on the calibration rows."""
+    thresholds: tuple[Threshold, ...] = ()
+    prediction_sets: tuple[PredictionSet, ...] = ()
+    intervals: tuple[Interval, ...] = ()
+
+
+class Rule(_Part):
+    """What to do with a row whose score lies above a threshold; for `confidence`, below it."""
+
+    action: Literal["reject", "defer"]
+    """`reject`: the input is outside the model's world, don't use the answer. `defer`: it is ambiguous, let somebody
+    else look."""
+    score: Score
+    threshold: float
+
+
+class Policy(_Part):
+    """What to do with an answer: the first rule that applies says so, and where none does the answer is accepted."""
+
+    rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
 
 
 class Evaluation(_Part):
@@ -96,6 +170,21 @@ class Evaluation(_Part):
     ece_uncalibrated: Fraction
     """The same at temperature 1."""
     submodel_accuracy: tuple[Fraction, ...]
+
+
+class RegressionEvaluation(_Part):
+    """What a regressor reached on rows that took part in nothing else, through onnxruntime; D values each."""
+
+    data: str
+    rows: Annotated[int, Field(ge=1)]
+    rmse: tuple[float, ...]
+    """Root of the mean squared error, in units of the target."""
+    nll: float | None = None
+    """Of the mixture of the submodels' normal distributions, in nats; absent where none are predicted."""
+    coverage: dict[str, tuple[Fraction, ...]] = {}
+    """For each interval, by its promised coverage in percent, the share of true values within."""
+    width: dict[str, tuple[float, ...]] = {}
+    """And its mean width, in units of the target."""
 
 
 class Compilation(_Part):
@@ -127,13 +216,16 @@ class Contract(_Part):
     """Everything the service needs to know about a model, and what a user may ask."""
 
     schema_version: Annotated[int, Field(ge=1)] = SCHEMA_VERSION
-    task: Literal["classification"] = "classification"
+    task: Task = "classification"
     method: Method
     num_submodels: Annotated[int, Field(ge=1)]
     masks: Masks | None = None
     inputs: Annotated[tuple[Tensor, ...], Field(min_length=1, max_length=1)]
     outputs: tuple[Tensor, ...]
-    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    labels: tuple[str, ...] = ()
+    """Of a classifier: the K classes in order."""
+    targets: tuple[Target, ...] = ()
+    """Of a regressor: the D numbers it predicts."""
     plan: Literal["folded", "branches", "grouped"] = "folded"
     """`folded`: submodels in the batch. `branches`, `grouped`: without the channels that a submodel never sees, one
     submodel beside the other or together in grouped convolutions."""
@@ -141,12 +233,15 @@ class Contract(_Part):
     """Of the graph's body; its last layer and everything after it are float32."""
     compilation: Compilation | None = None
     calibration: Calibration | None = None
-    evaluation: Evaluation | None = None
+    policy: Policy | None = None
+    evaluation: Evaluation | RegressionEvaluation | None = None
     origin: Origin
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        expected = {tensor.name: tensor for tensor in classifier_outputs()}
+        self._check_task()
+        wanted = self._outputs_of_task()
+        expected = {tensor.name: tensor for tensor in wanted}
         found = {tensor.name: tensor for tensor in self.outputs}
         if len(found) != len(self.outputs) or found.keys() != expected.keys():
             raise ValueError(f"outputs must be {', '.join(expected)}, got {', '.join(t.name for t in self.outputs)}")
@@ -158,7 +253,43 @@ class Contract(_Part):
                 )
         if self.inputs[0].dtype == "int64" or any(isinstance(size, str) for size in self.inputs[0].shape[1:]):
             raise ValueError("inputs.0 must be float32 or uint8 with a fixed size on every axis but B")
+        for index, rule in enumerate(self.policy.rules if self.policy else ()):
+            if rule.score not in self.scores:
+                raise ValueError(f"policy.rules.{index}.score must be one of {', '.join(self.scores) or 'none'}")
         return self
+
+    def _check_task(self) -> None:
+        classifies = self.task == "classification"
+        named, other, least = ("labels", "targets", 2) if classifies else ("targets", "labels", 1)
+        if len(getattr(self, named)) < least or getattr(self, other):
+            raise ValueError(f"{named} must name at least {least}, and {other} none, for the task {self.task}")
+        if self.evaluation is not None and isinstance(self.evaluation, Evaluation) != classifies:
+            raise ValueError(f"evaluation must be that of the task {self.task}")
+        if self.calibration is not None:
+            if self.calibration.intervals if classifies else self.calibration.prediction_sets:
+                raise ValueError(f"calibration must be that of the task {self.task}")
+            for index, interval in enumerate(self.calibration.intervals):
+                if len(interval.factors) != len(self.targets):
+                    raise ValueError(f"calibration.intervals.{index}.factors must be {len(self.targets)}")
+
+    def _outputs_of_task(self) -> tuple[Tensor, ...]:
+        if self.task == "classification":
+            return classifier_outputs()
+        return regressor_outputs(any(tensor.name == "aleatoric_variance" for tensor in self.outputs))
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """The scores of a row that a policy may name: of a regressor only where it predicts variances."""
+        if self.task == "classification":
+            return ("confidence", "entropy", "expected_entropy", "mutual_information", "energy")
+        if any(tensor.name == "entropy" for tensor in self.outputs):
+            return ("entropy", "expected_entropy", "mutual_information")
+        return ()
+
+    @property
+    def has_temperature(self) -> bool:
+        """Whether the graph has a temperature: all but regressors that predict no variance."""
+        return bool(self.scores)
 
     def same_model(self, other: "Contract") -> bool:
         """Whether another file holds the same model, be it under another plan."""
@@ -171,7 +302,7 @@ class Contract(_Part):
 
     def sizes(self, tensor: Tensor) -> tuple[int | None, ...]:
         """The shape of a tensor in numbers; None for the batch."""
-        letters = {"B": None, "N": self.num_submodels, "K": len(self.labels)}
+        letters = {"B": None, "N": self.num_submodels, "K": len(self.labels), "D": len(self.targets)}
         return tuple(letters[size] if isinstance(size, str) else size for size in tensor.shape)
 
 
@@ -184,6 +315,34 @@ def classifier_outputs() -> tuple[Tensor, ...]:
         Tensor(name="submodels", dtype="float32", shape=("B", "N", "K"), unit="probability"),
         *(Tensor(name=name, dtype="float32", shape=("B",), unit="nats") for name in scores),
         Tensor(name="logits", dtype="float32", shape=("B", "N", "K"), unit="logit, before the temperature"),
+    )
+
+
+def regressor_outputs(aleatoric: bool) -> tuple[Tensor, ...]:
+    """The outputs that every regressor has, and those of one whose submodels predict a variance.
+
+    `entropy`, `expected_entropy` and `mutual_information` are those of the normal distribution with the mixture's mean
+    and variance, Σ_d ½ ln(2πe·variance_d): differential, so they may be negative.
+    """
+
+    def numbers(name: str, unit: str, *shape: Axis) -> Tensor:
+        return Tensor(name=name, dtype="float32", shape=("B", *shape), unit=unit)
+
+    squared = "squared unit of the target"
+    plain = (
+        numbers("prediction", "unit of the target", "D"),
+        numbers("submodels", "unit of the target", "N", "D"),
+        numbers("variance", squared, "D"),
+        numbers("epistemic_variance", squared, "D"),
+    )
+    if not aleatoric:
+        return plain
+    scores = ("entropy", "expected_entropy", "mutual_information")
+    return (
+        *plain,
+        numbers("aleatoric_variance", squared, "D"),
+        numbers("submodel_variances", squared, "N", "D"),
+        *(numbers(name, "nats") for name in scores),
     )
 
 
@@ -239,6 +398,8 @@ def check_agreement(
             if tuple(sizes) != contract.sizes(tensor):
                 spelled = ["B" if size is None else size for size in sizes]
                 raise ContractError(f"{kind}.{name}.shape: declared {list(tensor.shape)}, the graph has {spelled}")
+    if not contract.has_temperature:
+        return
     if temperature is None:
         raise ContractError("calibration.temperature: the graph has no scalar initializer named temperature")
     if not abs(temperature - contract.temperature) <= 1e-6 * contract.temperature:  # NaN is not

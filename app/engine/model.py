@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.contract import signature
+from app.contract import policy, signature
+from app.contract.policy import NO_POLICIES, Judge, Policies
 from app.contract.schema import Contract
 from app.engine.bound import BoundSession
 from app.engine.device import Device
 from app.engine.session import Session
-from app.errors import ModelRefused
-from app.telemetry import SCORES
+from app.errors import ModelRefused, PolicyNotKept
+from app.telemetry import watched
 
 _SECONDS_TO_WARM_UP = 60.0
 _SMALL_SECONDS = 0.5e-3
@@ -26,18 +27,31 @@ class Model:
 
     Args:
         sessions: one for each device.
+        policies: the operator's.
 
     Raises:
         ModelRefused: a first run fails, takes longer than a minute, or gives other shapes than the contract says.
+        PolicyNotKept: the operator's policy is none for this model.
         StartError: onnxruntime left the device that was chosen.
     """
 
-    def __init__(self, name: str, version: int, contract: Contract, sessions: Sequence[Session]) -> None:
+    def __init__(
+        self,
+        name: str,
+        version: int,
+        contract: Contract,
+        sessions: Sequence[Session],
+        policies: Policies = NO_POLICIES,
+    ) -> None:
         self.name = name
         self.version = version
         self.contract = contract
         self.signature = signature.of(contract)
-        self.watched = SCORES
+        self.judge = judge(policies, name, version, contract)
+        """What decides on its answers, if anything does."""
+        self.tables = policy.tables(contract)
+        """The quantiles of its scores."""
+        self.watched = watched(contract)
         """The outputs that are fetched of every row, whoever asked."""
         self.sessions = tuple(sessions)
         self.quick_rows = 0
@@ -82,7 +96,28 @@ class Model:
                     )
 
 
-def load(name: str, version: int, contract: Contract, content: bytes, device: Device, threads: int, most: int) -> Model:
+def judge(policies: Policies, name: str, version: int, contract: Contract) -> Judge | None:
+    """What decides on a model's answers, if anything does.
+
+    Raises:
+        PolicyNotKept: the operator's policy is none for this model.
+    """
+    try:
+        return policy.judge(policies, name, contract)
+    except ValueError as error:
+        raise PolicyNotKept(f"MASKSEMBLES_POLICY: {name}:{version}: {error}") from None
+
+
+def load(
+    name: str,
+    version: int,
+    contract: Contract,
+    content: bytes,
+    device: Device,
+    threads: int,
+    most: int,
+    policies: Policies = NO_POLICIES,
+) -> Model:
     """A model from the bytes of its file, on every device of the kind.
 
     On a CPU a model whose row takes less than half a millisecond gets one thread: sharing so little work costs more
@@ -91,16 +126,17 @@ def load(name: str, version: int, contract: Contract, content: bytes, device: De
     Args:
         threads: the most threads for one batch, on a CPU.
         most: the largest batch, in rows.
+        policies: the operator's.
 
     Raises:
-        ModelRefused, StartError: see Model and Session.
+        ModelRefused, PolicyNotKept, StartError: see Model and Session.
     """
     if device.name == "cuda":
         sessions = [BoundSession(content, device, contract, most, index) for index in range(device.count)]
-        return Model(name, version, contract, sessions)
-    model = Model(name, version, contract, [Session(content, device)])
+        return Model(name, version, contract, sessions, policies)
+    model = Model(name, version, contract, [Session(content, device)], policies)
     model.quick_rows = int(_SMALL_SECONDS / model.seconds_per_row())
     if threads == 1 or model.quick_rows:
         return model
     del model  # before its successor needs as much memory
-    return Model(name, version, contract, [Session(content, device, threads)])
+    return Model(name, version, contract, [Session(content, device, threads)], policies)

@@ -1,52 +1,32 @@
 """The models in memory: which version of each answers, and how a new one takes its place while the service runs."""
 
-import hashlib
+import asyncio
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from app.contract import schema
-from app.contract.signature import Signature
+from app.contract.policy import EVERY_MODEL, NO_POLICIES, Policies
 from app.engine.cores import usable_cores
 from app.engine.device import Device
 from app.engine.inventory import Entry, Inventory, Stamped
-from app.engine.model import load
-from app.engine.plain import Servable, load_plain
-from app.errors import ModelRefused, StartError, UnknownModel, UnknownVersion, VersionRefused
+from app.engine.loader import Loader
+from app.engine.plain import Servable
+from app.engine.sharing import Sharing
+from app.engine.shelf import Answering, Shelf, Verified, Version
+from app.errors import DeadlinePassed, ModelRefused, StartError, UnknownModel, UnknownVersion, VersionRefused
 
 _log = logging.getLogger(__name__)
 
 _SECONDS_TO_END = 2.0
 _NO_CONTRACT = "its file has no contract: served through /v2 alone"
+_CHANGED = "its files changed since they were served; what they are now would need a new version"
 
 Report = Callable[[str, Literal["loaded", "unloaded", "refused"]], None]
 """Is told the name of a model and what became of one of its versions."""
-
-
-@dataclass(frozen=True)
-class Version:
-    """A version and what became of it.
-
-    `serving` answers, `kept` answers those who name it, `standby` is fit to, `refused` is not. `reason` says why it is
-    refused, what is wrong with its files since it was loaded, or that it has no contract.
-    """
-
-    number: int
-    state: Literal["serving", "kept", "standby", "refused"]
-    reason: str | None = None
-    contract: schema.Contract | None = None
-
-
-@dataclass(frozen=True)
-class Shelf:
-    """A model: its versions, lowest first, and those of them that are in memory. Replaced as a whole, never changed."""
-
-    versions: tuple[Version, ...] = ()
-    answering: Servable | None = None
-    kept: tuple[Servable, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,7 +37,8 @@ class _Loaded:
 
 class Store:
     """Follows a folder. A version that takes over is verified in a child process, loaded and warmed up before it does;
-    requests that began on the old one are finished on it, and with the last of them it leaves memory.
+    requests that began on the old one are finished on it, and with the last of them it leaves memory. With `first_use`
+    a model that nobody has asked yet is only verified.
 
     Args:
         folder: that holds `<name>/<version>/model.onnx`, and beside it plans for devices, which are preferred there.
@@ -68,10 +49,13 @@ class Store:
         most_batch: the largest batch that will be asked of a model, in rows.
         report: is told of every change.
         plain: whether to serve files without a contract, too.
+        first_use: load a version when the first request for it comes, and not before.
         load_all: load every version once, to find out whether it could be served.
+        policies: the operator's, by name of a model.
 
     Raises:
-        StartError: no such folder, or a pinned version or the default model is not there or not fit.
+        StartError: no such folder, or a pinned version or the default model is not there or not fit; or a policy is for
+            no model, or none that a model can keep.
     """
 
     def __init__(
@@ -85,19 +69,21 @@ class Store:
         most_batch: int = 64,
         report: Report = lambda *_: None,
         plain: bool = False,
+        first_use: bool = False,
         load_all: bool = False,
+        policies: Policies = NO_POLICIES,
     ) -> None:
         try:
             self._inventory = Inventory(folder, device.name, plain=plain)
         except OSError as error:
             raise StartError(f"MASKSEMBLES_STORE: {folder} is no folder that can be read: {error.strerror}") from error
         self.device = device
-        self._most_batch = most_batch
-        self._threads = usable_cores()
+        self._loader = Loader(device, usable_cores(), most_batch, policies)
         self._pin = pin or {}
         self._default = default
         self._keep = keep
         self._report = report
+        self._first_use = first_use and not load_all
         self._load_all = load_all
         self._changing = threading.Lock()
         self._ended = threading.Event()
@@ -106,18 +92,26 @@ class Store:
         self._served: dict[tuple[str, int], tuple[str, ...]] = {}  # the digests of all that ever was in memory
         self._starting = True
         self._failed: dict[Stamped, str] = {}  # versions that verified well and could not be loaded
+        self._used: set[str] = set()  # models whose next version is loaded without waiting for a request
         self._unloaded: set[str] = set()
+        self._entries: dict[str, list[Entry]] = {}  # by which the shelves were filled
+        self._loading = Sharing()
         self.shelves: dict[str, Shelf] = {}
         self.refresh()
         self._starting = False
         for name, number in self._pin.items():
             if name not in self.serving:
                 raise StartError(f"MASKSEMBLES_PIN: {name}:{number} cannot be served: {self._why_not(name, number)}")
+        for name in policies:
+            if name != EVERY_MODEL and name not in self.serving:
+                raise StartError(f"MASKSEMBLES_POLICY: {name!r} cannot be served; there are: {self._names()}")
+        for model in self.serving.values():  # those too that are not loaded yet
+            self._loader.check(model.name, model.version, model.contract)
         if default is not None and default not in self.serving:
             raise StartError(f"MASKSEMBLES_DEFAULT_MODEL: {default!r} cannot be served; there are: {self._names()}")
 
     @property
-    def serving(self) -> dict[str, Servable]:
+    def serving(self) -> dict[str, Answering]:
         """The models that answer, by name."""
         return {name: shelf.answering for name, shelf in self.shelves.items() if shelf.answering is not None}
 
@@ -134,12 +128,12 @@ class Store:
         serving = self.serving
         return next(iter(serving)) if len(serving) == 1 else None
 
-    def find(self, name: str | None, version: int | None) -> Servable:
-        """The model for a request.
+    def find(self, name: str | None, version: int | None) -> Answering:
+        """The model for a request, perhaps not loaded yet.
 
         Raises:
             UnknownModel: none of that name answers, or none is named and there is no default.
-            UnknownVersion: that version is not in memory.
+            UnknownVersion: that version does not answer.
         """
         if name is None:
             name = self.default
@@ -155,6 +149,31 @@ class Store:
                 return model
         there = ", ".join(str(model.version) for model in (shelf.answering, *shelf.kept))
         raise UnknownVersion(f"version {version} of {name!r} is not served; there are: {there}", "version")
+
+    async def obtain(self, name: str | None, version: int | None, seconds: float) -> Servable:
+        """The model for a request, loaded: once, however many wait for it, and beside the event loop.
+
+        One that cannot be loaded is refused, and what answers in its stead is taken.
+
+        Args:
+            seconds: for how long to wait while it is loaded.
+
+        Raises:
+            UnknownModel, UnknownVersion: as find.
+            DeadlinePassed: it is still being loaded.
+        """
+        model = self.find(name, version)
+        if not isinstance(model, Verified):
+            return model
+        try:
+            async with asyncio.timeout(seconds):
+                while isinstance(model, Verified):
+                    await self._loading.wait(model.name, partial(self._use, model))
+                    model = self.find(name, version)
+        except TimeoutError:
+            message = f"{model.name}:{model.version} is being loaded, which takes longer than {1000 * seconds:.0f} ms"
+            raise DeadlinePassed(message) from None
+        return model
 
     def refresh(self, *, settled: bool = False) -> None:
         """Brings memory in line with the folder; with `settled`, but for what may still be being written.
@@ -184,6 +203,7 @@ class Store:
             raise UnknownModel(f"no model {name!r}; there are: {', '.join(self.shelves) or 'none'}", "name")
         with self._changing:
             self._unloaded.discard(name)
+            self._used.add(name)
             self._failed = {stamped: reason for stamped, reason in self._failed.items() if stamped[0] != name}
             self._inventory.forget_refused(name)
         self.refresh()
@@ -204,8 +224,9 @@ class Store:
         with self._changing:
             before = self.shelves[name]
             self._unloaded.add(name)
+            self._used.discard(name)
             versions = tuple(
-                replace(version, state="standby") if version.state in ("serving", "kept") else version
+                replace(version, state="standby", loaded=False) if version.state in ("serving", "kept") else version
                 for version in before.versions
             )
             self._put(name, Shelf(versions))
@@ -232,27 +253,43 @@ class Store:
         if self._watcher is not None:
             self._watcher.join(_SECONDS_TO_END)
 
+    def _use(self, model: Verified) -> None:
+        """Loads a version that is asked for the first time, and has it answer; or refuses it."""
+        name, number = model.name, model.version
+        found = self._attempt(model)
+        with self._changing:
+            if (name, number) not in self._loaded:  # an administrator may have been quicker
+                self._note(model.entry, found)
+            if not isinstance(found, str):
+                self._used.add(name)
+            self._settle(name, self._entries[name])
+
     def _settle(self, name: str, entries: list[Entry]) -> None:
-        """Decides which versions of a model are in memory, loads those that are not yet, and swaps the shelf."""
+        """Decides which versions of a model answer, loads those that are to be in memory and are not, and swaps the
+        shelf."""
+        self._entries[name] = entries
         before = self.shelves.get(name, Shelf())
-        answering: Servable | None = None
-        kept: list[Servable] = []
+        answering: Answering | None = None
+        kept: list[Answering] = []
         versions: dict[int, Version] = {}
         for entry in reversed(entries):  # highest first
             wanted = name not in self._unloaded and self._pin.get(name, entry.number) == entry.number
             answers = wanted and answering is None
             stays = answering is not None and len(kept) < self._keep
-            model, version = self._try(entry, wanted=answers or stays or self._load_all)
+            lazily = self._first_use and not (answers and name in self._used)
+            model, version = self._try(entry, wanted=answers or stays or self._load_all, lazily=lazily)
+            loaded = not isinstance(model, Verified)
             if model is not None and answers:
-                answering, version = model, Version(version.number, "serving", version.reason, version.contract)
+                answering, version = model, replace(version, state="serving", loaded=loaded)
             elif model is not None and stays:
                 kept.append(model)
-                version = Version(version.number, "kept", version.reason, version.contract)
+                version = replace(version, state="kept", loaded=loaded)
             versions[entry.number] = version
-        if answering is None and before.answering is not None and name not in self._unloaded:
-            answering = before.answering  # its folder is gone and nothing can follow it: better than to go with it
+        last = before.answering
+        if answering is None and last is not None and not isinstance(last, Verified) and name not in self._unloaded:
+            answering = last  # its folder is gone and nothing can follow it: better than to go with it
             reason = "its folder is gone from the store; what was loaded serves on"
-            versions[answering.version] = Version(answering.version, "serving", reason, answering.contract)
+            versions[last.version] = Version(last.version, "serving", reason, last.contract, loaded=True)
         ordered = tuple(version for _, version in sorted(versions.items()))
         self._put(name, Shelf(ordered, answering, tuple(kept)) if ordered or self._inventory.has(name) else None)
         self._note_changes(name, before, self.shelves.get(name, Shelf()))
@@ -262,46 +299,61 @@ class Store:
         others = {other: kept for other, kept in self.shelves.items() if other != name}
         self.shelves = others if shelf is None else dict(sorted({**others, name: shelf}.items()))
 
-    def _try(self, entry: Entry, *, wanted: bool) -> tuple[Servable | None, Version]:
-        """A version's model, where it is or can be loaded, and what is to be said of it otherwise."""
+    def _try(self, entry: Entry, *, wanted: bool, lazily: bool) -> tuple[Answering | None, Version]:
+        """A version's model, where it is or can be loaded, and what is to be said of it otherwise.
+
+        Args:
+            wanted: whether it is to answer.
+            lazily: not to load it for that.
+        """
         key = (entry.name, entry.number)
         loaded = self._loaded.get(key)
         if loaded is not None and loaded.digests != entry.digests:
-            reason = "its files changed after it was loaded; what was loaded serves on, a new version would be loaded"
-            return loaded.model, Version(entry.number, "standby", reason, loaded.model.contract)
-        refused = entry.refused or self._failed.get(entry.stamped)
-        if refused is None and self._served.get(key, entry.digests) != entry.digests:
-            refused = "its files changed since they were served; what they are now would need a new version"
-        if loaded is None and wanted and entry.declared is not None and refused is None:
-            try:
-                model = self._load(entry, entry.declared)
-            except ModelRefused as error:
-                _log.error("%s:%d refused: %s", *key, error)
-                refused = self._failed[entry.stamped] = str(error)
-            except Exception as error:  # one version's trouble must not keep the others from being looked at
-                if self._starting and isinstance(error, StartError):
-                    raise
-                _log.exception("%s:%d cannot be loaded", *key)
-                refused = self._failed[entry.stamped] = f"cannot be loaded: {error}"
-            else:
-                loaded = self._loaded[key] = _Loaded(model, entry.digests)
-                self._served[key] = entry.digests
-        if refused is not None:
+            changed = "its files changed after it was loaded; what was loaded serves on, a new version would be loaded"
+            return loaded.model, Version(entry.number, "standby", changed, loaded.model.contract)
+        if self._refusal(entry) is None and entry.declared is not None and loaded is None and wanted and not lazily:
+            self._note(entry, self._attempt(Verified(entry, entry.declared)))
+            loaded = self._loaded.get(key)
+        refused = self._refusal(entry)
+        if refused is not None or entry.declared is None:
             return None, Version(entry.number, "refused", refused)
-        if isinstance(entry.declared, Signature):
-            return loaded.model if loaded else None, Version(entry.number, "standby", _NO_CONTRACT)
-        return loaded.model if loaded else None, Version(entry.number, "standby", contract=entry.declared)
+        verified = Verified(entry, entry.declared)
+        reason = _NO_CONTRACT if verified.contract is None else None
+        model = loaded.model if loaded is not None else verified if wanted else None
+        return model, Version(entry.number, "standby", reason, verified.contract)
 
-    def _load(self, entry: Entry, declared: schema.Contract | Signature) -> Servable:
-        content = _read(entry.path, entry.digests[-1])
-        if isinstance(declared, Signature):
-            return load_plain(entry.name, entry.number, declared, content, self.device, self._threads)
-        return load(entry.name, entry.number, declared, content, self.device, self._threads, self._most_batch)
+    def _refusal(self, entry: Entry) -> str | None:
+        refused = entry.refused or self._failed.get(entry.stamped)
+        changed = self._served.get((entry.name, entry.number), entry.digests) != entry.digests
+        return _CHANGED if refused is None and changed else refused
+
+    def _note(self, entry: Entry, found: Servable | str) -> None:
+        """Remembers a version that was loaded, or why it could not be."""
+        if isinstance(found, str):
+            self._failed[entry.stamped] = found
+        else:
+            self._loaded[entry.name, entry.number] = _Loaded(found, entry.digests)
+            self._served[entry.name, entry.number] = entry.digests
+
+    def _attempt(self, model: Verified) -> Servable | str:
+        """The version, loaded; or why it cannot be: one version's trouble must not keep others from being looked at."""
+        try:
+            return self._loader.load(model)
+        except ModelRefused as error:
+            if self._starting and isinstance(error, StartError):
+                raise
+            _log.error("%s:%d refused: %s", model.name, model.version, error)
+            return str(error)
+        except Exception as error:
+            if self._starting and isinstance(error, StartError):
+                raise
+            _log.exception("%s:%d cannot be loaded", model.name, model.version)
+            return f"cannot be loaded: {error}"
 
     def _note_changes(self, name: str, before: Shelf, after: Shelf) -> None:
         """Lets go of what is in memory no longer, and tells."""
-        there = {model.version: model for model in (after.answering, *after.kept) if model is not None}
-        gone = {model.version for model in (before.answering, *before.kept) if model is not None} - there.keys()
+        there = after.loaded
+        gone = before.loaded.keys() - there.keys()
         self._loaded = {
             key: loaded for key, loaded in self._loaded.items() if key[0] != name or there.get(key[1]) is loaded.model
         }
@@ -312,11 +364,11 @@ class Store:
         for number in gone:
             self._report(name, "unloaded")
             _log.info("%s:%d is unloaded after its last request", name, number)
-        if after.answering is not None and after.answering is not before.answering:
+        model = there.get(after.answering.version) if after.answering is not None else None
+        if model is not None and model is not before.answering:
             self._report(name, "loaded")
-            contract = after.answering.contract
-            plan = f"plan {contract.plan}" if contract else "without a contract"
-            _log.info("%s:%d serves on %s, %s", name, after.answering.version, self.device.name, plan)
+            plan = f"plan {model.contract.plan}" if model.contract else "without a contract"
+            _log.info("%s:%d serves on %s, %s", name, model.version, self.device.name, plan)
 
     def _names(self) -> str:
         return ", ".join(self.serving) or "none"
@@ -326,13 +378,3 @@ class Store:
         if number not in known:
             return f"the store has versions {', '.join(map(str, known))}" if known else "the store has no such model"
         return known[number].reason or "it was not loaded"
-
-
-def _read(path: Path, digest: str) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelRefused(f"cannot be read: {error.strerror}") from error
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise ModelRefused("its bytes changed after they were verified")
-    return content

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from app.contract.policy import Clause
 from app.settings import Settings
 
 
@@ -18,11 +19,19 @@ def test_pins_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings().pin == {"digits": 3, "fashion-mnist": 1}
 
 
+def test_policies_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASKSEMBLES_POLICY", "digits=reject energy>p99, defer entropy>0.62; *=none")
+    rules = (Clause("reject", "energy", 99, "percentile"), Clause("defer", "entropy", 0.62))
+    assert Settings().policy == {"digits": rules, "*": ()}
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
         ("PIN", "digits", "expected name:version"),
         ("PIN", "digits:1,digits:2", "pinned twice"),
+        ("POLICY", "defer entropy>1", "expected name=rules"),
+        ("POLICY", "digits=defer doubt>1", "unknown score 'doubt'; expected one of confidence, entropy"),
         ("DEVICE", "tpu", "'auto', 'cpu' or 'cuda'"),
         ("PORT", "70000", "less than or equal to 65535"),
         ("MAX_BODY_BYTES", "0", "greater than or equal to 1"),

@@ -5,7 +5,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.contract import schema
-from app.telemetry import Telemetry, reference_deciles
+from app.telemetry import Telemetry, reference_deciles, watched
 from tests.app.engine.fakes import CONTRACT
 
 
@@ -53,6 +53,13 @@ def test_there_are_none_without_a_calibration_or_for_a_score_that_is_constant() 
     names = {name for name, _ in samples(telemetry)}
     assert "masksembles_entropy_nats_bucket" in names
     assert "masksembles_mutual_information_nats_bucket" not in names
+
+
+def test_what_a_model_has_not_is_not_watched() -> None:
+    parts = {"task": "regression", "outputs": schema.regressor_outputs(False)}
+    contract = calibrated(entropy=EVEN).model_copy(update=parts)
+    assert watched(contract) == ()
+    Telemetry().series("one", 1, contract).computed(1, 0.1, {"prediction": np.ones(1)})
 
 
 def test_scores_fall_into_the_buckets_of_their_own_version() -> None:

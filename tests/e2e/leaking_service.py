@@ -3,10 +3,10 @@
 import sys
 
 from app import __main__
-from app.engine import store
+from app.engine import loader
 
 kept = []
-load = store.load
+load = loader.load
 
 
 def load_and_keep(*arguments: object) -> object:
@@ -15,5 +15,5 @@ def load_and_keep(*arguments: object) -> object:
     return model
 
 
-store.load = load_and_keep  # type: ignore[assignment]
+loader.load = load_and_keep  # type: ignore[assignment]
 sys.exit(__main__.main())

@@ -8,6 +8,7 @@ import orjson
 from app.api.v2 import tensors
 from app.api.v2.requests import Request
 from app.engine.plain import Servable
+from app.errors import InvalidInput
 
 _CLASS = 64  # bytes of a class or a text, roughly, and of the work that it makes
 
@@ -36,6 +37,8 @@ def write(request: Request, model: Servable, found: Mapping[str, Any]) -> tuple[
     for wanted in request.outputs:
         values = found[wanted.name] if model.contract is not None else found[wanted.name][0]
         if wanted.classes:
+            if model.contract is not None and not model.contract.labels:
+                raise InvalidInput(f"{model.name} is a regressor: none of its outputs are classes", "outputs")
             labels = model.contract.labels if model.contract is not None and wanted.name == "probabilities" else ()
             values = tensors.classify(values, wanted.classes, labels, wanted.name)
         dtype = "str" if values.dtype.kind in "OUS" else str(values.dtype)

@@ -23,7 +23,8 @@ from app.api.v2.document import (
 from app.api.v2.schemas import Live, ModelMetadata, ModelReady, Ready, ServerMetadata
 from app.contract.signature import Port
 from app.engine.batcher import Batcher
-from app.engine.store import Shelf, Store
+from app.engine.shelf import Shelf
+from app.engine.store import Store
 from app.errors import UnknownModel, UnknownVersion
 from app.settings import Settings
 
@@ -55,7 +56,7 @@ async def live() -> Live:
     responses={**unready(Ready, {"ready": False}), **errors(open_to_all=True)},
 )
 async def ready(request: Request, response: Response) -> Ready:
-    """200 when at least one model is loaded; 503 from SIGTERM on."""
+    """200 when at least one model answers; 503 from SIGTERM on."""
     state = request.app.state
     reason = why_not_ready(state.store, state.batcher, stopping=state.stopping)
     response.status_code = 503 if reason else 200
@@ -120,9 +121,9 @@ async def infer(request: Request) -> Response:
     settings: Settings = state.settings
     headers = dict(request.scope["headers"])
     with Outcome(state.telemetry) as outcome:
-        model = models.find(request)
-        outcome.found(model)
         seconds = seconds_to_wait(headers, settings.timeout_ms)
+        model = await models.obtain(request, seconds)
+        outcome.found(model)
         body = await read_body(request.receive, headers, settings.max_body_bytes)
         head = headers.get(b"inference-header-content-length")
         text = len(body) if head is None else int(head[:18]) if head.isdigit() else 0

@@ -4,20 +4,31 @@ from fastapi import Request
 
 from app.contract import naming
 from app.engine.plain import Servable
+from app.engine.shelf import Answering
 from app.engine.store import Store
 from app.errors import InvalidInput
 
 
-def find(request: Request) -> Servable:
-    """The model that the path names, in the version that it names or the one that answers.
+def find(request: Request) -> Answering:
+    """The model that the path names, in the version that it names or the one that answers; perhaps not loaded yet.
 
     Raises:
         InvalidInput: the path holds no name or no version.
-        UnknownModel, UnknownVersion: there is none, or it is not in memory.
+        UnknownModel, UnknownVersion: there is none, or it does not answer.
     """
     store: Store = request.app.state.store
-    version = request.path_params.get("version")
-    return store.find(name(request), None if version is None else _number(version))
+    return store.find(name(request), _version(request))
+
+
+async def obtain(request: Request, seconds: float) -> Servable:
+    """The same, loaded.
+
+    Raises:
+        InvalidInput, UnknownModel, UnknownVersion: as find.
+        DeadlinePassed: loading it takes longer than so many seconds.
+    """
+    store: Store = request.app.state.store
+    return await store.obtain(name(request), _version(request), seconds)
 
 
 def name(request: Request) -> str:
@@ -32,8 +43,9 @@ def name(request: Request) -> str:
         raise InvalidInput(str(error), "name") from None
 
 
-def _number(text: str) -> int:
+def _version(request: Request) -> int | None:
+    text = request.path_params.get("version")
     try:
-        return naming.parse_version(text)
+        return None if text is None else naming.parse_version(text)
     except ValueError as error:
         raise InvalidInput(str(error), "version") from None

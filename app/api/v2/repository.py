@@ -14,8 +14,8 @@ from app.api.v2.document import INDEX_REQUEST, LOAD_REQUEST, NAME, PATHS, UNLOAD
 from app.api.v2.inference import PLATFORM
 from app.api.v2.schemas import IndexEntry, ModelConfig, ModelStatistics
 from app.contract.signature import Port
-from app.engine.plain import Servable
-from app.engine.store import Store, Version
+from app.engine.shelf import Answering, Version
+from app.engine.store import Store
 from app.errors import InvalidInput
 from app.settings import Settings
 from app.statistics import Duration
@@ -104,13 +104,13 @@ async def unload(request: Request) -> Response:
 async def all_statistics(request: Request) -> ModelStatistics:
     """Counts and nanoseconds since each version was first asked."""
     store: Store = request.app.state.store
-    loaded = [
+    answering = [
         model
         for _, shelf in sorted(store.shelves.items())
         for model in (shelf.answering, *shelf.kept)
         if model is not None
     ]
-    return ModelStatistics(model_stats=[_statistics(request, model) for model in loaded])
+    return ModelStatistics(model_stats=[_statistics(request, model) for model in answering])
 
 
 async def statistics(request: Request) -> ModelStatistics:
@@ -167,7 +167,7 @@ def _reason(version: Version) -> str | None:
     return "not loaded"
 
 
-def _statistics(request: Request, model: Servable) -> Any:
+def _statistics(request: Request, model: Answering) -> Any:
     telemetry: Telemetry = request.app.state.telemetry
     counted = telemetry.series(model.name, model.version, model.contract).statistics
     batches = [

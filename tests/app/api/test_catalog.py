@@ -14,7 +14,7 @@ def test_all_models_with_what_became_of_their_versions(client: httpx.Client) -> 
     assert (digits["task"], digits["method"], digits["num_submodels"]) == ("classification", "masksembles", 4)
     assert tiny["version"] == 1
     good, bad = tiny["versions"]
-    assert good == {"version": 1, "state": "serving"}
+    assert good == {"version": 1, "state": "serving", "loaded": True}
     assert bad["state"] == "refused"
     assert "truncated" in bad["reason"]
     assert client.get("/models/tiny").json() == tiny

@@ -8,8 +8,8 @@ import jsonschema
 import openapi_spec_validator
 import pytest
 
-from app.api import codecs
-from app.api.schemas import Classification, ClassificationAnswer, Output, PredictRequest
+from app.api import codecs, formats, outputs
+from app.api.schemas import Classification, ClassificationAnswer, Output, PredictRequest, Regression
 from app.api.v2 import requests, schemas, tensors
 from app.errors import ServiceError
 
@@ -127,8 +127,12 @@ def test_every_code_is_documented(document: dict[str, Any]) -> None:
 
 def test_the_request_is_read_as_it_is_documented() -> None:
     assert set(codecs.Call.__struct_fields__) == set(PredictRequest.model_fields)
-    assert set(get_args(Output)) == set(codecs.SELECTABLE)
-    assert set(codecs.SELECTABLE) - {"prediction"} <= set(Classification.model_fields)
+    classes, numbers = set(outputs.CLASSIFIER.selectable), set(outputs.REGRESSOR.selectable)
+    assert set(get_args(Output)) == classes | numbers
+    assert set(outputs.PLAIN_REGRESSOR.selectable) < numbers
+    assert classes - {"prediction"} <= set(Classification.model_fields)
+    assert numbers == set(Regression.model_fields)
+    assert set(formats.QUERY) == set(codecs.Asked.__struct_fields__)
 
 
 def test_the_version_is_that_of_the_project(document: dict[str, Any]) -> None:

@@ -48,7 +48,7 @@ def test_answers_what_the_artefact_says(client: httpx.Client, folder: Path, digi
     for row, prediction in enumerate(answer["predictions"]):
         assert set(prediction) == {
             "label", "index", "confidence", "probabilities", "entropy", "expected_entropy", "mutual_information",
-            "energy", "submodels",
+            "energy", "submodels", "percentiles", "prediction_set", "decision",
         }  # fmt: skip
         assert prediction["index"] == expected["prediction"][row]
         assert prediction["label"] == contract.labels[prediction["index"]]

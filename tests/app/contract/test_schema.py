@@ -24,13 +24,14 @@ def test_reads_what_was_written(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("schema_version", 4, "schema_version: 4 is newer than 3"),
+        ("schema_version", 5, "schema_version: 5 is newer than 4"),
         ("schema_version", "1", "schema_version: the contract has none"),
         ("schema_version", 0, "schema_version: Input should be greater"),
-        ("task", "regression", "task: Input should be 'classification'"),
+        ("task", "forecast", "task: Input should be 'classification' or 'regression'"),
+        ("task", "regression", "targets must name at least 1, and labels none, for the task regression"),
         ("method", "guess", "method: Input should be 'single'"),
         ("num_submodels", 0, "num_submodels: Input should be greater"),
-        ("labels", ["one"], "labels: Tuple should have at least 2 items"),
+        ("labels", ["one"], "labels must name at least 2, and targets none"),
         ("surprise", 1, "surprise: Extra inputs are not permitted"),
         ("inputs", [], "inputs: Tuple should have at least 1 item"),
         ("inputs.0.shape", ["N", 1], "inputs.0: .*shape must begin with B"),
@@ -40,7 +41,7 @@ def test_reads_what_was_written(document: dict[str, Any]) -> None:
         ("outputs.3.dtype", "int64", "outputs.entropy must be float32"),
         ("calibration.temperature", 0, "calibration.temperature: Input should be greater than 0"),
         ("calibration.quantiles.entropy", [0, 1], "calibration.quantiles.entropy: Tuple should have at least 101"),
-        ("evaluation.accuracy", 1.1, "evaluation.accuracy: Input should be less"),
+        ("evaluation.accuracy", 1.1, "evaluation.Evaluation.accuracy: Input should be less"),
     ],
 )
 def test_names_the_field_that_is_wrong(document: dict[str, Any], path: str, value: object, message: str) -> None:

@@ -292,7 +292,7 @@ def test_a_bad_version_is_refused_once_while_the_old_one_serves(
 def test_a_version_that_cannot_be_loaded_is_not_tried_again_until_it_changes(
     running: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from app.engine import store as module
+    from app.engine import loader as module
 
     tried: list[int] = []
 
@@ -454,7 +454,7 @@ def test_a_folder_that_cannot_be_read_for_a_moment_changes_nothing(
 def test_loading_on_request_tries_again_what_failed(
     running: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from app.engine import store as module
+    from app.engine import loader as module
 
     def load(*_: object) -> object:
         raise ModelRefused("no memory on the device")
@@ -472,7 +472,7 @@ def test_loading_on_request_tries_again_what_failed(
 def test_trouble_with_one_model_does_not_keep_the_others_from_being_loaded(
     running: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from app.engine import store as module
+    from app.engine import loader as module
 
     real = module.load
 
@@ -491,7 +491,7 @@ def test_trouble_with_one_model_does_not_keep_the_others_from_being_loaded(
 
 
 def test_a_device_that_onnxruntime_does_not_take_ends_the_start(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from app.engine import store as module
+    from app.engine import loader as module
 
     def load(*_: object) -> object:
         raise StartError("chosen to run on cuda, but onnxruntime took its CPUExecutionProvider")

@@ -1,0 +1,69 @@
+"""What follows from a graph's outputs and its calibration: percentiles, prediction sets, intervals, decisions."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.api.outputs import Wanted
+from app.contract import policy
+from app.contract.policy import Decision
+from app.contract.schema import Interval, PredictionSet
+from app.engine.model import Model
+from app.errors import OutputNotFinite
+
+Arrays = dict[str, NDArray[Any]]
+
+_DECIMALS = 2
+TOLERANCE = 1e-6
+"""By how much less than a set's least probability a class may have: both are rounded, and a set too wide breaks no
+promise."""
+
+
+def scores(model: Model, found: Arrays) -> Arrays:
+    """The scores [B] of a model by name; `confidence` is the largest mean probability."""
+    return {
+        name: found["probabilities"].max(axis=-1) if name == "confidence" else found[name]
+        for name in model.contract.scores
+    }
+
+
+def percentiles(model: Model, found: Arrays) -> Arrays | None:
+    """Of each score that was calibrated, where the rows lie [B], 0 to 100 with two decimals."""
+    if not model.tables:
+        return None
+    of_rows = scores(model, found)
+    places = np.array([policy.percentiles(table, of_rows[name]) for name, table in model.tables.items()])
+    return dict(zip(model.tables, places.round(_DECIMALS)))
+
+
+def decisions(model: Model, wanted: Wanted, found: Arrays) -> list[Decision] | None:
+    """The model's or the operator's decision on each row, or the request's where that is more severe."""
+    judges = [judge for judge in (model.judge, wanted.judge) if judge is not None]
+    if not judges:
+        return None
+    of_rows = scores(model, found)
+    first, *others = (judge.decide(of_rows) for judge in judges)
+    return policy.stricter(first, others[0]) if others else first
+
+
+def members(one: PredictionSet, found: Arrays) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The classes [B, K] of each row, most probable first, and how many of them [B] are in its prediction set."""
+    probabilities = found["probabilities"]
+    order = np.argsort(-probabilities, axis=-1, kind="stable")
+    counts = (probabilities >= one.least_probability - TOLERANCE).sum(axis=-1)
+    return order, np.maximum(counts, 1)
+
+
+def bounds(model: Model, one: Interval, found: Arrays) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The lower and the upper end [B, D] of an interval around each prediction.
+
+    Raises:
+        OutputNotFinite: there is none, because a variance is negative or far too large.
+    """
+    with np.errstate(all="ignore"):
+        reach = np.array(one.factors, np.float32) * np.sqrt(found["variance"])
+        lower, upper = found["prediction"] - reach, found["prediction"] + reach
+    if not (np.isfinite(lower).all() and np.isfinite(upper).all()):
+        raise OutputNotFinite(f"{model.name}:{model.version} gave a variance that makes no interval")
+    return lower, upper

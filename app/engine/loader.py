@@ -1,0 +1,62 @@
+"""From a verified file to a model in memory."""
+
+import hashlib
+from pathlib import Path
+
+from app.contract.policy import Policies
+from app.contract.schema import Contract
+from app.contract.signature import Signature
+from app.engine.device import Device
+from app.engine.model import judge, load
+from app.engine.plain import Servable, load_plain
+from app.engine.shelf import Verified
+from app.errors import ModelRefused, PolicyNotKept
+
+
+class Loader:
+    """Loads versions and warms them up.
+
+    Args:
+        device: where models run.
+        threads: the most threads for one batch, on a CPU.
+        most_batch: the largest batch that will be asked of a model, in rows.
+        policies: the operator's.
+    """
+
+    def __init__(self, device: Device, threads: int, most_batch: int, policies: Policies) -> None:
+        self._device = device
+        self._threads = threads
+        self._most_batch = most_batch
+        self._policies = policies
+
+    def check(self, name: str, version: int, contract: Contract | None) -> None:
+        """Raises PolicyNotKept where the operator's policy for a model is none for this version of it."""
+        if contract is not None:
+            judge(self._policies, name, version, contract)
+        elif self._policies.get(name):
+            raise PolicyNotKept(f"MASKSEMBLES_POLICY: {name}:{version} has no contract, hence no scores")
+
+    def load(self, version: Verified) -> Servable:
+        """The version in memory.
+
+        Raises:
+            ModelRefused: the file cannot be read or is not the one that was verified, or see model.load.
+            PolicyNotKept: see check.
+            StartError: see model.load.
+        """
+        name, number, declared = version.name, version.version, version.declared
+        self.check(name, number, version.contract)
+        content = _read(version.entry.path, version.entry.digests[-1])
+        if isinstance(declared, Signature):
+            return load_plain(name, number, declared, content, self._device, self._threads)
+        return load(name, number, declared, content, self._device, self._threads, self._most_batch, self._policies)
+
+
+def _read(path: Path, digest: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelRefused(f"cannot be read: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise ModelRefused("its bytes changed after they were verified")
+    return content
