@@ -5,7 +5,7 @@ layer; for evaluation `submodels` runs each submodel on the whole batch; whoever
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Literal, Self
 
@@ -173,18 +173,45 @@ class FrozenDropout(Masksembles):
         return f"{list(self.masks.shape[1:])}, submodels={self.submodels}, rate={self.rate}"
 
 
+class DeepEnsemble(nn.Module):
+    """N networks that were trained by themselves, each a submodel; they share nothing.
+
+    As with masks, a plain call does not say which submodel each row belongs to: see `submodels`.
+    """
+
+    def __init__(self, members: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.selected: int | Tensor | Tiled | None = None
+
+    @property
+    def submodels(self) -> int:
+        """N."""
+        return len(self.members)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One member's answer to x [B, …].
+
+        Raises:
+            RuntimeError: no submodel was chosen.
+        """
+        if not isinstance(self.selected, int):
+            raise RuntimeError("a deep ensemble is run by models.layers.submodels(network, x)")
+        return self.members[self.selected](x)  # type: ignore[no-any-return]
+
+
 def layers(network: nn.Module) -> dict[str, Masksembles]:
     """The Masksembles layers of a network by name, in the order of `named_modules`."""
     return {name: module for name, module in network.named_modules() if isinstance(module, Masksembles)}
 
 
 def count(network: nn.Module) -> int:
-    """N of a network; 1 where it has no Masksembles layer.
+    """N of a network; 1 where it has no Masksembles layer and is no deep ensemble.
 
     Raises:
         ValueError: its layers disagree.
     """
-    counts = {name: layer.submodels for name, layer in layers(network).items()}
+    counts = {name: layer.submodels for name, layer in _choosers(network).items()}
     if len(set(counts.values())) > 1:
         raise ValueError(f"all Masksembles layers of a network need the same number of submodels, got {counts}")
     return next(iter(counts.values()), 1)
@@ -244,7 +271,7 @@ def digest(network: nn.Module) -> str:
 
 @contextmanager
 def _select(network: nn.Module, selected: int | Tensor | Tiled) -> Iterator[None]:
-    found = list(layers(network).values())
+    found = list(_choosers(network).values())
     before = [layer.selected for layer in found]
     for layer in found:
         layer.selected = selected
@@ -253,3 +280,8 @@ def _select(network: nn.Module, selected: int | Tensor | Tiled) -> Iterator[None
     finally:
         for layer, previous in zip(found, before):
             layer.selected = previous
+
+
+def _choosers(network: nn.Module) -> dict[str, Masksembles | DeepEnsemble]:
+    """What in a network is told which submodel is meant."""
+    return {name: module for name, module in network.named_modules() if isinstance(module, (Masksembles, DeepEnsemble))}

@@ -58,6 +58,11 @@ def ones_per_mask(channels: int, submodels: int, scale: float, align: int | None
     return min(max(round(ones / align) * align, lowest), highest)
 
 
+def widen(kept: int, submodels: int, scale: float) -> int:
+    """The number of channels C of which each of N masks keeps `kept`: M·S(1 − (1 − 1/S)^N), the paper's Fig. 5."""
+    return round(kept * _expansion(scale, submodels))
+
+
 def generate(channels: int, submodels: int, scale: float, seed: Seed, *, align: int | None = None) -> NDArray[np.bool_]:
     """N masks over C channels: boolean [N, C], every row with exactly `ones_per_mask` ones, no column empty.
 

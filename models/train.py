@@ -1,7 +1,6 @@
 """Trains a network on a data set: seeded, resumable after every epoch, with every sample in one random submodel."""
 
 import os
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from models.batches import Batches
 from models.data import Dataset
-from models.networks import BUILDERS
+from models.networks.gaussian import Gaussian
+from models.recipe import Recipe
 
 _FORMAT = 1
 
@@ -20,47 +21,8 @@ class CheckpointError(ValueError):
     """A checkpoint is missing, damaged, foreign, or was made by another recipe."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides what a training yields, beside the library versions."""
-
-    data: str
-    network: str
-    input_shape: tuple[int, ...]
-    classes: int
-    submodels: int = 4
-    scale: float = 2.0
-    align: int = 16
-    epochs: int = 20
-    batch_size: int = 128
-    learning_rate: float = 2e-3
-    weight_decay: float = 5e-2
-    flip: bool = False
-    """Mirror half of the pictures, anew in each epoch."""
-    seed: int = 0
-
-    def build(self) -> nn.Module:
-        """The untrained network: the same weights and masks for the same recipe."""
-        torch.manual_seed(self.seed)
-        return BUILDERS[self.network](
-            self.input_shape,
-            self.classes,
-            submodels=self.submodels,
-            scale=self.scale,
-            seed=self.seed,
-            align=self.align,
-        )
-
-
-# What `train DATA` does when nothing else is asked for.
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "digits": {"network": "mlp", "epochs": 60, "batch_size": 64},
-    "fashion-mnist": {"network": "cnn", "epochs": 20, "flip": True},
-}
-
-
 def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool = True) -> nn.Module:
-    """Trains until `recipe.epochs` are done and returns the network in evaluation mode.
+    """Trains until `recipe.epochs` are done, on a GPU where there is one, and returns the network in evaluation mode.
 
     The checkpoint is written after each epoch; where it exists and holds the same recipe, training goes on from
     there and ends with the same weights as an undisturbed run.
@@ -68,19 +30,22 @@ def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool 
     Raises:
         CheckpointError: the checkpoint belongs to another recipe or is no checkpoint.
     """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = recipe.build()
+    if isinstance(network, Gaussian):
+        network.fit(torch.from_numpy(dataset.train.inputs), torch.from_numpy(dataset.train.labels))
+    network.to(device)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)  # now, not after the first epoch
-    steps = -(-len(dataset.train) // recipe.batch_size)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=recipe.learning_rate, total_steps=max(steps * recipe.epochs, 1)
-    )
+    batches = Batches(recipe, dataset.train)
+    steps = len(batches)
+    optimiser = _optimiser(recipe, network)
+    schedule = _schedule(recipe, optimiser, steps)
     done = 0
     if checkpoint.exists():
         state = _read(checkpoint)
-        if state["recipe"] != plain(recipe):
+        if state["recipe"] != recipe.plain():
             raise CheckpointError(
-                f"{checkpoint} was made by another recipe ({_difference(state['recipe'], plain(recipe))}): "
+                f"{checkpoint} was made by another recipe ({_difference(state['recipe'], recipe.plain())}): "
                 "choose another checkpoint or remove this one"
             )
         network.load_state_dict(state["network"])
@@ -88,30 +53,24 @@ def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool 
         schedule.load_state_dict(state["schedule"])
         done = state["epochs_done"]
 
-    inputs, labels = torch.from_numpy(dataset.train.inputs), torch.from_numpy(dataset.train.labels)
     bar = tqdm(total=recipe.epochs * steps, initial=done * steps, unit="step", disable=not progress)
     for epoch in range(done, recipe.epochs):
         network.train()
-        torch.manual_seed(recipe.seed * 100_003 + epoch + 1)  # an epoch does not depend on those before it
-        total = 0.0
-        for rows in torch.randperm(len(labels)).split(recipe.batch_size):
-            batch = inputs[rows]
-            if recipe.flip:
-                mirrored = torch.rand(len(rows)) < 0.5
-                batch[mirrored] = batch[mirrored].flip(-1)
-            loss = F.cross_entropy(network(batch), labels[rows])
+        total = torch.zeros((), device=device)
+        for inputs, labels in batches.epoch(epoch):
+            loss = _loss(network, inputs.to(device, non_blocking=True), labels.to(device, non_blocking=True))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
-            total += loss.item()
+            total += loss.detach()
             bar.update()
-        bar.set_postfix(epoch=f"{epoch + 1}/{recipe.epochs}", loss=f"{total / steps:.4f}")
+        bar.set_postfix(epoch=f"{epoch + 1}/{recipe.epochs}", loss=f"{float(total) / steps:.4f}")
         _write(
             checkpoint,
             {
                 "format": _FORMAT,
-                "recipe": plain(recipe),
+                "recipe": recipe.plain(),
                 "network": network.state_dict(),
                 "optimiser": optimiser.state_dict(),
                 "schedule": schedule.state_dict(),
@@ -119,7 +78,34 @@ def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool 
             },
         )
     bar.close()
-    return network.eval()
+    return network.cpu().eval()
+
+
+def _loss(network: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+    found = network(inputs)
+    if isinstance(network, Gaussian):
+        return network.loss(found, labels)
+    return F.cross_entropy(found, labels)
+
+
+def _optimiser(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+    kind: Any = torch.optim.AdamW
+    more = {}
+    if recipe.optimiser == "sgd":
+        kind, more = torch.optim.SGD, {"momentum": 0.9, "nesterov": True}
+    made: torch.optim.Optimizer = kind(
+        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, **more
+    )
+    return made
+
+
+def _schedule(recipe: Recipe, optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+    if recipe.milestones:
+        at = [epoch * steps for epoch in recipe.milestones]
+        return torch.optim.lr_scheduler.MultiStepLR(optimiser, at, recipe.decay)
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, max_lr=recipe.learning_rate, total_steps=max(steps * recipe.epochs, 1)
+    )
 
 
 def load(checkpoint: Path) -> tuple[Recipe, nn.Module]:
@@ -131,8 +117,7 @@ def load(checkpoint: Path) -> tuple[Recipe, nn.Module]:
     if not checkpoint.exists():
         raise CheckpointError(f"{checkpoint}: no such checkpoint; `python -m models train` makes one")
     state = _read(checkpoint)
-    values = state["recipe"]
-    recipe = Recipe(**{**values, "input_shape": tuple(values["input_shape"])})
+    recipe = Recipe.read(state["recipe"])
     if state["epochs_done"] < recipe.epochs:
         raise CheckpointError(
             f"{checkpoint}: training stopped after {state['epochs_done']} of {recipe.epochs} epochs; "
@@ -141,11 +126,6 @@ def load(checkpoint: Path) -> tuple[Recipe, nn.Module]:
     network = recipe.build()
     network.load_state_dict(state["network"])
     return recipe, network.eval()
-
-
-def plain(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as JSON has it."""
-    return {**asdict(recipe), "input_shape": list(recipe.input_shape)}
 
 
 def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:

@@ -10,7 +10,8 @@ from torch import nn
 from models.data import Dataset, Split, load
 from models.export import export
 from models.networks import mlp
-from models.train import Recipe, train
+from models.recipe import Recipe
+from models.train import train
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,5 @@
 """Two noisy sinusoidal curves in the plane, red and blue: the toy of the Masksembles paper (Durasov et al., CVPR 2021,
-figure 4), where doubt should grow between the curves and away from them."""
+figure 4), where doubt should grow where the curves cross and away from them."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ import numpy as np
 
 from models.data.dataset import Dataset, DatasetError, Split
 
-_TRAIN, _CALIBRATION, _TEST = 1000, 500, 500
-_NOISE = 0.45
+_TRAIN, _CALIBRATION, _TEST = 500, 500, 500
+_HEIGHT, _NOISE = 2.0, 0.3
 
 
 def sinusoids(folder: Path | None = None) -> Dataset:
-    """1000 points to train, 500 to calibrate, 500 to test: inputs float32 [B, 2], the coordinates (x, y), as many red
-    as blue. x is uniform in [−5, 5], y = sin x + 1 (red) or sin x − 1 (blue) plus Gaussian noise of σ 0.45, so about
-    1 % of the points lie nearer to the other curve.
+    """500 points to train, 500 to calibrate, 500 to test: inputs float32 [B, 2], the coordinates (x, y), as many red
+    as blue. x is uniform in [−5, 5], y = 2 sin x (red) or −2 sin x (blue) plus Gaussian noise of σ 0.3, so 4 % of the
+    points, where the curves cross, lie nearer to the other one.
 
     The paper gives the range of x, not the curves nor the noise: those are ours. They are computed, so there is no
     `folder`.
@@ -28,7 +28,7 @@ def sinusoids(folder: Path | None = None) -> Dataset:
     count = _TRAIN + _CALIBRATION + _TEST
     labels = np.arange(count, dtype=np.int64) % 2
     x = rng.uniform(-5, 5, count)
-    y = np.sin(x) + 1 - 2 * labels + rng.normal(0, _NOISE, count)
+    y = _HEIGHT * np.sin(x) * (1 - 2 * labels) + rng.normal(0, _NOISE, count)
     inputs = np.stack([x, y], axis=1).astype(np.float32)
     calibration, test = _TRAIN, _TRAIN + _CALIBRATION
     return Dataset(

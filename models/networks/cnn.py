@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from models.layers import Masksembles1d, Masksembles2d
+from models.masks import widen
 
 
 def cnn(
@@ -15,22 +16,32 @@ def cnn(
     scale: float = 2.0,
     seed: int = 0,
     align: int | None = None,
-    widths: tuple[int, int, int, int] = (32, 64, 128, 128),
+    widths: Sequence[int] = (32, 64, 128, 128),
+    capacity: bool = False,
+    strided: bool = False,
 ) -> nn.Sequential:
-    """[B, channels, H, W] → logits [B, K], H and W at least 8. `seed` is that of the masks."""
+    """[B, channels, H, W] → logits [B, K], H and W at least 8.
+
+    Args:
+        seed: of the masks.
+        widths: channels of the three convolutions, units of the hidden layer.
+        capacity: all but the first are what each submodel keeps, the layers themselves are wider.
+        strided: halve the picture in the first convolution instead of after the second, for a quarter of the work.
+    """
     channels, height, width = input_shape
     if min(height, width) < 8:
         raise ValueError(f"cnn needs a height and width of at least 8, got {height}×{width}")
-    first, second, third, fourth = widths
+    first, *masked = widths
+    second, third, fourth = (widen(size, submodels, scale) for size in masked) if capacity else masked
 
     def mask(index: int, size: int, kind: type[Masksembles1d] | type[Masksembles2d]) -> nn.Module:
         return kind(size, submodels, scale, seed=(seed, index), align=align)
 
     return nn.Sequential(
-        *_block(channels, first),
+        *_block(channels, first, stride=2 if strided else 1),
         nn.MaxPool2d(2),
         *_block(first, second),
-        nn.MaxPool2d(2),
+        nn.Identity() if strided else nn.MaxPool2d(2),
         mask(0, second, Masksembles2d),
         *_block(second, third),
         mask(1, third, Masksembles2d),
@@ -43,10 +54,11 @@ def cnn(
     )
 
 
-def _block(channels_in: int, channels_out: int) -> list[nn.Module]:
-    """Convolution, batch norm, ReLU; height and width stay."""
+def _block(channels_in: int, channels_out: int, stride: int = 1) -> list[nn.Module]:
+    """Convolution, batch norm, ReLU; height and width stay, or are halved."""
+    kernel = 3 if stride == 1 else 5
     return [
-        nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
+        nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(channels_out),
         nn.ReLU(),
     ]

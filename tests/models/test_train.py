@@ -5,7 +5,8 @@ import torch
 
 from models.data import Dataset
 from models.layers import digest, submodels
-from models.train import CheckpointError, Recipe, load, train
+from models.recipe import Recipe
+from models.train import CheckpointError, load, train
 
 RECIPE = Recipe(data="digits", network="mlp", input_shape=(1, 8, 8), classes=10, epochs=3, batch_size=200, flip=True)
 

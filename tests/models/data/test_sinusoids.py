@@ -6,17 +6,18 @@ import pytest
 from models.data import DatasetError, load
 
 
-def test_the_curves_are_apart_and_overlap_a_little() -> None:
+def test_the_curves_cross_and_points_scatter_about_them() -> None:
     found = load("sinusoids")
-    assert [len(split) for split in (found.train, found.calibration, found.test)] == [1000, 500, 500]
+    assert [len(split) for split in (found.train, found.calibration, found.test)] == [500, 500, 500]
     x, y = found.train.inputs.T
     assert found.train.inputs.dtype == np.float32
     assert x.min() >= -5
     assert x.max() <= 5
-    assert np.abs(y).max() < 4
-    assert np.bincount(found.train.labels).tolist() == [500, 500]
-    wrong = ((y < np.sin(x)) != found.train.labels).mean()
-    assert 0.002 < wrong < 0.05
+    assert np.bincount(found.train.labels).tolist() == [250, 250]
+    own = 2 * np.sin(x) * (1 - 2 * found.train.labels)
+    assert 0.25 < (y - own).std() < 0.35
+    wrong = (np.abs(y - own) > np.abs(y + own)).mean()
+    assert 0.01 < wrong < 0.08
     assert (load("sinusoids").test.inputs == found.test.inputs).all()
 
 

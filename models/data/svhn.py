@@ -1,0 +1,34 @@
+"""House numbers (SVHN, Netzer et al. 2011), cropped to 32×32 in colour: what the Masksembles paper shows to networks
+that were trained on CIFAR-10."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.data.dataset import DatasetError
+
+FILE = "test_32x32.mat"
+
+
+def svhn(folder: Path) -> NDArray[np.uint8]:
+    """The pictures of the official file test_32x32.mat: uint8 [B, 3, 32, 32].
+
+    Raises:
+        DatasetError: the file is missing or foreign.
+    """
+    from scipy.io import loadmat
+
+    path = folder / FILE
+    try:
+        found: dict[str, Any] = loadmat(path, variable_names=["X"])
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: no such file") from None
+    except Exception as error:  # SciPy raises several kinds over a file that is something else
+        raise DatasetError(f"{path}: not a readable .mat file ({error})") from error
+    pictures = found.get("X")
+    if pictures is None or pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[:3] != (32, 32, 3):
+        got = "none" if pictures is None else f"{pictures.dtype} {list(pictures.shape)}"
+        raise DatasetError(f"{path}: expected X to be uint8 [32, 32, 3, B], got {got}")
+    return np.ascontiguousarray(pictures.transpose(3, 2, 0, 1))

@@ -1,0 +1,142 @@
+"""What a training is made of: data, network, method, and how the weights are found."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
+
+import torch
+from torch import nn
+
+from app.contract.schema import Task
+from models.adopt import replace
+from models.layers import Masksembles2d, layers
+from models.networks import BUILDERS
+from models.networks.gaussian import Gaussian
+
+Method = Literal["single", "mc-dropout", "masksembles"]
+"""What one training makes; a deep ensemble is several trainings of `single` with different seeds."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a training yields, beside the library versions and the number of threads."""
+
+    data: str
+    network: str
+    input_shape: tuple[int, ...]
+    classes: int
+    """K; for a regressor the number of targets, D."""
+    task: Task = "classification"
+    method: Method = "masksembles"
+    submodels: int = 4
+    scale: float = 2.0
+    align: int | None = 16
+    rate: float = 0.1
+    """Of MC-dropout, where masks would stand: of channels in maps, of single values elsewhere."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of the network's builder."""
+    rows: int | None = None
+    """Of the training split, its first ones; without it all."""
+    epochs: int = 20
+    batch_size: int = 128
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    """`sgd` is with Nesterov's momentum of 0.9."""
+    learning_rate: float = 2e-3
+    weight_decay: float = 5e-2
+    milestones: tuple[int, ...] = ()
+    """Epochs after which the learning rate falls to a share `decay` of itself; without them it follows one cycle."""
+    decay: float = 0.2
+    normalise: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    """(mean, std) of the inputs in natural units, for each channel; becomes part of the exported graph."""
+    flip: bool = False
+    """Mirror half of the pictures, anew in each epoch."""
+    crop: int = 0
+    """Shift pictures by up to so many pixels, anew in each epoch."""
+    seed: int = 0
+
+    def build(self) -> nn.Module:
+        """The untrained network: the same weights and masks for the same recipe, whatever the method."""
+        torch.manual_seed(self.seed)
+        masked = self.method == "masksembles"
+        outputs = self.classes if self.task == "classification" else 2 * self.classes
+        network = BUILDERS[self.network](
+            self.input_shape,
+            outputs,
+            submodels=self.submodels if masked else 1,
+            scale=self.scale if masked else 1.0,
+            seed=self.seed,
+            align=self.align if masked else 1,
+            **self.options,
+        )
+        if not masked:
+            replace(network, {layer: self._without_masks(layer) for layer in layers(network).values()})
+        return network if self.task == "classification" else Gaussian(network, self.classes, self.input_shape)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
+
+    @classmethod
+    def read(cls, values: dict[str, Any]) -> Self:
+        """The recipe that `plain` told of."""
+        return cls(**{name: _tuples(value) for name, value in values.items()})
+
+    def _without_masks(self, layer: nn.Module) -> nn.Module:
+        if self.method == "single":
+            return nn.Identity()
+        return nn.Dropout2d(self.rate) if isinstance(layer, Masksembles2d) else nn.Dropout(self.rate)
+
+
+# What `train DATA` does when nothing else is asked for.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "digits": {"network": "mlp", "epochs": 60, "batch_size": 64},
+    "fashion-mnist": {"network": "cnn", "epochs": 20, "flip": True},
+    "sinusoids": {
+        "network": "mlp",
+        "options": {"hidden": [100], "capacity": True},
+        "align": 1,
+        "epochs": 300,
+        "batch_size": 100,
+        "learning_rate": 1e-2,
+        "weight_decay": 0.0,
+    },
+    "diabetes": {
+        "network": "mlp",
+        "options": {"hidden": [64, 64]},
+        "epochs": 100,
+        "batch_size": 32,
+    },
+    "cifar-10": {
+        "network": "wide_resnet",
+        "align": None,
+        "epochs": 200,
+        "batch_size": 128,
+        "optimiser": "sgd",
+        "learning_rate": 0.1,
+        "weight_decay": 5e-4,
+        "milestones": (60, 120, 160),
+        "normalise": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+        "flip": True,
+        "crop": 4,
+    },
+    "imagenet": {
+        "network": "resnet",
+        "align": None,
+        "options": {"depth": 50},
+        "epochs": 90,
+        "batch_size": 256,
+        "optimiser": "sgd",
+        "learning_rate": 0.1,
+        "weight_decay": 1e-4,
+        "milestones": (30, 60, 80),
+        "decay": 0.1,
+        "normalise": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        "flip": True,
+    },
+}
+"""Those of CIFAR-10 are Zagoruyko & Komodakis' (arXiv 1605.07146, section 2), those of ImageNet He et al.'s in the
+shortened form that is usual (Goyal et al., arXiv 1706.02677, section 5.1); the Masksembles paper refers to both."""
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
