@@ -3,16 +3,22 @@
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from app.contract import naming
-from app.contract.schema import Contract, Evaluation
+from app.contract import naming, policy
+from app.contract.schema import Calibration, Contract, Evaluation, Method, RegressionEvaluation
 from models import artefact
 from models.data import LOADERS, Dataset, DatasetError, load
 
+if TYPE_CHECKING:
+    from models.outcome import Outcome
+
 _CHECKPOINTS = Path(__file__).parent / "checkpoints"
+_STUDIES = ("cifar-10", "fashion-mnist", "imagenet")
+_NETWORKS = ("cnn", "mlp", "resnet", "wide_resnet")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace) -> None:
     from models import train
+    from models.recipe import DEFAULTS, Recipe
 
     dataset = load(options.dataset, options.data)
     asked = {
@@ -40,22 +47,35 @@ def _train(options: argparse.Namespace) -> None:
             "submodels",
             "scale",
             "align",
+            "rate",
             "epochs",
             "batch_size",
             "learning_rate",
-            "seed",
         )
         if (value := getattr(options, name)) is not None
     }
-    recipe = train.Recipe(
+    defaults = DEFAULTS[options.dataset]
+    if options.capacity:
+        asked["options"] = {**defaults.get("options", {}), "capacity": True}
+    ensemble = options.method == "deep-ensemble"
+    recipe = Recipe(
         data=dataset.name,
         input_shape=dataset.train.inputs.shape[1:],
-        classes=len(dataset.classes),
-        **{**train.DEFAULTS[options.dataset], **asked},
+        classes=len(dataset.targets or dataset.classes),
+        task="regression" if dataset.targets else "classification",
+        method="single" if ensemble else options.method,
+        **{**defaults, **asked, "seed": options.seed},
     )
-    checkpoint = options.checkpoint or _checkpoint(options.dataset)
-    train.train(recipe, dataset, checkpoint)
-    print(f"trained: {checkpoint}")
+    checkpoint = options.checkpoint or _checkpoint(options.dataset, options.method)
+    if not ensemble:
+        train.train(recipe, dataset, checkpoint)
+        print(f"trained: {checkpoint}")
+        return
+    for index in range(recipe.submodels):
+        member = replace(recipe, seed=options.seed * recipe.submodels + index)
+        path = checkpoint.with_stem(f"{checkpoint.stem}-{index + 1}")
+        train.train(member, dataset, path)
+        print(f"trained: {path}, {index + 1} of {recipe.submodels}")
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -65,12 +85,13 @@ def _export(options: argparse.Namespace) -> None:
     path = export(
         **arguments,
         store=options.store,
-        targets=options.target,
+        devices=options.target,
         plan=options.plan,
         tune=options.tune,
         precision="float16" if options.half else "float32",
         mc_dropout=options.mc_dropout,
         seed=options.seed,
+        policy=options.policy,
     )
     contract = artefact.read(options.store, path.parents[1].name, int(path.parent.name))[1]
     if contract.evaluation:
@@ -91,22 +112,28 @@ def _trained_here(options: argparse.Namespace) -> dict[str, Any]:
         if getattr(options, option) is not None:
             raise ValueError(f"--{option.replace('_', '-')} goes with --network; the data set says it here")
     dataset = load(options.dataset, options.data)
-    recipe, network = train.load(options.checkpoint or _checkpoint(options.dataset))
-    if recipe.data != dataset.name:
-        raise DatasetError(f"the checkpoint was trained on {recipe.data}, not on {dataset.name}")
+    loaded = [train.load(path) for path in options.checkpoint or _checkpoints(options.dataset, options.method)]
+    for recipe, _ in loaded:
+        if recipe.data != dataset.name:
+            raise DatasetError(f"the checkpoint was trained on {recipe.data}, not on {dataset.name}")
+    recipe, network = loaded[0]
+    method: str = "deep-ensemble" if len(loaded) > 1 else recipe.method
+    if method == "mc-dropout" and options.mc_dropout is None:
+        options.mc_dropout = recipe.submodels
     return {
-        "network": network,
+        **({"network": network} if len(loaded) == 1 else {"networks": [member for _, member in loaded]}),
         "example_input": torch.from_numpy(dataset.calibration.inputs[:2]),
-        "name": options.name or options.dataset,
-        "labels": dataset.classes,
+        "name": options.name or _named(options.dataset, method),
+        **({"targets": dataset.targets} if dataset.targets else {"labels": dataset.classes}),
         "calibration": dataset.calibration,
         "evaluation": dataset.test,
         "data": dataset.name,
         "value_range": dataset.value_range,
         "unit": dataset.unit,
-        "layout": dataset.layout,
-        "colour": "grey",
-        "recipe": train.plain(recipe),
+        "layout": dataset.layout or None,
+        "colour": {1: "grey", 3: "rgb"}.get(dataset.train.inputs.shape[1]) if dataset.layout else None,
+        "normalise": recipe.normalise,
+        "recipe": {**recipe.plain(), **({"seeds": [member.seed for member, _ in loaded]} if len(loaded) > 1 else {})},
     }
 
 
@@ -122,8 +149,10 @@ def _trained_elsewhere(options: argparse.Namespace) -> dict[str, Any]:
     if missing:
         raise ValueError(f"--network also needs {', '.join('--' + option.replace('_', '-') for option in missing)}")
     network = build(options.network)
-    if options.checkpoint is not None:
-        load_weights(network, options.checkpoint)
+    if len(options.checkpoint or ()) > 1:
+        raise ValueError("--checkpoint: with --network one file, got several")
+    for checkpoint in options.checkpoint or ():
+        load_weights(network, checkpoint)
     calibration = None
     if options.data is not None:
         if not _is_file(options.data):
@@ -154,38 +183,64 @@ def _calibrate(options: argparse.Namespace) -> None:
 
     name, version = naming.parse_reference(options.model)
     model, contract, _ = artefact.read(options.store, name, version)
+    if contract.policy and options.policy is None:
+        raise ValueError("the model's policy belongs to its old calibration: give --policy anew, or --policy none")
+    rules = policy.parse(options.policy) if options.policy not in (None, "none") else None
     dataset = _data_of(options, contract)
     calibration = calibrate(model, contract, dataset.name, dataset.calibration)
     contract = contract.model_copy(
         update={
             "calibration": calibration,
+            "policy": None,
             "evaluation": None,
             "origin": contract.origin.model_copy(update={"recalibrated_from": version}),
         }
     )
+    if rules is not None:
+        contract = contract.model_copy(update={"policy": policy.resolve(rules, contract)})
     if not _is_file(options.data):  # a file of rows is one split, and that one is spent
         contract = contract.model_copy(update={"evaluation": evaluate(model, contract, dataset.name, dataset.test)})
     plans = {}
     for device, (plan, planned) in artefact.read_plans(options.store, name, version).items():
-        artefact.set_temperature(plan, calibration.temperature)
+        if contract.has_temperature:
+            artefact.set_temperature(plan, calibration.temperature)
         updated = contract.model_copy(update={"plan": planned.plan, "compilation": planned.compilation})
         artefact.embed(plan, updated)
         plans[device] = plan
     artefact.embed(model, contract)
     path = artefact.write(model, options.store, name, plans=plans)
-    print(
-        f"temperature {calibration.temperature:.4f} from {calibration.rows} rows of {calibration.data}: "
-        f"NLL {calibration.nll_before:.4f} at temperature 1, {calibration.nll_after:.4f} now\nwrote: {path}"
-    )
+    print(f"{calibration.rows} rows of {calibration.data}: {_fitted(calibration)}\nwrote: {path}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     from models.evaluate import evaluate
+    from models.outcome import corrupted, outcome
 
     name, colon, version = options.model.partition(":")
     model, contract, _ = artefact.read(options.store, name, naming.parse_version(version) if colon else None)
     dataset = _data_of(options, contract)
     _show(evaluate(model, contract, dataset.name, dataset.test))
+    _show_outcome(outcome(model, contract, dataset.test), contract)
+    if options.corruptions:
+        for severity, found in corrupted(model, contract, dataset.test).items():
+            print(f"made worse, severity {severity}: error {found.errors.mean():.4f}")
+            _show_outcome(found, contract)
+
+
+def _evidence(options: argparse.Namespace) -> None:
+    from models.evidence import report
+    from models.evidence.plan import STUDIES
+
+    study = STUDIES[options.study].quick() if options.quick else STUDIES[options.study]
+    folder = options.folder or _CHECKPOINTS / "evidence" / options.study
+    results = options.results or (folder / "quick" if options.quick else report.RESULTS / options.study)
+    for page in report.rebuild(study, folder, results, options.data):
+        print(page)
+    if options.readme is not None:
+        report.fill(options.readme, results)
+    if options.ship:
+        print(f"shipped: {', '.join(report.ship(study, folder, options.store))}")
+    print(f"written: {results}")
 
 
 def _data_of(options: argparse.Namespace, contract: Contract) -> Dataset:
@@ -207,16 +262,72 @@ def _is_file(data: Path | None) -> bool:
     return data is not None and data.suffix == ".npz"
 
 
-def _show(figures: Evaluation) -> None:
-    each = " ".join(f"{accuracy:.4f}" for accuracy in figures.submodel_accuracy)
-    print(
-        f"{figures.data}, {figures.rows} test rows: accuracy {figures.accuracy:.4f}, NLL {figures.nll:.4f}, "
-        f"ECE {figures.ece:.4f} (uncalibrated {figures.ece_uncalibrated:.4f}); submodels alone {each}"
+def _fitted(calibration: Calibration) -> str:
+    if calibration.nll_before is None or calibration.nll_after is None:
+        return "no variance is predicted, so no temperature is fitted"
+    return (
+        f"temperature {calibration.temperature:.4f}, NLL {calibration.nll_before:.4f} at temperature 1, "
+        f"{calibration.nll_after:.4f} now"
     )
 
 
-def _checkpoint(dataset: str) -> Path:
-    return _CHECKPOINTS / f"{dataset}.pt"
+def _show(figures: Evaluation | RegressionEvaluation) -> None:
+    if isinstance(figures, Evaluation):
+        print(
+            f"{figures.data}, {figures.rows} test rows: accuracy {figures.accuracy:.4f}, NLL {figures.nll:.4f}, "
+            f"ECE {figures.ece:.4f} (uncalibrated {figures.ece_uncalibrated:.4f}); "
+            f"submodels alone {_each(figures.submodel_accuracy)}"
+        )
+        return
+    nll = "" if figures.nll is None else f", NLL {figures.nll:.4f}"
+    print(f"{figures.data}, {figures.rows} test rows: RMSE {_each(figures.rmse)}{nll}")
+    for percent, shares in figures.coverage.items():
+        print(f"{percent} % intervals: hold {_each(shares)} of the true values, {_each(figures.width[percent])} wide")
+
+
+def _show_outcome(found: "Outcome", contract: Contract) -> None:
+    accepted = found.accepted()
+    if contract.policy:
+        name, root = ("error", 1.0) if contract.task == "classification" else ("RMSE", 0.5)
+        among = _each(found.errors[accepted].mean(axis=0) ** root) if accepted.any() else "none"
+        print(
+            f"policy: {100 * found.share('accept'):.1f} % accepted, {100 * found.share('defer'):.1f} % deferred, "
+            f"{100 * found.share('reject'):.1f} % rejected; {name} {among} among the accepted, "
+            f"{_each(found.errors.mean(axis=0) ** root)} overall"
+        )
+    for coverage, (held, size) in found.sets.items():
+        print(
+            f"{100 * coverage:g} % prediction sets: hold {held.mean():.4f} of the true classes, "
+            f"{size.mean():.2f} large on average"
+        )
+
+
+def _each(values: Iterable[float]) -> str:
+    return " ".join(f"{value:.4f}" for value in values)
+
+
+def _named(dataset: str, method: str) -> str:
+    return dataset if method == "masksembles" else f"{dataset}-{method}"
+
+
+def _checkpoint(dataset: str, method: str) -> Path:
+    return _CHECKPOINTS / f"{_named(dataset, method)}.pt"
+
+
+def _checkpoints(dataset: str, method: str) -> list[Path]:
+    """Where `train` puts what `export` takes: the networks of a deep ensemble each into a file."""
+    path = _checkpoint(dataset, method)
+    if method != "deep-ensemble":
+        return [path]
+    members = path.parent.glob(f"{path.stem}-*.pt")
+    found = sorted((member for member in members if member.stem.rpartition("-")[2].isdecimal()), key=_number)
+    if len(found) < 2:
+        raise ValueError(f"{path.with_stem(path.stem + '-1')} …: fewer than 2 checkpoints of a deep ensemble")
+    return found
+
+
+def _number(member: Path) -> int:
+    return int(member.stem.rpartition("-")[2])
 
 
 def _positive(text: str) -> int:
@@ -259,21 +370,32 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train a network; the same command goes on after an interruption")
     train.set_defaults(run=_train)
     train.add_argument("dataset", choices=sorted(LOADERS))
-    train.add_argument("--network", choices=["cnn", "mlp"], help="default: what suits the data set")
-    train.add_argument("--submodels", type=_positive, metavar="N", help="default 4")
+    train.add_argument("--network", choices=sorted(_NETWORKS), help="default: what suits the data set")
+    train.add_argument("--submodels", type=_positive, metavar="N", help="default 4; of a deep ensemble its networks")
     train.add_argument("--scale", type=float, metavar="S", help="default 2")
+    train.add_argument("--capacity", action="store_true", help="widen layers so that a submodel keeps their width")
     train.add_argument("--align", type=_positive, help="keep a multiple of this many channels, default 16")
+    train.add_argument("--rate", type=float, metavar="P", help="of MC-dropout, default 0.1")
     train.add_argument("--epochs", type=_positive)
     train.add_argument("--batch-size", type=_positive)
     train.add_argument("--learning-rate", type=float)
-    train.add_argument("--seed", type=int, help="of weights, masks and batches, default 0")
+    train.add_argument("--seed", type=int, default=0, help="of weights, masks and batches, default 0")
+    train.add_argument("--checkpoint", type=Path, help="default models/checkpoints/DATASET[-METHOD].pt")
 
     export = commands.add_parser("export", help="compile a trained network, calibrate it and write it to the store")
     export.set_defaults(run=_export)
     export.add_argument("dataset", nargs="?", choices=sorted(LOADERS), help="that the network was trained on here")
-    export.add_argument("--name", help="of the model in the store, default that of the data set")
+    export.add_argument("--name", help="of the model in the store, default DATASET[-METHOD]")
+    export.add_argument(
+        "--checkpoint", type=Path, nargs="+", metavar="FILE", help="as of `train`; several make a deep ensemble"
+    )
     for command in (train, export):
-        command.add_argument("--checkpoint", type=Path, help="default models/checkpoints/DATASET.pt")
+        command.add_argument(
+            "--method",
+            choices=get_args(Method),
+            default="masksembles",
+            help="default masksembles; a deep ensemble is several trainings",
+        )
         command.add_argument("--data", type=Path, metavar="PATH", help="the folder of the data set's files")
     other = export.add_argument_group(
         "a network from elsewhere", "with --data FILE.npz (inputs, labels) to calibrate on"
@@ -307,6 +429,16 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="measure a model of the store on test data")
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument("model", metavar="NAME[:VERSION]")
+    evaluate.add_argument(
+        "--corruptions", action="store_true", help="also on the test pictures made worse in nine ways"
+    )
+    for command in (export, calibrate):
+        command.add_argument(
+            "--policy",
+            metavar="RULES",
+            help='what to do with an answer, such as "reject energy>c99, defer entropy>r5": each threshold a number, '
+            "pNN (percentile), cNN (promises a coverage of NN %%) or rNN (promises a risk of NN %%)",
+        )
     for command in (calibrate, evaluate):
         command.add_argument(
             "--data",
@@ -314,7 +446,19 @@ def _parser() -> argparse.ArgumentParser:
             metavar="PATH",
             help="an .npz file with inputs and labels, or the folder of the data set that the model was made with",
         )
-    for command in (export, calibrate, evaluate):
+    evidence = commands.add_parser(
+        "evidence",
+        help="train, export, measure and compare all methods; the same command goes on after an interruption",
+    )
+    evidence.set_defaults(run=_evidence)
+    evidence.add_argument("study", choices=_STUDIES)
+    evidence.add_argument("--quick", action="store_true", help="one seed and fewer points")
+    evidence.add_argument("--data", type=Path, metavar="PATH", help="the folder of the data set's files")
+    evidence.add_argument("--folder", type=Path, help="for checkpoints and models, default models/checkpoints/evidence")
+    evidence.add_argument("--results", type=Path, help="for tables and pictures, default models/evidence/results")
+    evidence.add_argument("--readme", type=Path, metavar="FILE", help="put the tables between their marks in this file")
+    evidence.add_argument("--ship", action="store_true", help="put the models with the first seed into the store")
+    for command in (export, calibrate, evaluate, evidence):
         command.add_argument("--store", type=Path, default=artefact.STORE, help="default models/store")
     return parser
 

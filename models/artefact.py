@@ -14,6 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from app.contract import naming, schema
+from models.data.dataset import Lazy
 
 STORE = Path(__file__).parent / "store"
 """The shipped store, where exports go unless another is named."""
@@ -73,8 +74,8 @@ def set_temperature(model: onnx.ModelProto, temperature: float) -> float:
     raise ArtefactError(f"the graph has no initializer named {naming.TEMPERATURE!r}")
 
 
-def session(model: onnx.ModelProto, device: str = "cpu") -> onnxruntime.InferenceSession:
-    """A session of onnxruntime on a device, `cpu` or `cuda`.
+def session(model: onnx.ModelProto, device: str = "cpu", threads: int = 0) -> onnxruntime.InferenceSession:
+    """A session of onnxruntime on a device, `cpu` or `cuda`; with so many threads, or as many as there are cores.
 
     Raises:
         ArtefactError: onnxruntime does not run it there.
@@ -84,6 +85,7 @@ def session(model: onnx.ModelProto, device: str = "cpu") -> onnxruntime.Inferenc
         raise ArtefactError(f"onnxruntime has no {provider} here")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = threads
     settings = [{"use_tf32": "0"}] if device == "cuda" else None
     made = onnxruntime.InferenceSession(model.SerializeToString(), options, [provider], settings)
     if made.get_providers()[0] != provider:
@@ -102,23 +104,23 @@ def race(
             repeats = max(1, int(_SECONDS_A_TURN / times[name][-1])) if times[name] else 1
             if repeats > 1:
                 time.sleep(_SECONDS_TO_CALM)
-                made.run(["probabilities"], feed)
+                made.run(["prediction"], feed)
             start = time.perf_counter()
             for _repeat in range(repeats):
-                made.run(["probabilities"], feed)
+                made.run(["prediction"], feed)
             times[name].append((time.perf_counter() - start) / repeats)
     return {name: values[1:] for name, values in times.items()}  # the first one warms up
 
 
-def run(model: onnx.ModelProto, inputs: NDArray[Any], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+def run(model: onnx.ModelProto, inputs: NDArray[Any] | Lazy, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
     """The asked outputs for all rows, through onnxruntime on the CPU."""
     return run_session(session(model), inputs, outputs)
 
 
 def run_session(
-    session: onnxruntime.InferenceSession, inputs: NDArray[Any], outputs: Sequence[str]
+    session: onnxruntime.InferenceSession, inputs: NDArray[Any] | Lazy, outputs: Sequence[str]
 ) -> dict[str, NDArray[Any]]:
-    """The asked outputs for all rows."""
+    """The asked outputs for all rows, of which few are read at a time."""
     name = session.get_inputs()[0].name
     parts = [
         session.run(list(outputs), {name: inputs[first : first + _ROWS_AT_ONCE]})

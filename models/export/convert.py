@@ -8,13 +8,13 @@ from torch import Tensor
 
 from app.contract import naming
 from models import artefact
-from models.export.head import Classifier
+from models.export.head import Head
 
 OPSET = 20
 
 
-def convert(head: Classifier, example: Tensor) -> onnx.ModelProto:
-    """A model that takes any number of rows like the example's; its temperature is still to be set.
+def convert(head: Head, example: Tensor) -> onnx.ModelProto:
+    """A model that takes any number of rows like the example's; the temperature, where it has one, is 1.
 
     Raises:
         RuntimeError: the exporter did something that it has not done before.
@@ -28,7 +28,7 @@ def convert(head: Classifier, example: Tensor) -> onnx.ModelProto:
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("B")},),
             input_names=["input"],
-            output_names=list(Classifier.OUTPUTS),
+            output_names=list(head.OUTPUTS),
             opset_version=OPSET,
             external_data=False,
             verbose=False,
@@ -36,7 +36,10 @@ def convert(head: Classifier, example: Tensor) -> onnx.ModelProto:
     if program is None:
         raise RuntimeError("torch.onnx.export gave no program")
     model: onnx.ModelProto = program.model_proto
-    if (uses := sum(list(node.input).count(naming.TEMPERATURE) for node in model.graph.node)) != 1:
-        raise RuntimeError(f"the exporter left {uses} uses of the temperature, expected one")
+    uses = sum(list(node.input).count(naming.TEMPERATURE) for node in model.graph.node)
+    if uses != head.has_temperature:
+        raise RuntimeError(f"the exporter left {uses} uses of the temperature, expected {int(head.has_temperature)}")
     artefact.slim(model)
+    if head.has_temperature:
+        artefact.set_temperature(model, 1.0)
     return model

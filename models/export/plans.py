@@ -2,16 +2,16 @@
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import onnx
+import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from app.contract.schema import Compilation
-from models import artefact
 from models.adopt import replace
 from models.export import cost
 from models.export.channels import masked_part
@@ -20,11 +20,13 @@ from models.export.convert import convert
 from models.export.cost import Choice, DeviceName, PlanName
 from models.export.fold import fold
 from models.export.half import halve
-from models.export.head import Classifier, Natural
+from models.export.head import Head, Natural
 from models.export.trace import trace
 from models.layers import count, layers
 
 Precision = Literal["float32", "float16"]
+MakeHead = Callable[[nn.Module, int, nn.Module], Head]
+"""From the body of a graph, the number of submodels and `Natural`."""
 
 _FORMS: tuple[Form, ...] = ("branches", "grouped")
 
@@ -46,7 +48,8 @@ def make(
     natural: Natural,
     rows: Tensor,
     *,
-    targets: Sequence[DeviceName],
+    head: MakeHead,
+    devices: Sequence[DeviceName],
     forced: PlanName | None,
     tune: bool,
     precision: Precision,
@@ -55,7 +58,7 @@ def make(
 
     Args:
         rows: inputs in natural units.
-        targets, forced, tune, precision: see `models.export.export`.
+        devices, forced, tune, precision: see `models.export.export`.
 
     Raises:
         ValueError: a plan is forced that cannot be made, or a precision asked for that gains nothing.
@@ -64,17 +67,16 @@ def make(
     graphs = _graphs(traced, submodels, forced)
     macs = {name: cost.macs(graph, example) for name, graph in graphs.items()}
     single = cost.macs(trace(unmasked(network), example), example)
-    choices = {} if tune else {device: _choose(graphs, example, device, forced) for device in targets}
+    choices = {} if tune else {device: _choose(graphs, example, device, forced) for device in devices}
     models: dict[PlanName, onnx.ModelProto] = {}
     for name in graphs if tune else sorted({"folded", *(choice.plan for choice in choices.values())}):
         if precision == "float16":
             halve(graphs[name], example)
-        models[name] = convert(Classifier(graphs[name], submodels, natural).eval(), rows)
-        artefact.set_temperature(models[name], 1.0)
+        models[name] = convert(head(graphs[name], submodels, natural).eval(), rows)
     if tune:
-        choices = {device: cost.tune(models, rows.numpy(), device) for device in targets}
+        choices = {device: cost.tune(models, rows.numpy(), device) for device in devices}
     by: Literal["force", "measurement", "rule"] = "force" if forced else "measurement" if tune else "rule"
-    devices: dict[DeviceName, tuple[PlanName, onnx.ModelProto, Compilation]] = {}
+    planned: dict[DeviceName, tuple[PlanName, onnx.ModelProto, Compilation]] = {}
     for device, choice in choices.items():
         _log.info(
             "plan for %s: %s, %s; %.2f of the multiply-accumulates of one dense pass",
@@ -87,10 +89,40 @@ def make(
             made = Compilation(
                 device=device, chosen_by=by, reason=choice.reason, macs=macs[choice.plan], macs_single=single
             )
-            devices[device] = (choice.plan, copy.deepcopy(models[choice.plan]), made)
+            planned[device] = (choice.plan, copy.deepcopy(models[choice.plan]), made)
     why = "; ".join(f"{device}: {choice.plan}, {choice.reason}" for device, choice in choices.items())
     portable = Compilation(chosen_by=by, reason=why or None, macs=macs["folded"], macs_single=single)
-    return Plans(models["folded"], portable, devices)
+    return Plans(models["folded"], portable, planned)
+
+
+class _Beside(nn.Module):
+    """The graphs of several networks, one beside the other: [B, …] → [N·B, K], submodel-major."""
+
+    def __init__(self, graphs: Sequence[GraphModule]) -> None:
+        super().__init__()
+        self.graphs = nn.ModuleList(graphs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([graph(x) for graph in self.graphs])
+
+
+def beside(
+    traced: Sequence[GraphModule], natural: Natural, rows: Tensor, *, head: MakeHead, precision: Precision
+) -> Plans:
+    """The one plan of a deep ensemble: every network runs whole. The traced graphs are used up.
+
+    Raises:
+        ValueError: a precision is asked for that gains nothing.
+    """
+    example = natural(rows[:2])
+    macs = [cost.macs(graph, example) for graph in traced]
+    if precision == "float16":
+        for graph in traced:
+            halve(graph, example)
+    model = convert(head(_Beside(traced), len(traced), natural).eval(), rows)
+    reason = f"the {len(traced)} networks of a deep ensemble share nothing: each runs whole"
+    _log.info("plan: %s; %.2f of the multiply-accumulates of one", reason, sum(macs) / max(macs[0], 1))
+    return Plans(model, Compilation(reason=reason, macs=sum(macs), macs_single=macs[0]), {})
 
 
 def _graphs(traced: GraphModule, submodels: int, forced: PlanName | None) -> dict[PlanName, GraphModule]:

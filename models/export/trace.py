@@ -13,7 +13,8 @@ from models.layers import layers
 
 
 def trace(network: nn.Module, example: Tensor) -> GraphModule:
-    """The graph of an adopted network, [B, …] → logits [B, K] as if it had one submodel; axis 0 is symbolic.
+    """The graph of an adopted network, [B, …] → logits [B, K], or numbers [B, D], as if it had one submodel; axis 0 is
+    symbolic.
 
     Raises:
         ValueError: the network does not give one tensor [B, K], or fixes the batch size.
@@ -35,7 +36,10 @@ def trace(network: nn.Module, example: Tensor) -> GraphModule:
     (given,) = (node.meta["val"].shape[0] for node in graph.graph.nodes if node.op == "placeholder")
     shapes = [list(node.meta["val"].shape) for node in graph.graph.output_node().all_input_nodes]
     if len(shapes) != 1 or len(shapes[0]) != 2 or isinstance(shapes[0][0], int):
-        raise ValueError(f"the network must give one tensor of logits [B, K] for any batch size B, got {shapes}")
+        raise ValueError(
+            "the network must give one tensor of logits [B, K], or of numbers to predict, for any batch size B, "
+            f"got {shapes}"
+        )
     if (rows_out := shapes[0][0]) != given:
         raise ValueError(
             f"the network gives {rows_out} rows for {given}: it must not repeat its input for its submodels itself, "

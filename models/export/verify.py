@@ -1,6 +1,7 @@
 """Checks a finished artefact in onnxruntime against a plain torch loop over the masks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import e, log, pi
 from typing import Any
 
 import numpy as np
@@ -34,31 +35,33 @@ def verify(model: onnx.ModelProto, network: nn.Module, rows: Tensor, temperature
 
     Returns:
         The largest difference as a share of what is allowed: 1e-6 + 1e-5·|value|, for logits and energy with the
-        largest value; for logits beyond 32 in proportion more, since float32 is no finer there.
+        largest value; for logits beyond 32 in proportion more, since float32 is no finer there. Of a regressor the
+        same for means, with the largest value, and what follows from that for all else: see `_allowed`.
 
     Raises:
         VerificationError: an output differs by more than that, or is not finite; the message names it.
     """
     worst = 0.0
     names = [output.name for output in model.graph.output]
+    classifies = "logits" in names
     session = artefact.session(model)
     for batch in BATCHES:
         x = torch.cat([rows] * -(-batch // len(rows)))[:batch]
         parts = x.split(1) if batch == ALONE else [x]  # one by one: a network that mixes rows answers otherwise
-        logits = _logits(network, parts)
-        expected = reference(logits, temperature)
-        coarse = max(1.0, float(np.abs(logits).max()) / temperature / 32)  # beyond, float32 itself is coarser
         found = artefact.run_session(session, x.numpy(), names)
-        for name, values in found.items():
-            if name == "prediction":
-                share = _top_two(expected["probabilities"], values) / coarse
-            else:
-                share = _share(values, expected[name], largest=name in _SCALED_BY_LARGEST) / coarse
+        if classifies:
+            shares = _classifier_shares(found, _logits(network, parts), temperature)
+        else:
+            raw = _outputs(network, parts)
+            targets = raw.shape[-1] // 2 if "aleatoric_variance" in names else raw.shape[-1]
+            shares = _regressor_shares(found, raw, targets, temperature)
+        for name, share in shares.items():
             if not share <= 1:
                 mixed = ", run row by row: does the network mix rows?" if batch == ALONE else ""
+                limit = f"{ABSOLUTE} + {RELATIVE}·|value|" if classifies else f"{RELATIVE} of the largest mean"
                 raise VerificationError(
                     f"{name} at batch size {batch} differs from the torch loop{mixed} by {share:.3g} times what is "
-                    f"allowed ({ABSOLUTE} + {RELATIVE}·|value|)"
+                    f"allowed ({limit})"
                 )
             worst = max(worst, share)
     return worst
@@ -96,10 +99,15 @@ def verify_half(model: onnx.ModelProto, network: nn.Module, rows: Tensor, temper
     return usual, largest
 
 
-def _logits(network: nn.Module, parts: Sequence[Tensor]) -> NDArray[np.floating[Any]]:
-    """[B, N, K] of the plain loop, the rows part by part."""
+def _outputs(network: nn.Module, parts: Sequence[Tensor]) -> NDArray[np.floating[Any]]:
+    """[B, N, …] of the plain loop, the rows part by part."""
     with torch.no_grad():
-        return torch.cat([two_sided(submodels(network, part)) for part in parts], dim=1).permute(1, 0, 2).numpy()
+        return torch.cat([submodels(network, part) for part in parts], dim=1).permute(1, 0, 2).numpy()
+
+
+def _logits(network: nn.Module, parts: Sequence[Tensor]) -> NDArray[np.floating[Any]]:
+    """[B, N, K]."""
+    return two_sided(torch.from_numpy(_outputs(network, parts))).numpy()
 
 
 def reference(logits: NDArray[np.floating[Any]], temperature: float) -> dict[str, NDArray[Any]]:
@@ -118,6 +126,83 @@ def reference(logits: NDArray[np.floating[Any]], temperature: float) -> dict[str
         "mutual_information": np.maximum(entropy - expected, 0),
         "energy": -logsumexp(z, axis=-1).mean(axis=1),
         "logits": z,
+    }
+
+
+def regressor_reference(
+    raw: NDArray[np.floating[Any]], targets: int, temperature: float
+) -> dict[str, NDArray[np.float64]]:
+    """The outputs of a regressor from its network's [B, N, D] or [B, N, 2·D], in float64."""
+    means, log_variances = raw[..., :targets].astype(np.float64), raw[..., targets:].astype(np.float64)
+    epistemic = means.var(axis=1)
+    outputs = {"prediction": means.mean(axis=1), "submodels": means, "epistemic_variance": epistemic}
+    if not log_variances.size:
+        return {**outputs, "variance": epistemic}
+    variances = np.exp(log_variances) * temperature
+    aleatoric = variances.mean(axis=1)
+    entropy = 0.5 * np.log(2 * pi * e * (aleatoric + epistemic)).sum(axis=-1)
+    expected = 0.5 * (log(2 * pi * e * temperature) + log_variances).sum(axis=-1).mean(axis=1)
+    return {
+        **outputs,
+        "variance": aleatoric + epistemic,
+        "aleatoric_variance": aleatoric,
+        "submodel_variances": variances,
+        "entropy": entropy,
+        "expected_entropy": expected,
+        "mutual_information": np.maximum(entropy - expected, 0),
+    }
+
+
+def _classifier_shares(
+    found: Mapping[str, NDArray[Any]], logits: NDArray[np.floating[Any]], temperature: float
+) -> dict[str, float]:
+    expected = reference(logits, temperature)
+    coarse = max(1.0, float(np.abs(logits).max()) / temperature / 32)  # beyond, float32 itself is coarser
+    return {
+        name: (
+            _top_two(expected["probabilities"], values)
+            if name == "prediction"
+            else _share(values, expected[name], largest=name in _SCALED_BY_LARGEST)
+        )
+        / coarse
+        for name, values in found.items()
+    }
+
+
+def _regressor_shares(
+    found: Mapping[str, NDArray[Any]], raw: NDArray[np.floating[Any]], targets: int, temperature: float
+) -> dict[str, float]:
+    expected = regressor_reference(raw, targets, temperature)
+    allowed = _allowed(raw, targets, expected)
+    return {name: float((np.abs(values - expected[name]) / allowed[name]).max()) for name, values in found.items()}
+
+
+def _allowed(
+    raw: NDArray[np.floating[Any]], targets: int, expected: Mapping[str, NDArray[np.float64]]
+) -> dict[str, NDArray[np.float64]]:
+    """How far each output of a regressor may be off, when its network's means and ln variances may by 1e-6 + 1e-5 of
+    their largest: to first order what follows, and as much again as a share of the value itself."""
+
+    def near(values: NDArray[Any]) -> NDArray[np.float64]:
+        return np.asarray(ABSOLUTE + RELATIVE * np.abs(values).max(initial=0), np.float64)
+
+    step, epistemic = near(raw[..., :targets]), expected["epistemic_variance"]
+    spread = 2 * np.sqrt(epistemic) * step + step**2 + RELATIVE * epistemic
+    allowed = {"prediction": step, "submodels": step, "epistemic_variance": spread, "variance": spread}
+    if "aleatoric_variance" not in expected:
+        return allowed
+    log_step = near(raw[..., targets:])
+    total = spread + log_step * expected["aleatoric_variance"]
+    of_expected = targets / 2 * log_step + near(expected["expected_entropy"])
+    of_entropy = (total / expected["variance"]).sum(axis=-1) / 2 + near(expected["entropy"])
+    return {
+        **allowed,
+        "variance": total,
+        "aleatoric_variance": log_step * expected["aleatoric_variance"],
+        "submodel_variances": log_step * expected["submodel_variances"],
+        "entropy": of_entropy,
+        "expected_entropy": of_expected,
+        "mutual_information": of_entropy + of_expected,
     }
 
 

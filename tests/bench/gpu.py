@@ -91,7 +91,7 @@ def prepare(folder: Path, networks: list[str], device: str) -> None:
                     export(
                         unmasked(network) if plan == "single" else network, torch.rand(2, *shape), store=folder,
                         name=f"{name}.{plan}.{precision}", labels=[str(at) for at in range(classes)],
-                        targets=(device,), precision=precision, **options,
+                        devices=(device,), precision=precision, **options,
                     )  # type: ignore[arg-type]  # fmt: skip
                 except CannotGroup as error:
                     print(f"{name}, {plan}, {precision}: {error}")

@@ -116,7 +116,6 @@ def models(case: Case, device: DeviceName) -> tuple[dict[str, onnx.ModelProto], 
     made = {}
     for name, (graph, submodels) in variants.items():
         made[name] = convert(Classifier(graph, submodels, Natural(None, example.shape)).eval(), example)
-        artefact.set_temperature(made[name], 1.0)
     return made, operations, chosen.plan
 
 

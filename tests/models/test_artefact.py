@@ -74,9 +74,9 @@ def test_what_is_wrong_with_a_file_is_named(tiny_store: Path, tmp_path: Path) ->
     with pytest.raises(ArtefactError, match="no such file"):
         artefact.read(store, "tiny", 2)
     model = onnx.load(path)
-    model.metadata_props[0].value = '{"schema_version": 4}'
+    model.metadata_props[0].value = '{"schema_version": 999}'
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(ContractError, match="4 is newer than 3"):
+    with pytest.raises(ContractError, match="999 is newer than"):
         artefact.read(store, "tiny")
     del model.metadata_props[:]
     path.write_bytes(model.SerializeToString())

@@ -67,7 +67,6 @@ def test_tuning_measures_in_onnxruntime() -> None:
     models = {}
     for name, graph in plans(network, x).items():
         models[name] = convert(Classifier(graph, 4, Natural(None, x.shape)).eval(), x)
-        artefact.set_temperature(models[name], 1.0)
     chosen = cost.tune(models, x.numpy(), "cpu")
     assert chosen.plan in models
     assert "faster" in chosen.reason or "measured at" in chosen.reason

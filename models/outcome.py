@@ -1,0 +1,124 @@
+"""What a model's policy and its prediction sets come to on labelled rows, as they are or made worse. No torch here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from app.contract.policy import Judge
+from app.contract.schema import Contract
+from models import artefact
+from models.data import Split
+from models.data.corruptions import KINDS, SEVERITIES, corrupt
+from models.evaluate import check_rows, scores
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened to B rows.
+
+    Args:
+        errors: [B, 1] whether a classifier's answer is wrong; [B, D] a regressor's squared errors.
+        actions: [B] accept, defer or reject; None without a policy.
+        sets: by promised coverage, [B] whether the true class is in the prediction set, and [B] how large that is.
+    """
+
+    errors: NDArray[Any]
+    actions: NDArray[np.str_] | None
+    sets: dict[float, tuple[Bools, NDArray[np.int64]]]
+
+    def share(self, action: str) -> float:
+        """The share of rows that are accepted, deferred or rejected."""
+        return float(np.mean(self.actions == action))
+
+    def accepted(self) -> Bools:
+        """[B]; all rows where there is no policy."""
+        return np.ones(len(self.errors), np.bool_) if self.actions is None else self.actions == "accept"
+
+
+def outcome(model: onnx.ModelProto, contract: Contract, split: Split) -> Outcome:
+    """What happens to the rows of a split.
+
+    Raises:
+        DatasetError: the split does not fit the contract; see `check_rows`.
+    """
+    check_rows(contract, split)
+    return _outcome(artefact.session(model), contract, split)
+
+
+def corrupted(model: onnx.ModelProto, contract: Contract, split: Split) -> dict[int, Outcome]:
+    """The same for pictures made worse in every known way, all ways together, for each severity.
+
+    Raises:
+        DatasetError: the split does not fit the contract; see `check_rows`.
+        ValueError: its inputs are no pictures of the layout BCHW, or of float32 in another range than 0 to 1.
+    """
+    given = contract.inputs[0]
+    if given.layout != "BCHW" or (given.dtype == "float32" and given.range != (0.0, 1.0)):
+        raise ValueError("only pictures can be made worse: layout BCHW, and uint8, or float32 in the range 0 to 1")
+    check_rows(contract, split)
+    session = artefact.session(model)
+    return {
+        severity: _together(
+            [_outcome(session, contract, Split(_Worse(split.inputs, kind, severity), split.labels)) for kind in KINDS]
+        )
+        for severity in SEVERITIES
+    }
+
+
+class _Worse:
+    """Pictures that are made worse when they are read."""
+
+    def __init__(self, inputs: Any, kind: str, severity: int) -> None:
+        self._inputs, self._kind, self._severity = inputs, kind, severity
+        self.shape, self.dtype = inputs.shape, inputs.dtype
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
+        pictures, numbers = self._inputs[rows], np.arange(len(self))[rows]
+        if pictures.dtype != np.uint8:
+            return corrupt(pictures, self._kind, self._severity, rows=numbers)
+        worse = corrupt(pictures.astype(np.float32) / 255, self._kind, self._severity, rows=numbers)
+        return np.asarray(np.rint(worse * 255), np.uint8)
+
+
+def _outcome(session: onnxruntime.InferenceSession, contract: Contract, split: Split) -> Outcome:
+    classifies, labels = contract.task == "classification", split.labels
+    names = ["prediction", *(["probabilities"] if classifies else [])]
+    names += [name for name in contract.scores if name != "confidence"]
+    found = artefact.run_session(session, split.inputs, names)
+    wrong = found["prediction"] != labels if classifies else np.square(found["prediction"].astype(np.float64) - labels)
+    actions = None
+    if contract.policy is not None:
+        of_rows = {str(name): values for name, values in scores(contract, found).items()}
+        decisions = Judge(contract.policy, "model").decide(of_rows)
+        actions = np.array([decision.action for decision in decisions])
+    sets = {}
+    for one in contract.calibration.prediction_sets if contract.calibration else ():
+        members = found["probabilities"] >= one.least_probability
+        members[np.arange(len(labels)), found["prediction"]] = True
+        sets[one.coverage] = members[np.arange(len(labels)), labels], members.sum(axis=-1)
+    return Outcome(wrong.reshape(len(labels), -1), actions, sets)
+
+
+def _together(parts: Sequence[Outcome]) -> Outcome:
+    actions = [part.actions for part in parts if part.actions is not None]
+    return Outcome(
+        np.concatenate([part.errors for part in parts]),
+        np.concatenate(actions) if actions else None,
+        {
+            coverage: (
+                np.concatenate([part.sets[coverage][0] for part in parts]),
+                np.concatenate([part.sets[coverage][1] for part in parts]),
+            )
+            for coverage in parts[0].sets
+        },
+    )

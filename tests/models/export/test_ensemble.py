@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models import artefact
+from models.data import Split
+from models.export import export
+from models.layers import DeepEnsemble, Masksembles1d, count, submodels
+
+LABELS = ["a", "b", "c"]
+
+
+def networks(number: int = 3) -> list[nn.Module]:
+    return [nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3)).eval() for _ in range(number)]
+
+
+@pytest.fixture(scope="module")
+def members() -> list[nn.Module]:
+    torch.manual_seed(0)
+    return networks()
+
+
+@pytest.fixture(scope="module")
+def exported(members: list[nn.Module], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = tmp_path_factory.mktemp("store")
+    export(networks=members, example_input=torch.rand(2, 6), name="ensemble", labels=LABELS, store=store)
+    return store
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7])
+def test_every_network_is_a_submodel(exported: Path, members: list[nn.Module], batch: int) -> None:
+    model, _, _ = artefact.read(exported, "ensemble")
+    rows = torch.randn(batch, 6)
+    found = artefact.run(model, rows.numpy(), ["submodels", "probabilities"])
+    with torch.no_grad():
+        expected = torch.stack([member(rows).softmax(dim=-1) for member in members], dim=1)
+    np.testing.assert_allclose(found["submodels"], expected, atol=1e-6)
+    np.testing.assert_allclose(found["probabilities"], expected.mean(dim=1), atol=1e-6)
+
+
+def test_the_contract_tells_that_nothing_is_shared(exported: Path) -> None:
+    _, contract, _ = artefact.read(exported, "ensemble")
+    assert (contract.method, contract.num_submodels, contract.masks) == ("deep-ensemble", 3, None)
+    assert contract.compilation is not None
+    assert contract.compilation.macs == 3 * contract.compilation.macs_single == 3 * (6 * 16 + 16 * 3)
+    assert "share nothing" in (contract.compilation.reason or "")
+    assert artefact.read_plans(exported, "ensemble", 1) == {}
+
+
+def test_it_is_calibrated_as_one_model(members: list[nn.Module], rows: Split, tmp_path: Path) -> None:
+    example = torch.from_numpy(rows.inputs[:2])
+    export(
+        networks=members, example_input=example, name="e", labels=LABELS, store=tmp_path, calibration=rows, data="rows"
+    )
+    _, contract, _ = artefact.read(tmp_path, "e")
+    assert contract.calibration is not None
+    assert contract.calibration.rows == len(rows)
+
+
+def test_half_precision(members: list[nn.Module], tmp_path: Path) -> None:
+    path = export(
+        networks=members, example_input=torch.rand(2, 6), name="e", labels=LABELS, store=tmp_path, precision="float16"
+    )
+    assert path.stat().st_size < 20_000
+
+
+def test_what_is_no_deep_ensemble_says_why(members: list[nn.Module], tmp_path: Path) -> None:
+    masked = nn.Sequential(nn.Linear(6, 16), Masksembles1d(16, 4, 2.0), nn.Linear(16, 3))
+    for arguments, why in (
+        ({"networks": members[:1]}, "at least 2, got 1"),
+        ({"networks": [members[0], masked]}, r"networks\[1\] has Masksembles layers"),
+        ({"networks": members, "network": members[0]}, "one of the two"),
+        ({}, "one of the two"),
+        ({"networks": members, "mc_dropout": 4}, "mc_dropout and networks"),
+        ({"networks": members, "plan": "branches"}, "share nothing"),
+        ({"networks": [members[0], nn.Linear(6, 4)]}, "4 classes, got 3 labels"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            export(example_input=torch.rand(2, 6), name="e", labels=LABELS, store=tmp_path, **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_submodels_runs_every_member(members: list[nn.Module]) -> None:
+    ensemble = DeepEnsemble(members).eval()
+    rows = torch.randn(5, 6)
+    assert count(ensemble) == 3
+    torch.testing.assert_close(submodels(ensemble, rows), torch.stack([member(rows) for member in members]))
+    with pytest.raises(RuntimeError, match="submodels"):
+        ensemble(rows)
