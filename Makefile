@@ -9,7 +9,7 @@ KSERVE := $(VENV)/kserve/.installed
 TYPESCRIPT := tests/clients/typescript
 NODE_MODULES := $(TYPESCRIPT)/node_modules/.installed
 
-.PHONY: install serve test test-clients fuzz check bench bench-gpu bench-model bench-ways soak openapi models docker-test clean
+.PHONY: install serve test test-clients fuzz check bench bench-gpu bench-model bench-ways soak openapi models evidence evidence-quick docker-test clean
 
 install: $(ALL)
 
@@ -54,6 +54,12 @@ models: $(ALL)
 	for data in digits fashion-mnist; do \
 	  $(PYTHON) -m models train $$data && $(PYTHON) -m models export $$data || exit 1; \
 	done
+
+evidence: $(ALL)
+	$(PYTHON) -m models evidence fashion-mnist --readme README.md $(if $(DATA),--data $(DATA))
+
+evidence-quick: $(ALL)
+	$(PYTHON) -m models evidence fashion-mnist --quick $(if $(DATA),--data $(DATA))
 
 docker-test: $(ALL)
 	$(PYTHON) -m pytest tests/docker

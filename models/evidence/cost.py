@@ -1,0 +1,32 @@
+"""How long an answer takes: models take turns on this machine, so that only their ratios are told."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from models import artefact
+
+BATCHES = (1, 16, 64)
+_ROUNDS = 15
+
+
+def seconds(store: Path, single: str, names: Iterable[str], device: str = "cpu") -> dict[str, dict[str, float]]:
+    """Seconds of each model relative to a single network, by name and batch size: the median over rounds.
+
+    Each runs its fastest plan for the device, with as many threads as there are cores.
+    """
+    sessions, shape, dtype = {}, list[int](), "float32"
+    for name in dict.fromkeys([single, *names]):
+        model, contract, version = artefact.read(store, name)
+        plans = artefact.read_plans(store, name, version)
+        sessions[name] = artefact.session(plans[device][0] if device in plans else model, device)
+        shape = [size for size in contract.sizes(contract.inputs[0])[1:] if size is not None]
+        dtype = contract.inputs[0].dtype
+    ratios: dict[str, dict[str, float]] = {name: {} for name in sessions}
+    for batch in BATCHES:
+        rows = np.random.default_rng(0).random((batch, *shape))
+        times = artefact.race(sessions, (rows * 255 if dtype == "uint8" else rows).astype(dtype), _ROUNDS)
+        for name in sessions:
+            ratios[name][str(batch)] = float(np.median(np.array(times[name]) / np.array(times[single])))
+    return ratios

@@ -1,0 +1,83 @@
+"""Pictures of how accuracy and calibration fall with the severity of corruptions, and of the way from one network to an
+ensemble."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from models.data.corruptions import SEVERITIES
+from models.evidence.plan import Entry
+
+Figures = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def severity(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
+    """Box plots over kinds of corruption and seeds: accuracy and ECE before calibration by severity, a box a method.
+
+    Boxes are quartiles, bars the least and the largest.
+    """
+    shown = [entry for entry in compared if not entry.held_out]
+    figure = Figure(figsize=(13, 8), layout="constrained")
+    colours = [f"C{index}" for index in range(len(shown))]
+    for plot, (name, title) in zip(
+        figure.subplots(2, 1, sharex=True), (("accuracy", "accuracy"), ("ece_uncalibrated", "ECE before calibration"))
+    ):
+        for index, entry in enumerate(shown):
+            values = [
+                [kind[at][name] for one in figures[entry.name] for kind in one["corrupted"].values()]
+                for at in range(len(SEVERITIES))
+            ]
+            box = plot.boxplot(
+                values,
+                positions=np.arange(len(SEVERITIES)) * (len(shown) + 2) + index,
+                widths=0.8,
+                whis=(0, 100),
+                patch_artist=True,
+                medianprops={"color": "black"},
+            )
+            for patch in box["boxes"]:
+                patch.set_facecolor(colours[index])
+            plot.plot([], [], color=colours[index], linewidth=8, label=entry.label)
+        plot.set_ylabel(title)
+        plot.set_xticks(np.arange(len(SEVERITIES)) * (len(shown) + 2) + (len(shown) - 1) / 2, SEVERITIES)
+    plot.set_xlabel("severity")
+    plot.legend(ncols=3)
+    figure.savefig(path, dpi=70)
+
+
+def transition(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
+    """ECE before calibration and AUROC of entropy against the scale, at fixed width and at fixed capacity."""
+    wanted: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+        "accuracy": lambda one: one["test"]["accuracy"],
+        "ECE before calibration": lambda one: one["test"]["ece_uncalibrated"],
+        "AUROC of entropy, digits": lambda one: one["strange"]["digits"]["entropy"]["auroc"],
+        "disagreement": lambda one: one["test"]["disagreement"],
+    }
+    figure = Figure(figsize=(13, 3.6), layout="constrained")
+    for plot, (title, of) in zip(figure.subplots(1, len(wanted)), wanted.items()):
+        for variant in sorted({entry.variant for entry in compared if entry.method == "masksembles"}, reverse=True):
+            masked = [
+                entry
+                for entry in compared
+                if entry.method == "masksembles" and entry.variant == variant and not entry.held_out
+            ]
+            values = [[of(one) for one in figures[entry.name]] for entry in masked]
+            plot.errorbar(
+                [entry.scale for entry in masked],
+                [np.mean(one) for one in values],
+                [np.std(one) for one in values],
+                marker="o",
+                label=f"Masksembles, fixed {variant}",
+            )
+        for method, style in (("single", ":"), ("mc-dropout", "-."), ("deep-ensemble", "--")):
+            entry = next(entry for entry in compared if entry.method == method and not entry.held_out)
+            found = [value for one in figures[entry.name] if (value := of(one)) is not None]
+            if found:
+                plot.axhline(float(np.mean(found)), color="black", linestyle=style, label=entry.label)
+        plot.set_title(title)
+        plot.set_xlabel("scale S")
+    plot.legend(fontsize="small")
+    figure.savefig(path, dpi=70)

@@ -1,0 +1,185 @@
+"""What is trained and compared, on which data, and with which seeds: the paper's tables, and Fashion-MNIST on a small
+machine."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from app.contract.schema import Method
+from models.data.corruptions import Family
+from models.recipe import DEFAULTS, Recipe
+
+MEMBERS = 4
+"""Networks of a deep ensemble, and submodels of everything else but the single network."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method with its settings, of which there are models with several seeds."""
+
+    method: Method
+    scale: float = 1.0
+    variant: str = "width"
+    """How a Masksembles network relates to the single one: see `Study.variants`."""
+    held_out: bool = False
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+
+    @property
+    def name(self) -> str:
+        """As a model's name in a store, without the seed."""
+        masked = f"-s{self.scale:g}-{self.variant}" if self.method == "masksembles" else ""
+        return f"{'near' if self.held_out else 'all'}-{self.method}{masked}"
+
+    @property
+    def label(self) -> str:
+        """As tables and pictures name it."""
+        if self.method != "masksembles":
+            return {"single": "single", "mc-dropout": "MC-dropout", "deep-ensemble": "deep ensemble"}[self.method]
+        return (
+            f"Masksembles S = {self.scale:g}, fixed {self.variant}"
+            if self.variant != "wide"
+            else f"Masksembles S = {self.scale:g}, wide"
+        )
+
+
+@dataclass(frozen=True)
+class Study:
+    """A comparison on one data set."""
+
+    data: str
+    classes: int
+    input_shape: tuple[int, ...]
+    compared: tuple[Entry, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of every recipe, over the defaults of the data set."""
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"width": {}})
+    """Options of the network by variant: `width` is the single network with masks; the others are wider."""
+    rate: float = 0.1
+    """Of MC-dropout."""
+    held_out: tuple[str, ...] = ()
+    """Classes that some networks never see: foreign inputs that are near."""
+    family: Family = "cifar"
+    corrupted_rows: int | None = None
+    """Of how many test rows, the first ones, corruptions are measured; without it of all."""
+
+    def recipes(self, entry: Entry, seed: int) -> tuple[Recipe, ...]:
+        """The trainings behind one model: one, or four single networks for a deep ensemble.
+
+        The members of an ensemble are the single models themselves, each in at most two ensembles: with five of them
+        neighbours share half, so they are not quite independent.
+        """
+        if entry.method == "deep-ensemble":
+            single, many = Entry("single", held_out=entry.held_out), len(entry.seeds)
+            pool, step = (2 * many, 2) if many > 2 else (MEMBERS + many - 1, 1)
+            return tuple(self.recipes(single, (step * seed + index) % pool)[0] for index in range(MEMBERS))
+        settings = {**DEFAULTS[self.data], **self.settings}
+        options = {**settings.get("options", {}), **(self.variants[entry.variant])}
+        return (
+            Recipe(
+                **{
+                    **settings,
+                    "data": self.data,
+                    "input_shape": self.input_shape,
+                    "classes": self.classes - len(self.held_out) * entry.held_out,
+                    "options": options,
+                    "method": entry.method,
+                    "submodels": MEMBERS,
+                    "scale": entry.scale,
+                    "rate": self.rate,
+                    "seed": seed,
+                }
+            ),
+        )
+
+    def trainings(self) -> dict[str, tuple[Entry, Recipe]]:
+        """Every training that is needed, once, by name."""
+        found: dict[str, tuple[Entry, Recipe]] = {}
+        for entry in self.compared:
+            for seed in entry.seeds:
+                for recipe in self.recipes(entry, seed):
+                    found[self.training_name(entry, recipe)] = (entry, recipe)
+        return found
+
+    def training_name(self, entry: Entry, recipe: Recipe) -> str:
+        """As its checkpoint is called."""
+        own = replace(entry, method="single", variant="width") if entry.method == "deep-ensemble" else entry
+        return f"{own.name}-{recipe.seed}"
+
+    def quick(self) -> "Study":
+        """The same with one seed, and of Masksembles two points."""
+        kept = [
+            entry
+            for entry in self.compared
+            if not entry.held_out and (entry.method != "masksembles" or entry in _quick_points(self.compared))
+        ]
+        return replace(self, compared=tuple(replace(entry, seeds=(0,)) for entry in kept))
+
+
+def _quick_points(compared: Sequence[Entry]) -> list[Entry]:
+    """One point of each variant, with S = 2."""
+    return [entry for entry in compared if entry.method == "masksembles" and entry.scale == 2]
+
+
+def _masked(scales: Sequence[float], variants: Sequence[str], seeds: tuple[int, ...]) -> list[Entry]:
+    return [Entry("masksembles", scale, variant, seeds=seeds) for variant in variants for scale in scales]
+
+
+_FIVE, _ONE = (0, 1, 2, 3, 4), (0,)
+
+STUDIES: dict[str, Study] = {
+    "fashion-mnist": Study(
+        data="fashion-mnist",
+        classes=10,
+        input_shape=(1, 28, 28),
+        compared=(
+            Entry("single"),
+            Entry("mc-dropout"),
+            *_masked((1.5, 2.0, 3.0), ("width", "capacity"), _FIVE),
+            Entry("deep-ensemble"),
+            Entry("single", held_out=True, seeds=(0, 1)),
+            Entry("mc-dropout", held_out=True, seeds=(0, 1)),
+            Entry("masksembles", 3.0, "capacity", held_out=True, seeds=(0, 1)),
+            Entry("deep-ensemble", held_out=True, seeds=(0, 1)),
+        ),
+        settings={
+            "align": None,
+            "options": {"widths": [16, 32, 64, 64], "strided": True},
+            "rows": 10_000,
+            "epochs": 20,
+            "weight_decay": 1e-4,
+            "flip": False,
+        },
+        variants={"width": {"capacity": False}, "capacity": {"capacity": True}},
+        rate=0.2,
+        held_out=("pullover", "sneaker"),
+        corrupted_rows=2000,
+    ),
+    # Table 1 and figures 6 and 8 of the paper. It does not print the settings of its best network, only that it has
+    # 2.3 times the weights: with all layers half as wide again that is S = 1.5.
+    "cifar-10": Study(
+        data="cifar-10",
+        classes=10,
+        input_shape=(3, 32, 32),
+        compared=(
+            Entry("single", seeds=_ONE),
+            Entry("mc-dropout", seeds=_ONE),
+            *_masked((1.1, 1.4, 2.0, 3.0), ("width",), _ONE),
+            Entry("masksembles", 1.5, "wide", seeds=_ONE),
+            Entry("deep-ensemble", seeds=_ONE),
+        ),
+        variants={"width": {}, "wide": {"widening": 6}},
+    ),
+    # Table 2 and figure 10: mask overlaps of 0.7, 0.3 and 0.2.
+    "imagenet": Study(
+        data="imagenet",
+        classes=1000,
+        input_shape=(3, 224, 224),
+        compared=(
+            Entry("single", seeds=_ONE),
+            Entry("mc-dropout", seeds=_ONE),
+            *_masked((1.21, 2.17, 3.0), ("width",), _ONE),
+            Entry("deep-ensemble", seeds=_ONE),
+        ),
+        family="imagenet",
+    ),
+}
