@@ -1,7 +1,7 @@
 """What the service says about itself to Prometheus, at /metrics; base units, names with the prefix `masksembles_`."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from app.contract.policy import Action
 from app.contract.schema import Contract
 from app.statistics import Statistics
 
@@ -43,6 +44,13 @@ class Telemetry:
             "masksembles_requests",
             "Requests to predict, by what became of them: ok, client_gone, or the code of the error",
             (*_MODEL, "outcome"),
+            registry=self._registry,
+        )
+        self.decisions = Counter(
+            "masksembles_decisions",
+            "Rows answered with a decision, by what the policy of the model or the operator says of them; "
+            "requests' own, stricter ones change nothing here",
+            (*_MODEL, "action"),
             registry=self._registry,
         )
         self.request_seconds = histogram(
@@ -135,6 +143,7 @@ class Series:
         self._of = of
         self._labels = (model, str(version))
         self._outcomes: dict[str, Any] = {}
+        self._decisions: dict[Action, Any] = {}
         self._scores = scores
         self._ended = False
         self.statistics = Statistics()
@@ -152,6 +161,15 @@ class Series:
             counter = self._outcomes[outcome] = self._of.requests.labels(*self._labels, outcome)
         counter.inc()
         self._request.observe(seconds)
+
+    def decided(self, rows: Mapping[Action, int]) -> None:
+        """How many of an answer's rows were accepted, deferred and rejected."""
+        if self._ended or not rows:
+            return
+        if not self._decisions:  # all of them, so that the first rejection shows as a rise
+            self._decisions = {action: self._of.decisions.labels(*self._labels, action) for action in get_args(Action)}
+        for action, count in rows.items():
+            self._decisions[action].inc(count)
 
     def waited(self, seconds: float) -> None:
         """A request's time in the queue."""
@@ -172,6 +190,8 @@ class Series:
             metric.remove(*self._labels)
         for outcome in self._outcomes:
             self._of.requests.remove(*self._labels, outcome)
+        for action in self._decisions:
+            self._of.decisions.remove(*self._labels, action)
 
 
 class _Score:

@@ -1,6 +1,7 @@
 """What /predict answers: JSON, or the arrays themselves in NumPy's format."""
 
 import io
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +12,7 @@ from app.api import derived
 from app.api.derived import Arrays
 from app.api.negotiation import weights
 from app.api.outputs import Wanted
+from app.contract.policy import Action
 from app.engine.model import Model
 
 NPZ = "application/x-npz"
@@ -18,8 +20,11 @@ NPZ = "application/x-npz"
 Rows = list[dict[str, Any]]
 
 
-def write_json(id: str | None, model: Model, wanted: Wanted, found: Arrays) -> bytes:
+def write_json(id: str | None, model: Model, wanted: Wanted, found: Arrays, decided: Counter[Action]) -> bytes:
     """The answer to a request as JSON: one prediction for each row, with what was chosen in the order of the menu.
+
+    Args:
+        decided: see derived.decisions.
 
     Raises:
         OutputNotFinite: an interval is not.
@@ -29,6 +34,8 @@ def write_json(id: str | None, model: Model, wanted: Wanted, found: Arrays) -> b
     for choice in wanted.chosen:
         if choice in _DERIVED:
             _put(rows, choice, _DERIVED[choice](model, wanted, found))
+        elif choice == "decision":
+            _put(rows, choice, derived.decisions(model, wanted, found, decided))
         elif choice == "prediction" and classifies:
             _put_classes(rows, model.contract.labels, found)
         elif choice == "submodels":
@@ -102,20 +109,18 @@ def _intervals(model: Model, wanted: Wanted, found: Arrays) -> Iterable[Any] | N
     ]
 
 
-_DERIVED = {
-    "percentiles": _percentiles,
-    "prediction_set": _prediction_set,
-    "intervals": _intervals,
-    "decision": derived.decisions,
-}
+_DERIVED = {"percentiles": _percentiles, "prediction_set": _prediction_set, "intervals": _intervals}
 
 
-def write_npz(id: str | None, model: Model, wanted: Wanted, found: Arrays) -> bytes:
+def write_npz(id: str | None, model: Model, wanted: Wanted, found: Arrays, decided: Counter[Action]) -> bytes:
     """The chosen outputs under their names, as the graph gave them, and `model`, `version` and `id` as scalars.
 
     What follows from them, where JSON has it: `percentiles.SCORE` [B]; `prediction_set`, booleans [B, K], and
     `prediction_set.coverage`; `intervals` [B, C, 2, D], the lower and upper ends for each coverage, and
     `intervals.coverage` [C]; `decision`, texts [B].
+
+    Args:
+        decided: see derived.decisions.
 
     Raises:
         OutputNotFinite: an interval is not.
@@ -139,9 +144,9 @@ def write_npz(id: str | None, model: Model, wanted: Wanted, found: Arrays) -> by
                 arrays["intervals"] = np.stack(ends, axis=1)
                 arrays["intervals.coverage"] = [one.coverage for one in wanted.intervals]
         elif choice == "decision":
-            decided = derived.decisions(model, wanted, found)
-            if decided is not None:
-                arrays["decision"] = [decision.action for decision in decided]
+            decisions = derived.decisions(model, wanted, found, decided)
+            if decisions is not None:
+                arrays["decision"] = [decision.action for decision in decisions]
         else:
             arrays[choice] = found[choice]
             if choice == "submodels" and "submodel_variances" in found:

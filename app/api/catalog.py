@@ -7,7 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BeforeValidator
 
 from app.api.document import errors
-from app.api.schemas import Catalog, ModelSummary, VersionDetail, VersionSummary
+from app.api.schemas import Catalog, ModelSummary, PolicyInForce, VersionDetail, VersionSummary
 from app.contract import naming
 from app.engine.shelf import Shelf, Version
 from app.engine.store import Store
@@ -49,7 +49,7 @@ async def list_models(request: Request) -> Catalog:
     responses=errors(401, 403, 404, 422, 429),
 )
 async def get_model(request: Request, name: Name) -> ModelSummary:
-    """Its input, its labels, its versions and which of them answers."""
+    """Its input, its labels, its policy, its versions and which of them answers."""
     store: Store = request.app.state.store
     return _summary(store, name, _shelf(store, name))
 
@@ -131,6 +131,7 @@ def _summary(store: Store, name: str, shelf: Shelf) -> ModelSummary:
     if model.contract is None:
         return ModelSummary(name=name, version=model.version, versions=versions)
     given = model.contract.inputs[0]
+    judge = store.judge(model)
     return ModelSummary(
         name=name,
         version=model.version,
@@ -141,5 +142,6 @@ def _summary(store: Store, name: str, shelf: Shelf) -> ModelSummary:
         input_range=given.range,
         labels=list(model.contract.labels) or None,
         targets=list(model.contract.targets) or None,
+        policy=judge and PolicyInForce(source=judge.source, rules=list(judge.policy.rules)),
         versions=versions,
     )

@@ -1,5 +1,7 @@
 """What follows from a graph's outputs and its calibration: percentiles, prediction sets, intervals, decisions."""
 
+from collections import Counter
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -7,7 +9,7 @@ from numpy.typing import NDArray
 
 from app.api.outputs import Wanted
 from app.contract import policy
-from app.contract.policy import Decision
+from app.contract.policy import Action, Decision
 from app.contract.schema import Interval, PredictionSet
 from app.engine.model import Model
 from app.errors import OutputNotFinite
@@ -15,6 +17,7 @@ from app.errors import OutputNotFinite
 Arrays = dict[str, NDArray[Any]]
 
 _DECIMALS = 2
+_ACTION = attrgetter("action")
 TOLERANCE = 1e-6
 """By how much less than a set's least probability a class may have: both are rounded, and a set too wide breaks no
 promise."""
@@ -37,13 +40,19 @@ def percentiles(model: Model, found: Arrays) -> Arrays | None:
     return dict(zip(model.tables, places.round(_DECIMALS)))
 
 
-def decisions(model: Model, wanted: Wanted, found: Arrays) -> list[Decision] | None:
-    """The model's or the operator's decision on each row, or the request's where that is more severe."""
+def decisions(model: Model, wanted: Wanted, found: Arrays, decided: Counter[Action]) -> list[Decision] | None:
+    """The model's or the operator's decision on each row, or the request's where that is more severe.
+
+    Args:
+        decided: the model's or the operator's are counted there, whatever the request's are.
+    """
     judges = [judge for judge in (model.judge, wanted.judge) if judge is not None]
     if not judges:
         return None
     of_rows = scores(model, found)
     first, *others = (judge.decide(of_rows) for judge in judges)
+    if model.judge is not None:
+        decided.update(map(_ACTION, first))
     return policy.stricter(first, others[0]) if others else first
 
 

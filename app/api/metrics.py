@@ -26,5 +26,5 @@ router = APIRouter(tags=["metrics"])
     },
 )
 def metrics(request: Request) -> Response:
-    """Requests, queue, batches, seconds, devices, reloads, and how the served rows' uncertainty is distributed."""
+    """Requests, decisions, queue, batches, seconds, devices, reloads, and how the rows' uncertainty is distributed."""
     return Response(request.app.state.telemetry.render(), media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from collections import Counter
 from types import TracebackType
 from typing import Self
 
 from starlette.requests import ClientDisconnect
 
+from app.contract.policy import Action
 from app.engine.plain import Servable
 from app.errors import ClientGone, ServiceError
 from app.telemetry import Series, Telemetry
@@ -21,6 +23,8 @@ class Outcome:
         self._series: Series | None = None
         self.read = self.ran = self._began
         """When the inputs were an array, and when the outputs were there."""
+        self.decided: Counter[Action] = Counter()
+        """What the policy of the model or the operator says of how many rows; told where they are answered."""
 
     def found(self, model: Servable) -> None:
         """A model was found; its metrics are those to tell."""
@@ -40,6 +44,7 @@ class Outcome:
         self._series.answered(code, ended - self._began)
         if error is None:
             self._series.statistics.succeeded(ended - self._began, self.read - self._began, ended - self.ran)
+            self._series.decided(self.decided)
         else:
             self._series.statistics.fail.add(ended - self._began)
 

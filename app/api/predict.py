@@ -61,7 +61,7 @@ async def predict(request: Request) -> Response:
         outcome.ran = perf_counter()
         npz = answers.wants_npz(headers.get(b"accept", b""))
         write = answers.write_npz if npz else answers.write_json
-        answer = (asked.id, model, wanted, found)
+        answer = (asked.id, model, wanted, found, outcome.decided)
         heavy = len(inputs) * model.row_bytes > _MANY
         content = await to_thread(write, *answer) if heavy else write(*answer)
         return Response(content, media_type=answers.NPZ if npz else "application/json")

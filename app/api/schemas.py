@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.codecs import LONGEST_POLICY
 from app.contract import naming
 from app.contract.policy import Action, Source
-from app.contract.schema import Contract, Method, Target
+from app.contract.schema import Contract, Method, Rule, Target
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 State = Literal["serving", "kept", "standby", "refused"]
@@ -268,6 +268,15 @@ class VersionSummary(BaseModel):
     reason: str | None = Field(None, description=_REASON)
 
 
+class PolicyInForce(BaseModel):
+    """What decides on a model's answers: the first rule that applies; where none does they are accepted."""
+
+    source: Literal["model", "operator"] = Field(
+        description="Whose it is: the file's own, or the operator's in its place"
+    )
+    rules: list[Rule] = Field(description="With percentiles and promises looked up in the model's calibration")
+
+
 class ModelSummary(BaseModel):
     """A model in the store. Everything but name and versions is absent where no version is fit to be served,
     and everything that a contract would say where there is none."""
@@ -281,6 +290,7 @@ class ModelSummary(BaseModel):
     input_range: tuple[float, float] | None = Field(None, description="Smallest and largest value accepted")
     labels: list[str] | None = Field(None, description="Of a classifier: the K classes")
     targets: list[Target] | None = Field(None, description="Of a regressor: the D numbers that it predicts")
+    policy: PolicyInForce | None = Field(None, description="What decides on its answers; absent where nobody has one")
     reason: str | None = Field(None, description="Why its folder in the store cannot be read")
     versions: list[VersionSummary]
 

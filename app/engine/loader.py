@@ -3,13 +3,12 @@
 import hashlib
 from pathlib import Path
 
-from app.contract.policy import Policies
-from app.contract.schema import Contract
+from app.contract.policy import Judge, Policies
 from app.contract.signature import Signature
 from app.engine.device import Device
 from app.engine.model import judge, load
 from app.engine.plain import Servable, load_plain
-from app.engine.shelf import Verified
+from app.engine.shelf import Answering, Verified
 from app.errors import ModelRefused, PolicyNotKept
 
 
@@ -29,23 +28,28 @@ class Loader:
         self._most_batch = most_batch
         self._policies = policies
 
-    def check(self, name: str, version: int, contract: Contract | None) -> None:
-        """Raises PolicyNotKept where the operator's policy for a model is none for this version of it."""
-        if contract is not None:
-            judge(self._policies, name, version, contract)
-        elif self._policies.get(name):
-            raise PolicyNotKept(f"MASKSEMBLES_POLICY: {name}:{version} has no contract, hence no scores")
+    def judge(self, model: Answering) -> Judge | None:
+        """What decides on a model's answers, if anything does, whether it is loaded or not.
+
+        Raises:
+            PolicyNotKept: the operator's policy for it is none for this version.
+        """
+        if model.contract is not None:
+            return judge(self._policies, model.name, model.version, model.contract)
+        if self._policies.get(model.name):
+            raise PolicyNotKept(f"MASKSEMBLES_POLICY: {model.name}:{model.version} has no contract, hence no scores")
+        return None
 
     def load(self, version: Verified) -> Servable:
         """The version in memory.
 
         Raises:
             ModelRefused: the file cannot be read or is not the one that was verified, or see model.load.
-            PolicyNotKept: see check.
+            PolicyNotKept: see judge.
             StartError: see model.load.
         """
         name, number, declared = version.name, version.version, version.declared
-        self.check(name, number, version.contract)
+        self.judge(version)
         content = _read(version.entry.path, version.entry.digests[-1])
         if isinstance(declared, Signature):
             return load_plain(name, number, declared, content, self._device, self._threads)

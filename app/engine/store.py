@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from app.contract.policy import EVERY_MODEL, NO_POLICIES, Policies
+from app.contract.policy import EVERY_MODEL, NO_POLICIES, Judge, Policies
 from app.engine.cores import usable_cores
 from app.engine.device import Device
 from app.engine.inventory import Entry, Inventory, Stamped
@@ -17,7 +17,15 @@ from app.engine.loader import Loader
 from app.engine.plain import Servable
 from app.engine.sharing import Sharing
 from app.engine.shelf import Answering, Shelf, Verified, Version
-from app.errors import DeadlinePassed, ModelRefused, StartError, UnknownModel, UnknownVersion, VersionRefused
+from app.errors import (
+    DeadlinePassed,
+    ModelRefused,
+    PolicyNotKept,
+    StartError,
+    UnknownModel,
+    UnknownVersion,
+    VersionRefused,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -106,7 +114,7 @@ class Store:
             if name != EVERY_MODEL and name not in self.serving:
                 raise StartError(f"MASKSEMBLES_POLICY: {name!r} cannot be served; there are: {self._names()}")
         for model in self.serving.values():  # those too that are not loaded yet
-            self._loader.check(model.name, model.version, model.contract)
+            self._loader.judge(model)
         if default is not None and default not in self.serving:
             raise StartError(f"MASKSEMBLES_DEFAULT_MODEL: {default!r} cannot be served; there are: {self._names()}")
 
@@ -127,6 +135,13 @@ class Store:
             return self._default
         serving = self.serving
         return next(iter(serving)) if len(serving) == 1 else None
+
+    def judge(self, model: Answering) -> Judge | None:
+        """What decides on a model's answers, if anything does, whether it is loaded or not."""
+        try:
+            return self._loader.judge(model)
+        except PolicyNotKept:  # its first request will refuse it
+            return None
 
     def find(self, name: str | None, version: int | None) -> Answering:
         """The model for a request, perhaps not loaded yet.

@@ -97,6 +97,7 @@ def test_requests_batches_and_times_are_counted() -> None:
     series.answered("queue_full", 0.001)
     series.waited(0.004)
     series.computed(5, 0.01, {})
+    series.decided({"accept": 4, "defer": 1})
     telemetry.refused("unknown_model")
     telemetry.reloaded("one", "refused")
     telemetry.halved()
@@ -109,6 +110,8 @@ def test_requests_batches_and_times_are_counted() -> None:
     assert value(telemetry, "masksembles_compute_seconds_sum", **labels) == pytest.approx(0.01)
     assert value(telemetry, "masksembles_batch_rows_bucket", **labels, le="8.0") == 1
     assert value(telemetry, "masksembles_batch_rows_bucket", **labels, le="4.0") == 0
+    for action, rows in (("accept", 4), ("defer", 1), ("reject", 0)):
+        assert value(telemetry, "masksembles_decisions_total", **labels, action=action) == rows
     assert value(telemetry, "masksembles_reloads_total", model="one", result="refused") == 1
     assert value(telemetry, "masksembles_out_of_memory_total") == 1
 
@@ -120,6 +123,7 @@ def test_series_are_bounded_in_number() -> None:
         series = telemetry.series("one", version, calibrated(entropy=EVEN))
         series.answered("ok", 0.02)
         series.computed(5, 0.01, {"entropy": np.ones(5)})
+        series.decided({"defer": 2})
         sizes.append(len(samples(telemetry)))
     assert sizes[3] < sizes[4] + 1 == sizes[-1] + 1
     versions = {dict(labels).get("version") for _, labels in samples(telemetry)}
@@ -141,6 +145,7 @@ def test_what_is_told_to_an_ended_series_goes_nowhere() -> None:
     for version in range(2, 9):
         telemetry.series("one", version, CONTRACT)
     first.answered("client_gone", 0.1)
+    first.decided({"accept": 1})
     assert "1" not in {dict(labels).get("version") for _, labels in samples(telemetry)}
 
 

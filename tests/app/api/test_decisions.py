@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from models import artefact
 from models.data import Dataset
 from tests import regressors
 from tests.app.api.conftest import CPU
+from tests.app.api.test_metrics import metrics
 from tests.serving import in_thread
 
 OWN = schema.Policy(
@@ -178,6 +180,71 @@ def test_a_request_decides_alone_where_nobody_else_has_a_policy(client: httpx.Cl
     outputs = ["percentiles", "prediction_set", "decision"]
     (row,) = predict(client, rows, "tiny", outputs=outputs)
     assert row == dict.fromkeys(outputs)
+
+
+def counted(client: httpx.Client, model: str) -> Counter[str]:
+    """What the metrics say of a model's rows, by action."""
+    found = {dict(labels)["action"]: value for (name, labels), value in metrics(client).items()
+             if name == "masksembles_decisions_total" and dict(labels)["model"] == model}  # fmt: skip
+    return Counter({action: int(value) for action, value in found.items()})
+
+
+@pytest.mark.parametrize("model", ["own", "other"])
+def test_the_metrics_count_what_the_policy_says_of_the_rows_answered(
+    client: httpx.Client, inputs: np.ndarray, model: str
+) -> None:
+    own = Counter(row["decision"]["action"] for row in predict(client, inputs, model))
+    assert len(own) == 3
+    before = counted(client, model)
+    predict(client, inputs, model)
+    assert counted(client, model) - before == own
+    arrays(client, inputs, model=model)
+    predict(client, inputs, model, policy="reject entropy>-1")  # a client's wish says nothing about the inputs
+    assert counted(client, model) - before == Counter({action: 3 * rows for action, rows in own.items()})
+    predict(client, inputs, model, outputs=["entropy"])
+    assert client.post("/predict", json={"model": model, "inputs": [[2.0]]}).status_code == 422
+    assert counted(client, model) - before == Counter({action: 3 * rows for action, rows in own.items()})
+
+
+def test_the_metrics_count_nothing_where_there_is_no_policy(client: httpx.Client) -> None:
+    predict(client, np.full((1, 6), 0.5), "tiny", policy="defer entropy>9")
+    assert counted(client, "tiny") == Counter()
+
+
+@pytest.mark.parametrize("first_use", [False, True])
+def test_the_catalog_shows_the_policy_in_force(store: Path, first_use: bool) -> None:
+    policies = policy.parse_all("other=reject confidence<p20, defer entropy>0.5")
+    opened = Store(store, CPU, policies=policies, first_use=first_use)
+    with in_thread(create_app(Settings(store=store, poll_seconds=0), opened, Telemetry())) as client:
+        other, own, tiny = client.get("/models").json()["models"]
+        assert [model["versions"][0]["loaded"] for model in (other, own, tiny)] == [not first_use] * 3
+        assert own["policy"] == {"source": "model", "rules": written(store, "own")["policy"]["rules"]}
+        least = written(store, "other")["calibration"]["quantiles"]["confidence"][20]
+        assert other["policy"] == {
+            "source": "operator",
+            "rules": [
+                {"action": "reject", "score": "confidence", "threshold": least},
+                {"action": "defer", "score": "entropy", "threshold": 0.5},
+            ],
+        }
+        assert "policy" not in tiny
+        assert [client.get(f"/models/{model['name']}").json() for model in (other, own, tiny)] == [other, own, tiny]
+
+
+def test_a_version_that_will_not_keep_it_shows_none(store: Path, tmp_path: Path) -> None:
+    shutil.copytree(store / "own", tmp_path / "own")
+    opened = Store(tmp_path, CPU, policies=policy.parse_all("*=defer entropy>p95"), first_use=True)
+    model, contract, _ = artefact.read(tmp_path, "own")
+    artefact.set_temperature(model, 1.0)
+    artefact.embed(model, contract.model_copy(update={"calibration": None}))
+    artefact.write(model, tmp_path, "own")
+    opened.refresh()
+    with in_thread(create_app(Settings(store=tmp_path, poll_seconds=0), opened, Telemetry())) as client:
+        before = client.get("/models/own").json()
+        assert (before["version"], "policy" in before) == (2, False)
+        predict(client, np.zeros((1, 1, 8, 8), np.float32))
+        after = client.get("/models/own").json()
+        assert (after["version"], after["policy"]["source"]) == (1, "operator")
 
 
 @pytest.mark.parametrize(("coverage", "least"), [(None, 0.4), (0.9, 0.4), (0.99, 0.02)])
