@@ -55,6 +55,28 @@ def adaptive_calibration_error(probabilities: Floats, labels: Labels) -> float:
     return float(sum(gaps) / len(labels))
 
 
+def reliability(probabilities: Floats, labels: Labels) -> list[dict[str, float]]:
+    """For each of the 15 bins of equal width that has rows: mean confidence, accuracy, and its share of the rows."""
+    confidence = probabilities.max(axis=-1).astype(np.float64)
+    right = probabilities.argmax(axis=-1) == labels
+    place = np.clip(np.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(int)
+    return [
+        {
+            "confidence": float(confidence[place == bin].mean()),
+            "accuracy": float(right[place == bin].mean()),
+            "share": float((place == bin).mean()),
+        }
+        for bin in np.unique(place)
+    ]
+
+
+def risk_by_coverage(score: Floats, wrong: NDArray[np.bool_]) -> list[float]:
+    """The error among the 1 %, 2 %, … 100 % of the rows with the lowest scores."""
+    ordered = wrong[np.argsort(score, kind="stable")]
+    ends = np.ceil(np.arange(1, 101) * len(score) / 100).astype(int)
+    return [float(ordered[:end].mean()) for end in ends]
+
+
 def risk_coverage_area(score: Floats, wrong: NDArray[np.bool_]) -> float:
     """AURC: mean over all coverages of the error among the rows with the lowest scores (Geifman et al. 2019).
 

@@ -37,6 +37,19 @@ class Outcome:
         """The share of rows that are accepted, deferred or rejected."""
         return float(np.mean(self.actions == action))
 
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it: shares of the actions, errors of all and of the accepted, how the sets hold."""
+        told: dict[str, Any] = {"rows": len(self.errors), "error": self.errors.mean(axis=0).tolist()}
+        if self.actions is not None:
+            accepted = self.accepted()
+            told |= {action: self.share(action) for action in ("accept", "defer", "reject")}
+            told["error_accepted"] = self.errors[accepted].mean(axis=0).tolist() if accepted.any() else None
+        told["sets"] = {
+            f"{100 * coverage:g}": {"coverage": float(held.mean()), "size": float(size.mean())}
+            for coverage, (held, size) in self.sets.items()
+        }
+        return told
+
     def accepted(self) -> Bools:
         """[B]; all rows where there is no policy."""
         return np.ones(len(self.errors), np.bool_) if self.actions is None else self.actions == "accept"

@@ -3,12 +3,15 @@ and classes that were held out of its training."""
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from models.data.dataset import Dataset, DatasetError, Split
+
+_NOISE_ROWS = 2000
 
 
 def digits_28() -> NDArray[np.float32]:
@@ -22,6 +25,20 @@ def digits_28() -> NDArray[np.float32]:
 def noise(count: int, shape: tuple[int, ...], seed: int = 0) -> NDArray[np.float32]:
     """Every value of every picture uniform in [0, 1): float32 [count, *shape]."""
     return np.random.Generator(np.random.PCG64(seed)).random((count, *shape), np.float32)
+
+
+def foreign(dataset: Dataset) -> dict[str, NDArray[Any]]:
+    """Pictures of another world for a data set of pictures, by name, of its dtype; none for others.
+
+    For Fashion-MNIST the digits and noise, else noise.
+    """
+    if not dataset.layout:
+        return {}
+    shape, dtype = dataset.test.inputs.shape[1:], dataset.test.inputs.dtype
+    pictures: NDArray[Any] = noise(_NOISE_ROWS, shape)
+    if dtype == np.uint8:
+        pictures = np.rint(pictures * 255).astype(np.uint8)
+    return {"digits": digits_28(), "noise": pictures} if dataset.name == "fashion-mnist" else {"noise": pictures}
 
 
 def held_out(dataset: Dataset, classes: Collection[str]) -> tuple[Dataset, Split]:

@@ -21,10 +21,10 @@ def svhn(folder: Path) -> NDArray[np.uint8]:
     from scipy.io import loadmat
 
     path = folder / FILE
+    if not path.exists():
+        raise DatasetError(f"{path}: no such file")
     try:
         found: dict[str, Any] = loadmat(path, variable_names=["X"])
-    except FileNotFoundError:
-        raise DatasetError(f"{path}: no such file") from None
     except Exception as error:  # SciPy raises several kinds over a file that is something else
         raise DatasetError(f"{path}: not a readable .mat file ({error})") from error
     pictures = found.get("X")

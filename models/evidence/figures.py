@@ -81,3 +81,25 @@ def transition(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
         plot.set_xlabel("scale S")
     plot.legend(fontsize="small")
     figure.savefig(path, dpi=70)
+
+
+def reliability(test: Mapping[str, Any], path: Path) -> None:
+    """Accuracy by confidence before and after calibration, and the error among the rows with the lowest scores.
+
+    `test` is that of `models.evidence.measure.measure`.
+    """
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot([0, 1], [0, 1], color="black", linestyle=":")
+    for name, label in (("reliability_uncalibrated", "T = 1"), ("reliability", "calibrated")):
+        bins = test[name]
+        left.plot([one["confidence"] for one in bins], [one["accuracy"] for one in bins], marker="o", label=label)
+    left.set_xlabel("confidence")
+    left.set_ylabel("accuracy")
+    left.legend()
+    for score, risks in test["risk_by_coverage"].items():
+        right.plot(np.arange(1, 101), risks, label=score.replace("_", " "))
+    right.set_xlabel("rows accepted, %")
+    right.set_ylabel("error among them")
+    right.legend()
+    figure.savefig(path, dpi=80)

@@ -15,12 +15,10 @@ from tqdm import tqdm
 
 from models.data import Dataset, Split, load
 from models.data.corrupted import Corrupted, cifar10_c, generated, imagenet_c
-from models.data.foreign import digits_28, held_out, noise
+from models.data.foreign import foreign, held_out
 from models.data.svhn import FILE, svhn
 from models.evidence.plan import MEMBERS, Entry, Study
 from models.recipe import Recipe
-
-_NOISE_ROWS = 2000
 
 Figures = dict[str, Any]
 
@@ -105,12 +103,7 @@ def _data(study: Study, entry: Entry, folder: Path | None) -> tuple[Dataset, dic
     if entry.held_out:
         known, apart = held_out(dataset, study.held_out)
         return known, {"held-out classes": apart.inputs}
-    pictures: Any = noise(_NOISE_ROWS, study.input_shape)
-    if dataset.test.inputs.dtype == "uint8":
-        pictures = (pictures * 255).round().astype("uint8")
-    strange = {"noise": pictures}
-    if study.data == "fashion-mnist":
-        strange = {"digits": digits_28(), **strange}
+    strange = foreign(dataset)
     if study.data == "cifar-10" and folder is not None and (folder / FILE).exists():
         strange = {"SVHN": svhn(folder), **strange}
     return dataset, strange

@@ -1,0 +1,40 @@
+"""`evidence`: all methods trained, exported, measured and compared; the same command goes on after an interruption."""
+
+import argparse
+from pathlib import Path
+
+from models.commands import arguments
+from models.commands.checkpoints import FOLDER
+
+_STUDIES = ("cifar-10", "fashion-mnist", "imagenet")
+
+
+def add(commands: "arguments.Commands") -> None:
+    """Its options."""
+    evidence = commands.add_parser("evidence", help="train, export, measure and compare all methods")
+    evidence.set_defaults(run=run)
+    evidence.add_argument("study", choices=_STUDIES)
+    evidence.add_argument("--quick", action="store_true", help="one seed and fewer points")
+    evidence.add_argument("--data", type=Path, metavar="PATH", help="the folder of the data set's files")
+    evidence.add_argument("--folder", type=Path, help="for checkpoints and models, default models/checkpoints/evidence")
+    evidence.add_argument("--results", type=Path, help="for tables and pictures, default models/evidence/results")
+    evidence.add_argument("--readme", type=Path, metavar="FILE", help="put the tables between their marks in this file")
+    evidence.add_argument("--ship", action="store_true", help="put the models with the first seed into the store")
+    arguments.add_store(evidence)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Works a study off."""
+    from models.evidence import report
+    from models.evidence.plan import STUDIES
+
+    study = STUDIES[options.study].quick() if options.quick else STUDIES[options.study]
+    folder = options.folder or FOLDER / "evidence" / options.study
+    results = options.results or (folder / "quick" if options.quick else report.RESULTS / options.study)
+    for page in report.rebuild(study, folder, results, options.data):
+        print(page)
+    if options.readme is not None:
+        report.fill(options.readme, results)
+    if options.ship:
+        print(f"shipped: {', '.join(report.ship(study, folder, options.store))}")
+    print(f"written: {results}")

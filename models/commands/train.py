@@ -1,0 +1,77 @@
+"""`train`: a network from a data set; the same command goes on after an interruption."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from models.commands import arguments
+from models.commands.checkpoints import checkpoint
+from models.data import LOADERS, load
+
+
+def add(commands: "arguments.Commands") -> None:
+    """Its options."""
+    train = commands.add_parser("train", help="train a network; the same command goes on after an interruption")
+    train.set_defaults(run=run)
+    train.add_argument("dataset", choices=sorted(LOADERS))
+    arguments.add_method(train)
+    train.add_argument(
+        "--network", choices=["cnn", "mlp", "resnet", "wide_resnet"], help="default: what suits the data set"
+    )
+    train.add_argument(
+        "--submodels", type=arguments.positive, metavar="N", help="default 4; of a deep ensemble its networks"
+    )
+    train.add_argument("--scale", type=float, metavar="S", help="default 2")
+    train.add_argument("--capacity", action="store_true", help="widen layers so that a submodel keeps their width")
+    train.add_argument("--align", type=arguments.positive, help="keep a multiple of this many channels, default 16")
+    train.add_argument("--rate", type=float, metavar="P", help="of MC-dropout, default 0.1")
+    train.add_argument("--epochs", type=arguments.positive)
+    train.add_argument("--batch-size", type=arguments.positive)
+    train.add_argument("--learning-rate", type=float)
+    train.add_argument("--seed", type=int, default=0, help="of weights, masks and batches, default 0")
+    train.add_argument("--checkpoint", type=Path, help="default models/checkpoints/DATASET[-METHOD].pt")
+    train.add_argument("--data", type=Path, metavar="PATH", help="the folder of the data set's files")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Trains."""
+    from models import train
+    from models.recipe import DEFAULTS, Recipe
+
+    dataset = load(options.dataset, options.data)
+    asked = {
+        name: value
+        for name in (
+            "network",
+            "submodels",
+            "scale",
+            "align",
+            "rate",
+            "epochs",
+            "batch_size",
+            "learning_rate",
+        )
+        if (value := getattr(options, name)) is not None
+    }
+    defaults = DEFAULTS[options.dataset]
+    if options.capacity:
+        asked["options"] = {**defaults.get("options", {}), "capacity": True}
+    ensemble = options.method == "deep-ensemble"
+    recipe = Recipe(
+        data=dataset.name,
+        input_shape=dataset.train.inputs.shape[1:],
+        classes=len(dataset.targets or dataset.classes),
+        task="regression" if dataset.targets else "classification",
+        method="single" if ensemble else options.method,
+        **{**defaults, **asked, "seed": options.seed},
+    )
+    target = options.checkpoint or checkpoint(options.dataset, options.method)
+    if not ensemble:
+        train.train(recipe, dataset, target)
+        print(f"trained: {target}")
+        return
+    for index in range(recipe.submodels):
+        member = replace(recipe, seed=options.seed * recipe.submodels + index)
+        path = target.with_stem(f"{target.stem}-{index + 1}")
+        train.train(member, dataset, path)
+        print(f"trained: {path}, {index + 1} of {recipe.submodels}")
