@@ -3,6 +3,7 @@
 import argparse
 
 from app.contract import naming, policy
+from app.contract.schema import SCHEMA_VERSION
 from models import artefact
 from models.commands import arguments
 from models.commands.rows import data_of, is_file
@@ -33,6 +34,7 @@ def run(options: argparse.Namespace) -> None:
     calibration = calibrate(model, contract, dataset.name, dataset.calibration)
     contract = contract.model_copy(
         update={
+            "schema_version": SCHEMA_VERSION,
             "calibration": calibration,
             "policy": None,
             "evaluation": None,

@@ -49,34 +49,33 @@ def severity(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
 
 
 def transition(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
-    """ECE before calibration and AUROC of entropy against the scale, at fixed width and at fixed capacity."""
+    """Accuracy, ECE before calibration, AUROC of entropy for the first foreign inputs, and disagreement against the
+    scale, a line for each variant of Masksembles and one across for each other method."""
+    shown = [entry for entry in compared if not entry.held_out]
+    foreign = next(iter(figures[shown[0].name][0]["strange"]))
     wanted: dict[str, Callable[[Mapping[str, Any]], Any]] = {
         "accuracy": lambda one: one["test"]["accuracy"],
         "ECE before calibration": lambda one: one["test"]["ece_uncalibrated"],
-        "AUROC of entropy, digits": lambda one: one["strange"]["digits"]["entropy"]["auroc"],
+        f"AUROC of entropy, {foreign}": lambda one: one["strange"][foreign]["entropy"]["auroc"],
         "disagreement": lambda one: one["test"]["disagreement"],
     }
     figure = Figure(figsize=(13, 3.6), layout="constrained")
     for plot, (title, of) in zip(figure.subplots(1, len(wanted)), wanted.items()):
-        for variant in sorted({entry.variant for entry in compared if entry.method == "masksembles"}, reverse=True):
-            masked = [
-                entry
-                for entry in compared
-                if entry.method == "masksembles" and entry.variant == variant and not entry.held_out
-            ]
+        for variant in dict.fromkeys(entry.variant for entry in shown if entry.method == "masksembles"):
+            masked = [entry for entry in shown if entry.method == "masksembles" and entry.variant == variant]
             values = [[of(one) for one in figures[entry.name]] for entry in masked]
             plot.errorbar(
                 [entry.scale for entry in masked],
                 [np.mean(one) for one in values],
                 [np.std(one) for one in values],
                 marker="o",
-                label=f"Masksembles, fixed {variant}",
+                label=f"Masksembles, {masked[0].label.partition(', ')[2]}",
             )
-        for method, style in (("single", ":"), ("mc-dropout", "-."), ("deep-ensemble", "--")):
-            entry = next(entry for entry in compared if entry.method == method and not entry.held_out)
+        styles = {"single": ":", "mc-dropout": "-.", "deep-ensemble": "--"}
+        for entry in shown:
             found = [value for one in figures[entry.name] if (value := of(one)) is not None]
-            if found:
-                plot.axhline(float(np.mean(found)), color="black", linestyle=style, label=entry.label)
+            if entry.method in styles and found:
+                plot.axhline(float(np.mean(found)), color="black", linestyle=styles[entry.method], label=entry.label)
         plot.set_title(title)
         plot.set_xlabel("scale S")
     plot.legend(fontsize="small")

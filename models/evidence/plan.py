@@ -106,18 +106,23 @@ class Study:
         return f"{own.name}-{recipe.seed}"
 
     def quick(self) -> "Study":
-        """The same with one seed, and of Masksembles two points."""
+        """The same with one seed, and of Masksembles one point of each variant."""
         kept = [
             entry
             for entry in self.compared
-            if not entry.held_out and (entry.method != "masksembles" or entry in _quick_points(self.compared))
+            if not entry.held_out and (entry.method != "masksembles" or entry in typical(self.compared))
         ]
         return replace(self, compared=tuple(replace(entry, seeds=(0,)) for entry in kept))
 
 
-def _quick_points(compared: Sequence[Entry]) -> list[Entry]:
-    """One point of each variant, with S = 2."""
-    return [entry for entry in compared if entry.method == "masksembles" and entry.scale == 2]
+def typical(compared: Sequence[Entry]) -> list[Entry]:
+    """One point of Masksembles for each variant: that whose scale is nearest to 2."""
+    points: dict[str, Entry] = {}
+    for entry in compared:
+        if entry.method == "masksembles" and not entry.held_out:
+            other = points.setdefault(entry.variant, entry)
+            points[entry.variant] = min(other, entry, key=lambda point: abs(point.scale - 2))
+    return list(points.values())
 
 
 def _masked(scales: Sequence[float], variants: Sequence[str], seeds: tuple[int, ...]) -> list[Entry]:

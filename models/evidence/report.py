@@ -9,7 +9,7 @@ from app.contract import naming
 from models import artefact
 from models.evidence import figures, sinusoids, tables
 from models.evidence.cost import seconds
-from models.evidence.plan import Study
+from models.evidence.plan import Study, typical
 from models.evidence.work import store, work
 
 RESULTS = Path(__file__).parent / "results"
@@ -66,7 +66,8 @@ def ship(study: Study, folder: Path, target: Path = artefact.STORE) -> list[str]
     wanted = {
         f"{entry.name}-{entry.seeds[0]}": f"{study.data}-{entry.method}"
         for entry in study.compared
-        if not entry.held_out and (entry.method != "masksembles" or (entry.scale, entry.variant) == (2.0, "width"))
+        if not entry.held_out
+        and (entry.method != "masksembles" or (entry.variant == "width" and entry in typical(study.compared)))
     }
     if study.data == "fashion-mnist":
         wanted |= {point.name: point.name for point in sinusoids.PATH}

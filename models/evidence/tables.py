@@ -21,15 +21,11 @@ _SHORT = {
 
 def predictive(compared: Sequence[Entry], figures: Figures) -> str:
     """Accuracy and calibration on the test rows, and what an answer costs."""
-    single = next(
-        np.mean([one["macs"] for one in figures[entry.name]]) for entry in compared if entry.method == "single"
-    )
-    held = next(
-        np.mean([one["weights"] for one in figures[entry.name]]) for entry in compared if entry.method == "single"
-    )
+    single = next(figures[entry.name] for entry in compared if entry.method == "single" and not entry.held_out)
+    macs, held = (np.mean([one[name] for one in single]) for name in ("macs", "weights"))
     columns: dict[str, Callable[[Mapping[str, Any]], Any]] = {
         "weights": lambda one: one["weights"] / held,
-        "cost": lambda one: one["macs"] / single,
+        "cost": lambda one: one["macs"] / macs,
         "accuracy": lambda one: one["test"]["accuracy"],
         "NLL, T = 1": lambda one: one["test"]["nll_uncalibrated"],
         "NLL": lambda one: one["test"]["nll"],

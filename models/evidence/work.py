@@ -4,7 +4,8 @@ figures do not depend on how many cores there are; on a GPU one after the other.
 import json
 import logging
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
 from multiprocessing import get_context
@@ -13,6 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from app.contract import naming
 from models.data import Dataset, Split, load
 from models.data.corrupted import Corrupted, cifar10_c, generated, imagenet_c
 from models.data.foreign import foreign, held_out
@@ -97,16 +99,21 @@ def _load(name: str, folder: Path | None) -> Dataset:
     return load(name, folder)
 
 
-def _data(study: Study, entry: Entry, folder: Path | None) -> tuple[Dataset, dict[str, Any]]:
-    """The data set as an entry sees it, and inputs of another world by name."""
+def _seen(study: Study, entry: Entry, folder: Path | None) -> Dataset:
+    """The data set as an entry sees it."""
+    dataset = _load(study.data, folder)
+    return held_out(dataset, study.held_out)[0] if entry.held_out else dataset
+
+
+def _strange(study: Study, entry: Entry, folder: Path | None) -> dict[str, Any]:
+    """Inputs of another world by name."""
     dataset = _load(study.data, folder)
     if entry.held_out:
-        known, apart = held_out(dataset, study.held_out)
-        return known, {"held-out classes": apart.inputs}
+        return {"held-out classes": held_out(dataset, study.held_out)[1].inputs}
     strange = foreign(dataset)
     if study.data == "cifar-10" and folder is not None and (folder / FILE).exists():
         strange = {"SVHN": svhn(folder), **strange}
-    return dataset, strange
+    return strange
 
 
 def _corrupted(study: Study, entry: Entry, dataset: Dataset, folder: Path | None) -> Corrupted:
@@ -127,7 +134,7 @@ def _corrupted(study: Study, entry: Entry, dataset: Dataset, folder: Path | None
 def _train(study: Study, entry: Entry, recipe: Recipe, checkpoint: Path, data: Path | None) -> None:
     from models.train import train
 
-    train(recipe, _data(study, entry, data)[0], checkpoint, progress=_has_gpu())
+    train(recipe, _seen(study, entry, data), checkpoint, progress=_has_gpu())
 
 
 def _measure(study: Study, entry: Entry, seed: int, folder: Path, data: Path | None) -> None:
@@ -138,13 +145,17 @@ def _measure(study: Study, entry: Entry, seed: int, folder: Path, data: Path | N
     recipes = [recipe.plain() for recipe in study.recipes(entry, seed)]
     if target.exists() and json.loads(target.read_text())["recipes"] == recipes:
         return
-    dataset, strange = _data(study, entry, data)
+    dataset = _seen(study, entry, data)
     name = f"{entry.name}-{seed}"
-    if not (store(folder) / name).exists():
+    path = naming.model_path(store(folder), name, 1)
+    if path.exists() and artefact.read(store(folder), name, 1)[1].origin.recipe != _origin(recipes):
+        shutil.rmtree(path.parent)  # a checkpoint was removed to be made by another recipe
+    if not path.exists():
         _export(study, entry, seed, folder, dataset)
     model, contract, _ = artefact.read(store(folder), name, 1)
     plans = artefact.read_plans(store(folder), name, 1)
     corrupted = _corrupted(study, entry, dataset, data)
+    strange = _strange(study, entry, data)
     figures = measure(model, contract, dataset.test, strange, corrupted, threads=0 if _has_gpu() else 1)
     figures |= {
         "recipes": recipes,
@@ -181,8 +192,13 @@ def _export(study: Study, entry: Entry, seed: int, folder: Path, dataset: Datase
         colour="grey" if study.input_shape[0] == 1 else "rgb",
         mc_dropout=MEMBERS if entry.method == "mc-dropout" else None,
         seed=seed,
-        recipe=recipes[0].plain() | ({"seeds": [recipe.seed for recipe in recipes]} if len(recipes) > 1 else {}),
+        recipe=_origin([recipe.plain() for recipe in recipes]),
     )
+
+
+def _origin(recipes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What a model's contract says of its trainings."""
+    return recipes[0] | ({"seeds": [recipe["seed"] for recipe in recipes]} if len(recipes) > 1 else {})
 
 
 def _figures(folder: Path, entry: Entry, seed: int) -> Path:

@@ -40,7 +40,7 @@ def test_500_pictures_over_http(running: Running) -> None:
     for first in range(0, 500, 100):
         body = {"model": "fashion-mnist", "inputs": split.inputs[first : first + 100].tolist()}
         answers += client.post("/predict", json=body).raise_for_status().json()["predictions"]
-    contract = client.get("/models/fashion-mnist/versions/2").json()["contract"]
+    contract = client.get("/models/fashion-mnist/versions/3").json()["contract"]
     expected = contract["evaluation"]["accuracy"]
     assert expected >= 0.91
     accuracy = np.mean([answer["index"] for answer in answers] == split.labels)
@@ -199,7 +199,7 @@ def external(model: onnx.ModelProto) -> None:
 
 
 def test_bad_files_are_refused_and_the_good_one_serves(tmp_path: Path) -> None:
-    content = (STORE / "digits" / "2" / "model.onnx").read_bytes()
+    content = (STORE / "digits" / "3" / "model.onnx").read_bytes()
     files = [(content, None), (content[:50_000], "truncated")]
     for change, reason in (
         (without_contract, "has no contract"),
@@ -227,16 +227,16 @@ def test_bad_files_are_refused_and_the_good_one_serves(tmp_path: Path) -> None:
 def test_check_reports_every_version(tmp_path: Path) -> None:
     found = start("--check", **SHIPPED)
     assert found.returncode == 0, found.stderr
-    assert {"digits:2 serving", "fashion-mnist:2 serving"} <= set(found.stdout.splitlines())
+    assert {"digits:3 serving", "fashion-mnist:3 serving"} <= set(found.stdout.splitlines())
     (tmp_path / "digits" / "1").mkdir(parents=True)
-    content = (STORE / "digits" / "2" / "model.onnx").read_bytes()
+    content = (STORE / "digits" / "3" / "model.onnx").read_bytes()
     (tmp_path / "digits" / "1" / "model.onnx").write_bytes(content)
-    (tmp_path / "digits" / "2").mkdir()
-    (tmp_path / "digits" / "2" / "model.onnx").write_bytes(content[:5000])
+    (tmp_path / "digits" / "3").mkdir()
+    (tmp_path / "digits" / "3" / "model.onnx").write_bytes(content[:5000])
     found = start("--check", MASKSEMBLES_STORE=str(tmp_path))
     assert found.returncode == 1
     assert found.stdout.splitlines()[0] == "digits:1 serving"
-    assert found.stdout.splitlines()[1].startswith("digits:2 refused: not an ONNX file, or truncated")
+    assert found.stdout.splitlines()[1].startswith("digits:3 refused: not an ONNX file, or truncated")
     (tmp_path / "empty").mkdir()
     found = start("--check", MASKSEMBLES_STORE=str(tmp_path / "empty"))
     assert (found.returncode, found.stdout) == (1, "nothing to serve\n")

@@ -88,7 +88,7 @@ def with_aio(url: str, use: Callable[[Any], Awaitable[None]]) -> None:
 
 def assert_answers(result: Any, expected: dict[str, NDArray[Any]], names: tuple[str, ...] = OUTPUTS) -> None:
     answer = result.get_response()
-    assert (answer["model_name"], answer["model_version"]) == ("fashion-mnist", "2")
+    assert (answer["model_name"], answer["model_version"]) == ("fashion-mnist", "3")
     assert tuple(output["name"] for output in answer["outputs"]) == names
     for name in names:
         found = result.as_numpy(name)
@@ -115,7 +115,7 @@ def test_metadata_and_configuration(triton: Client) -> None:
     assert {"binary_tensor_data", "model_repository", "statistics", "model_configuration"} <= set(server["extensions"])
     for version in ("", "2"):
         model = triton.get_model_metadata("digits", version)
-        assert (model["name"], model["versions"]) == ("digits", ["2"])
+        assert (model["name"], model["versions"]) == ("digits", ["3"])
         assert model["inputs"] == [{"name": "input", "datatype": "FP32", "shape": [-1, 1, 8, 8]}]
         assert tuple(output["name"] for output in model["outputs"]) == OUTPUTS
         config = triton.get_model_config("digits", version)
@@ -158,7 +158,7 @@ def test_statistics(triton: Client, rows: NDArray[np.float32]) -> None:
         triton.infer("fashion-mnist", given(rows[:2]))
     with pytest.raises(InferenceServerException):
         triton.infer("fashion-mnist", given(rows[:, 0]))
-    after, parts = counted(triton.get_inference_statistics("fashion-mnist", "2"))
+    after, parts = counted(triton.get_inference_statistics("fashion-mnist", "3"))
     assert after - before == 6
     for name in STATISTICS:
         assert parts[name][0] - parts_before[name][0] == 3
@@ -391,7 +391,7 @@ def test_aio_metadata_and_control(url: str) -> None:
         assert await client.is_model_ready("digits", "2") is True
         assert await client.is_model_ready("cats") is False
         assert (await client.get_server_metadata())["name"] == "masksembles"
-        assert (await client.get_model_metadata("digits"))["versions"] == ["2"]
+        assert (await client.get_model_metadata("digits"))["versions"] == ["3"]
         assert (await client.get_model_config("digits", "2"))["name"] == "digits"
         assert len((await client.get_inference_statistics())["model_stats"]) == 2
         assert len((await client.get_inference_statistics("digits", "2"))["model_stats"]) == 1

@@ -9,17 +9,13 @@ import pytest
 from numpy.typing import NDArray
 
 from models.data import DatasetError, load
-
-NAMES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+from tests.models.official import CIFAR_10 as NAMES
+from tests.models.official import cifar_10_binary as binary
 
 
 def batch(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     rng = np.random.default_rng(seed)
     return rng.integers(0, 256, (count, 3, 32, 32), np.uint8), rng.integers(0, 10, count, np.uint8)
-
-
-def binary(pictures: NDArray[np.uint8], kinds: NDArray[np.uint8]) -> bytes:
-    return b"".join(bytes([kind]) + picture.tobytes() for picture, kind in zip(pictures, kinds))
 
 
 def python2(pictures: NDArray[np.uint8], kinds: NDArray[np.uint8]) -> bytes:

@@ -8,6 +8,7 @@ from models.data import DatasetError, Split
 from models.data.corrupted import cifar10_c, generated, imagenet_c
 from models.data.corruptions import KINDS, SEVERITIES, corrupt
 from models.data.imagenet import Pictures
+from tests.models import official
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (10, 32, 32, 3), np.uint8)
@@ -15,9 +16,7 @@ LABELS = RNG.integers(0, 10, 10, np.uint8)
 
 
 def write(folder: Path) -> None:
-    np.save(folder / "labels.npy", LABELS)
-    for kind in ("fog", "brightness"):
-        np.save(folder / f"{kind}.npy", PICTURES)
+    official.cifar_10_c(folder, ("fog", "brightness"), PICTURES, LABELS)
 
 
 def test_cifar_10_c_holds_severity_after_severity(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 import hashlib
 import io
-import struct
 import urllib.request
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 
 from models.data import DatasetError, fashion_mnist, load
+from tests.models import official
 
 
 def write(folder: Path, part: str, count: int, *, labels: int | None = None, highest: int = 9) -> None:
@@ -15,8 +15,7 @@ def write(folder: Path, part: str, count: int, *, labels: int | None = None, hig
     pixels = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
     kinds = rng.integers(0, highest + 1, count if labels is None else labels, dtype=np.uint8)
     kinds[0] = highest
-    (folder / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">4I", 0x803, count, 28, 28) + pixels.tobytes())
-    (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x801, len(kinds)) + kinds.tobytes())
+    official.fashion_mnist(folder, part, pixels, kinds)
 
 
 def test_splits_do_not_overlap_and_lie_in_range(tmp_path: Path) -> None:

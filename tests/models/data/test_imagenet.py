@@ -7,16 +7,9 @@ from PIL import Image
 
 from models.data import DatasetError, load
 from models.data.imagenet import Pictures, random_box
+from tests.models.official import picture
 
 SYNSETS = ("n01", "n02", "n03")
-
-
-def picture(path: Path, width: int = 40, height: int = 30, seed: int = 0, mode: str = "RGB") -> None:
-    """Left dark, right bright, upper half red where there is colour."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.linspace(0, 255, width)[None, :, None] * np.ones((height, 1, 3))
-    pixels[height // 2 :, :, 1:] = seed
-    Image.fromarray(pixels.astype(np.uint8)).convert(mode).save(path, "JPEG", quality=95)
 
 
 @pytest.fixture

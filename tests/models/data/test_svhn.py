@@ -6,11 +6,12 @@ from scipy.io import savemat
 
 from models.data import DatasetError
 from models.data.svhn import FILE, svhn
+from tests.models import official
 
 
 def test_pictures_have_their_axes_in_order(tmp_path: Path) -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (5, 3, 32, 32), dtype=np.uint8)
-    savemat(tmp_path / FILE, {"X": pictures.transpose(2, 3, 1, 0), "y": np.ones((5, 1))})
+    official.svhn(tmp_path, pictures)
     assert np.array_equal(svhn(tmp_path), pictures)
 
 

@@ -1,0 +1,222 @@
+"""A whole study on small files: with processes as users run it, and within this one to see what is done anew."""
+
+import json
+import math
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from app.engine import verify
+from models import artefact
+from models.data.corruptions import KINDS
+from models.evidence import cost, report, sinusoids, work
+from models.evidence.measure import SCORES
+from models.evidence.plan import STUDIES, Entry, Study
+from models.recipe import DEFAULTS
+from models.train import CheckpointError
+from tests.models import official
+
+FASHION = STUDIES["fashion-mnist"]
+SINGLE, DROPOUT, MASKED, ENSEMBLE, NEAR = COMPARED = (
+    Entry("single", seeds=(0,)),
+    Entry("mc-dropout", seeds=(0,)),
+    Entry("masksembles", 2.0, seeds=(0,)),
+    Entry("deep-ensemble", seeds=(0,)),
+    Entry("single", held_out=True, seeds=(0,)),
+)
+SMALL = {"epochs": 1, "rows": 200, "options": {"widths": [4, 16, 16, 16], "strided": True}}
+STUDY = replace(FASHION, compared=COMPARED, settings={**FASHION.settings, **SMALL}, corrupted_rows=20)
+
+
+def clothing(folder: Path, part: str, count: int) -> None:
+    """Every class has a pattern of its own, under noise."""
+    patterns = np.random.default_rng(0).integers(0, 160, (10, 28, 28))
+    rng = np.random.default_rng(count)
+    kinds = rng.integers(0, 10, count, np.uint8)
+    pixels = patterns[kinds] + rng.integers(0, 96, (count, 28, 28))
+    official.fashion_mnist(folder, part, pixels.astype(np.uint8), kinds)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    clothing(folder, "train", 5300)
+    clothing(folder, "t10k", 60)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[dict[str, Any]]]]:
+    """A folder where the study is done, and its figures."""
+    folder = tmp_path_factory.mktemp("done")
+    return folder, work.work(STUDY, folder, data)
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Jobs run one after the other in this process, with one thread like those processes."""
+
+    def run(_: str, jobs: Mapping[str, tuple[Any, ...]]) -> None:
+        for function, *arguments in jobs.values():
+            function(*arguments)
+
+    monkeypatch.setattr(work, "_all", run)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def written(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_entry_has_all_figures(done: tuple[Path, dict[str, list[dict[str, Any]]]]) -> None:
+    _, found = done
+    assert list(found) == [entry.name for entry in COMPARED]
+    assert [(one["method"], one["num_submodels"]) for (one,) in found.values()] == [
+        ("single", 1), ("mc-dropout", 4), ("masksembles", 4), ("deep-ensemble", 4), ("single", 1),
+    ]  # fmt: skip
+    for entry in COMPARED:
+        (one,) = found[entry.name]
+        assert one["recipes"] == [recipe.plain() for recipe in STUDY.recipes(entry, 0)]
+        assert list(one["strange"]) == (["held-out classes"] if entry.held_out else ["digits", "noise"])
+        assert all(list(scores) == list(SCORES) for scores in one["strange"].values())
+        assert list(one["corrupted"]) == ([] if entry.held_out else list(KINDS))
+        assert all(len(severities) == 5 for severities in one["corrupted"].values())
+        assert all(math.isfinite(one["test"][name]) for name in ("accuracy", "nll", "ece", "brier", "ece_uncalibrated"))
+        assert (one["test"]["disagreement"] is None) == (entry.method == "single")
+        assert one["test"]["nll"] != one["test"]["nll_uncalibrated"]
+    single, ensemble = found[SINGLE.name][0], found[ENSEMBLE.name][0]
+    assert ensemble["macs"] == 4 * single["macs"]
+    assert ensemble["weights"] > 3.5 * single["weights"]
+    assert ensemble["test"]["accuracy"] > 0.5
+
+
+def test_what_is_done_is_not_done_again(
+    done: tuple[Path, dict[str, list[dict[str, Any]]]], data: Path, here: None
+) -> None:
+    folder, found = done
+    before = written(folder)
+    assert work.work(STUDY, folder, data) == found
+    assert written(folder) == before
+
+
+def test_an_interrupted_study_goes_on_to_the_same_figures(
+    done: tuple[Path, dict[str, list[dict[str, Any]]]], data: Path, here: None, tmp_path: Path
+) -> None:
+    folder, found = done
+    again = tmp_path / "again"
+    shutil.copytree(folder, again)
+    lost = [f"{MASKED.name}-0.pt", f"{MASKED.name}-0.json", f"{ENSEMBLE.name}-0.json"]
+    for name in lost:
+        (again / name).unlink()
+    shutil.rmtree(work.store(again) / f"{MASKED.name}-0" / "1")  # the folder of the model stays
+    (again / f"{ENSEMBLE.name}-0.part").write_text("{")
+    before = written(again)
+    assert _rounded(work.work(STUDY, again, data)) == _rounded(found)
+    after = written(again)
+    assert {name for name in after if after[name] != before.get(name)} == {
+        *lost, f"store/{MASKED.name}-0/1/model.onnx",
+    }  # fmt: skip
+
+
+def _rounded(found: Any) -> Any:
+    """To the digits that tables print."""
+    return json.loads(json.dumps(found), parse_float=lambda text: round(float(text), 4))
+
+
+def test_a_checkpoint_of_another_recipe_is_refused_until_it_is_removed(
+    done: tuple[Path, dict[str, list[dict[str, Any]]]], data: Path, here: None, tmp_path: Path
+) -> None:
+    shutil.copytree(done[0], tmp_path / "other")
+    other = replace(STUDY, compared=(DROPOUT,), rate=0.3)
+    with pytest.raises(CheckpointError, match=r"all-mc-dropout-0\.pt was made by another recipe \(rate 0\.2, asked"):
+        work.work(other, tmp_path / "other", data)
+    (tmp_path / "other" / "all-mc-dropout-0.pt").unlink()
+    work.work(other, tmp_path / "other", data)
+    _, contract, _ = artefact.read(work.store(tmp_path / "other"), "all-mc-dropout-0", 1)
+    assert contract.origin.recipe["rate"] == 0.3
+
+
+def test_the_first_failure_ends_it_all(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "all-single-0.pt").write_bytes(b"something else")
+    with pytest.raises(CheckpointError, match=r"all-single-0\.pt: not a readable checkpoint"):
+        work.work(replace(STUDY, compared=(SINGLE,)), tmp_path, data)
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_tables_pictures_and_models_come_of_it(
+    done: tuple[Path, dict[str, list[dict[str, Any]]]],
+    data: Path,
+    here: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sinusoids, "PATH", sinusoids.PATH[:1])
+    monkeypatch.setitem(DEFAULTS, "sinusoids", {**DEFAULTS["sinusoids"], "epochs": 2})
+    monkeypatch.setattr(cost, "_ROUNDS", 1)
+    results, shipped = tmp_path / "results", tmp_path / "shipped"
+    pages = report.rebuild(STUDY, done[0], results, data)
+    tables = {path.stem: path.read_text() for path in results.glob("*.md")}
+    assert tables.keys() == {"predictive", "severities", "strange", "sinusoids", "seconds"}
+    assert sorted(pages) == sorted(tables.values())
+    assert all(entry.label in tables[name] for entry in COMPARED for name in ("predictive", "severities", "strange"))
+    assert "held-out classes" in tables["strange"]
+    for name in ("severity", "transition", "sinusoids"):
+        assert (results / f"{name}.png").stat().st_size > 5000
+    figures = json.loads((results / "figures.json").read_text())
+    assert list(figures["entries"]) == sorted(entry.name for entry in COMPARED)
+    assert figures["seconds"][f"{SINGLE.name}-0"] == {"1": 1.0, "16": 1.0, "64": 1.0}
+
+    methods = [f"fashion-mnist-{entry.method}" for entry in COMPARED[:4]]
+    for version in ("1", "2"):
+        assert report.ship(STUDY, done[0], shipped) == [*methods, "sinusoids-single"]
+        assert sorted(path.name for path in shipped.iterdir()) == sorted([*methods, "sinusoids-single"])
+        for path in shipped.glob(f"*/{version}/*.onnx"):
+            assert "contract" in verify.examine(path.read_bytes())
+
+
+def small(name: str, options: dict[str, Any], **settings: Any) -> Study:
+    """A study of one single network and one with masks."""
+    masked = replace(next(entry for entry in STUDIES[name].compared if entry.method == "masksembles"), seeds=(0,))
+    return replace(STUDIES[name], compared=(SINGLE, masked), settings={"epochs": 1, "options": options, **settings})
+
+
+def test_cifar_10_with_its_corrupted_form_and_house_numbers(
+    tmp_path: Path, here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.data.foreign._NOISE_ROWS", 20)
+    rng = np.random.default_rng(0)
+    for name in official.CIFAR_10:
+        batch = rng.integers(0, 256, (20, 3, 32, 32), np.uint8), rng.integers(0, 10, 20, np.uint8)
+        (tmp_path / f"{name}.bin").write_bytes(official.cifar_10_binary(*batch))
+    worse = rng.integers(0, 256, (10, 32, 32, 3), np.uint8)
+    official.cifar_10_c(tmp_path / "CIFAR-10-C", ("fog", "frost"), worse, np.repeat(np.arange(5, dtype=np.uint8), 2))
+    official.svhn(tmp_path, np.zeros((7, 3, 32, 32), np.uint8))
+    study = small("cifar-10", {"depth": 10, "widening": 1})
+    found = work.work(study, tmp_path / "work", tmp_path)
+    for (one,) in found.values():
+        assert list(one["corrupted"]) == ["fog", "frost"]
+        assert list(one["strange"]) == ["SVHN", "noise"]
+
+
+def test_imagenet_is_read_lazily_throughout(tmp_path: Path, here: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.data.foreign._NOISE_ROWS", 4)
+    for number, synset in enumerate(("n01", "n02")):
+        for index in range(20):
+            official.picture(tmp_path / "train" / synset / f"{index}.JPEG", seed=100 * number + index)
+        official.picture(tmp_path / "val" / synset / "0.JPEG", seed=number)
+        for severity in range(1, 6):
+            official.picture(tmp_path / "ImageNet-C" / "fog" / str(severity) / synset / "0.JPEG", 224, 224)
+    study = small("imagenet", {"widths": [4, 16, 16, 16], "strided": True}, network="cnn")
+    found = work.work(replace(study, classes=2), tmp_path / "work", tmp_path)
+    for (one,) in found.values():
+        assert list(one["corrupted"]) == ["fog"]
+        assert list(one["strange"]) == ["noise"]
