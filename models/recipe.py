@@ -103,7 +103,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "diabetes": {
         "network": "mlp",
         "options": {"hidden": [64, 64]},
-        "epochs": 100,
+        "epochs": 30,
         "batch_size": 32,
     },
     "cifar-10": {
