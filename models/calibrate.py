@@ -16,7 +16,9 @@ import onnx
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from app.contract.schema import Calibration, Contract, Score
+from app.contract.calibration import Calibration
+from app.contract.part import Score
+from app.contract.schema import Contract
 from models import artefact, promises
 from models.data import Split
 from models.data.dataset import shuffled

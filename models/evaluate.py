@@ -9,7 +9,8 @@ import onnx
 from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
 
-from app.contract.schema import Contract, Evaluation, RegressionEvaluation, Score
+from app.contract.part import Score
+from app.contract.schema import Contract, Evaluation, RegressionEvaluation
 from models import artefact
 from models.data import DatasetError, Split
 

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
+from app.contract.calibration import Interval, PredictionSet, Threshold
+from app.contract.part import Score
 from app.contract.policy import TOLERANCE
-from app.contract.schema import Interval, PredictionSet, Score, Threshold
 
 COVERAGES = (0.9, 0.95, 0.99)
 """Of thresholds and prediction sets."""

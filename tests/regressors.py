@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 
 from app.contract import schema
+from app.contract.calibration import Calibration, Interval
 from models import artefact
 
 _HEAD = '<ir_version: 10, opset_import: ["" : 20]>'
@@ -62,12 +63,12 @@ def regressor(*, aleatoric: bool, policy: schema.Policy | None = None) -> tuple[
     nodes = _MEANS + (_VARIANCES if aleatoric else "variance = Identity(epistemic_variance)")
     model = onnx.parser.parse_model(f"{_HEAD} regressor (float[B, 3] input) => ({shown}) <{_WEIGHTS}> {{ {nodes} }}")
     found = artefact.run(model, ROWS, contract.scores) if contract.scores else {}
-    calibration = schema.Calibration(
+    calibration = Calibration(
         data="random", rows=len(ROWS), temperature=1.5, nll_before=1, nll_after=1,
         quantiles={name: tuple(np.quantile(values, np.linspace(0, 1, 101)).tolist()) for name, values in found.items()},
         intervals=(
-            schema.Interval(coverage=0.8, factors=(1.2, 1.3), rows=len(ROWS)),
-            schema.Interval(coverage=0.9, factors=(1.6, 1.7), rows=len(ROWS)),
+            Interval(coverage=0.8, factors=(1.2, 1.3), rows=len(ROWS)),
+            Interval(coverage=0.9, factors=(1.6, 1.7), rows=len(ROWS)),
         ),
     )  # fmt: skip
     return model, contract.model_copy(update={"calibration": calibration, "policy": policy})

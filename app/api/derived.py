@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from app.api.outputs import Wanted
 from app.contract import policy
+from app.contract.calibration import Interval, PredictionSet
 from app.contract.policy import Action, Decision
-from app.contract.schema import Interval, PredictionSet
 from app.engine.model import Model
 from app.errors import OutputNotFinite
 

@@ -12,7 +12,7 @@ from app.api.codecs import LONGEST_POLICY
 from app.api.schemas import ClassificationAnswer, ErrorBody, PredictRequest, RegressionAnswer
 from app.api.security import needed
 from app.api.v2.schemas import ControlRequest, IndexRequest, InferRequest
-from app.contract import naming
+from app.contract import calibration, naming
 from app.contract import schema as contract
 
 TITLE = "Masksembles service"
@@ -30,10 +30,10 @@ _CONTRACT = (
     contract.Target,
     contract.Masks,
     contract.MaskedLayer,
-    contract.Calibration,
-    contract.Threshold,
-    contract.PredictionSet,
-    contract.Interval,
+    calibration.Calibration,
+    calibration.Threshold,
+    calibration.PredictionSet,
+    calibration.Interval,
     contract.Policy,
     contract.Rule,
     contract.Compilation,

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from app.api.codecs import Asked
 from app.contract import policy
+from app.contract.calibration import Interval, PredictionSet
 from app.contract.policy import Judge
-from app.contract.schema import Contract, Interval, PredictionSet
+from app.contract.schema import Contract
 from app.engine.model import Model
 from app.errors import InvalidInput
 

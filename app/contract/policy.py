@@ -2,8 +2,8 @@
 
 A policy is written as rules, separated by commas, of which the first that applies decides:
 `reject energy>p99, defer entropy>0.62, defer confidence<p5`. `pNN` is a percentile of the score on the calibration
-rows; `cNN` and `rNN` are the model's thresholds that promise a coverage or a risk of NN % (see `schema.Threshold`),
-each for its rule alone.
+rows; `cNN` and `rNN` are the model's thresholds that promise a coverage or a risk of NN %, each for its rule alone
+(see `calibration.Threshold`).
 """
 
 import math
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.contract import naming
-from app.contract.schema import Contract, Policy, Rule, Score
+from app.contract.part import Score
+from app.contract.schema import Contract, Policy, Rule
 
 Action = Literal["accept", "defer", "reject"]
 Source = Literal["model", "operator", "request"]

@@ -7,7 +7,10 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
+
+from app.contract.calibration import Calibration
+from app.contract.part import Fraction, Part, Score
 
 SCHEMA_VERSION = 4
 
@@ -15,19 +18,13 @@ Axis = Annotated[int, Field(ge=1)] | Literal["B", "N", "K", "D"]
 Dtype = Literal["float32", "uint8", "int64"]
 Task = Literal["classification", "regression"]
 Method = Literal["single", "mc-dropout", "masksembles", "deep-ensemble"]
-Score = Literal["confidence", "entropy", "expected_entropy", "mutual_information", "energy"]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class ContractError(ValueError):
     """A contract is missing, newer than this reader, or wrong in a field that the message names."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Tensor(_Part):
+class Tensor(Part):
     """An input or output of the graph. In `shape` B is the batch, N the submodels, K the classes, D the targets."""
 
     name: str
@@ -52,14 +49,14 @@ class Tensor(_Part):
         return self
 
 
-class Target(_Part):
+class Target(Part):
     """One of the D numbers that a regressor predicts."""
 
     name: str
     unit: str
 
 
-class MaskedLayer(_Part):
+class MaskedLayer(Part):
     """What the masks of one layer do."""
 
     scale: float
@@ -72,77 +69,14 @@ class MaskedLayer(_Part):
     """Mean intersection over union of all pairs of masks."""
 
 
-class Masks(_Part):
+class Masks(Part):
     """The masks of a Masksembles network, layer by layer, and a digest of all of them."""
 
     layers: tuple[MaskedLayer, ...]
     digest: str
 
 
-class Threshold(_Part):
-    """Up to where a score was found acceptable; for `confidence`, down to where."""
-
-    score: Score
-    promise: Literal["coverage", "risk"]
-    """`coverage`: a new row of the same kind lies within with at least the probability `target` (marginally; the
-    ⌈(n + 1)·target⌉-th smallest of n scores). `risk`: with the probability `certainty`, at most the share `target` of
-    the rows within is answered wrongly (Clopper–Pearson bound, Bonferroni over the levels that were tried)."""
-    target: Fraction
-    value: float
-    rows: Annotated[int, Field(ge=1)]
-    """On which it was found, none of which took part in fitting the temperature."""
-    coverage: Fraction
-    """The share of them that lies within."""
-    risk: Fraction | None = None
-    """The share of those within that is answered wrongly; absent for regressors."""
-    certainty: Fraction | None = None
-
-
-class PredictionSet(_Part):
-    """Which classes to name so that the true one is among them with at least the probability `coverage`: the most
-    probable one, and all whose mean probability is `least_probability` or more.
-
-    Split conformal prediction with the score 1 − p̄_y and the (n + 1)-correction (Sadinle et al. 2019, arXiv
-    1609.00451). The promise is marginal, over rows like those of the calibration.
-    """
-
-    coverage: Fraction
-    least_probability: Fraction
-    rows: Annotated[int, Field(ge=1)]
-
-
-class Interval(_Part):
-    """How wide an interval must be to hold the true value with at least the probability `coverage`: prediction ±
-    `factors` · √variance, one factor for each of the D targets.
-
-    Split conformal prediction with the score |y − prediction| / √variance and the (n + 1)-correction (Lei et al. 2018,
-    arXiv 1604.04173). The promise is marginal, for each target by itself.
-    """
-
-    coverage: Fraction
-    factors: tuple[Annotated[float, Field(ge=0)], ...]
-    rows: Annotated[int, Field(ge=1)]
-
-
-class Calibration(_Part):
-    """What was fitted on held-out rows: one temperature for all submodels, and where each score usually lies."""
-
-    data: str
-    rows: Annotated[int, Field(ge=1)]
-    temperature: Annotated[float, Field(gt=0)]
-    """What logits are divided by; for a regressor, what predicted variances are multiplied by."""
-    nll_before: float | None = None
-    """Negative log-likelihood of the mean prediction at temperature 1, in nats; absent for a regressor that predicts no
-    variance, whose temperature is 1."""
-    nll_after: float | None = None
-    quantiles: dict[Score, Annotated[tuple[float, ...], Field(min_length=101, max_length=101)]]
-    """For each score its 0 %, 1 %, … 100 % quantiles on the calibration rows."""
-    thresholds: tuple[Threshold, ...] = ()
-    prediction_sets: tuple[PredictionSet, ...] = ()
-    intervals: tuple[Interval, ...] = ()
-
-
-class Rule(_Part):
+class Rule(Part):
     """What to do with a row whose score lies above a threshold; for `confidence`, below it."""
 
     action: Literal["reject", "defer"]
@@ -152,13 +86,13 @@ class Rule(_Part):
     threshold: float
 
 
-class Policy(_Part):
+class Policy(Part):
     """What to do with an answer: the first rule that applies says so, and where none does the answer is accepted."""
 
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
 
 
-class Evaluation(_Part):
+class Evaluation(Part):
     """What the artefact reached on rows that took part in nothing else, through onnxruntime."""
 
     data: str
@@ -172,7 +106,7 @@ class Evaluation(_Part):
     submodel_accuracy: tuple[Fraction, ...]
 
 
-class RegressionEvaluation(_Part):
+class RegressionEvaluation(Part):
     """What a regressor reached on rows that took part in nothing else, through onnxruntime; D values each."""
 
     data: str
@@ -181,13 +115,13 @@ class RegressionEvaluation(_Part):
     """Root of the mean squared error, in units of the target."""
     nll: float | None = None
     """Of the mixture of the submodels' normal distributions, in nats; absent where none are predicted."""
-    coverage: dict[str, tuple[Fraction, ...]] = {}
+    coverage: dict[str, tuple[Fraction, ...]] = Field(default_factory=dict)
     """For each interval, by its promised coverage in percent, the share of true values within."""
-    width: dict[str, tuple[float, ...]] = {}
+    width: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     """And its mean width, in units of the target."""
 
 
-class Compilation(_Part):
+class Compilation(Part):
     """How the plan of a file came to be."""
 
     device: Literal["cpu", "cuda"] | None = None
@@ -200,19 +134,19 @@ class Compilation(_Part):
     """The same for one pass through the network without masks."""
 
 
-class Origin(_Part):
+class Origin(Part):
     """Where a model came from."""
 
     created: str
     """When, ISO 8601, UTC."""
     software: dict[str, str]
-    recipe: dict[str, Any] = {}
+    recipe: dict[str, Any] = Field(default_factory=dict)
     """Network and training settings, where the workshop trained it."""
     recalibrated_from: int | None = None
     """The version whose weights these are, where only the calibration is new."""
 
 
-class Contract(_Part):
+class Contract(Part):
     """Everything the service needs to know about a model, and what a user may ask."""
 
     schema_version: Annotated[int, Field(ge=1)] = SCHEMA_VERSION

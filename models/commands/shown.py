@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from app.contract.schema import Calibration, Contract, Evaluation, RegressionEvaluation
+from app.contract.calibration import Calibration
+from app.contract.schema import Contract, Evaluation, RegressionEvaluation
 
 if TYPE_CHECKING:
     from models.outcome import Outcome

@@ -5,12 +5,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.contract import schema
+from app.contract.calibration import Calibration
 from app.telemetry import Telemetry, reference_deciles, watched
 from tests.app.engine.fakes import CONTRACT
 
 
 def calibrated(**tables: list[float]) -> schema.Contract:
-    calibration = schema.Calibration(
+    calibration = Calibration(
         data="held out", rows=1000, temperature=1.0, nll_before=1.0, nll_after=1.0,
         quantiles={name: tuple(table) for name, table in tables.items()},  # type: ignore[arg-type,misc]
     )  # fmt: skip

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from app.contract.schema import Threshold
+from app.contract.calibration import Threshold
 from models import artefact
 from models.__main__ import main
 from models.calibrate import calibrate, fit_temperature, fit_variance_factor

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from app.contract.calibration import Threshold
+from app.contract.part import Score
 from app.contract.policy import TOLERANCE
-from app.contract.schema import Score, Threshold
 from models.promises import CERTAINTY, COVERAGES, INTERVALS, RISKS, intervals, prediction_sets, risk_bound, thresholds
 
 REPEATS, FRESH = 400, 2000

@@ -16,6 +16,7 @@ import pytest
 
 from app.api.schemas import ClassificationAnswer
 from app.contract import policy, schema
+from app.contract.calibration import PredictionSet
 from app.engine.store import Store
 from app.errors import StartError
 from app.main import create_app
@@ -35,8 +36,8 @@ OWN = schema.Policy(
     )
 )
 SETS = (
-    schema.PredictionSet(coverage=0.9, least_probability=0.4, rows=300),
-    schema.PredictionSet(coverage=0.99, least_probability=0.02, rows=300),
+    PredictionSet(coverage=0.9, least_probability=0.4, rows=300),
+    PredictionSet(coverage=0.99, least_probability=0.02, rows=300),
 )
 SCORES = ("confidence", "entropy", "expected_entropy", "mutual_information", "energy")
 

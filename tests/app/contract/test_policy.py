@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.contract import policy, schema
+from app.contract.calibration import Calibration, Threshold
 from app.contract.policy import Clause, Judge
 from tests.app.engine.fakes import CONTRACT
 
@@ -15,7 +16,7 @@ EVEN = tuple(at / 100 for at in range(101))
 
 
 def calibrated(**tables: tuple[float, ...]) -> schema.Contract:
-    calibration = schema.Calibration(
+    calibration = Calibration(
         data="held out", rows=1000, temperature=1.0, nll_before=1.0, nll_after=1.0, quantiles=tables  # type: ignore[arg-type]
     )  # fmt: skip
     return CONTRACT.model_copy(update={"calibration": calibration})
@@ -101,10 +102,8 @@ def test_percentiles_are_looked_up_in_the_calibration() -> None:
 
 
 def test_promises_are_looked_up_among_those_the_model_makes() -> None:
-    def promise(
-        score: schema.Score, kind: Literal["coverage", "risk"], target: float, value: float
-    ) -> schema.Threshold:
-        return schema.Threshold(score=score, promise=kind, target=target, value=value, rows=99, coverage=target)
+    def promise(score: schema.Score, kind: Literal["coverage", "risk"], target: float, value: float) -> Threshold:
+        return Threshold(score=score, promise=kind, target=target, value=value, rows=99, coverage=target)
 
     made = (
         promise("energy", "coverage", 0.99, -3),
@@ -131,9 +130,9 @@ def test_promises_are_looked_up_among_those_the_model_makes() -> None:
 def test_promises_are_looked_up_too() -> None:
     parts = {"rows": 100, "coverage": 0.9}
     promises = (
-        schema.Threshold(score="entropy", promise="coverage", target=0.975, value=0.8, **parts),
-        schema.Threshold(score="entropy", promise="risk", target=0.05, value=0.4, risk=0.01, certainty=0.9, **parts),
-        schema.Threshold(score="energy", promise="risk", target=0.01, value=-3, risk=0.01, certainty=0.9, **parts),
+        Threshold(score="entropy", promise="coverage", target=0.975, value=0.8, **parts),
+        Threshold(score="entropy", promise="risk", target=0.05, value=0.4, risk=0.01, certainty=0.9, **parts),
+        Threshold(score="energy", promise="risk", target=0.01, value=-3, risk=0.01, certainty=0.9, **parts),
     )
     contract = calibrated(entropy=EVEN)
     assert contract.calibration is not None

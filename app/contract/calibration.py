@@ -1,0 +1,70 @@
+"""What held-out rows told of a model: its temperature, where its scores lie, and what can be promised of new rows."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from app.contract.part import Fraction, Part, Score
+
+
+class Threshold(Part):
+    """Up to where a score was found acceptable; for `confidence`, down to where."""
+
+    score: Score
+    promise: Literal["coverage", "risk"]
+    """`coverage`: a new row of the same kind lies within with at least the probability `target` (marginally; the
+    ⌈(n + 1)·target⌉-th smallest of n scores). `risk`: with the probability `certainty`, at most the share `target` of
+    the rows within is answered wrongly (Clopper–Pearson bound, Bonferroni over the levels that were tried)."""
+    target: Fraction
+    value: float
+    rows: Annotated[int, Field(ge=1)]
+    """On which it was found, none of which took part in fitting the temperature."""
+    coverage: Fraction
+    """The share of them that lies within."""
+    risk: Fraction | None = None
+    """The share of those within that is answered wrongly; absent for regressors."""
+    certainty: Fraction | None = None
+
+
+class PredictionSet(Part):
+    """Which classes to name so that the true one is among them with at least the probability `coverage`: the most
+    probable one, and all whose mean probability is `least_probability` or more.
+
+    Split conformal prediction with the score 1 − p̄_y and the (n + 1)-correction (Sadinle et al. 2019, arXiv
+    1609.00451). The promise is marginal, over rows like those of the calibration.
+    """
+
+    coverage: Fraction
+    least_probability: Fraction
+    rows: Annotated[int, Field(ge=1)]
+
+
+class Interval(Part):
+    """How wide an interval must be to hold the true value with at least the probability `coverage`: prediction ±
+    `factors` · √variance, one factor for each of the D targets.
+
+    Split conformal prediction with the score |y − prediction| / √variance and the (n + 1)-correction (Lei et al. 2018,
+    arXiv 1604.04173). The promise is marginal, for each target by itself.
+    """
+
+    coverage: Fraction
+    factors: tuple[Annotated[float, Field(ge=0)], ...]
+    rows: Annotated[int, Field(ge=1)]
+
+
+class Calibration(Part):
+    """What was fitted on held-out rows: one temperature for all submodels, and where each score usually lies."""
+
+    data: str
+    rows: Annotated[int, Field(ge=1)]
+    temperature: Annotated[float, Field(gt=0)]
+    """What logits are divided by; for a regressor, what predicted variances are multiplied by."""
+    nll_before: float | None = None
+    """Negative log-likelihood of the mean prediction at temperature 1, in nats; absent for a regressor that predicts no
+    variance, whose temperature is 1."""
+    nll_after: float | None = None
+    quantiles: dict[Score, Annotated[tuple[float, ...], Field(min_length=101, max_length=101)]]
+    """For each score its 0 %, 1 %, … 100 % quantiles on the calibration rows."""
+    thresholds: tuple[Threshold, ...] = ()
+    prediction_sets: tuple[PredictionSet, ...] = ()
+    intervals: tuple[Interval, ...] = ()
