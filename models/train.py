@@ -135,7 +135,7 @@ def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
 
 def _read(checkpoint: Path) -> dict[str, Any]:
     try:
-        state = torch.load(checkpoint, weights_only=True)
+        state = torch.load(checkpoint, weights_only=True, map_location="cpu")
     except Exception as error:  # the unpickler raises whatever it stumbles over
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{checkpoint}: not a readable checkpoint ({reason})") from error

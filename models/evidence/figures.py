@@ -19,7 +19,7 @@ def severity(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
 
     Boxes are quartiles, bars the least and the largest.
     """
-    shown = [entry for entry in compared if not entry.held_out]
+    shown = [entry for entry in compared if not (entry.held_out or entry.tried)]
     figure = Figure(figsize=(13, 8), layout="constrained")
     colours = [f"C{index}" for index in range(len(shown))]
     for plot, (name, title) in zip(
@@ -51,7 +51,7 @@ def severity(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
 def transition(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
     """Accuracy, ECE before calibration, AUROC of entropy for the first foreign inputs, and disagreement against the
     scale, a line for each variant of Masksembles and one across for each other method."""
-    shown = [entry for entry in compared if not entry.held_out]
+    shown = [entry for entry in compared if not (entry.held_out or entry.tried)]
     foreign = next(iter(figures[shown[0].name][0]["strange"]))
     wanted: dict[str, Callable[[Mapping[str, Any]], Any]] = {
         "accuracy": lambda one: one["test"]["accuracy"],
@@ -78,7 +78,7 @@ def transition(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
                 plot.axhline(float(np.mean(found)), color="black", linestyle=styles[entry.method], label=entry.label)
         plot.set_title(title)
         plot.set_xlabel("scale S")
-    plot.legend(fontsize="small")
+    figure.axes[0].legend(fontsize="small")  # not every method has a figure in the last one
     figure.savefig(path, dpi=70)
 
 

@@ -13,6 +13,15 @@ MEMBERS = 4
 """Networks of a deep ensemble, and submodels of everything else but the single network."""
 
 
+_VARIANTS = {
+    "width": "fixed width",
+    "capacity": "fixed capacity",
+    "wide": "half as wide again",
+    "head": "only before the last layer",
+    "long": "60 epochs",
+}
+
+
 @dataclass(frozen=True)
 class Entry:
     """One method with its settings, of which there are models with several seeds."""
@@ -23,23 +32,23 @@ class Entry:
     """How a Masksembles network relates to the single one: see `Study.variants`."""
     held_out: bool = False
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    tried: bool = False
+    """Not part of the comparison by severity: shows what became of an idea."""
 
     @property
     def name(self) -> str:
         """As a model's name in a store, without the seed."""
-        masked = f"-s{self.scale:g}-{self.variant}" if self.method == "masksembles" else ""
-        return f"{'near' if self.held_out else 'all'}-{self.method}{masked}"
+        scale = f"-s{self.scale:g}" if self.method == "masksembles" else ""
+        variant = f"-{self.variant}" if self.method == "masksembles" or self.variant != "width" else ""
+        return f"{'near' if self.held_out else 'all'}-{self.method}{scale}{variant}"
 
     @property
     def label(self) -> str:
         """As tables and pictures name it."""
-        if self.method != "masksembles":
-            return {"single": "single", "mc-dropout": "MC-dropout", "deep-ensemble": "deep ensemble"}[self.method]
-        return (
-            f"Masksembles S = {self.scale:g}, fixed {self.variant}"
-            if self.variant != "wide"
-            else f"Masksembles S = {self.scale:g}, wide"
-        )
+        named = {"mc-dropout": "MC-dropout", "deep-ensemble": "deep ensemble"}.get(self.method, self.method)
+        if self.method == "masksembles":
+            return f"Masksembles S = {self.scale:g}, {_VARIANTS[self.variant]}"
+        return named if self.variant == "width" else f"{named}, {_VARIANTS[self.variant]}"
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class Study:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of every recipe, over the defaults of the data set."""
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"width": {}})
-    """Options of the network by variant: `width` is the single network with masks; the others are wider."""
+    """Settings of recipes by variant: `width` is the single network with masks."""
     rate: float = 0.1
     """Of MC-dropout."""
     held_out: tuple[str, ...] = ()
@@ -72,8 +81,13 @@ class Study:
             single, many = Entry("single", held_out=entry.held_out), len(entry.seeds)
             pool, step = (2 * many, 2) if many > 2 else (MEMBERS + many - 1, 1)
             return tuple(self.recipes(single, (step * seed + index) % pool)[0] for index in range(MEMBERS))
-        settings = {**DEFAULTS[self.data], **self.settings}
-        options = {**settings.get("options", {}), **(self.variants[entry.variant])}
+        variant = self.variants[entry.variant]
+        settings = {**DEFAULTS[self.data], **self.settings, **variant}
+        options = {
+            key: value
+            for given in (DEFAULTS[self.data], self.settings, variant)
+            for key, value in given.get("options", {}).items()
+        }
         return (
             Recipe(
                 **{
@@ -110,7 +124,8 @@ class Study:
         kept = [
             entry
             for entry in self.compared
-            if not entry.held_out and (entry.method != "masksembles" or entry in typical(self.compared))
+            if not (entry.held_out or entry.tried)
+            and (entry.method != "masksembles" or entry in typical(self.compared))
         ]
         return replace(self, compared=tuple(replace(entry, seeds=(0,)) for entry in kept))
 
@@ -141,6 +156,9 @@ STUDIES: dict[str, Study] = {
             Entry("mc-dropout"),
             *_masked((1.5, 2.0, 3.0), ("width", "capacity"), _FIVE),
             Entry("deep-ensemble"),
+            Entry("masksembles", 2.0, "head", seeds=(0, 1), tried=True),
+            Entry("single", variant="long", seeds=(0, 1), tried=True),
+            Entry("masksembles", 2.0, "long", seeds=(0, 1), tried=True),
             Entry("single", held_out=True, seeds=(0, 1)),
             Entry("mc-dropout", held_out=True, seeds=(0, 1)),
             Entry("masksembles", 3.0, "capacity", held_out=True, seeds=(0, 1)),
@@ -154,7 +172,12 @@ STUDIES: dict[str, Study] = {
             "weight_decay": 1e-4,
             "flip": False,
         },
-        variants={"width": {"capacity": False}, "capacity": {"capacity": True}},
+        variants={
+            "width": {"options": {"capacity": False}},
+            "capacity": {"options": {"capacity": True}},
+            "head": {"options": {"capacity": False, "first_mask": 2}},
+            "long": {"options": {"capacity": False}, "epochs": 60},
+        },
         rate=0.2,
         held_out=("pullover", "sneaker"),
         corrupted_rows=2000,
@@ -172,7 +195,7 @@ STUDIES: dict[str, Study] = {
             Entry("masksembles", 1.5, "wide", seeds=_ONE),
             Entry("deep-ensemble", seeds=_ONE),
         ),
-        variants={"width": {}, "wide": {"widening": 6}},
+        variants={"width": {}, "wide": {"options": {"widening": 6}}},
     ),
     # Table 2 and figure 10: mask overlaps of 0.7, 0.3 and 0.2.
     "imagenet": Study(

@@ -33,7 +33,9 @@ def rebuild(study: Study, folder: Path, results: Path, data: Path | None = None)
     found = work(study, folder, data)
     results.mkdir(parents=True, exist_ok=True)
     written: dict[str, Any] = {"entries": found}
-    points = {f"{entry.name}-{entry.seeds[0]}": entry.label for entry in study.compared if not entry.held_out}
+    points = {
+        f"{entry.name}-{entry.seeds[0]}": entry.label for entry in study.compared if not (entry.held_out or entry.tried)
+    }
     single = next(name for name in points if name.startswith("all-single"))
     pages = {
         "predictive": tables.predictive(study.compared, found),
@@ -66,7 +68,7 @@ def ship(study: Study, folder: Path, target: Path = artefact.STORE) -> list[str]
     wanted = {
         f"{entry.name}-{entry.seeds[0]}": f"{study.data}-{entry.method}"
         for entry in study.compared
-        if not entry.held_out
+        if not (entry.held_out or entry.tried)
         and (entry.method != "masksembles" or (entry.variant == "width" and entry in typical(study.compared)))
     }
     if study.data == "fashion-mnist":

@@ -57,7 +57,7 @@ def severities(compared: Sequence[Entry], figures: Figures) -> str:
     """Accuracy and uncalibrated ECE by severity, means over kinds of corruption and seeds."""
     rows = []
     for entry in compared:
-        if entry.held_out:
+        if entry.held_out or entry.tried:
             continue
         cells = [entry.label]
         for name in ("accuracy", "ece_uncalibrated", "ece"):

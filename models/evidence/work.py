@@ -156,7 +156,8 @@ def _measure(study: Study, entry: Entry, seed: int, folder: Path, data: Path | N
     plans = artefact.read_plans(store(folder), name, 1)
     corrupted = _corrupted(study, entry, dataset, data)
     strange = _strange(study, entry, data)
-    figures = measure(model, contract, dataset.test, strange, corrupted, threads=0 if _has_gpu() else 1)
+    served = plans["cpu"][0] if "cpu" in plans else model  # what the service runs on a CPU
+    figures = measure(served, contract, dataset.test, strange, corrupted, threads=0 if _has_gpu() else 1)
     figures |= {
         "recipes": recipes,
         "seed": seed,

@@ -19,6 +19,7 @@ def cnn(
     widths: Sequence[int] = (32, 64, 128, 128),
     capacity: bool = False,
     strided: bool = False,
+    first_mask: int = 0,
 ) -> nn.Sequential:
     """[B, channels, H, W] → logits [B, K], H and W at least 8.
 
@@ -27,6 +28,7 @@ def cnn(
         widths: channels of the three convolutions, units of the hidden layer.
         capacity: all but the first are what each submodel keeps, the layers themselves are wider.
         strided: halve the picture in the first convolution instead of after the second, for a quarter of the work.
+        first_mask: leave out those before: of three, the last one stands before the last layer.
     """
     channels, height, width = input_shape
     if min(height, width) < 8:
@@ -35,6 +37,8 @@ def cnn(
     second, third, fourth = (widen(size, submodels, scale) for size in masked) if capacity else masked
 
     def mask(index: int, size: int, kind: type[Masksembles1d] | type[Masksembles2d]) -> nn.Module:
+        if index < first_mask:
+            return nn.Identity()
         return kind(size, submodels, scale, seed=(seed, index), align=align)
 
     return nn.Sequential(

@@ -45,8 +45,7 @@ def test_members_of_ensembles_are_the_single_networks() -> None:
     assert {recipe.seed for ensemble in members for recipe in ensemble} == set(range(10))
     assert all(len({recipe.seed for recipe in ensemble}) == 4 for ensemble in members)
     assert all(recipe == singles[recipe.seed] for ensemble in members for recipe in ensemble)
-    names = [name for name in FASHION.trainings() if name.startswith("all-single-")]
-    assert sorted(names) == [f"all-single-{seed}" for seed in range(10)]
+    assert FASHION.trainings().keys() >= {f"all-single-{seed}" for seed in range(10)}
 
 
 def test_those_that_never_saw_some_classes_have_networks_of_their_own() -> None:
@@ -63,7 +62,10 @@ def test_those_that_never_saw_some_classes_have_networks_of_their_own() -> None:
             "fashion-mnist",
             ["single", "MC-dropout", "Masksembles S = 2, fixed width", "Masksembles S = 2, fixed capacity"],
         ),
-        ("cifar-10", ["single", "MC-dropout", "Masksembles S = 2, fixed width", "Masksembles S = 1.5, wide"]),
+        (
+            "cifar-10",
+            ["single", "MC-dropout", "Masksembles S = 2, fixed width", "Masksembles S = 1.5, half as wide again"],
+        ),
         ("imagenet", ["single", "MC-dropout", "Masksembles S = 2.17, fixed width"]),
     ],
 )

@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,21 +19,23 @@ from models import artefact
 from models.data.corruptions import KINDS
 from models.evidence import cost, report, sinusoids, work
 from models.evidence.measure import SCORES
-from models.evidence.plan import STUDIES, Entry, Study
+from models.evidence.plan import STUDIES, Entry
 from models.recipe import DEFAULTS
 from models.train import CheckpointError
 from tests.models import official
 
 FASHION = STUDIES["fashion-mnist"]
-SINGLE, DROPOUT, MASKED, ENSEMBLE, NEAR = COMPARED = (
+SINGLE, _, MASKED, ENSEMBLE, _ = COMPARED = (
     Entry("single", seeds=(0,)),
     Entry("mc-dropout", seeds=(0,)),
     Entry("masksembles", 2.0, seeds=(0,)),
     Entry("deep-ensemble", seeds=(0,)),
     Entry("single", held_out=True, seeds=(0,)),
 )
-SMALL = {"epochs": 1, "rows": 200, "options": {"widths": [4, 16, 16, 16], "strided": True}}
+SMALL = {"network": "mlp", "options": {"hidden": [32]}, "epochs": 4, "rows": 200, "batch_size": 20}
 STUDY = replace(FASHION, compared=COMPARED, settings={**FASHION.settings, **SMALL}, corrupted_rows=20)
+IN_PROCESSES = work._all
+Done = tuple[Path, dict[str, list[dict[str, Any]]]]
 
 
 def clothing(folder: Path, part: str, count: int) -> None:
@@ -52,32 +56,38 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def done(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[dict[str, Any]]]]:
-    """A folder where the study is done, and its figures."""
-    folder = tmp_path_factory.mktemp("done")
-    return folder, work.work(STUDY, folder, data)
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def here() -> Iterator[None]:
     """Jobs run one after the other in this process, with one thread like those processes."""
 
     def run(_: str, jobs: Mapping[str, tuple[Any, ...]]) -> None:
         for function, *arguments in jobs.values():
             function(*arguments)
 
-    monkeypatch.setattr(work, "_all", run)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(work, "_all", run)
+        yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def done(data: Path, here: None, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """A folder where the study is done, and its figures."""
+    folder = tmp_path_factory.mktemp("done")
+    return folder, work.work(STUDY, folder, data)
 
 
 def written(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-def test_every_entry_has_all_figures(done: tuple[Path, dict[str, list[dict[str, Any]]]]) -> None:
+def rounded(found: Any) -> Any:
+    """To the digits that tables print."""
+    return json.loads(json.dumps(found), parse_float=lambda text: round(float(text), 4))
+
+
+def test_every_entry_has_all_figures(done: Done) -> None:
     _, found = done
     assert list(found) == [entry.name for entry in COMPARED]
     assert [(one["method"], one["num_submodels"]) for (one,) in found.values()] == [
@@ -99,18 +109,31 @@ def test_every_entry_has_all_figures(done: tuple[Path, dict[str, list[dict[str, 
     assert ensemble["test"]["accuracy"] > 0.5
 
 
-def test_what_is_done_is_not_done_again(
-    done: tuple[Path, dict[str, list[dict[str, Any]]]], data: Path, here: None
-) -> None:
+def test_what_is_done_is_not_done_again(done: Done, data: Path) -> None:
     folder, found = done
     before = written(folder)
     assert work.work(STUDY, folder, data) == found
     assert written(folder) == before
 
 
-def test_an_interrupted_study_goes_on_to_the_same_figures(
-    done: tuple[Path, dict[str, list[dict[str, Any]]]], data: Path, here: None, tmp_path: Path
+def test_trained_by_processes_figures_are_the_same(
+    done: Done, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    run = work._all
+    monkeypatch.setattr(work, "_all", lambda what, jobs: (IN_PROCESSES if what == "train" else run)(what, jobs))
+    found = work.work(replace(STUDY, compared=(SINGLE,)), tmp_path, data)
+    assert rounded(found) == rounded({SINGLE.name: done[1][SINGLE.name]})
+
+
+def test_the_first_failure_ends_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "_begin", None)
+    begun = time.monotonic()
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        IN_PROCESSES("fail", {"a": (os.stat, "nowhere"), **{str(index): (time.sleep, 1) for index in range(40)}})
+    assert time.monotonic() - begun < 15
+
+
+def test_an_interrupted_study_goes_on_to_the_same_figures(done: Done, data: Path, tmp_path: Path) -> None:
     folder, found = done
     again = tmp_path / "again"
     shutil.copytree(folder, again)
@@ -120,44 +143,27 @@ def test_an_interrupted_study_goes_on_to_the_same_figures(
     shutil.rmtree(work.store(again) / f"{MASKED.name}-0" / "1")  # the folder of the model stays
     (again / f"{ENSEMBLE.name}-0.part").write_text("{")
     before = written(again)
-    assert _rounded(work.work(STUDY, again, data)) == _rounded(found)
+    assert rounded(work.work(STUDY, again, data)) == rounded(found)
     after = written(again)
     assert {name for name in after if after[name] != before.get(name)} == {
         *lost, f"store/{MASKED.name}-0/1/model.onnx",
     }  # fmt: skip
 
 
-def _rounded(found: Any) -> Any:
-    """To the digits that tables print."""
-    return json.loads(json.dumps(found), parse_float=lambda text: round(float(text), 4))
-
-
-def test_a_checkpoint_of_another_recipe_is_refused_until_it_is_removed(
-    done: tuple[Path, dict[str, list[dict[str, Any]]]], data: Path, here: None, tmp_path: Path
-) -> None:
-    shutil.copytree(done[0], tmp_path / "other")
-    other = replace(STUDY, compared=(DROPOUT,), rate=0.3)
-    with pytest.raises(CheckpointError, match=r"all-mc-dropout-0\.pt was made by another recipe \(rate 0\.2, asked"):
-        work.work(other, tmp_path / "other", data)
-    (tmp_path / "other" / "all-mc-dropout-0.pt").unlink()
-    work.work(other, tmp_path / "other", data)
-    _, contract, _ = artefact.read(work.store(tmp_path / "other"), "all-mc-dropout-0", 1)
-    assert contract.origin.recipe["rate"] == 0.3
-
-
-def test_the_first_failure_ends_it_all(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "all-single-0.pt").write_bytes(b"something else")
-    with pytest.raises(CheckpointError, match=r"all-single-0\.pt: not a readable checkpoint"):
-        work.work(replace(STUDY, compared=(SINGLE,)), tmp_path, data)
-    assert not list(tmp_path.glob("*.json"))
+def test_a_checkpoint_of_another_recipe_is_refused_until_it_is_removed(done: Done, data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(done[0], folder)
+    other = replace(STUDY, compared=(SINGLE,), settings={**STUDY.settings, "rows": 100})
+    with pytest.raises(CheckpointError, match=r"all-single-0\.pt was made by another recipe \(rows 200, asked for 100"):
+        work.work(other, folder, data)
+    (folder / "all-single-0.pt").unlink()
+    assert work.work(other, folder, data)[SINGLE.name] != done[1][SINGLE.name]
+    _, contract, _ = artefact.read(work.store(folder), "all-single-0", 1)
+    assert contract.origin.recipe["rows"] == 100
 
 
 def test_tables_pictures_and_models_come_of_it(
-    done: tuple[Path, dict[str, list[dict[str, Any]]]],
-    data: Path,
-    here: None,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    done: Done, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sinusoids, "PATH", sinusoids.PATH[:1])
     monkeypatch.setitem(DEFAULTS, "sinusoids", {**DEFAULTS["sinusoids"], "epochs": 2})
@@ -183,10 +189,22 @@ def test_tables_pictures_and_models_come_of_it(
             assert "contract" in verify.examine(path.read_bytes())
 
 
-def small(name: str, options: dict[str, Any], **settings: Any) -> Study:
-    """A study of one single network and one with masks."""
-    masked = replace(next(entry for entry in STUDIES[name].compared if entry.method == "masksembles"), seeds=(0,))
-    return replace(STUDIES[name], compared=(SINGLE, masked), settings={"epochs": 1, "options": options, **settings})
+@pytest.mark.parametrize(("name", "masked"), [("fashion-mnist", "s2"), ("cifar-10", "s2"), ("imagenet", "s2.17")])
+def test_one_model_of_each_method_is_shipped(tmp_path: Path, name: str, masked: str) -> None:
+    study = STUDIES[name]
+    made = [f"{entry.name}-0" for entry in study.compared] + [point.name for point in sinusoids.PATH]
+    for model in made:
+        (work.store(tmp_path) / model / "1").mkdir(parents=True)
+        (work.store(tmp_path) / model / "1" / "model.onnx").write_text(model)
+    shipped = report.ship(study, tmp_path, tmp_path / "shipped")
+    found = {path.parts[-3]: path.read_text() for path in (tmp_path / "shipped").glob("*/1/model.onnx")}
+    assert sorted(shipped) == sorted(found)
+    assert not list((tmp_path / "shipped").glob("*/2"))
+    wanted = ["single", "mc-dropout", f"masksembles-{masked}-width", "deep-ensemble"]
+    assert [found[f"{name}-{method}"] for method in ("single", "mc-dropout", "masksembles", "deep-ensemble")] == [
+        f"all-{method}-0" for method in wanted
+    ]
+    assert len(found) == 4 + len(sinusoids.PATH) * (name == "fashion-mnist")
 
 
 def test_cifar_10_with_its_corrupted_form_and_house_numbers(
@@ -200,11 +218,11 @@ def test_cifar_10_with_its_corrupted_form_and_house_numbers(
     worse = rng.integers(0, 256, (10, 32, 32, 3), np.uint8)
     official.cifar_10_c(tmp_path / "CIFAR-10-C", ("fog", "frost"), worse, np.repeat(np.arange(5, dtype=np.uint8), 2))
     official.svhn(tmp_path, np.zeros((7, 3, 32, 32), np.uint8))
-    study = small("cifar-10", {"depth": 10, "widening": 1})
+    settings = {"epochs": 1, "options": {"depth": 10, "widening": 1}}
+    study = replace(STUDIES["cifar-10"], compared=(SINGLE,), settings=settings)
     found = work.work(study, tmp_path / "work", tmp_path)
-    for (one,) in found.values():
-        assert list(one["corrupted"]) == ["fog", "frost"]
-        assert list(one["strange"]) == ["SVHN", "noise"]
+    ((one,),) = found.values()
+    assert (list(one["corrupted"]), list(one["strange"])) == (["fog", "frost"], ["SVHN", "noise"])
 
 
 def test_imagenet_is_read_lazily_throughout(tmp_path: Path, here: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,8 +233,9 @@ def test_imagenet_is_read_lazily_throughout(tmp_path: Path, here: None, monkeypa
         official.picture(tmp_path / "val" / synset / "0.JPEG", seed=number)
         for severity in range(1, 6):
             official.picture(tmp_path / "ImageNet-C" / "fog" / str(severity) / synset / "0.JPEG", 224, 224)
-    study = small("imagenet", {"widths": [4, 16, 16, 16], "strided": True}, network="cnn")
-    found = work.work(replace(study, classes=2), tmp_path / "work", tmp_path)
-    for (one,) in found.values():
-        assert list(one["corrupted"]) == ["fog"]
-        assert list(one["strange"]) == ["noise"]
+    small = {"epochs": 1, "network": "mlp", "options": {"hidden": [8]}}
+    monkeypatch.setitem(DEFAULTS, "imagenet", {**DEFAULTS["imagenet"], **small})
+    study = replace(STUDIES["imagenet"], compared=(SINGLE,), classes=2)
+    found = work.work(study, tmp_path / "work", tmp_path)
+    ((one,),) = found.values()
+    assert (list(one["corrupted"]), list(one["strange"])) == (["fog"], ["noise"])
