@@ -12,6 +12,7 @@ from app.api import derived
 from app.api.derived import Arrays
 from app.api.negotiation import weights
 from app.api.outputs import Wanted
+from app.contract import sets
 from app.contract.policy import Action
 from app.engine.model import Model
 
@@ -92,7 +93,7 @@ def _prediction_set(model: Model, wanted: Wanted, found: Arrays) -> Iterable[Any
     if not wanted.sets:
         return None
     (one,), labels = wanted.sets, model.contract.labels
-    order, counts = derived.members(one, found)
+    order, counts = sets.members(one, found["probabilities"])
     return [
         {"coverage": one.coverage, "labels": [labels[index] for index in classes[:count].tolist()]}
         for classes, count in zip(order, counts.tolist())
@@ -134,7 +135,7 @@ def write_npz(id: str | None, model: Model, wanted: Wanted, found: Arrays, decid
             arrays |= {f"percentiles.{score}": values for score, values in places.items()}
         elif choice == "prediction_set":
             for one in wanted.sets:
-                order, counts = derived.members(one, found)
+                order, counts = sets.members(one, found["probabilities"])
                 inside = np.empty(order.shape, bool)
                 np.put_along_axis(inside, order, np.arange(order.shape[1]) < counts[:, None], axis=1)
                 arrays |= {"prediction_set": inside, "prediction_set.coverage": one.coverage}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from app.api.outputs import Wanted
 from app.contract import policy
-from app.contract.calibration import Interval, PredictionSet
+from app.contract.calibration import Interval
 from app.contract.policy import Action, Decision
 from app.engine.model import Model
 from app.errors import OutputNotFinite
@@ -18,24 +18,13 @@ Arrays = dict[str, NDArray[Any]]
 
 _DECIMALS = 2
 _ACTION = attrgetter("action")
-TOLERANCE = 1e-6
-"""By how much less than a set's least probability a class may have: both are rounded, and a set too wide breaks no
-promise."""
-
-
-def scores(model: Model, found: Arrays) -> Arrays:
-    """The scores [B] of a model by name; `confidence` is the largest mean probability."""
-    return {
-        name: found["probabilities"].max(axis=-1) if name == "confidence" else found[name]
-        for name in model.contract.scores
-    }
 
 
 def percentiles(model: Model, found: Arrays) -> Arrays | None:
-    """Of each score that was calibrated, where the rows lie [B], 0 to 100 with two decimals."""
+    """Of each score in the model's tables, where the rows lie [B], 0 to 100 with two decimals."""
     if not model.tables:
         return None
-    of_rows = scores(model, found)
+    of_rows = policy.scores(model.contract, found)
     places = np.array([policy.percentiles(table, of_rows[name]) for name, table in model.tables.items()])
     return dict(zip(model.tables, places.round(_DECIMALS)))
 
@@ -49,19 +38,11 @@ def decisions(model: Model, wanted: Wanted, found: Arrays, decided: Counter[Acti
     judges = [judge for judge in (model.judge, wanted.judge) if judge is not None]
     if not judges:
         return None
-    of_rows = scores(model, found)
+    of_rows = policy.scores(model.contract, found)
     first, *others = (judge.decide(of_rows) for judge in judges)
     if model.judge is not None:
         decided.update(map(_ACTION, first))
     return policy.stricter(first, others[0]) if others else first
-
-
-def members(one: PredictionSet, found: Arrays) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The classes [B, K] of each row, most probable first, and how many of them [B] are in its prediction set."""
-    probabilities = found["probabilities"]
-    order = np.argsort(-probabilities, axis=-1, kind="stable")
-    counts = (probabilities >= one.least_probability - TOLERANCE).sum(axis=-1)
-    return order, np.maximum(counts, 1)
 
 
 def bounds(model: Model, one: Interval, found: Arrays) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

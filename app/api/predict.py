@@ -50,7 +50,7 @@ async def predict(request: Request) -> Response:
         heavy = formats.is_heavy(kind, len(body))
         given = (kind, content_type, body, request.scope["query_string"], settings.max_rows)
         asked, read = await to_thread(formats.read, *given) if heavy else formats.read(*given)
-        model = await store.obtain(asked.model, asked.version, seconds)
+        model, seconds = await store.obtain(asked.model, asked.version, seconds)
         outcome.found(model)
         if isinstance(model, PlainModel):
             raise InvalidInput(f"{model.name} has no contract, hence no uncertainty: /v2 alone serves it", "model")

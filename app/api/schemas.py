@@ -127,7 +127,8 @@ class Decision(BaseModel):
 
 
 _PERCENTILES = (
-    "Where each score lies among those of the calibration rows, 0 to 100; null where the model was not calibrated"
+    "Where each score lies among those of the calibration rows, 0 to 100, without scores that were the same on all of "
+    "them; null where the model was not calibrated"
 )
 _DECISION = "Null where nobody has a policy"
 

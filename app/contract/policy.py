@@ -154,12 +154,25 @@ def _promised(clause: Clause, contract: Contract) -> float:
     return found[asked]
 
 
+def scores(contract: Contract, found: Mapping[str, NDArray[Any]]) -> dict[Score, NDArray[Any]]:
+    """The scores [B] that a contract names, from the graph's outputs; `confidence` is the largest mean probability."""
+    return {
+        name: found["probabilities"].max(axis=-1) if name == "confidence" else found[name] for name in contract.scores
+    }
+
+
 def tables(contract: Contract) -> dict[Score, NDArray[np.float64]]:
-    """The 0 %, 1 %, … 100 % quantiles [101] of each score that the model has and was calibrated for."""
-    if contract.calibration is None:
-        return {}
-    quantiles = contract.calibration.quantiles
-    return {score: np.array(quantiles[score], np.float64) for score in contract.scores if score in quantiles}
+    """The 0 %, 1 %, … 100 % quantiles [101] of each score that the model has and was calibrated for.
+
+    Without those that were the same on all calibration rows, such as the mutual information of a single network: where
+    a row lies among equals says nothing.
+    """
+    quantiles = contract.calibration.quantiles if contract.calibration else {}
+    return {
+        score: np.array(table, np.float64)
+        for score in contract.scores
+        if (table := quantiles.get(score)) and table[0] < table[-1]
+    }
 
 
 def percentiles(table: NDArray[np.float64], values: NDArray[Any]) -> NDArray[np.float64]:
@@ -186,7 +199,7 @@ class Judge:
         thresholds = np.array([[rule.threshold] for rule in policy.rules])
         self._edges = self._signs * thresholds + TOLERANCE * np.abs(thresholds)
 
-    def decide(self, scores: Mapping[str, NDArray[Any]]) -> list[Decision]:
+    def decide(self, scores: Mapping[Score, NDArray[Any]]) -> list[Decision]:
         """A decision for each row, from scores [B] by name. The first rule that applies; where none does, accept."""
         values = np.array([scores[score] for score in self._scores], np.float64)
         beyond = self._signs * values > self._edges

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -104,6 +105,7 @@ class Store:
         self._unloaded: set[str] = set()
         self._entries: dict[str, list[Entry]] = {}  # by which the shelves were filled
         self._loading = Sharing()
+        self._one_by_one = threading.Lock()  # a load takes more memory than a model
         self.shelves: dict[str, Shelf] = {}
         self.refresh()
         self._starting = False
@@ -165,8 +167,8 @@ class Store:
         there = ", ".join(str(model.version) for model in (shelf.answering, *shelf.kept))
         raise UnknownVersion(f"version {version} of {name!r} is not served; there are: {there}", "version")
 
-    async def obtain(self, name: str | None, version: int | None, seconds: float) -> Servable:
-        """The model for a request, loaded: once, however many wait for it, and beside the event loop.
+    async def obtain(self, name: str | None, version: int | None, seconds: float) -> tuple[Servable, float]:
+        """The model for a request, loaded once for all who wait, beside the event loop; and the seconds that are left.
 
         One that cannot be loaded is refused, and what answers in its stead is taken.
 
@@ -175,20 +177,21 @@ class Store:
 
         Raises:
             UnknownModel, UnknownVersion: as find.
-            DeadlinePassed: it is still being loaded.
+            DeadlinePassed: it is still to be loaded.
         """
         model = self.find(name, version)
         if not isinstance(model, Verified):
-            return model
-        try:
-            async with asyncio.timeout(seconds):
+            return model, seconds
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + seconds
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
                 while isinstance(model, Verified):
                     await self._loading.wait(model.name, partial(self._use, model))
                     model = self.find(name, version)
-        except TimeoutError:
-            message = f"{model.name}:{model.version} is being loaded, which takes longer than {1000 * seconds:.0f} ms"
-            raise DeadlinePassed(message) from None
-        return model
+            if (left := deadline - clock()) > 0:
+                return model, left
+        raise DeadlinePassed(f"{model.name}:{model.version} was not loaded within {1000 * seconds:.0f} ms")
 
     def refresh(self, *, settled: bool = False) -> None:
         """Brings memory in line with the folder; with `settled`, but for what may still be being written.
@@ -270,14 +273,14 @@ class Store:
 
     def _use(self, model: Verified) -> None:
         """Loads a version that is asked for the first time, and has it answer; or refuses it."""
-        name, number = model.name, model.version
+        shelf = self.shelves.get(model.name, Shelf())
+        if model not in (shelf.answering, *shelf.kept):  # no longer, now that it is its turn
+            return
         found = self._attempt(model)
         with self._changing:
-            if (name, number) not in self._loaded:  # an administrator may have been quicker
+            if (model.name, model.version) not in self._loaded:  # an administrator may have been quicker
                 self._note(model.entry, found)
-            if not isinstance(found, str):
-                self._used.add(name)
-            self._settle(name, self._entries[name])
+            self._settle(model.name, self._entries[model.name])
 
     def _settle(self, name: str, entries: list[Entry]) -> None:
         """Decides which versions of a model answer, loads those that are to be in memory and are not, and swaps the
@@ -305,6 +308,8 @@ class Store:
             answering = last  # its folder is gone and nothing can follow it: better than to go with it
             reason = "its folder is gone from the store; what was loaded serves on"
             versions[last.version] = Version(last.version, "serving", reason, last.contract, loaded=True)
+        if answering is not None and not isinstance(answering, Verified):
+            self._used.add(name)
         ordered = tuple(version for _, version in sorted(versions.items()))
         self._put(name, Shelf(ordered, answering, tuple(kept)) if ordered or self._inventory.has(name) else None)
         self._note_changes(name, before, self.shelves.get(name, Shelf()))
@@ -353,15 +358,14 @@ class Store:
     def _attempt(self, model: Verified) -> Servable | str:
         """The version, loaded; or why it cannot be: one version's trouble must not keep others from being looked at."""
         try:
-            return self._loader.load(model)
-        except ModelRefused as error:
-            if self._starting and isinstance(error, StartError):
-                raise
-            _log.error("%s:%d refused: %s", model.name, model.version, error)
-            return str(error)
+            with self._one_by_one:  # the innermost lock: whatever others are held, it comes free
+                return self._loader.load(model)
         except Exception as error:
             if self._starting and isinstance(error, StartError):
                 raise
+            if isinstance(error, ModelRefused):
+                _log.error("%s:%d refused: %s", model.name, model.version, error)
+                return str(error)
             _log.exception("%s:%d cannot be loaded", model.name, model.version)
             return f"cannot be loaded: {error}"
 

@@ -122,7 +122,7 @@ async def infer(request: Request) -> Response:
     headers = dict(request.scope["headers"])
     with Outcome(state.telemetry) as outcome:
         seconds = seconds_to_wait(headers, settings.timeout_ms)
-        model = await models.obtain(request, seconds)
+        model, seconds = await models.obtain(request, seconds)
         outcome.found(model)
         body = await read_body(request.receive, headers, settings.max_body_bytes)
         head = headers.get(b"inference-header-content-length")

@@ -20,8 +20,8 @@ def find(request: Request) -> Answering:
     return store.find(name(request), _version(request))
 
 
-async def obtain(request: Request, seconds: float) -> Servable:
-    """The same, loaded.
+async def obtain(request: Request, seconds: float) -> tuple[Servable, float]:
+    """The same, loaded; and the seconds that are left.
 
     Raises:
         InvalidInput, UnknownModel, UnknownVersion: as find.

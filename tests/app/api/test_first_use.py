@@ -1,6 +1,7 @@
 """Requests while a model is loaded for the first of them."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.engine import loader
+from app.engine.batcher import Batcher
 from app.engine.store import Store
 from app.errors import ModelRefused
 from app.main import create_app
@@ -19,12 +21,14 @@ from tests.serving import in_thread
 
 ROWS = {"tiny": [[0.0] * 6], "digits": [[[[0.0] * 8] * 8]], "bytes": [[[[0, 0], [0, 0]]]]}
 
+TENSOR = {"inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 6], "data": [0.0] * 6}]}
+
 
 def asked(model: str) -> dict[str, Any]:
     return {"model": model, "inputs": ROWS[model]}
 
 
-def test_a_first_request_waits_and_nothing_else_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_first_request_waits_and_what_is_loaded_answers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, begun, free = loader.load, [], threading.Event()
 
     def load(name: str, *rest: Any) -> Any:
@@ -47,21 +51,46 @@ def test_a_first_request_waits_and_nothing_else_does(folder: Path, monkeypatch: 
         for path in ("", "/ready", "/config", "/stats", "/versions/1"):
             assert client.get(f"/v2/models/tiny{path}").status_code == 200
         assert begun == []
+        assert client.post("/predict", json=asked("digits")).status_code == 200
 
         first = [threads.submit(client.post, "/predict", json=asked("tiny")) for _ in range(20)]
-        until(lambda: begun == ["tiny"])
+        until(lambda: begun == ["digits", "tiny"])
         late = client.post("/predict", json=asked("tiny"), headers={"X-Request-Timeout-Ms": "20"})
         assert (late.status_code, late.json()["error"]["code"]) == (504, "deadline_passed")
         assert client.get("/health/ready").status_code == 200
         assert client.post("/predict", json=asked("digits")).status_code == 200
         free.set()
         assert {request.result().status_code for request in first} == {200}
-        assert begun == ["tiny", "digits"]
+        assert begun == ["digits", "tiny"]
         assert client.get("/models/tiny").json()["versions"][0]["loaded"] is True
 
         refused = client.post("/predict", json=asked("bytes"))
         assert (refused.status_code, refused.json()["error"]["code"]) == (404, "unknown_model")
         (version,) = client.get("/models/bytes").json()["versions"]
         assert (version["state"], version["reason"]) == ("refused", "no memory on the device")
-        tensor = {"name": "input", "datatype": "FP32", "shape": [1, 6], "data": ROWS["tiny"][0]}
-        assert client.post("/v2/models/tiny/infer", json={"inputs": [tensor]}).status_code == 200
+        assert client.post("/v2/models/tiny/infer", json=TENSOR).status_code == 200
+
+
+@pytest.mark.parametrize(("path", "body"), [("/predict", asked("tiny")), ("/v2/models/tiny/infer", TENSOR)])
+def test_rows_may_wait_for_what_loading_left(
+    path: str, body: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, predict, given = loader.load, Batcher.predict, []
+
+    def slowly(*asked: Any) -> Any:
+        time.sleep(0.2)
+        return load(*asked)
+
+    async def note(batcher: Batcher, model: Any, inputs: Any, outputs: Any, seconds: float, gone: Any) -> Any:
+        given.append(seconds)
+        return await predict(batcher, model, inputs, outputs, seconds, gone)
+
+    monkeypatch.setattr(loader, "load", slowly)
+    monkeypatch.setattr(Batcher, "predict", note)
+    store = Store(folder, CPU, first_use=True)
+    with in_thread(create_app(Settings(store=folder, poll_seconds=0), store, Telemetry())) as client:
+        for _ in range(2):
+            assert client.post(path, json=body, headers={"X-Request-Timeout-Ms": "9000"}).status_code == 200
+    first, second = given
+    assert 0 < first <= 8.8
+    assert second == 9

@@ -170,6 +170,23 @@ def test_a_percentile_is_linear_between_quantiles_and_the_highest_of_equals(
     assert found.tolist() == pytest.approx([place(tuple(table), value) for value in values])
 
 
+def test_a_score_that_was_the_same_on_all_rows_has_no_table() -> None:
+    found = policy.tables(calibrated(entropy=EVEN, mutual_information=(0.0,) * 101, energy=(-1.0,) * 100 + (0.0,)))
+    assert {score: table.tolist() for score, table in found.items()} == {
+        "entropy": list(EVEN), "energy": [-1.0] * 100 + [0.0],
+    }  # fmt: skip
+    assert policy.tables(CONTRACT) == {}
+
+
+def test_scores_are_those_of_the_contract() -> None:
+    outputs = {name: np.full(2, at, np.float32) for at, name in enumerate(CONTRACT.scores)}
+    outputs |= {"probabilities": np.array([[0.2, 0.8], [0.7, 0.3]], np.float32), "logits": np.zeros((2, 1, 2))}
+    found = policy.scores(CONTRACT, outputs)
+    assert tuple(found) == CONTRACT.scores
+    assert found["confidence"].tolist() == outputs["probabilities"].max(axis=1).tolist()
+    assert all((found[name] == outputs[name]).all() for name in found if name != "confidence")
+
+
 def test_the_first_rule_that_applies_decides() -> None:
     rules = policy.parse("reject energy>-1, defer entropy>0.5, defer confidence<0.6")
     judge = Judge(policy.resolve(rules, CONTRACT), "model")
