@@ -18,12 +18,13 @@ from scipy.optimize import minimize_scalar
 
 from app.contract.calibration import Calibration
 from app.contract.part import Score
-from app.contract.schema import Contract
+from app.contract.policy import scores
+from app.contract.schema import Contract, Task
 from models import artefact, promises
 from models.data import Split
 from models.data.dataset import shuffled
-from models.evaluate import Floats, check_rows, log_mean_probability, log_mixture, scores
-from models.promises import COVERAGES, RISKS
+from models.evaluate import Floats, check_rows, log_mean_probability, log_mixture
+from models.promises import COVERAGES, INTERVALS, RISKS
 
 _LOWEST, _HIGHEST = 0.05, 20.0
 """Of what logits, or standard deviations, are scaled by."""
@@ -37,26 +38,44 @@ def calibrate(
     data: str,
     split: Split,
     *,
-    coverages: Sequence[float] = COVERAGES,
-    risks: Sequence[float] = RISKS,
+    coverages: Sequence[float] | None = None,
+    risks: Sequence[float] | None = None,
 ) -> Calibration:
     """Fits the temperature on a split and sets it in the artefact; then measures the scores and makes the promises.
 
     Args:
         data: names the split.
-        coverages: of thresholds and prediction sets, see `models.promises`.
-        risks: of thresholds of a classifier.
+        coverages: of thresholds, prediction sets and intervals; by default those of `models.promises`.
+        risks: of thresholds of a classifier; the same.
 
     Of a regressor that predicts no variance there is no temperature and no score. Its intervals follow from how far its
     submodels differ, and are left out where they don't, as in a single network.
 
     Raises:
         DatasetError: the split does not fit the contract; see `check_rows`.
+        ValueError: coverages or risks that cannot be promised.
     """
+    check_promises(contract.task, coverages, risks)
     check_rows(contract, split)
     order = shuffled(len(split), seed=0)
-    fit = _classifier if contract.task == "classification" else _regressor
-    return fit(model, contract, data, split, order[::2], order[1::2], coverages, risks)
+    fitting, rest = order[::2], order[1::2]
+    covered = COVERAGES if coverages is None else coverages
+    if contract.task == "classification":
+        return _classifier(model, contract, data, split, fitting, rest, covered, RISKS if risks is None else risks)
+    held = INTERVALS if coverages is None else coverages
+    return _regressor(model, contract, data, split, fitting, rest, covered, held)
+
+
+def check_promises(task: Task, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
+    """Holds what is to be promised against what can be, before anything is computed.
+
+    Raises:
+        ValueError: a number is not strictly between 0 and 1 or there twice, or there are risks for a regressor.
+    """
+    if task == "regression" and risks is not None:
+        raise ValueError("risks: a regressor's answers are neither right nor wrong, give coverages alone")
+    promises.check_shares("coverages", coverages or ())
+    promises.check_shares("risks", risks or ())
 
 
 def _classifier(
@@ -100,7 +119,7 @@ def _regressor(
     fitting: Rows,
     rest: Rows,
     coverages: Sequence[float],
-    risks: Sequence[float],
+    of_intervals: Sequence[float],
 ) -> Calibration:
     truth, temperature, before, after = split.labels, 1.0, None, None
     if contract.has_temperature:
@@ -127,7 +146,7 @@ def _regressor(
             for name, values in of_rows.items()
             for threshold in promises.thresholds(name, values[rest], None, coverages)
         ),
-        intervals=promises.intervals(distances[rest]),
+        intervals=promises.intervals(distances[rest], of_intervals),
     )
 
 

@@ -47,7 +47,12 @@ def thresholds(
         wrong: [n] whether the answer is; without it nothing is said of risks.
 
     A promise is about its own score alone, not about several rules together.
+
+    Raises:
+        ValueError: see `check_shares`.
     """
+    check_shares("coverages", coverages)
+    check_shares("risks", risks)
     sign = -1 if score == "confidence" else 1
     doubts = sign * values.astype(np.float64)
     candidates: list[tuple[Literal["coverage", "risk"], float, float | None]] = [
@@ -79,7 +84,11 @@ def prediction_sets(truth: Floats, coverages: Sequence[float] = COVERAGES) -> tu
     """Sets of classes for each coverage that can be promised, from the probabilities [n] of the true classes.
 
     The score is 1 − p̄_y: least ambiguous sets (Sadinle et al. 2019, arXiv 1609.00451).
+
+    Raises:
+        ValueError: see `check_shares`.
     """
+    check_shares("coverages", coverages)
     found = ((coverage, _covering(-truth.astype(np.float64), coverage)) for coverage in coverages)
     return tuple(
         PredictionSet(coverage=coverage, least_probability=min(max(-value, 0.0), 1.0), rows=len(truth))
@@ -92,7 +101,11 @@ def intervals(scores: Floats, coverages: Sequence[float] = INTERVALS) -> tuple[I
     """Widths for each coverage that can be promised of every target, from |y − prediction| / √variance [n, D].
 
     Scores may be infinite, where the variance is 0; a coverage that would need an infinite width is left out.
+
+    Raises:
+        ValueError: see `check_shares`.
     """
+    check_shares("coverages", coverages)
     found = []
     for coverage in coverages:
         factors = [_covering(column.astype(np.float64), coverage) for column in scores.T]
@@ -100,6 +113,16 @@ def intervals(scores: Floats, coverages: Sequence[float] = INTERVALS) -> tuple[I
         if len(finite) == len(factors):
             found.append(Interval(coverage=coverage, factors=finite, rows=len(scores)))
     return tuple(found)
+
+
+def check_shares(name: str, shares: Sequence[float]) -> None:
+    """Holds coverages or risks against what can be promised at all.
+
+    Raises:
+        ValueError: one is not strictly between 0 and 1, or is there twice.
+    """
+    if not all(0 < share < 1 for share in shares) or len(set(shares)) < len(shares):
+        raise ValueError(f"{name}: expected different numbers between 0 and 1, got {', '.join(map(str, shares))}")
 
 
 def risk_bound(errors: int, rows: int, doubt: float) -> float:

@@ -1,5 +1,6 @@
 """What a training is made of: data, network, method, and how the weights are found."""
 
+import inspect
 import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
@@ -15,6 +16,10 @@ from models.networks.gaussian import Gaussian
 
 Method = Literal["single", "mc-dropout", "masksembles"]
 """What one training makes; a deep ensemble is several trainings of `single` with different seeds."""
+
+
+_OWN = {"input_shape", "classes", "submodels", "scale", "seed", "align"}
+"""Arguments of every network's builder that have a field of their own."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,12 @@ class Recipe:
     seed: int = 0
 
     def build(self) -> nn.Module:
-        """The untrained network: the same weights and masks for the same recipe, whatever the method."""
+        """The untrained network: the same weights and masks for the same recipe, whatever the method.
+
+        Raises:
+            ValueError: the network takes no such inputs, or has no such option.
+        """
+        self._check()
         torch.manual_seed(self.seed)
         masked = self.method == "masksembles"
         outputs = self.classes if self.task == "classification" else 2 * self.classes
@@ -80,6 +90,13 @@ class Recipe:
     def read(cls, values: dict[str, Any]) -> Self:
         """The recipe that `plain` told of."""
         return cls(**{name: _tuples(value) for name, value in values.items()})
+
+    def _check(self) -> None:
+        if self.network != "mlp" and len(self.input_shape) != 3:
+            raise ValueError(f"{self.network} takes pictures [channels, height, width], not {list(self.input_shape)}")
+        known = inspect.signature(BUILDERS[self.network]).parameters.keys() - _OWN
+        if unknown := sorted(self.options.keys() - known):
+            raise ValueError(f"{self.network} has no option {', '.join(unknown)}; it has {', '.join(sorted(known))}")
 
     def _without_masks(self, layer: nn.Module) -> nn.Module:
         if self.method == "single":

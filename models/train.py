@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from models.batches import Batches
-from models.data import Dataset
+from models.data import Dataset, DatasetError
 from models.networks.gaussian import Gaussian
 from models.recipe import Recipe
 
@@ -29,12 +29,17 @@ def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool 
 
     Raises:
         CheckpointError: the checkpoint belongs to another recipe or is no checkpoint.
+        DatasetError: there are no rows to train on.
+        ValueError: the recipe's network cannot be built.
     """
+    if not len(dataset.train):
+        raise DatasetError(f"{dataset.name}: the training split has no rows")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = recipe.build()
     if isinstance(network, Gaussian):
         network.fit(torch.from_numpy(dataset.train.inputs), torch.from_numpy(dataset.train.labels))
     network.to(device)
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
     checkpoint.parent.mkdir(parents=True, exist_ok=True)  # now, not after the first epoch
     batches = Batches(recipe, dataset.train)
     steps = len(batches)

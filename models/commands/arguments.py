@@ -28,8 +28,24 @@ def add_policy(command: argparse.ArgumentParser) -> None:
         "--policy",
         metavar="RULES",
         help='what to do with an answer, such as "reject energy>c99, defer entropy>r5": each threshold a number, '
-        "pNN (percentile), cNN (promises a coverage of NN %%) or rNN (promises a risk of NN %%)",
+        "pNN (percentile), cNN (promises a coverage of NN %%) or rNN (promises a risk of NN %%); none for no policy",
     )
+
+
+def add_promises(command: argparse.ArgumentParser) -> None:
+    """`--coverages` and `--risks`."""
+    command.add_argument(
+        "--coverages",
+        type=numbers,
+        metavar="C,…",
+        help="to promise, default 0.9,0.95,0.99, and of a regressor's intervals 0.5,0.8,0.9,0.95",
+    )
+    command.add_argument("--risks", type=numbers, metavar="R,…", help="of a classifier, default 0.01,0.05,0.1")
+
+
+def add_seed(command: argparse._ActionsContainer, what: str) -> None:
+    """`--seed`."""
+    command.add_argument("--seed", type=seed, default=0, help=f"{what}, default 0")
 
 
 def add_rows(command: argparse.ArgumentParser) -> None:
@@ -51,6 +67,26 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number, 1 or more, got {text!r}")
     return int(text)
+
+
+def seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"expected a whole number, 0 to 4294967295, got {text!r}")
+    return int(text)
+
+
+def rate(text: str) -> float:
+    found = numbers(text)
+    if len(found) != 1 or not 0 <= found[0] < 1:
+        raise argparse.ArgumentTypeError(f"expected a number, 0 or more and below 1, got {text!r}")
+    return found[0]
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers with commas between them, got {text!r}") from None
 
 
 def shape(text: str) -> tuple[int, ...]:

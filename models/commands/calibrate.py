@@ -16,6 +16,7 @@ def add(commands: "arguments.Commands") -> None:
     calibrate.set_defaults(run=run)
     calibrate.add_argument("model", metavar="NAME:VERSION")
     arguments.add_policy(calibrate)
+    arguments.add_promises(calibrate)
     arguments.add_rows(calibrate)
     arguments.add_store(calibrate)
 
@@ -31,7 +32,9 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError("the model's policy belongs to its old calibration: give --policy anew, or --policy none")
     rules = policy.parse(options.policy) if options.policy not in (None, "none") else None
     dataset = data_of(options.data, options.model, contract)
-    calibration = calibrate(model, contract, dataset.name, dataset.calibration)
+    calibration = calibrate(
+        model, contract, dataset.name, dataset.calibration, coverages=options.coverages, risks=options.risks
+    )
     contract = contract.model_copy(
         update={
             "schema_version": SCHEMA_VERSION,

@@ -14,16 +14,23 @@ def checkpoint(dataset: str, method: str) -> Path:
 
 
 def checkpoints(dataset: str, method: str) -> list[Path]:
-    """Where `train` puts what `export` takes: the networks of a deep ensemble each into a file."""
+    """Where `train` puts what `export` takes: the networks of a deep ensemble each into a file.
+
+    Raises:
+        CheckpointError: of a deep ensemble the first network is missing or not finished.
+        ValueError: there are fewer networks than it names, or more.
+    """
     path = checkpoint(dataset, method)
     if method != "deep-ensemble":
         return [path]
-    members = path.parent.glob(f"{path.stem}-*.pt")
-    found = sorted((member for member in members if member.stem.rpartition("-")[2].isdecimal()), key=_number)
-    if len(found) < 2:
-        raise ValueError(f"{path.with_stem(path.stem + '-1')} …: fewer than 2 checkpoints of a deep ensemble")
-    return found
+    from models import train
 
-
-def _number(member: Path) -> int:
-    return int(member.stem.rpartition("-")[2])
+    first = path.with_stem(f"{path.stem}-1")
+    count = train.load(first)[0].submodels
+    wanted = [path.with_stem(f"{path.stem}-{number}") for number in range(1, count + 1)]
+    found = [one for one in path.parent.glob(f"{path.stem}-*.pt") if one.stem.rpartition("-")[2].isdecimal()]
+    wrong = [f"{one.name} is missing" for one in wanted if one not in found]
+    wrong += [f"{one.name} is one too many" for one in sorted(found) if one not in wanted]
+    if wrong:
+        raise ValueError(f"{first} belongs to a deep ensemble of {count}: {', '.join(wrong)}")
+    return wanted

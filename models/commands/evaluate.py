@@ -2,9 +2,11 @@
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import onnx
 
 from app.contract import naming
 from app.contract.schema import Contract
@@ -32,21 +34,31 @@ def add(commands: "arguments.Commands") -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Evaluates one model after the other; costs are relative to the first single network among them, or the first."""
+    """Evaluates one model after the other; costs are relative to the first single network among them, or the first, and
+    of a model alone to one pass through its network without masks.
+
+    All are measured in the file that the service would run here.
+    """
     from models.evaluate import evaluate
+    from models.evidence.measure import macs
     from models.outcome import corrupted, outcome
 
+    found = [_find(options.store, reference) for reference in options.models]
+    _check(options, [contract for _, _, contract in found])
     reports: dict[str, dict[str, Any]] = {}
-    for reference in options.models:
-        name, colon, text = reference.partition(":")
-        model, contract, version = artefact.read(options.store, name, naming.parse_version(text) if colon else None)
-        dataset = data_of(options.data, reference, contract)
+    for name, version, contract in found:
+        dataset = data_of(options.data, f"{name}:{version}", contract)
         print(f"{name}:{version}, {contract.method}, N = {contract.num_submodels}")
-        found = evaluate(model, contract, dataset.name, dataset.test)
-        show(found)
-        report: dict[str, Any] = {"method": contract.method, "evaluation": found.model_dump(exclude_none=True)}
+        model, _, _ = artefact.read(options.store, name, version)
+        plans = artefact.read_plans(options.store, name, version)
+        model = artefact.served(model, plans)
+        reached = evaluate(model, contract, dataset.name, dataset.test)
+        show(reached)
+        report: dict[str, Any] = {"method": contract.method, "evaluation": reached.model_dump(exclude_none=True)}
         if contract.task == "classification":
-            report |= _measured(options.store, name, version, dataset, options.corruptions)
+            report |= _measured(model, contract, dataset, options.corruptions)
+            report["macs"] = macs([contract, *(planned for _, planned in plans.values())])
+            report["macs_single"] = contract.compilation.macs_single if contract.compilation else None
             show_measured(report)
         now = outcome(model, contract, dataset.test)
         show_outcome(now, contract)
@@ -62,30 +74,49 @@ def run(options: argparse.Namespace) -> None:
     if options.figures is not None:
         from models.evidence import figures
 
-        options.figures.mkdir(parents=True, exist_ok=True)
         for name, report in reports.items():
             if "test" in report:
                 figures.reliability(report["test"], options.figures / f"{name.replace(':', '-')}.png")
 
 
-def _measured(store: Path, name: str, version: int, dataset: Dataset, corruptions: bool) -> dict[str, Any]:
+def _find(store: Path, reference: str) -> tuple[str, int, Contract]:
+    """Name, version and contract of NAME[:VERSION]."""
+    name, colon, text = reference.partition(":")
+    _, contract, version = artefact.read(store, name, naming.parse_version(text) if colon else None)
+    return name, version, contract
+
+
+def _check(options: argparse.Namespace, contracts: Sequence[Contract]) -> None:
+    """Whether all that is asked for can be done, and written, before any of it is."""
+    from models.outcome import check_pictures
+
+    for contract in contracts if options.corruptions else ():
+        check_pictures(contract)
+    if options.figures is not None:
+        options.figures.mkdir(parents=True, exist_ok=True)
+    if options.json is not None:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.open("a").close()
+
+
+def _measured(model: onnx.ModelProto, contract: Contract, dataset: Dataset, corruptions: bool) -> dict[str, Any]:
     from models.data.corrupted import Corrupted, generated
     from models.data.foreign import foreign
-    from models.evidence.measure import macs, measure
+    from models.evidence.measure import measure
 
-    model, contract, _ = artefact.read(store, name, version)
-    plans: Iterator[Contract] = (planned for _, planned in artefact.read_plans(store, name, version).values())
     worse: Corrupted = generated(dataset.test) if corruptions else iter(())
-    found = measure(model, contract, dataset.test, foreign(dataset), worse)
-    return found | {"macs": macs([contract, *plans])}
+    return measure(model, contract, dataset.test, foreign(dataset), worse)
 
 
 def _show_costs(reports: dict[str, dict[str, Any]]) -> None:
     counted = {name: report for name, report in reports.items() if report.get("macs")}
-    if len(counted) < 2:
-        return
     single = next((report for report in counted.values() if report["method"] == "single"), None)
-    base = (single or next(iter(counted.values())))["macs"]
+    if not counted:
+        return
+    first = single or next(iter(counted.values()))
+    base, of = first["macs"], "single" if single else "the first"
+    if len(counted) == 1:
+        base, of = first["macs_single"], "one pass through its network without masks"
     for name, report in counted.items():
         report["cost"] = report["macs"] / base
-        print(f"{name}: {report['cost']:.2f} of the multiply-accumulates of {'single' if single else 'the first'}")
+        print(f"{name}: {report['cost']:.2f} of the multiply-accumulates of {of}")

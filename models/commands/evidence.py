@@ -28,6 +28,8 @@ def run(options: argparse.Namespace) -> None:
     from models.evidence import report
     from models.evidence.plan import STUDIES
 
+    if options.quick and options.readme is not None:
+        raise ValueError("--quick, --readme: what one seed gives is no evidence to publish")
     study = STUDIES[options.study].quick() if options.quick else STUDIES[options.study]
     folder = options.folder or FOLDER / "evidence" / options.study
     results = options.results or (folder / "quick" if options.quick else report.RESULTS / options.study)

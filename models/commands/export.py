@@ -1,8 +1,10 @@
 """`export`: a trained network, compiled and calibrated, into the store."""
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models import artefact
 from models.commands import arguments
@@ -10,6 +12,9 @@ from models.commands.checkpoints import checkpoints, named
 from models.commands.rows import is_file
 from models.commands.shown import show
 from models.data import LOADERS, DatasetError, load
+
+if TYPE_CHECKING:
+    from models.recipe import Recipe
 
 
 def add(commands: "arguments.Commands") -> None:
@@ -24,6 +29,7 @@ def add(commands: "arguments.Commands") -> None:
     )
     export.add_argument("--data", type=Path, metavar="PATH", help="the folder of the data set's files")
     arguments.add_policy(export)
+    arguments.add_promises(export)
     other = export.add_argument_group(
         "a network from elsewhere", "with --data FILE.npz (inputs, labels) to calibrate on"
     )
@@ -42,7 +48,7 @@ def add(commands: "arguments.Commands") -> None:
     other.add_argument(
         "--mc-dropout", type=arguments.positive, metavar="N", help="freeze its dropout into so many submodels"
     )
-    other.add_argument("--seed", type=int, default=0, help="of those masks")
+    arguments.add_seed(other, "of those masks")
     compiler = export.add_argument_group("the compiler")
     compiler.add_argument(
         "--target",
@@ -70,7 +76,9 @@ def run(options: argparse.Namespace) -> None:
         precision="float16" if options.half else "float32",
         mc_dropout=options.mc_dropout,
         seed=options.seed,
-        policy=options.policy,
+        policy=None if options.policy == "none" else options.policy,
+        coverages=options.coverages,
+        risks=options.risks,
     )
     contract = artefact.read(options.store, path.parents[1].name, int(path.parent.name))[1]
     if contract.evaluation:
@@ -91,10 +99,13 @@ def _trained_here(options: argparse.Namespace) -> dict[str, Any]:
         if getattr(options, option) is not None:
             raise ValueError(f"--{option.replace('_', '-')} goes with --network; the data set says it here")
     dataset = load(options.dataset, options.data)
-    loaded = [train.load(path) for path in options.checkpoint or checkpoints(options.dataset, options.method)]
+    paths = options.checkpoint or checkpoints(options.dataset, options.method)
+    loaded = [train.load(path) for path in paths]
     for recipe, _ in loaded:
         if recipe.data != dataset.name:
             raise DatasetError(f"the checkpoint was trained on {recipe.data}, not on {dataset.name}")
+    if len(loaded) > 1:
+        _check_members([recipe for recipe, _ in loaded], paths)
     recipe, network = loaded[0]
     method: str = "deep-ensemble" if len(loaded) > 1 else recipe.method
     if method == "mc-dropout" and options.mc_dropout is None:
@@ -114,6 +125,21 @@ def _trained_here(options: argparse.Namespace) -> dict[str, Any]:
         "normalise": recipe.normalise,
         "recipe": {**recipe.plain(), **({"seeds": [member.seed for member, _ in loaded]} if len(loaded) > 1 else {})},
     }
+
+
+def _check_members(recipes: "Sequence[Recipe]", paths: Sequence[Path]) -> None:
+    """Whether several trainings make a deep ensemble."""
+    first, seeds = recipes[0], set[int]()
+    for recipe, path in zip(recipes, paths):
+        if recipe.method != "single":
+            raise ValueError(f"{path}: a deep ensemble is made of networks of the method single, got {recipe.method}")
+        if replace(recipe, seed=first.seed) != first:
+            others, ours = recipe.plain(), first.plain()
+            differ = ", ".join(name for name in ours if name != "seed" and others[name] != ours[name])
+            raise ValueError(f"{path}: the networks of a deep ensemble differ in the seed alone, got another {differ}")
+        if recipe.seed in seeds:
+            raise ValueError(f"{path}: the networks of a deep ensemble differ in the seed, got {recipe.seed} again")
+        seeds.add(recipe.seed)
 
 
 def _trained_elsewhere(options: argparse.Namespace) -> dict[str, Any]:

@@ -18,6 +18,10 @@ def data_of(data: Path | None, model: str, contract: Contract) -> Dataset:
         dataset = load(known[0], data)
     if dataset.classes and dataset.classes != contract.labels:
         raise DatasetError(f"classes: expected {', '.join(contract.labels)}, got {', '.join(dataset.classes)}")
+    for (name, unit), target in zip(dataset.targets, contract.targets):
+        for what, told, wanted in (("targets", name, target.name), ("units", unit, target.unit)):
+            if told and told != wanted:
+                raise DatasetError(f"{what}: expected {wanted!r} of {target.name}, got {told!r}")
     return dataset
 
 

@@ -24,11 +24,11 @@ def add(commands: "arguments.Commands") -> None:
     train.add_argument("--scale", type=float, metavar="S", help="default 2")
     train.add_argument("--capacity", action="store_true", help="widen layers so that a submodel keeps their width")
     train.add_argument("--align", type=arguments.positive, help="keep a multiple of this many channels, default 16")
-    train.add_argument("--rate", type=float, metavar="P", help="of MC-dropout, default 0.1")
+    train.add_argument("--rate", type=arguments.rate, metavar="P", help="of MC-dropout, default 0.1")
     train.add_argument("--epochs", type=arguments.positive)
     train.add_argument("--batch-size", type=arguments.positive)
     train.add_argument("--learning-rate", type=float)
-    train.add_argument("--seed", type=int, default=0, help="of weights, masks and batches, default 0")
+    arguments.add_seed(train, "of weights, masks and batches")
     train.add_argument("--checkpoint", type=Path, help="default models/checkpoints/DATASET[-METHOD].pt")
     train.add_argument("--data", type=Path, metavar="PATH", help="the folder of the data set's files")
 
@@ -38,6 +38,9 @@ def run(options: argparse.Namespace) -> None:
     from models import train
     from models.recipe import DEFAULTS, Recipe
 
+    ensemble = options.method == "deep-ensemble"
+    if ensemble and options.submodels == 1:
+        raise ValueError("--submodels: a deep ensemble has at least 2 networks")
     dataset = load(options.dataset, options.data)
     asked = {
         name: value
@@ -54,9 +57,10 @@ def run(options: argparse.Namespace) -> None:
         if (value := getattr(options, name)) is not None
     }
     defaults = DEFAULTS[options.dataset]
+    if options.network not in (None, defaults["network"]):
+        defaults = {name: value for name, value in defaults.items() if name not in ("options", "align")}
     if options.capacity:
         asked["options"] = {**defaults.get("options", {}), "capacity": True}
-    ensemble = options.method == "deep-ensemble"
     recipe = Recipe(
         data=dataset.name,
         input_shape=dataset.train.inputs.shape[1:],

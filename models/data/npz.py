@@ -13,8 +13,8 @@ _ARRAYS = ("inputs", "labels", "classes", "targets", "units")
 
 def npz(path: Path) -> Dataset:
     """Reads `inputs` [B, …] and `labels`: whole numbers [B] for classes, or numbers with a fraction's dtype [B] or
-    [B, D] for the values that a regressor predicts. Optional: `classes`, their names in order; `targets` and `units`
-    [D], the names and units of the values.
+    [B, D] for the values that a regressor predicts. Optional: `classes` [K], their names in order; `targets` and
+    `units` [D], the names and units of the values, else empty.
 
     All rows are offered as each of the three splits: a file is one split, and the caller knows which.
 
@@ -40,7 +40,7 @@ def npz(path: Path) -> Dataset:
     split = Split(inputs, labels)
     return Dataset(
         name=path.stem,
-        classes=tuple(str(name) for name in found.get("classes", ())),
+        classes=_classes(path, found),
         train=split,
         calibration=split,
         test=split,
@@ -49,6 +49,13 @@ def npz(path: Path) -> Dataset:
         layout="",
         targets=_targets(path, found, labels.shape[1]) if regression else (),
     )
+
+
+def _classes(path: Path, found: dict[str, NDArray[Any]]) -> tuple[str, ...]:
+    names = found.get("classes", np.array([], str))
+    if names.ndim != 1:
+        raise DatasetError(f"{path}: expected classes to name each class [K], got {list(names.shape)}")
+    return tuple(str(name) for name in names)
 
 
 def _indices(path: Path, labels: NDArray[Any], rows: tuple[int, ...]) -> NDArray[Any]:
@@ -72,8 +79,7 @@ def _values(path: Path, labels: NDArray[Any], rows: tuple[int, ...]) -> NDArray[
 
 
 def _targets(path: Path, found: dict[str, NDArray[Any]], count: int) -> tuple[tuple[str, str], ...]:
-    names = found.get("targets", np.array([f"target {index + 1}" for index in range(count)]))
-    units = found.get("units", np.full(count, "as given"))
+    names, units = (found.get(name, np.full(count, "")) for name in ("targets", "units"))
     for name, array in (("targets", names), ("units", units)):
         if array.shape != (count,):
             raise DatasetError(f"{path}: expected {name} to name each of the {count} values, got {array.shape}")

@@ -17,7 +17,7 @@ from app.contract import naming, schema
 from app.contract.policy import parse, resolve
 from models import artefact, masks
 from models.adopt import adopt
-from models.calibrate import calibrate
+from models.calibrate import calibrate, check_promises
 from models.data import Split
 from models.evaluate import evaluate
 from models.export.cost import DeviceName, PlanName
@@ -47,6 +47,8 @@ def export(
     calibration: Split | None = None,
     evaluation: Split | None = None,
     data: str = "",
+    coverages: Sequence[float] | None = None,
+    risks: Sequence[float] | None = None,
     value_range: tuple[float, float] | None = None,
     unit: str = "",
     layout: str | None = None,
@@ -83,6 +85,7 @@ def export(
             `models.calibrate`); without it the temperature is 1.
         evaluation: rows that took part in nothing else, for the figures in the contract.
         data: the name of the data that both come from.
+        coverages, risks: to promise, instead of those of `models.promises`; risks of a classifier alone.
         value_range: smallest and largest value an input may have; the service refuses others.
         unit, layout, colour: what an input value is, a letter for each axis (BCHW), and grey or rgb for pictures. With
             layout, colour and, for float32, value_range, the service also takes picture files.
@@ -96,8 +99,8 @@ def export(
         mc_dropout: freeze the network's dropout into so many submodels, their masks drawn from `seed`.
 
     Raises:
-        ValueError: the network cannot be exported, labels, targets, example or data do not fit it, or the policy names
-            what the model does not have.
+        ValueError: the network cannot be exported, labels, targets, example or data do not fit it, coverages or risks
+            cannot be promised, or the policy names what the model does not have.
         FileExistsError: the version exists.
         VerificationError: the artefact does not answer as the network does; nothing is written.
     """
@@ -114,6 +117,9 @@ def export(
         raise ValueError("labels, targets: give one of the two")
     if targets is not None and precision != "float32":
         raise ValueError("precision: a regressor's numbers stay in float32")
+    if calibration is None and (coverages is not None or risks is not None):
+        raise ValueError("coverages, risks: nothing can be promised without rows for the calibration")
+    check_promises("classification" if targets is None else "regression", coverages, risks)
     rules = None if policy is None else parse(policy)
     natural = Natural(normalise, example_input.shape)
     example = natural(example_input)
@@ -175,7 +181,7 @@ def export(
         scale = "∞" if layer.effective_scale is None else f"{layer.effective_scale:.2f}"
         _log.info("masks %d: %d of %d channels kept, effective scale %s", index, layer.kept, layer.channels, scale)
     if calibration is not None:
-        fitted = calibrate(model, contract, data, calibration)
+        fitted = calibrate(model, contract, data, calibration, coverages=coverages, risks=risks)
         if fitted.nll_before is not None:
             _log.info(
                 "calibrate: temperature %.4f, NLL %.4f → %.4f",

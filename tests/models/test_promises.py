@@ -1,14 +1,19 @@
 """Promises are held against many fresh draws: how often, and by how much, they are kept."""
 
 from collections.abc import Callable
+from math import ceil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import betabinom
 
 from app.contract.calibration import Threshold
 from app.contract.part import Score
 from app.contract.policy import TOLERANCE
+from models import artefact
+from models.data import Dataset
 from models.promises import CERTAINTY, COVERAGES, INTERVALS, RISKS, intervals, prediction_sets, risk_bound, thresholds
 
 REPEATS, FRESH = 400, 2000
@@ -142,6 +147,71 @@ def test_an_interval_is_never_infinite() -> None:
     scores[85:] = np.inf
     assert [one.coverage for one in intervals(scores)] == [0.5, 0.8]
     assert intervals(np.full((100, 1), np.inf)) == ()
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 1.5, float("nan")])
+def test_what_nobody_can_promise_is_refused(share: float) -> None:
+    values = np.linspace(0, 1, 50)
+    for promise in (
+        lambda: thresholds("entropy", values, None, coverages=(0.9, share)),
+        lambda: thresholds("entropy", values, values > 0.5, risks=(share,)),
+        lambda: prediction_sets(values, (share,)),
+        lambda: intervals(values[:, None], (share,)),
+    ):
+        with pytest.raises(ValueError, match=r"(coverages|risks): expected different numbers between 0 and 1, got "):
+            promise()
+
+
+@pytest.fixture(scope="module")
+def served(digits_store: Path, digits: Dataset) -> tuple[dict[Score, Floats], Floats]:
+    """Of the digits' 600 rows that no weight was fitted to: the scores, and the probability of the true class."""
+    model, contract, _ = artefact.read(digits_store, "digits")
+    names = [name for name in contract.scores if name != "confidence"]
+    parts = digits.calibration, digits.test
+    inputs, labels = (np.concatenate([getattr(part, name) for part in parts]) for name in ("inputs", "labels"))
+    found = artefact.run(model, inputs, [*names, "probabilities"])
+    probabilities = found.pop("probabilities")
+    return {**found, "confidence": probabilities.max(axis=-1)}, probabilities[np.arange(len(labels)), labels]
+
+
+def test_real_rows_are_covered_as_promised_whichever_half_promises(served: tuple[dict[Score, Floats], Floats]) -> None:
+    """A quarter of the rows took part in fitting the temperature. The halves are drawn anew each time, so each half has
+    as many of them by expectation, and the promise is exact."""
+    scores, truth = served
+    rng = np.random.default_rng(0)
+    found: dict[tuple[str, float], list[float]] = {}
+    for _ in range(200):
+        ours, others = np.split(rng.permutation(len(truth)), 2)
+        for score, values in scores.items():
+            for one in thresholds(score, values[ours], None):
+                found.setdefault((score, one.target), []).append(lies_within(one, values[others]).mean())
+        for held in prediction_sets(truth[ours]):
+            share = (truth[others] >= held.least_probability).mean()
+            found.setdefault(("set", held.coverage), []).append(share)
+    assert set(found) == {(score, target) for score in (*scores, "set") for target in COVERAGES}
+    for (_, target), shares in found.items():
+        assert_covers(shares, target, len(truth) // 2)
+
+
+def test_the_exported_thresholds_cover_the_test_rows(
+    digits_store: Path, digits: Dataset, served: tuple[dict[Score, Floats], Floats]
+) -> None:
+    """The coverage of m new rows by the k-th smallest of n is beta-binomial, near 1 of a narrow spread."""
+    calibration = artefact.read(digits_store, "digits")[1].calibration
+    assert calibration is not None
+    scores, truth = served
+    new = len(digits.test)
+    held = [
+        (one.target, one.rows, lies_within(one, scores[one.score][-new:]))
+        for one in calibration.thresholds
+        if one.promise == "coverage"
+    ]
+    held += [(one.coverage, one.rows, truth[-new:] >= one.least_probability) for one in calibration.prediction_sets]
+    assert len(held) == (len(scores) + 1) * len(COVERAGES)
+    for target, rows, within in held:
+        k = ceil((rows + 1) * target)
+        spread = betabinom(new, k, rows + 1 - k)
+        assert spread.ppf(1e-3) <= within.sum() <= spread.ppf(1 - 1e-3)
 
 
 def test_numbers_are_rounded_to_the_side_that_keeps_the_promise() -> None:

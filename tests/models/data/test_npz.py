@@ -22,7 +22,7 @@ def test_reads_the_values_of_a_regression(tmp_path: Path) -> None:
     found = load(str(path))
     assert found.test.labels.dtype == np.float32
     assert found.test.labels.tolist() == [[0.5], [2], [1]]
-    assert (found.classes, found.targets) == ((), (("target 1", "as given"),))
+    assert (found.classes, found.targets) == ((), (("", ""),))
     names, units = np.array(["height", "weight"]), np.array(["m", "kg"])
     np.savez(path, inputs=np.ones((3, 2)), labels=np.ones((3, 2)), targets=names, units=units)
     assert load(str(path)).targets == (("height", "m"), ("weight", "kg"))
@@ -41,6 +41,10 @@ def test_reads_the_values_of_a_regression(tmp_path: Path) -> None:
         (
             {"inputs": np.ones((3, 2)), "labels": np.ones((3, 2)), "targets": np.array(["a"])},
             r"expected targets to name each of the 2 values, got \(1,\)",
+        ),
+        (
+            {"inputs": np.ones((3, 2)), "labels": np.array([0, 1, 1]), "classes": np.array("a")},
+            r"expected classes to name each class \[K\], got \[\]",
         ),
         ({"inputs": np.ones((3, 2)), "labels": np.array([0, 1, -2])}, "one class index for each"),
         ({"inputs": np.array(["a"]), "labels": np.array([0])}, "expected inputs to be numbers"),

@@ -109,6 +109,15 @@ def test_outputs_are_the_moments_of_the_mixture(store: Path, data: Dataset) -> N
     assert found["mutual_information"].max() > 1e-3
 
 
+def test_coverages_that_are_asked_for_are_those_of_intervals_too(store: Path, data: Dataset) -> None:
+    model, contract, _ = artefact.read(store, "curves")
+    found = calibrate(model, contract, "curves", data.calibration, coverages=(0.7, 0.97))
+    assert [one.coverage for one in found.intervals] == [0.7, 0.97]
+    assert {one.target for one in found.thresholds} == {0.7, 0.97}
+    with pytest.raises(ValueError, match="risks: a regressor's answers are neither right nor wrong"):
+        calibrate(model, contract, "curves", data.calibration, risks=(0.1,))
+
+
 def test_intervals_hold_as_many_fresh_values_as_promised(store: Path) -> None:
     model, contract, _ = artefact.read(store, "curves")
     assert contract.calibration is not None
