@@ -1,10 +1,12 @@
 """The exported file: its contract, its temperature, running it, and its place in a store. No torch here."""
 
+import logging
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +27,12 @@ _ROWS_AT_ONCE = 256
 _SECONDS_A_TURN = 0.02
 _SECONDS_TO_CALM = 0.005  # the threads of the session before stop waiting for work in a loop
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_DRIVERS = (Path("/proc/driver/nvidia"), Path("/dev/nvidiactl"), Path("/dev/dxg"))  # the last one under WSL
+
+threads = 0
+"""Of a session on the CPU; 0 for as many as there are cores. Set where several processes share them."""
+
+_log = logging.getLogger(__name__)
 
 
 class ArtefactError(ValueError):
@@ -74,8 +82,8 @@ def set_temperature(model: onnx.ModelProto, temperature: float) -> float:
     raise ArtefactError(f"the graph has no initializer named {naming.TEMPERATURE!r}")
 
 
-def session(model: onnx.ModelProto, device: str = "cpu", threads: int = 0) -> onnxruntime.InferenceSession:
-    """A session of onnxruntime on a device, `cpu` or `cuda`; with so many threads, or as many as there are cores.
+def session(model: onnx.ModelProto, device: str = "cpu") -> onnxruntime.InferenceSession:
+    """A session of onnxruntime on a device, `cpu` or `cuda`, with `threads` threads.
 
     Raises:
         ArtefactError: onnxruntime does not run it there.
@@ -91,6 +99,37 @@ def session(model: onnx.ModelProto, device: str = "cpu", threads: int = 0) -> on
     if made.get_providers()[0] != provider:
         raise ArtefactError(f"onnxruntime cannot use its {provider} here")
     return made
+
+
+def where(model: onnx.ModelProto) -> str:
+    """The device that a model runs on fastest here: `cuda` where onnxruntime makes a session of it there, or `cpu`."""
+    if not _has_gpu():
+        return "cpu"
+    try:
+        session(model, "cuda")
+    except Exception as error:  # onnxruntime raises several kinds
+        _tell(f"runs on the CPU: there is a GPU, but {' '.join(str(error).split())}")
+        return "cpu"
+    _tell("runs on the GPU")
+    return "cuda"
+
+
+def served(model: onnx.ModelProto, plans: Mapping[str, tuple[onnx.ModelProto, schema.Contract]]) -> onnx.ModelProto:
+    """Of a model and its plans by device (see `read_plans`) what the service runs where the model runs fastest here."""
+    device = where(model)
+    return plans[device][0] if device in plans else model
+
+
+@cache
+def _has_gpu() -> bool:
+    """Whether onnxruntime knows of GPUs and there is a driver for one: onnxruntime-gpu does on machines without."""
+    return _PROVIDERS["cuda"] in onnxruntime.get_available_providers() and any(path.exists() for path in _DRIVERS)
+
+
+@cache
+def _tell(text: str) -> None:
+    """Once in a process."""
+    _log.info("%s", text)
 
 
 def race(
@@ -113,8 +152,8 @@ def race(
 
 
 def run(model: onnx.ModelProto, inputs: NDArray[Any] | Lazy, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """The asked outputs for all rows, through onnxruntime on the CPU."""
-    return run_session(session(model), inputs, outputs)
+    """The asked outputs for all rows, through onnxruntime, on a GPU where it can."""
+    return run_session(session(model, where(model)), inputs, outputs)
 
 
 def run_session(

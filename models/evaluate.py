@@ -1,6 +1,5 @@
 """Measures an artefact as it is served: its own outputs, through onnxruntime, on labelled rows. No torch here."""
 
-from collections.abc import Mapping
 from math import log, pi
 from typing import Any
 
@@ -9,7 +8,6 @@ import onnx
 from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
 
-from app.contract.part import Score
 from app.contract.schema import Contract, Evaluation, RegressionEvaluation
 from models import artefact
 from models.data import DatasetError, Split
@@ -91,13 +89,6 @@ def log_mixture(truth: Floats, means: Floats, variances: Floats) -> NDArray[np.f
     error, spread = truth.astype(np.float64)[:, None] - means, variances.astype(np.float64)
     log_p = -0.5 * (log(2 * pi) + np.log(spread) + np.square(error) / spread).sum(axis=-1)
     return np.asarray(logsumexp(log_p, axis=1) - np.log(means.shape[1]))
-
-
-def scores(contract: Contract, found: Mapping[str, NDArray[Any]]) -> dict[Score, Floats]:
-    """The scores [B] that a contract names, from the graph's outputs."""
-    return {
-        name: found["probabilities"].max(axis=-1) if name == "confidence" else found[name] for name in contract.scores
-    }
 
 
 def check_rows(contract: Contract, split: Split) -> None:

@@ -9,12 +9,13 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from app.contract.policy import Judge
+from app.contract.policy import Judge, scores
 from app.contract.schema import Contract
+from app.contract.sets import members
 from models import artefact
 from models.data import Split
-from models.data.corruptions import KINDS, SEVERITIES, corrupt
-from models.evaluate import check_rows, scores
+from models.data.corrupted import generated
+from models.evaluate import check_rows
 
 Bools = NDArray[np.bool_]
 
@@ -62,7 +63,7 @@ def outcome(model: onnx.ModelProto, contract: Contract, split: Split) -> Outcome
         DatasetError: the split does not fit the contract; see `check_rows`.
     """
     check_rows(contract, split)
-    return _outcome(artefact.session(model), contract, split)
+    return _outcome(artefact.session(model, artefact.where(model)), contract, split)
 
 
 def corrupted(model: onnx.ModelProto, contract: Contract, split: Split) -> dict[int, Outcome]:
@@ -72,35 +73,24 @@ def corrupted(model: onnx.ModelProto, contract: Contract, split: Split) -> dict[
         DatasetError: the split does not fit the contract; see `check_rows`.
         ValueError: its inputs are no pictures of the layout BCHW, or of float32 in another range than 0 to 1.
     """
+    check_pictures(contract)
+    check_rows(contract, split)
+    session = artefact.session(model, artefact.where(model))
+    parts: dict[int, list[Outcome]] = {}
+    for _, severity, worse in generated(split):
+        parts.setdefault(severity, []).append(_outcome(session, contract, worse))
+    return {severity: _together(outcomes) for severity, outcomes in parts.items()}
+
+
+def check_pictures(contract: Contract) -> None:
+    """Whether a model takes what can be made worse.
+
+    Raises:
+        ValueError: its inputs are no pictures of the layout BCHW, or of float32 in another range than 0 to 1.
+    """
     given = contract.inputs[0]
     if given.layout != "BCHW" or (given.dtype == "float32" and given.range != (0.0, 1.0)):
         raise ValueError("only pictures can be made worse: layout BCHW, and uint8, or float32 in the range 0 to 1")
-    check_rows(contract, split)
-    session = artefact.session(model)
-    return {
-        severity: _together(
-            [_outcome(session, contract, Split(_Worse(split.inputs, kind, severity), split.labels)) for kind in KINDS]
-        )
-        for severity in SEVERITIES
-    }
-
-
-class _Worse:
-    """Pictures that are made worse when they are read."""
-
-    def __init__(self, inputs: Any, kind: str, severity: int) -> None:
-        self._inputs, self._kind, self._severity = inputs, kind, severity
-        self.shape, self.dtype = inputs.shape, inputs.dtype
-
-    def __len__(self) -> int:
-        return len(self._inputs)
-
-    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
-        pictures, numbers = self._inputs[rows], np.arange(len(self))[rows]
-        if pictures.dtype != np.uint8:
-            return corrupt(pictures, self._kind, self._severity, rows=numbers)
-        worse = corrupt(pictures.astype(np.float32) / 255, self._kind, self._severity, rows=numbers)
-        return np.asarray(np.rint(worse * 255), np.uint8)
 
 
 def _outcome(session: onnxruntime.InferenceSession, contract: Contract, split: Split) -> Outcome:
@@ -111,14 +101,12 @@ def _outcome(session: onnxruntime.InferenceSession, contract: Contract, split: S
     wrong = found["prediction"] != labels if classifies else np.square(found["prediction"].astype(np.float64) - labels)
     actions = None
     if contract.policy is not None:
-        of_rows = {str(name): values for name, values in scores(contract, found).items()}
-        decisions = Judge(contract.policy, "model").decide(of_rows)
+        decisions = Judge(contract.policy, "model").decide(scores(contract, found))
         actions = np.array([decision.action for decision in decisions])
     sets = {}
     for one in contract.calibration.prediction_sets if contract.calibration else ():
-        members = found["probabilities"] >= one.least_probability
-        members[np.arange(len(labels)), found["prediction"]] = True
-        sets[one.coverage] = members[np.arange(len(labels)), labels], members.sum(axis=-1)
+        order, sizes = members(one, found["probabilities"])
+        sets[one.coverage] = (order == labels[:, None]).argmax(axis=-1) < sizes, sizes
     return Outcome(wrong.reshape(len(labels), -1), actions, sets)
 
 

@@ -75,10 +75,10 @@ def test_severities_are_means_over_kinds() -> None:
 
 def test_strange_is_sorted_by_kind_and_tells_no_disagreement_of_one_network() -> None:
     found = rows(tables.strange(COMPARED, FIGURES))
-    assert [row["foreign"] for row in found] == ["digits"] * 14 + ["noise"] * 14
-    assert [row["score"] for row in found[:4]] == ["entropy", "energy", "1 − max p̄", "entropy"]
-    assert found[3]["AUROC"] == "0.930 ± 0.020"
-    assert (found[0]["AUROC"], found[0]["AUPR"], found[0]["FPR95"]) == ("0.900", "0.700", "0.200")
+    kinds = [row["foreign"] for row in found]
+    assert kinds == ["digits"] * (len(kinds) // 2) + ["noise"] * (len(kinds) // 2)
+    assert (found[0]["entropy"], found[0]["MI"]) == ("0.900, 0.700, 0.200", "–")
+    assert found[1]["entropy"].startswith("0.930 ± 0.020, ")
 
 
 def test_seconds_and_path() -> None:

@@ -16,6 +16,7 @@ import torch
 
 from app.engine import verify
 from models import artefact
+from models.data import DatasetError
 from models.data.corruptions import KINDS
 from models.evidence import cost, report, sinusoids, work
 from models.evidence.measure import SCORES
@@ -66,6 +67,7 @@ def here() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(artefact, "threads", 1)
         patch.setattr(work, "_all", run)
         yield
     torch.set_num_threads(threads)
@@ -133,6 +135,34 @@ def test_the_first_failure_ends_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
     assert time.monotonic() - begun < 15
 
 
+def test_a_process_that_is_ended_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "_begin", None)
+    with pytest.raises(ChildProcessError, match="train: a process was ended from outside, perhaps for want of memory"):
+        IN_PROCESSES("train", {"a": (os._exit, 9), "b": (time.sleep, 0)})
+
+
+def test_processes_take_one_thread_and_no_more_of_them_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artefact, "threads", 0)
+    before = torch.get_num_threads()
+    monkeypatch.setattr(work, "_has_gpu", lambda: True)
+    work._begin()
+    assert artefact.threads == 0
+    monkeypatch.setattr(work, "_has_gpu", lambda: False)
+    work._begin()
+    assert (artefact.threads, torch.get_num_threads()) == (1, 1)
+    torch.set_num_threads(before)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5})
+    assert work._cores() == 2
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert work._cores() == os.cpu_count()
+
+
+def test_a_data_set_of_other_classes_is_refused_before_training(data: Path, here: None, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="fashion-mnist: expected 9 classes, got 10"):
+        work.work(replace(STUDY, classes=9), tmp_path, data)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_interrupted_study_goes_on_to_the_same_figures(done: Done, data: Path, tmp_path: Path) -> None:
     folder, found = done
     again = tmp_path / "again"
@@ -190,15 +220,17 @@ def test_tables_pictures_and_models_come_of_it(
 
 
 @pytest.mark.parametrize(("name", "masked"), [("fashion-mnist", "s2"), ("cifar-10", "s2"), ("imagenet", "s2.17")])
-def test_one_model_of_each_method_is_shipped(tmp_path: Path, name: str, masked: str) -> None:
+def test_one_model_of_each_method_is_shipped(tmp_path: Path, tiny_store: Path, name: str, masked: str) -> None:
+    tiny, contract, _ = artefact.read(tiny_store, "tiny")
     study = STUDIES[name]
     made = [f"{entry.name}-0" for entry in study.compared] + [point.name for point in sinusoids.PATH]
     for model in made:
-        (work.store(tmp_path) / model / "1").mkdir(parents=True)
-        (work.store(tmp_path) / model / "1" / "model.onnx").write_text(model)
+        origin = contract.origin.model_copy(update={"recipe": {"name": model}})
+        artefact.embed(tiny, contract.model_copy(update={"origin": origin}))
+        artefact.write(tiny, work.store(tmp_path), model)
     shipped = report.ship(study, tmp_path, tmp_path / "shipped")
-    found = {path.parts[-3]: path.read_text() for path in (tmp_path / "shipped").glob("*/1/model.onnx")}
-    assert sorted(shipped) == sorted(found)
+    found = {name: artefact.read(tmp_path / "shipped", name, 1)[1].origin.recipe["name"] for name in shipped}
+    assert sorted(found) == sorted(path.name for path in (tmp_path / "shipped").iterdir())
     assert not list((tmp_path / "shipped").glob("*/2"))
     wanted = ["single", "mc-dropout", f"masksembles-{masked}-width", "deep-ensemble"]
     assert [found[f"{name}-{method}"] for method in ("single", "mc-dropout", "masksembles", "deep-ensemble")] == [
