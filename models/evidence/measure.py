@@ -27,7 +27,6 @@ def measure(
     test: Split,
     strange: Mapping[str, Any],
     corrupted: Corrupted,
-    threads: int = 0,
 ) -> dict[str, Any]:
     """Every figure of one classifier, as JSON has it.
 
@@ -35,13 +34,12 @@ def measure(
         test: rows that took part in nothing else.
         strange: inputs of another world, by name.
         corrupted: test rows made worse, kind by kind and severity by severity.
-        threads: that work on a batch; as many as there are cores by default.
 
     Returns:
         `test` (accuracy and so on before and after calibration), `corrupted` (by kind, a list over the severities)
         and `strange` (by name and score: AUROC, AUPR, FPR95).
     """
-    session = artefact.session(model, threads=threads)
+    session = artefact.session(model, artefact.where(model))
     found = _run(session, test.inputs)
     return {
         "method": contract.method,
@@ -115,9 +113,10 @@ def _ece(logits: Floats, labels: NDArray[np.int64], temperature: float) -> float
     return metrics.calibration_error(np.exp(log_mean_probability(logits, temperature)), labels)
 
 
-def macs(contracts: Sequence[Contract]) -> int:
-    """Multiply-accumulates for one row, all submodels together, under the cheapest of a model's plans."""
-    return min(contract.compilation.macs for contract in contracts if contract.compilation)
+def macs(contracts: Sequence[Contract]) -> int | None:
+    """Multiply-accumulates for one row, all submodels together, under the cheapest of a model's plans; None where the
+    contracts do not tell."""
+    return min((contract.compilation.macs for contract in contracts if contract.compilation), default=None)
 
 
 def weights(model: onnx.ModelProto) -> int:

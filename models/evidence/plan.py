@@ -74,8 +74,8 @@ class Study:
     def recipes(self, entry: Entry, seed: int) -> tuple[Recipe, ...]:
         """The trainings behind one model: one, or four single networks for a deep ensemble.
 
-        The members of an ensemble are the single models themselves, each in at most two ensembles: with five of them
-        neighbours share half, so they are not quite independent.
+        The members of an ensemble are the single models themselves, so ensembles share members and are less independent
+        than models of other methods: of five, neighbours share half; of two, three of four.
         """
         if entry.method == "deep-ensemble":
             single, many = Entry("single", held_out=entry.held_out), len(entry.seeds)

@@ -1,11 +1,9 @@
 """Rebuilds what README shows: works a study off, writes its tables and pictures, and puts models into the store."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
-from app.contract import naming
 from models import artefact
 from models.evidence import figures, sinusoids, tables
 from models.evidence.cost import seconds
@@ -32,7 +30,7 @@ def rebuild(study: Study, folder: Path, results: Path, data: Path | None = None)
     """
     found = work(study, folder, data)
     results.mkdir(parents=True, exist_ok=True)
-    written: dict[str, Any] = {"entries": found}
+    written: dict[str, Any] = {"entries": {name: [_short(one) for one in each] for name, each in found.items()}}
     points = {
         f"{entry.name}-{entry.seeds[0]}": entry.label for entry in study.compared if not (entry.held_out or entry.tried)
     }
@@ -55,8 +53,14 @@ def rebuild(study: Study, folder: Path, results: Path, data: Path | None = None)
     pages["seconds"] = tables.seconds(times, points)
     for name, page in pages.items():
         (results / f"{name}.md").write_text(page)
-    (results / "figures.json").write_text(json.dumps(written, indent=1, sort_keys=True) + "\n")
+    (results / "figures.json").write_text(json.dumps(written, sort_keys=True) + "\n")
     return list(pages.values())
+
+
+def _short(figures: dict[str, Any]) -> dict[str, Any]:
+    """What was measured, without the curves."""
+    curves = ("reliability", "reliability_uncalibrated", "risk_by_coverage")
+    return figures | {"test": {name: value for name, value in figures["test"].items() if name not in curves}}
 
 
 def ship(study: Study, folder: Path, target: Path = artefact.STORE) -> list[str]:
@@ -74,8 +78,9 @@ def ship(study: Study, folder: Path, target: Path = artefact.STORE) -> list[str]
     if study.data == "fashion-mnist":
         wanted |= {point.name: point.name for point in sinusoids.PATH}
     for name, shipped in wanted.items():
-        version = max(naming.versions(target, shipped), default=0) + 1
-        shutil.copytree(naming.model_path(store(folder), name, 1).parent, target / shipped / str(version))
+        model, _, version = artefact.read(store(folder), name)
+        plans = artefact.read_plans(store(folder), name, version)
+        artefact.write(model, target, shipped, plans={device: plan for device, (plan, _) in plans.items()})
     return list(wanted.values())
 
 

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from app.contract import naming
 from app.contract.schema import Method
 from models import artefact, metrics
 from models.data import Dataset, load
+from models.evidence.plan import MEMBERS
 from models.export import export
 from models.recipe import DEFAULTS, Recipe
-from models.train import load as load_checkpoint
 from models.train import train
 
 Floats = NDArray[np.floating[Any]]
@@ -23,7 +24,6 @@ Floats = NDArray[np.floating[Any]]
 X, Y = (-15.0, 15.0), (-6.0, 6.0)
 """The grid's corners."""
 STEPS = (301, 121)
-_SUBMODELS = 4
 
 
 @dataclass(frozen=True)
@@ -50,36 +50,28 @@ def grid() -> Floats:
 
 
 def work(folder: Path, store: Path, seed: int = 0) -> dict[str, dict[str, Any]]:
-    """Trains and exports every point that is not there yet, and measures it through onnxruntime.
+    """Trains, in one thread, and exports every point that is not there yet, and measures it through onnxruntime.
 
     Returns:
         For each point by name its accuracy, `entropy` on the grid [B], the mean of it far from the data, and the
         submodels' mean pairwise correlation there.
     """
     dataset = load("sinusoids")
+    torch.set_num_threads(1)
     return {point.name: _measure(point, dataset, folder, store, seed) for point in PATH}
 
 
 def _measure(point: Point, dataset: Dataset, folder: Path, store: Path, seed: int) -> dict[str, Any]:
-    if not (store / point.name).exists():
-        networks = []
-        for member in range(_SUBMODELS if point.method == "deep-ensemble" else 1):
-            own = seed * _SUBMODELS + member
-            single = point.method != "masksembles"
-            checkpoint = folder / (f"sinusoids-single-{own}.pt" if single else f"{point.name}-{seed}.pt")
-            recipe = Recipe(
-                **{
-                    **DEFAULTS["sinusoids"],
-                    "data": dataset.name,
-                    "input_shape": (2,),
-                    "classes": 2,
-                    "method": "single" if single else "masksembles",
-                    "scale": point.scale,
-                    "seed": own if single else seed,
-                }
-            )
-            train(recipe, dataset, checkpoint, progress=False)
-            networks.append(load_checkpoint(checkpoint)[1])
+    recipes = _recipes(point, dataset, seed)
+    told = recipes[0].plain() | ({"seeds": [recipe.seed for recipe in recipes]} if len(recipes) > 1 else {})
+    if not naming.versions(store, point.name) or artefact.read(store, point.name)[1].origin.recipe != told:
+        names = [
+            f"{'sinusoids-single' if point.method == 'deep-ensemble' else point.name}-{recipe.seed}"
+            for recipe in recipes
+        ]
+        networks = [
+            train(recipe, dataset, folder / f"{name}.pt", progress=False) for recipe, name in zip(recipes, names)
+        ]
         export(
             **({"networks": networks} if len(networks) > 1 else {"network": networks[0]}),
             example_input=torch.from_numpy(dataset.calibration.inputs[:2]),
@@ -90,7 +82,7 @@ def _measure(point: Point, dataset: Dataset, folder: Path, store: Path, seed: in
             evaluation=dataset.test,
             data=dataset.name,
             unit=dataset.unit,
-            recipe=recipe.plain(),
+            recipe=told,
         )
     model, _, _ = artefact.read(store, point.name)
     found = artefact.run(model, grid(), ["entropy", "submodels", "logits"])
@@ -104,6 +96,21 @@ def _measure(point: Point, dataset: Dataset, folder: Path, store: Path, seed: in
         "far_entropy": float(found["entropy"][far].mean()),
         "far_correlation": _correlation(found["logits"][far]),
     }
+
+
+def _recipes(point: Point, dataset: Dataset, seed: int) -> list[Recipe]:
+    """The trainings behind a point: the ensemble's members are single networks, the first one the single point's."""
+    settings: dict[str, Any] = {
+        **DEFAULTS["sinusoids"],
+        "data": dataset.name,
+        "input_shape": (2,),
+        "classes": 2,
+        "submodels": MEMBERS,
+    }
+    if point.method == "masksembles":
+        return [Recipe(**settings, scale=point.scale, seed=seed)]
+    seeds = range(seed * MEMBERS, seed * MEMBERS + (MEMBERS if point.method == "deep-ensemble" else 1))
+    return [Recipe(**settings, method="single", scale=1.0, seed=own) for own in seeds]
 
 
 def _far() -> NDArray[np.bool_]:

@@ -74,24 +74,22 @@ def by_seed(figures: Sequence[Mapping[str, Any]], name: str, severity: int) -> l
 
 
 def strange(compared: Sequence[Entry], figures: Figures) -> str:
-    """AUROC, AUPR and FPR95 by kind of foreign inputs and score."""
-    rows = []
-    for entry in compared:
-        for kind in figures[entry.name][0]["strange"]:
-            for score, short in _SHORT.items():
-                if entry.method == "single" and score == "mutual_information":
-                    continue
-                found = [one["strange"][kind][score] for one in figures[entry.name]]
-                rows.append(
-                    [
-                        kind,
-                        entry.label,
-                        short,
-                        *(_spread([one[name] for one in found], 3) for name in ("auroc", "aupr", "fpr95")),
-                    ]
-                )
+    """By kind of foreign inputs and method, of each score: AUROC and its spread, AUPR, FPR95."""
+    rows = [
+        [kind, entry.label, *(_detected(entry, figures[entry.name], kind, score) for score in _SHORT)]
+        for entry in compared
+        for kind in figures[entry.name][0]["strange"]
+    ]
     order = {kind: index for index, kind in enumerate(dict.fromkeys(row[0] for row in rows))}
-    return _table(["foreign", "method", "score", "AUROC", "AUPR", "FPR95"], sorted(rows, key=lambda row: order[row[0]]))
+    return _table(["foreign", "method", *_SHORT.values()], sorted(rows, key=lambda row: order[row[0]]))
+
+
+def _detected(entry: Entry, figures: Sequence[Mapping[str, Any]], kind: str, score: str) -> str:
+    if entry.method == "single" and score == "mutual_information":
+        return "–"
+    found = [one["strange"][kind][score] for one in figures]
+    aupr, fpr95 = (f"{np.mean([one[name] for one in found]):.3f}" for name in ("aupr", "fpr95"))
+    return f"{_spread([one['auroc'] for one in found], 3)}, {aupr}, {fpr95}"
 
 
 def path(figures: Mapping[str, Mapping[str, Any]]) -> str:
@@ -115,9 +113,7 @@ def _spread(values: Sequence[float | None], digits: int) -> str:
     if not known:
         return "–"
     mean = f"{np.mean(known):.{digits}f}"
-    return (
-        mean if len(known) == 1 or np.ptp(known) < 0.5 * 10**-digits else f"{mean} ± {np.std(known, ddof=1):.{digits}f}"
-    )
+    return mean if np.ptp(known) == 0 else f"{mean} ± {np.std(known, ddof=1):.{digits}f}"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

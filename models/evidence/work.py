@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from app.contract import naming
-from models.data import Dataset, Split, load
+from models.data import Dataset, DatasetError, Split, load
 from models.data.corrupted import Corrupted, cifar10_c, generated, imagenet_c
 from models.data.foreign import foreign, held_out
 from models.data.svhn import FILE, svhn
@@ -35,7 +36,8 @@ def work(study: Study, folder: Path, data: Path | None = None) -> dict[str, list
 
     Raises:
         CheckpointError: a checkpoint in the folder is that of another recipe.
-        DatasetError: a file is missing or foreign.
+        DatasetError: a file is missing or foreign, or the data set has another number of classes.
+        ChildProcessError: a process was ended from outside.
     """
     _all(
         "train",
@@ -66,18 +68,28 @@ def store(folder: Path) -> Path:
 def _all(what: str, jobs: Mapping[str, tuple[Any, ...]]) -> None:
     """Runs jobs, function and arguments by name, in processes; the first failure ends it all."""
     with (
-        ProcessPoolExecutor(1 if _has_gpu() else os.cpu_count(), get_context("spawn"), _begin) as pool,
+        ProcessPoolExecutor(1 if _has_gpu() else _cores(), get_context("spawn"), _begin) as pool,
         tqdm(total=len(jobs), desc=what, unit="") as bar,
     ):
-        running = {pool.submit(*job): name for name, job in jobs.items()}
         try:
+            running = {pool.submit(*job): name for name, job in jobs.items()}
             for done in as_completed(running):
                 done.result()
                 bar.set_postfix_str(running[done])
                 bar.update()
+        except BrokenProcessPool as error:
+            raise ChildProcessError(
+                f"{what}: a process was ended from outside, perhaps for want of memory; what is done is kept, run the "
+                "same command again to go on"
+            ) from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _has_gpu() -> bool:
@@ -89,8 +101,11 @@ def _has_gpu() -> bool:
 def _begin() -> None:
     import torch
 
+    from models import artefact
+
     if not _has_gpu():
         torch.set_num_threads(1)
+        artefact.threads = 1
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)  # on torchvision
 
 
@@ -102,6 +117,8 @@ def _load(name: str, folder: Path | None) -> Dataset:
 def _seen(study: Study, entry: Entry, folder: Path | None) -> Dataset:
     """The data set as an entry sees it."""
     dataset = _load(study.data, folder)
+    if len(dataset.classes) != study.classes:
+        raise DatasetError(f"{study.data}: expected {study.classes} classes, got {len(dataset.classes)}")
     return held_out(dataset, study.held_out)[0] if entry.held_out else dataset
 
 
@@ -156,8 +173,7 @@ def _measure(study: Study, entry: Entry, seed: int, folder: Path, data: Path | N
     plans = artefact.read_plans(store(folder), name, 1)
     corrupted = _corrupted(study, entry, dataset, data)
     strange = _strange(study, entry, data)
-    served = plans["cpu"][0] if "cpu" in plans else model  # what the service runs on a CPU
-    figures = measure(served, contract, dataset.test, strange, corrupted, threads=0 if _has_gpu() else 1)
+    figures = measure(artefact.served(model, plans), contract, dataset.test, strange, corrupted)
     figures |= {
         "recipes": recipes,
         "seed": seed,
