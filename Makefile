@@ -9,7 +9,7 @@ KSERVE := $(VENV)/kserve/.installed
 TYPESCRIPT := tests/clients/typescript
 NODE_MODULES := $(TYPESCRIPT)/node_modules/.installed
 
-.PHONY: install serve test test-clients fuzz check bench bench-gpu bench-model bench-ways soak openapi models evidence evidence-quick docker-test clean
+.PHONY: install serve test test-slow test-clients fuzz check bench bench-gpu bench-model bench-ways soak openapi models evidence evidence-quick docker-test clean
 
 install: $(ALL)
 
@@ -17,7 +17,10 @@ serve: $(SERVICE)
 	MASKSEMBLES_PORT=$(PORT) $(PYTHON) -m app
 
 test: $(ALL)
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -m "not slow"
+
+test-slow: $(ALL)
+	$(PYTHON) -m pytest -m slow
 
 test-clients: $(ALL) $(CLIENTS) $(KSERVE) $(NODE_MODULES)
 	$(PYTHON) -m pytest tests/clients

@@ -69,3 +69,12 @@ def test_the_client_of_the_inference_protocol() -> None:
         exec(compile(block.replace("127.0.0.1:8000", address), "README.md", "exec"), place)
         place["client"].close()
     assert place["answer"].as_numpy("mutual_information").shape == (2,)
+
+
+def test_its_tables_are_those_that_were_measured() -> None:
+    text = (ROOT / "README.md").read_text()
+    pages = sorted((ROOT / "models" / "evidence" / "results" / "fashion-mnist").glob("*.md"))
+    assert len(pages) == 5
+    for page in pages:
+        between = text.partition(f"<!-- {page.stem} -->\n")[2].partition(f"<!-- /{page.stem} -->")[0]
+        assert between.strip() == page.read_text().strip(), page.stem

@@ -9,6 +9,7 @@ from app.engine.device import missing_for_cuda
 from tests.bench import gpu
 
 
+@pytest.mark.slow
 def test_the_dry_run(tmp_path: Path) -> None:
     made = tmp_path / "rows.json"
     few = ["--networks", "digits", "--batches", "1", "8", "--seconds", "0.02"]

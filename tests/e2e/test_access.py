@@ -42,7 +42,7 @@ def start(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With one of the shipped models, which takes pictures."""
     folder = tmp_path_factory.mktemp("store")
-    shutil.copytree(ROOT / "models" / "store" / "digits" / "2", folder / "digits" / "2")
+    shutil.copytree(ROOT / "models" / "store" / "digits" / "3", folder / "digits" / "3")
     return folder
 
 

@@ -55,6 +55,7 @@ def test_the_service_answers_as_the_torch_loop_over_the_masks(line: tuple[Path, 
     assert [row["index"] for row in answer["predictions"]] == p.mean(axis=1).argmax(axis=-1).tolist()
 
 
+@pytest.mark.slow
 def test_a_recalibrated_version_keeps_the_plans_of_devices(
     line: tuple[Path, Path], tmp_path: Path, digits: Dataset
 ) -> None:
@@ -74,6 +75,7 @@ def test_a_recalibrated_version_keeps_the_plans_of_devices(
         assert client.get("/models/digits/versions/2").json()["contract"]["plan"] == "grouped"
 
 
+@pytest.mark.slow
 def test_a_network_from_elsewhere(tmp_path: Path) -> None:
     from tests.models.foreign import MaskedResNet, randomise_statistics
 

@@ -16,6 +16,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return two_networks(tmp_path_factory.mktemp("networks"))
 
 
+@pytest.mark.slow
 def test_reloads_under_load_fail_no_request_and_leave_no_memory(two: Path, tmp_path: Path) -> None:
     answered, wrong, resident = reload(two, tmp_path / "store", TIMES)
     assert wrong == []
@@ -23,6 +24,7 @@ def test_reloads_under_load_fail_no_request_and_leave_no_memory(two: Path, tmp_p
     assert abs(slope(resident)) < MEGABYTES, resident
 
 
+@pytest.mark.slow
 def test_a_leak_would_be_seen(two: Path, tmp_path: Path) -> None:
     _, wrong, resident = reload(two, tmp_path / "store", TIMES_LEAKING, "tests.e2e.leaking_service")
     assert wrong == []

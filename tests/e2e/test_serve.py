@@ -64,16 +64,17 @@ def test_500_pictures_over_http(running: Running) -> None:
 def test_readme_s_request_gets_readme_s_answer(running: Running) -> None:
     client, _ = running
     joined = "\n".join(readme_blocks("sh")).replace("\\\n", " ")
-    numbers, picture = [shlex.split(line) for line in joined.splitlines() if line.startswith("curl")]
-    for words in (numbers, picture):
+    numbers, picture, regression = [shlex.split(line) for line in joined.splitlines() if line.startswith("curl")]
+    for words in (numbers, picture, regression):
         words[1] = str(client.base_url.copy_with(raw_path=httpx.URL(words[1]).raw_path))
     found = [
         json.loads(subprocess.run([*words, "-sS"], cwd=ROOT, capture_output=True, text=True, check=True).stdout)
-        for words in (numbers, picture)
+        for words in (numbers, picture, regression)
     ]
     assert same_to_three_digits(found[0], readme_answer())
     expected = found[0]["predictions"][0]
     assert found[1]["predictions"] == [{name: expected[name] for name in ("label", "index", "confidence", "entropy")}]
+    assert len(found[2]["predictions"][0]["intervals"]) == 4
 
 
 def test_the_document_s_example_gets_its_answer(running: Running) -> None:

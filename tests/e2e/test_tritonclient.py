@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -25,8 +26,11 @@ Client = sync.InferenceServerClient
 
 
 @pytest.fixture(scope="module")
-def http() -> Iterator[httpx.Client]:
-    with as_process(ROOT / "models" / "store", **SHIPPED, MASKSEMBLES_ADMIN="true") as (client, _):
+def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    store = tmp_path_factory.mktemp("two")
+    for name in ("digits", "fashion-mnist"):
+        shutil.copytree(ROOT / "models" / "store" / name / "3", store / name / "3")
+    with as_process(store, **SHIPPED, MASKSEMBLES_ADMIN="true") as (client, _):
         yield client
 
 
@@ -102,7 +106,7 @@ def test_health(triton: Client) -> None:
     assert triton.is_server_live() is True
     assert triton.is_server_ready() is True
     assert triton.is_model_ready("digits") is True
-    assert triton.is_model_ready("digits", "2") is True
+    assert triton.is_model_ready("digits", "3") is True
     assert triton.is_model_ready("digits", "1") is False
     assert triton.is_model_ready("cats") is False
     assert triton.is_server_live(query_params={"test": "1"}, headers={"X-Request-ID": "mine"}) is True
@@ -113,7 +117,7 @@ def test_metadata_and_configuration(triton: Client) -> None:
     assert server["name"] == "masksembles"
     assert server["version"]
     assert {"binary_tensor_data", "model_repository", "statistics", "model_configuration"} <= set(server["extensions"])
-    for version in ("", "2"):
+    for version in ("", "3"):
         model = triton.get_model_metadata("digits", version)
         assert (model["name"], model["versions"]) == ("digits", ["3"])
         assert model["inputs"] == [{"name": "input", "datatype": "FP32", "shape": [-1, 1, 8, 8]}]
@@ -200,7 +204,7 @@ def test_infer_by_version_with_whatever_else_it_takes(
     result = triton.infer(
         "fashion-mnist",
         given(rows),
-        model_version="2",
+        model_version="3",
         priority=1,
         timeout=5_000_000,
         headers={"X-Request-ID": "mine"},
@@ -388,13 +392,13 @@ def test_aio_metadata_and_control(url: str) -> None:
     async def use(client: Any) -> None:
         assert await client.is_server_live() is True
         assert await client.is_server_ready() is True
-        assert await client.is_model_ready("digits", "2") is True
+        assert await client.is_model_ready("digits", "3") is True
         assert await client.is_model_ready("cats") is False
         assert (await client.get_server_metadata())["name"] == "masksembles"
         assert (await client.get_model_metadata("digits"))["versions"] == ["3"]
-        assert (await client.get_model_config("digits", "2"))["name"] == "digits"
+        assert (await client.get_model_config("digits", "3"))["name"] == "digits"
         assert len((await client.get_inference_statistics())["model_stats"]) == 2
-        assert len((await client.get_inference_statistics("digits", "2"))["model_stats"]) == 1
+        assert len((await client.get_inference_statistics("digits", "3"))["model_stats"]) == 1
         await client.unload_model("digits")
         assert await client.is_model_ready("digits") is False
         await client.load_model("digits")

@@ -47,6 +47,7 @@ def test_torch_uncertaintys_network_is_told_not_to_repeat_its_input(groups: int)
     assert layers(adopted)["linear.mask"].scale == pytest.approx(2.19, abs=0.01)  # half kept: from the masks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [from_the_package, foreign.MaskedResNet])
 def test_networks_from_elsewhere_answer_through_the_service(build, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     network = foreign.randomise_statistics(build())

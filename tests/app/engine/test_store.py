@@ -178,15 +178,21 @@ def test_bytes_that_change_after_they_were_verified_are_refused(store: Path, mon
     assert "bytes changed" in (opened.shelves["tiny"].versions[-1].reason or "")
 
 
-@pytest.fixture
-def planned(tmp_path: Path) -> Path:
-    """net:1 and net:2 with a plan for the CPU beside them."""
-    store = tmp_path / "planned"
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """net:1 and net:2 with a plan for the CPU beside them. Not to be written to: copy it."""
+    store = tmp_path_factory.mktemp("planned")
     for _ in range(2):
         torch.manual_seed(0)
         network = mlp((6,), 3, submodels=3, hidden=(32, 32))
         export(network, torch.rand(2, 6), name="net", store=store, labels="abc", plan="branches")
     return store
+
+
+@pytest.fixture
+def planned(exported: Path, tmp_path: Path) -> Path:
+    """A copy of these, to be changed."""
+    return shutil.copytree(exported, tmp_path / "planned")
 
 
 def test_the_plan_of_the_device_is_preferred(planned: Path) -> None:

@@ -159,6 +159,7 @@ def test_a_good_file_among_bad_ones_is_accepted(tiny_store: Path, tmp_path: Path
     assert verdicts[tmp_path / "missing.onnx"].refused == "cannot be read: No such file or directory"
 
 
+@pytest.mark.slow
 def test_many_files_may_take_longer_than_one_of_them(
     tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
