@@ -12,6 +12,7 @@ from PIL import Image
 
 from app.contract import schema
 from models import artefact
+from models.__main__ import main
 from models.data import Dataset
 from models.layers import submodels
 from models.train import load
@@ -162,16 +163,23 @@ def test_evaluate_prints_what_the_contract_says(line: tuple[Path, Path]) -> None
         (["train", "digits", "--epochs", "1", "--checkpoint", "/proc/x/y.pt"], "/proc/x"),
     ],
 )
-def test_what_is_wrong_is_one_line(arguments: list[str], message: str) -> None:
-    printed = workshop(*arguments, fails=True)
+def test_what_is_wrong_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 1
+    printed = capsys.readouterr().err
     assert printed.startswith("error: ")
     assert message in printed
     assert len(printed.splitlines()) == 1
 
 
 @pytest.mark.parametrize("option", ["--epochs", "--batch-size", "--submodels", "--align"])
-def test_counts_are_whole_and_positive(option: str) -> None:
-    assert "expected a whole number, 1 or more, got '0'" in workshop("train", "digits", option, "0", fails=True)
+def test_counts_are_whole_and_positive(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "digits", option, "0"])
+    assert "expected a whole number, 1 or more, got '0'" in capsys.readouterr().err
+
+
+def test_the_process_ends_with_what_main_gives() -> None:
+    assert workshop("evaluate", "cats", fails=True) == f"error: {artefact.STORE} holds no model 'cats'\n"
 
 
 def test_other_classes_than_the_model_s_are_refused(line: tuple[Path, Path], tmp_path: Path, digits: Dataset) -> None:
