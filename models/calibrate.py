@@ -9,6 +9,7 @@ every second row is of one class would else be split by class.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from math import exp, log
 
 import numpy as np
@@ -16,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from app.contract.calibration import Calibration
+from app.contract.calibration import Calibration, Threshold
 from app.contract.part import Score
 from app.contract.policy import scores
 from app.contract.schema import Contract, Task
@@ -102,11 +103,7 @@ def _classifier(
         nll_before=_nll(logits, labels, 1.0),
         nll_after=_nll(logits, labels, temperature),
         quantiles=_quantiles(of_rows),
-        thresholds=tuple(
-            threshold
-            for name, values in of_rows.items()
-            for threshold in promises.thresholds(name, values[rest], wrong[rest], coverages, risks)
-        ),
+        thresholds=_thresholds(of_rows, rest, wrong, coverages, risks),
         prediction_sets=promises.prediction_sets(truth[rest], coverages),
     )
 
@@ -141,11 +138,7 @@ def _regressor(
         nll_before=before,
         nll_after=after,
         quantiles=_quantiles(of_rows),
-        thresholds=tuple(
-            threshold
-            for name, values in of_rows.items()
-            for threshold in promises.thresholds(name, values[rest], None, coverages)
-        ),
+        thresholds=_thresholds(of_rows, rest, None, coverages, ()),
         intervals=promises.intervals(distances[rest], of_intervals),
     )
 
@@ -183,6 +176,20 @@ def _minimum(loss: Callable[[float], float], lowest: float, highest: float) -> f
 
 def _nll(logits: Floats, labels: NDArray[np.int64], temperature: float) -> float:
     return float(-log_mean_probability(logits, temperature)[np.arange(len(labels)), labels].mean())
+
+
+def _thresholds(
+    of_rows: dict[Score, Floats],
+    rest: Rows,
+    wrong: NDArray[np.bool_] | None,
+    coverages: Sequence[float],
+    risks: Sequence[float],
+) -> tuple[Threshold, ...]:
+    found = (
+        promises.thresholds(name, values[rest], None if wrong is None else wrong[rest], coverages, risks)
+        for name, values in of_rows.items()
+    )
+    return tuple(chain.from_iterable(found))
 
 
 def _quantiles(of_rows: dict[Score, Floats]) -> dict[Score, tuple[float, ...]]:

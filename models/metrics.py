@@ -3,8 +3,6 @@
 All take NumPy arrays and give numbers; torchmetrics where it has the metric.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,9 +13,8 @@ from torchmetrics.functional.classification import (
     multiclass_calibration_error,
 )
 
-BINS = 15
+from models.evaluate import BINS, Floats
 
-Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
@@ -157,3 +158,8 @@ shortened form that is usual (Goyal et al., arXiv 1706.02677, section 5.1); the 
 
 def _tuples(value: Any) -> Any:
     return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
+
+
+def origin(recipes: Sequence[Recipe]) -> dict[str, Any]:
+    """What a model's contract says of its trainings: one, or those of a deep ensemble, which differ in the seed."""
+    return recipes[0].plain() | ({"seeds": [recipe.seed for recipe in recipes]} if len(recipes) > 1 else {})

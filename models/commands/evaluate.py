@@ -44,26 +44,25 @@ def run(options: argparse.Namespace) -> None:
     from models.outcome import corrupted, outcome
 
     found = [_find(options.store, reference) for reference in options.models]
-    _check(options, [contract for _, _, contract in found])
+    _check(options, [contract for *_, contract in found])
     reports: dict[str, dict[str, Any]] = {}
-    for name, version, contract in found:
+    for name, version, model, contract in found:
         dataset = data_of(options.data, f"{name}:{version}", contract)
         print(f"{name}:{version}, {contract.method}, N = {contract.num_submodels}")
-        model, _, _ = artefact.read(options.store, name, version)
         plans = artefact.read_plans(options.store, name, version)
-        model = artefact.served(model, plans)
-        reached = evaluate(model, contract, dataset.name, dataset.test)
+        served = artefact.served(model, plans)
+        reached = evaluate(served, contract, dataset.name, dataset.test)
         show(reached)
         report: dict[str, Any] = {"method": contract.method, "evaluation": reached.model_dump(exclude_none=True)}
         if contract.task == "classification":
-            report |= _measured(model, contract, dataset, options.corruptions)
+            report |= _measured(served, contract, dataset, options.corruptions)
             report["macs"] = macs([contract, *(planned for _, planned in plans.values())])
             report["macs_single"] = contract.compilation.macs_single if contract.compilation else None
             show_measured(report)
-        now = outcome(model, contract, dataset.test)
+        now = outcome(served, contract, dataset.test)
         show_outcome(now, contract)
         report["outcome"] = {"clean": now.plain()}
-        for severity, worse in corrupted(model, contract, dataset.test).items() if options.corruptions else ():
+        for severity, worse in corrupted(served, contract, dataset.test).items() if options.corruptions else ():
             print(f"made worse, severity {severity}: error {worse.errors.mean():.4f}")
             show_outcome(worse, contract)
             report["outcome"][f"severity {severity}"] = worse.plain()
@@ -79,11 +78,11 @@ def run(options: argparse.Namespace) -> None:
                 figures.reliability(report["test"], options.figures / f"{name.replace(':', '-')}.png")
 
 
-def _find(store: Path, reference: str) -> tuple[str, int, Contract]:
-    """Name, version and contract of NAME[:VERSION]."""
+def _find(store: Path, reference: str) -> tuple[str, int, onnx.ModelProto, Contract]:
+    """Name, version, model and contract of NAME[:VERSION]."""
     name, colon, text = reference.partition(":")
-    _, contract, version = artefact.read(store, name, naming.parse_version(text) if colon else None)
-    return name, version, contract
+    model, contract, version = artefact.read(store, name, naming.parse_version(text) if colon else None)
+    return name, version, model, contract
 
 
 def _check(options: argparse.Namespace, contracts: Sequence[Contract]) -> None:

@@ -92,6 +92,7 @@ def _trained_here(options: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from models import train
+    from models.recipe import origin
 
     if options.dataset is None:
         raise ValueError("name the data set of a network that was trained here, or give --network")
@@ -123,7 +124,7 @@ def _trained_here(options: argparse.Namespace) -> dict[str, Any]:
         "layout": dataset.layout or None,
         "colour": {1: "grey", 3: "rgb"}.get(dataset.train.inputs.shape[1]) if dataset.layout else None,
         "normalise": recipe.normalise,
-        "recipe": {**recipe.plain(), **({"seeds": [member.seed for member, _ in loaded]} if len(loaded) > 1 else {})},
+        "recipe": origin([one for one, _ in loaded]),
     }
 
 

@@ -144,6 +144,16 @@ def _masked(scales: Sequence[float], variants: Sequence[str], seeds: tuple[int, 
     return [Entry("masksembles", scale, variant, seeds=seeds) for variant in variants for scale in scales]
 
 
+def _methods(masked: Sequence[Entry], seeds: tuple[int, ...]) -> tuple[Entry, ...]:
+    """All four methods, Masksembles as they are given."""
+    return (
+        Entry("single", seeds=seeds),
+        Entry("mc-dropout", seeds=seeds),
+        *masked,
+        Entry("deep-ensemble", seeds=seeds),
+    )
+
+
 _FIVE, _ONE = (0, 1, 2, 3, 4), (0,)
 
 STUDIES: dict[str, Study] = {
@@ -152,10 +162,7 @@ STUDIES: dict[str, Study] = {
         classes=10,
         input_shape=(1, 28, 28),
         compared=(
-            Entry("single"),
-            Entry("mc-dropout"),
-            *_masked((1.5, 2.0, 3.0), ("width", "capacity"), _FIVE),
-            Entry("deep-ensemble"),
+            *_methods(_masked((1.5, 2.0, 3.0), ("width", "capacity"), _FIVE), _FIVE),
             Entry("masksembles", 2.0, "head", seeds=(0, 1), tried=True),
             Entry("single", variant="long", seeds=(0, 1), tried=True),
             Entry("masksembles", 2.0, "long", seeds=(0, 1), tried=True),
@@ -188,13 +195,7 @@ STUDIES: dict[str, Study] = {
         data="cifar-10",
         classes=10,
         input_shape=(3, 32, 32),
-        compared=(
-            Entry("single", seeds=_ONE),
-            Entry("mc-dropout", seeds=_ONE),
-            *_masked((1.1, 1.4, 2.0, 3.0), ("width",), _ONE),
-            Entry("masksembles", 1.5, "wide", seeds=_ONE),
-            Entry("deep-ensemble", seeds=_ONE),
-        ),
+        compared=_methods([*_masked((1.1, 1.4, 2.0, 3.0), ("width",), _ONE), *_masked((1.5,), ("wide",), _ONE)], _ONE),
         variants={"width": {}, "wide": {"options": {"widening": 6}}},
     ),
     # Table 2 and figure 10: mask overlaps of 0.7, 0.3 and 0.2.
@@ -202,12 +203,7 @@ STUDIES: dict[str, Study] = {
         data="imagenet",
         classes=1000,
         input_shape=(3, 224, 224),
-        compared=(
-            Entry("single", seeds=_ONE),
-            Entry("mc-dropout", seeds=_ONE),
-            *_masked((1.21, 2.17, 3.0), ("width",), _ONE),
-            Entry("deep-ensemble", seeds=_ONE),
-        ),
+        compared=_methods(_masked((1.21, 2.17, 3.0), ("width",), _ONE), _ONE),
         family="imagenet",
     ),
 }

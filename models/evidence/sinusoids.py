@@ -16,7 +16,7 @@ from models import artefact, metrics
 from models.data import Dataset, load
 from models.evidence.plan import MEMBERS
 from models.export import export
-from models.recipe import DEFAULTS, Recipe
+from models.recipe import DEFAULTS, Recipe, origin
 from models.train import train
 
 Floats = NDArray[np.floating[Any]]
@@ -63,7 +63,7 @@ def work(folder: Path, store: Path, seed: int = 0) -> dict[str, dict[str, Any]]:
 
 def _measure(point: Point, dataset: Dataset, folder: Path, store: Path, seed: int) -> dict[str, Any]:
     recipes = _recipes(point, dataset, seed)
-    told = recipes[0].plain() | ({"seeds": [recipe.seed for recipe in recipes]} if len(recipes) > 1 else {})
+    told = origin(recipes)
     if not naming.versions(store, point.name) or artefact.read(store, point.name)[1].origin.recipe != told:
         names = [
             f"{'sinusoids-single' if point.method == 'deep-ensemble' else point.name}-{recipe.seed}"

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
@@ -21,7 +21,7 @@ from models.data.corrupted import Corrupted, cifar10_c, generated, imagenet_c
 from models.data.foreign import foreign, held_out
 from models.data.svhn import FILE, svhn
 from models.evidence.plan import MEMBERS, Entry, Study
-from models.recipe import Recipe
+from models.recipe import Recipe, origin
 
 Figures = dict[str, Any]
 
@@ -159,13 +159,14 @@ def _measure(study: Study, entry: Entry, seed: int, folder: Path, data: Path | N
     from models.evidence.measure import macs, measure, weights
 
     target = _figures(folder, entry, seed)
-    recipes = [recipe.plain() for recipe in study.recipes(entry, seed)]
-    if target.exists() and json.loads(target.read_text())["recipes"] == recipes:
+    recipes = study.recipes(entry, seed)
+    plain = [recipe.plain() for recipe in recipes]
+    if target.exists() and json.loads(target.read_text())["recipes"] == plain:
         return
     dataset = _seen(study, entry, data)
     name = f"{entry.name}-{seed}"
     path = naming.model_path(store(folder), name, 1)
-    if path.exists() and artefact.read(store(folder), name, 1)[1].origin.recipe != _origin(recipes):
+    if path.exists() and artefact.read(store(folder), name, 1)[1].origin.recipe != origin(recipes):
         shutil.rmtree(path.parent)  # a checkpoint was removed to be made by another recipe
     if not path.exists():
         _export(study, entry, seed, folder, dataset)
@@ -175,7 +176,7 @@ def _measure(study: Study, entry: Entry, seed: int, folder: Path, data: Path | N
     strange = _strange(study, entry, data)
     figures = measure(artefact.served(model, plans), contract, dataset.test, strange, corrupted)
     figures |= {
-        "recipes": recipes,
+        "recipes": plain,
         "seed": seed,
         "macs": macs([contract, *(other for _, other in plans.values())]),
         "weights": weights(model),
@@ -209,13 +210,8 @@ def _export(study: Study, entry: Entry, seed: int, folder: Path, dataset: Datase
         colour="grey" if study.input_shape[0] == 1 else "rgb",
         mc_dropout=MEMBERS if entry.method == "mc-dropout" else None,
         seed=seed,
-        recipe=_origin([recipe.plain() for recipe in recipes]),
+        recipe=origin(recipes),
     )
-
-
-def _origin(recipes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What a model's contract says of its trainings."""
-    return recipes[0] | ({"seeds": [recipe["seed"] for recipe in recipes]} if len(recipes) > 1 else {})
 
 
 def _figures(folder: Path, entry: Entry, seed: int) -> Path:
