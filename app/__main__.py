@@ -9,15 +9,16 @@ import time
 
 from pydantic import ValidationError
 
-from app import access, logs
-from app.api.security import Guard
+from app.auth.guard import Guard
+from app.auth.keys import make_key
 from app.engine.device import Cuda, choose
-from app.engine.store import Store
+from app.engine.registry import ModelRegistry
 from app.errors import StartError
 from app.main import create_app, routes
 from app.server import Server
 from app.settings import Settings
-from app.telemetry import Telemetry
+from app.telemetry import logs
+from app.telemetry.metrics import Telemetry
 
 _log = logging.getLogger(__name__)
 
@@ -44,20 +45,20 @@ def main() -> int:
     try:
         settings = Settings()
         guard = _guard(settings, alone=options.check)
-        telemetry = Telemetry(loaded=1 + settings.keep)
+        telemetry = Telemetry(loaded=1 + settings.keep_versions)
         cuda = Cuda(settings.tf32, settings.cuda_graphs, settings.gpu_memory_mb)
         device = choose(settings.device, cuda)
         _log.info("device %s (asked for %s): %s", device.name, device.asked, device.reason)
-        store = Store(
-            settings.store,
+        store = ModelRegistry(
+            settings.model_repository,
             device,
             settings.pin,
             settings.default_model,
-            keep=settings.keep,
+            keep=settings.keep_versions,
             most_batch=settings.max_batch,
             report=telemetry.reloaded,
-            plain=settings.plain,
-            first_use=settings.load == "first-use",
+            plain=settings.allow_bare_onnx,
+            first_use=settings.load == "lazy",
             load_all=options.check,
             policies=settings.policy,
         )
@@ -77,7 +78,7 @@ def main() -> int:
     gc.collect()
     gc.freeze()  # what is there now is there to stay, and need not be looked through again
     gc.set_threshold(*_COLLECT_AFTER)
-    grace = settings.timeout_ms // 1000 + _GRACE_SECONDS
+    grace = settings.queue_timeout_ms // 1000 + _GRACE_SECONDS
     Server(create_app(settings, store, telemetry, guard), settings.host, settings.port, grace).run()
     return 0
 
@@ -88,20 +89,24 @@ def _guard(settings: Settings, *, alone: bool = False) -> Guard:
     Raises:
         StartError: the file with the keys is not one, or there are no keys and others could connect.
     """
-    if not alone and settings.reached_by_others and not (settings.keys or settings.keys_file or settings.anonymous):
+    if (
+        not alone
+        and settings.reached_by_others
+        and not (settings.keys or settings.keys_file or settings.allow_anonymous)
+    ):
         raise StartError(
             f"MASKSEMBLES_HOST={settings.host}: others than this machine could connect; say who may with "
-            "MASKSEMBLES_KEYS or MASKSEMBLES_KEYS_FILE, or that everybody may with MASKSEMBLES_ANONYMOUS=true"
+            "MASKSEMBLES_KEYS or MASKSEMBLES_KEYS_FILE, or that everybody may with MASKSEMBLES_ALLOW_ANONYMOUS=true"
         )
     try:
-        return Guard(settings.keys, settings.keys_file, settings.rate)
+        return Guard(settings.keys, settings.keys_file, settings.rate_limit)
     except (OSError, ValueError) as error:
         raise StartError(f"MASKSEMBLES_KEYS_FILE: {error}") from error
 
 
 def _new_key(name: str, scopes: str) -> int:
     try:
-        key, line = access.make(name, scopes)
+        key, line = make_key(name, scopes)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -110,13 +115,13 @@ def _new_key(name: str, scopes: str) -> int:
     return 0
 
 
-def _report(store: Store) -> int:
+def _report(store: ModelRegistry) -> int:
     sound = bool(store.serving) and not store.unreadable
     for name, reason in store.unreadable.items():
         print(f"{name} cannot be read: {reason}")
     for name, shelf in store.shelves.items():
         for version in shelf.versions:
-            sound = sound and version.state != "refused"
+            sound = sound and version.state != "rejected"
             print(f"{name}:{version.number} {version.state}{f': {version.reason}' if version.reason else ''}")
     if not store.serving:
         print("nothing to serve")

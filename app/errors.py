@@ -50,36 +50,36 @@ class Unauthorized(ServiceError):
     code = "unauthorized"
 
 
-class MissingScope(ServiceError):
+class InsufficientScope(ServiceError):
     """The API key is not one for this."""
 
     status = 403
-    code = "missing_scope"
+    code = "insufficient_scope"
 
 
-class TooManyRequests(ServiceError):
+class RateLimited(ServiceError):
     """The API key was used more often than it may be."""
 
     status = 429
-    code = "too_many_requests"
+    code = "rate_limited"
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 
 
-class AdministrationOff(ServiceError):
+class AdminDisabled(ServiceError):
     """Models are loaded and unloaded on request only where a setting allows it."""
 
     status = 403
-    code = "administration_off"
+    code = "admin_disabled"
 
 
-class WrongContentType(ServiceError):
+class UnsupportedMediaType(ServiceError):
     """The body is of a kind that this route does not read."""
 
     status = 415
-    code = "unsupported_content_type"
+    code = "unsupported_media_type"
 
 
 class BodyTooLarge(ServiceError):
@@ -89,11 +89,11 @@ class BodyTooLarge(ServiceError):
     code = "body_too_large"
 
 
-class BodyTooSlow(ServiceError):
+class RequestTimeout(ServiceError):
     """The body did not come to its end in time."""
 
     status = 408
-    code = "body_too_slow"
+    code = "request_timeout"
 
 
 class NotReady(ServiceError):
@@ -103,11 +103,11 @@ class NotReady(ServiceError):
     code = "not_ready"
 
 
-class VersionRefused(ServiceError):
+class VersionRejected(ServiceError):
     """No version of the model in the store is fit to be loaded; the message says why."""
 
     status = 409
-    code = "version_refused"
+    code = "version_rejected"
 
 
 class QueueFull(ServiceError):
@@ -121,11 +121,11 @@ class QueueFull(ServiceError):
         self.retry_after = retry_after
 
 
-class DeadlinePassed(ServiceError):
+class DeadlineExceeded(ServiceError):
     """The time that a request may wait was up before all of its rows were at work; the rest is not computed."""
 
     status = 504
-    code = "deadline_passed"
+    code = "deadline_exceeded"
 
 
 class OutOfMemory(ServiceError):
@@ -164,13 +164,13 @@ class StartError(Exception):
     """The service cannot start as it was asked to; for the operator, never for a client."""
 
 
-class ModelRefused(Exception):
+class ModelRejected(Exception):
     """A file in the store is not fit to be served; the message is the reason."""
 
 
-class PolicyNotKept(ModelRefused, StartError):
+class PolicyMismatch(ModelRejected, StartError):
     """The operator's policy wants a score, percentile or promise that the model does not have."""
 
 
-class MemoryShortage(Exception):
+class DeviceOutOfMemory(Exception):
     """The device could not find memory for a batch; a smaller one may fit."""

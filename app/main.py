@@ -7,71 +7,73 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 
-from app.api import catalog, document, health, metrics, predict, problems
-from app.api.entry import Entry
-from app.api.security import Guard
-from app.api.v2 import inference, repository
+from app.api import error_handlers, health, metrics, models, openapi
+from app.api.middleware import Entry
+from app.api.predict import endpoint as predict
+from app.api.v2 import endpoint as v2
+from app.api.v2 import repository
+from app.auth.guard import Guard
 from app.engine.batcher import Batcher
-from app.engine.cores import usable_cores
+from app.engine.cpu_count import cpu_count
 from app.engine.queue import Queue
-from app.engine.store import Store
+from app.engine.registry import ModelRegistry
 from app.settings import Settings
-from app.telemetry import Telemetry
+from app.telemetry.metrics import Telemetry
 
 
 def routes(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None) -> FastAPI:
     """Every route, still without anything behind it: enough for the OpenAPI document."""
     app = FastAPI(
-        title=document.TITLE,
-        version=document.VERSION,
-        description=document.DESCRIPTION,
+        title=openapi.TITLE,
+        version=openapi.VERSION,
+        description=openapi.DESCRIPTION,
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,
     )
-    for router in (predict.router, catalog.router, health.router, metrics.router, repository.router, inference.router):
+    for router in (predict.router, models.router, health.router, metrics.router, repository.router, v2.router):
         app.include_router(router)
-    problems.install(app)
-    document.install(app)
+    error_handlers.install(app)
+    openapi.install(app)
     return app
 
 
-def create_app(settings: Settings, store: Store, telemetry: Telemetry, guard: Guard | None = None) -> Entry:
-    """The ASGI application that serves an opened store, and follows it from start to end.
+def create_app(settings: Settings, registry: ModelRegistry, telemetry: Telemetry, guard: Guard | None = None) -> Entry:
+    """The ASGI application that serves an opened registry, and follows it from start to end.
 
     Args:
         guard: who is let in; by default whom the settings say.
     """
-    device = store.device
-    queue = Queue(settings.max_queue, settings.max_batch, settings.max_delay_ms / 1000, device.enough_rows)
+    device = registry.device
+    queue = Queue(settings.max_queue_rows, settings.max_batch, settings.max_delay_ms / 1000, device.enough_rows)
     batcher = Batcher(queue, device.count, telemetry)
     telemetry.describe(device.facts(), device.count, device.fell_back)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # what is read beside the loop takes memory: a few at a time, however many ask
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max(2, usable_cores()), "aside"))
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max(2, cpu_count()), "aside"))
         batcher.start()
         if settings.poll_seconds:
-            store.watch(settings.poll_seconds)
+            registry.watch(settings.poll_seconds)
         yield
-        await asyncio.to_thread(store.close)
+        await asyncio.to_thread(registry.close)
         await batcher.close()
 
     app = routes(lifespan)
     app.state.settings = settings
-    app.state.store = store
+    app.state.registry = registry
     app.state.batcher = batcher
     app.state.telemetry = telemetry
     app.state.stopping = False
     telemetry.watch(
         queue_rows=lambda: queue.rows,
         queue_limit=queue.most_rows,
-        ready=lambda: health.why_not_ready(store, batcher, stopping=app.state.stopping) is None,
+        ready=lambda: health.why_not_ready(registry, batcher, stopping=app.state.stopping) is None,
     )
     endpoints = {
         predict.PATH: predict.predict,
-        inference.PATH: inference.infer,
-        inference.VERSION_PATH: inference.infer,
+        v2.PATH: v2.infer,
+        v2.VERSION_PATH: v2.infer,
     }
-    return Entry(app, endpoints, guard or Guard(settings.keys, settings.keys_file, settings.rate), settings)
+    return Entry(app, endpoints, guard or Guard(settings.keys, settings.keys_file, settings.rate_limit), settings)

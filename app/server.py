@@ -8,8 +8,8 @@ from types import FrameType
 
 import uvicorn
 
-from app.api.entry import Entry
-from app.protocol import Protocol
+from app.api.middleware import Entry
+from app.http_protocol import HttpProtocol
 
 _LINGER_SECONDS = 1.0
 _LATEST_SECONDS = 0.2
@@ -32,7 +32,7 @@ class Server(uvicorn.Server):
             app,
             host=host,
             port=port,
-            http=Protocol,
+            http=HttpProtocol,
             ws="none",
             log_config=None,
             access_log=False,

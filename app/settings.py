@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app import access
-from app.access import Key
-from app.contract import naming, policy
+from app.auth.keys import Key, parse_keys
+from app.contract import policy
 from app.contract.policy import Clause
+from app.contract.repository import parse_reference
 
 
 class Settings(BaseSettings):
@@ -27,18 +27,18 @@ class Settings(BaseSettings):
     keys_file: Path | None = Field(
         None, description="File with more of them, one a line; read again when it changes, so that keys can be rotated"
     )
-    anonymous: bool = Field(
+    allow_anonymous: bool = Field(
         False, description="Whether to start without keys where others than this machine can connect"
     )
-    rate: float | None = Field(
+    rate_limit: float | None = Field(
         None, gt=0, description="Most requests a second for each key, or for all that come without; none for no limit"
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins whose pages may call the service from a browser, separated by commas; none by default"
     )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 lets the system choose")
-    store: Path = Field(
-        Path(__file__).parents[1] / "models" / "store",
+    model_repository: Path = Field(
+        Path(__file__).parents[1] / "models" / "repository",
         description="Folder with the models, `<name>/<version>/model.onnx`",
     )
     default_model: str | None = Field(
@@ -54,20 +54,22 @@ class Settings(BaseSettings):
         description="What to do with doubtful answers instead of what a model itself says, as `name=rules`, several "
         "separated by semicolons, `*` for all others: `digits=reject energy>p99, defer entropy>0.62; *=none`",
     )
-    keep: int = Field(
+    keep_versions: int = Field(
         0, ge=0, description="How many valid versions below the one that answers stay loaded, for requests naming them"
     )
-    load: Literal["start", "first-use"] = Field(
+    load: Literal["start", "lazy"] = Field(
         "start",
-        description="When models are loaded: all that answer at the `start`, or each on its `first-use`, which waits "
+        description="When models are loaded: all that answer at the `start`, or each on its `lazy`, which waits "
         "for it; verified they are at the start in any case",
     )
     poll_seconds: float = Field(2.0, ge=0, description="How often the store is looked at for new versions; 0 for never")
-    admin: bool = Field(
+    enable_admin: bool = Field(
         False,
         description="Whether models may be loaded and unloaded on request; where there are keys, by those for `admin`",
     )
-    plain: bool = Field(False, description="Whether ONNX files without a contract are served, too, through /v2 alone")
+    allow_bare_onnx: bool = Field(
+        False, description="Whether ONNX files without a contract are served, too, through /v2 alone"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",
         description="`cuda` (does not start without a usable GPU), `cpu`, or `auto`: CUDA where it is usable",
@@ -79,8 +81,8 @@ class Settings(BaseSettings):
     max_delay_ms: float = Field(
         0.0, ge=0, le=1000, description="How long a batch that is not full waits for more rows; 0 runs what there is"
     )
-    max_queue: int = Field(1024, ge=1, description="Most rows that wait for a device; more are refused with 503")
-    timeout_ms: int = Field(
+    max_queue_rows: int = Field(1024, ge=1, description="Most rows that wait for a device; more are refused with 503")
+    queue_timeout_ms: int = Field(
         10_000, ge=1, description="How long rows may wait for a device; a request may ask for less, not for more"
     )
     max_body_bytes: int = Field(16 * 2**20, ge=1, description="Largest request body, in bytes")
@@ -98,7 +100,7 @@ class Settings(BaseSettings):
     @field_validator("keys", mode="before")
     @classmethod
     def _parse_keys(cls, value: object) -> object:
-        return access.parse(value) if isinstance(value, str) else value
+        return parse_keys(value) if isinstance(value, str) else value
 
     @field_validator("cors_origins", mode="before")
     @classmethod
@@ -112,7 +114,7 @@ class Settings(BaseSettings):
     def _parse_pin(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        pairs = [naming.parse_reference(part.strip()) for part in value.split(",") if part.strip()]
+        pairs = [parse_reference(part.strip()) for part in value.split(",") if part.strip()]
         if len(dict(pairs)) != len(pairs):
             raise ValueError("a model is pinned twice")
         return dict(pairs)

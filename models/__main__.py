@@ -1,11 +1,11 @@
-"""The workshop's command line: train, export, calibrate, evaluate, evidence."""
+"""The workshop's command line: train, export, calibrate, evaluate, benchmark."""
 
 import argparse
 import logging
 import sys
 from collections.abc import Sequence
 
-from models.commands import calibrate, evaluate, evidence, export, train
+from models.cli import benchmark, calibrate, evaluate, export, train
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (train, export, calibrate, evaluate, evidence):
+    for command in (train, export, calibrate, evaluate, benchmark):
         command.add(commands)
     return parser
 

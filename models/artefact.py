@@ -15,7 +15,18 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from app.contract import naming, schema
+from app.contract import schema
+from app.contract.repository import (
+    DEVICES,
+    METADATA_KEY,
+    MODEL_FILE,
+    TEMPERATURE,
+    check_name,
+    list_versions,
+    model_path,
+    parse_version,
+    plan_path,
+)
 from models.data.dataset import Lazy
 
 STORE = Path(__file__).parent / "store"
@@ -46,13 +57,13 @@ def read(store: Path, name: str, version: int | None = None) -> tuple[onnx.Model
         ArtefactError: no such model or version, or the file is no artefact.
         ContractError: its contract is not readable.
     """
-    naming.check_name(name)
+    check_name(name)
     if version is None:
-        found = naming.versions(store, name)
+        found = list_versions(store, name)
         if not found:
             raise ArtefactError(f"{store} holds no model {name!r}")
         version = found[-1]
-    return *_read(naming.model_path(store, name, version)), version
+    return *_read(model_path(store, name, version)), version
 
 
 def embed(model: onnx.ModelProto, contract: schema.Contract) -> None:
@@ -65,7 +76,7 @@ def embed(model: onnx.ModelProto, contract: schema.Contract) -> None:
     if schema.read(text) != contract:
         raise ArtefactError("the contract changes when it is written and read")
     del model.metadata_props[:]
-    model.metadata_props.add(key=naming.METADATA_KEY, value=text)
+    model.metadata_props.add(key=METADATA_KEY, value=text)
 
 
 def set_temperature(model: onnx.ModelProto, temperature: float) -> float:
@@ -75,11 +86,11 @@ def set_temperature(model: onnx.ModelProto, temperature: float) -> float:
         ArtefactError: the graph has no temperature.
     """
     for tensor in model.graph.initializer:
-        if tensor.name == naming.TEMPERATURE:
+        if tensor.name == TEMPERATURE:
             value = np.array(temperature, dtype=np.float32)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(value, naming.TEMPERATURE))
+            tensor.CopyFrom(onnx.numpy_helper.from_array(value, TEMPERATURE))
             return float(value)
-    raise ArtefactError(f"the graph has no initializer named {naming.TEMPERATURE!r}")
+    raise ArtefactError(f"the graph has no initializer named {TEMPERATURE!r}")
 
 
 def session(model: onnx.ModelProto, device: str = "cpu") -> onnxruntime.InferenceSession:
@@ -175,7 +186,7 @@ def read_plans(store: Path, name: str, version: int) -> dict[str, tuple[onnx.Mod
         ArtefactError: one of them is no artefact.
         ContractError: its contract is not readable.
     """
-    paths = {device: naming.plan_path(store, name, version, device) for device in naming.DEVICES}
+    paths = {device: plan_path(store, name, version, device) for device in DEVICES}
     return {device: _read(path) for device, path in paths.items() if path.exists()}
 
 
@@ -197,15 +208,15 @@ def write(
         FileExistsError: the version exists.
         ValueError: `name` is no model name, or the version is not positive.
     """
-    naming.check_name(name)
+    check_name(name)
     if version is not None:
-        naming.parse_version(str(version))
+        parse_version(str(version))
     store.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".writing-", dir=store))
     try:
         staging.chmod(0o755)  # mkdtemp's 0700, or a strict umask, would lock out the service's own user
-        files = {naming.MODEL_FILE: model}
-        files |= {naming.plan_path(store, name, 1, device).name: plan for device, plan in (plans or {}).items()}
+        files = {MODEL_FILE: model}
+        files |= {plan_path(store, name, 1, device).name: plan for device, plan in (plans or {}).items()}
         for file_name, content in files.items():
             with (staging / file_name).open("wb") as file:
                 file.write(content.SerializeToString(deterministic=True))
@@ -236,9 +247,9 @@ def _read(path: Path) -> tuple[onnx.ModelProto, schema.Contract]:
         raise ArtefactError(f"{path}: no such file") from None
     except Exception as error:  # protobuf's DecodeError is no subclass of anything more telling
         raise ArtefactError(f"{path}: not an ONNX file, or truncated ({error})") from error
-    texts = [entry.value for entry in model.metadata_props if entry.key == naming.METADATA_KEY]
+    texts = [entry.value for entry in model.metadata_props if entry.key == METADATA_KEY]
     if not texts:
-        raise ArtefactError(f"{path}: has no contract in its metadata (key {naming.METADATA_KEY!r})")
+        raise ArtefactError(f"{path}: has no contract in its metadata (key {METADATA_KEY!r})")
     return model, schema.read(texts[0])
 
 
@@ -246,8 +257,8 @@ def _publish(staging: Path, store: Path, name: str, version: int | None) -> Path
     if not (store / name).exists():
         (store / name).mkdir(exist_ok=True)
         (store / name).chmod(0o755)
-    wanted = version if version is not None else max(naming.versions(store, name), default=0) + 1
-    target = naming.model_path(store, name, wanted).parent
+    wanted = version if version is not None else max(list_versions(store, name), default=0) + 1
+    target = model_path(store, name, wanted).parent
     if target.exists():
         raise FileExistsError(f"{target} exists: versions are never overwritten")
     try:
@@ -256,4 +267,4 @@ def _publish(staging: Path, store: Path, name: str, version: int | None) -> Path
         if not target.exists():
             raise
         raise FileExistsError(f"{target} exists: versions are never overwritten") from error
-    return target / naming.MODEL_FILE
+    return target / MODEL_FILE

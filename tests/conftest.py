@@ -10,8 +10,8 @@ from torch import nn
 from models.data import Dataset, Split, load
 from models.export import export
 from models.networks import mlp
-from models.recipe import Recipe
-from models.train import train
+from models.training.recipe import Recipe
+from models.training.trainer import train
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def digits_network(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-def digits_store(digits: Dataset, digits_network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def digits_repository(digits: Dataset, digits_network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with that network, calibrated and exported, as digits:1. Not to be written to: copy it."""
     store = tmp_path_factory.mktemp("store")
     export(
@@ -53,7 +53,7 @@ def digits_store(digits: Dataset, digits_network: nn.Module, tmp_path_factory: p
 
 
 @pytest.fixture(scope="session")
-def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with an untrained network of 6 features and 3 classes, uncalibrated, as tiny:1."""
     torch.manual_seed(0)
     store = tmp_path_factory.mktemp("tiny")

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60.0
-SHIPPED = {"MASKSEMBLES_PIN": "digits:3,fashion-mnist:3", "MASKSEMBLES_LOAD": "first-use"}
+SHIPPED = {"MASKSEMBLES_PIN": "digits:3,fashion-mnist:3", "MASKSEMBLES_LOAD": "lazy"}
 """Holds the models that README shows, in a checkout where `make models` added others; loads those that a test asks."""
 
 
@@ -52,7 +52,7 @@ def as_process(
 ) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
     """`python -m app` over a store, ready; ended by SIGTERM if it still runs. Or another module that does the same."""
     port = free_port()
-    environment = {"MASKSEMBLES_STORE": str(store), "MASKSEMBLES_PORT": str(port), **settings}
+    environment = {"MASKSEMBLES_MODEL_REPOSITORY": str(store), "MASKSEMBLES_PORT": str(port), **settings}
     process = subprocess.Popen(
         [sys.executable, "-m", module], cwd=ROOT, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True
     )

@@ -8,10 +8,10 @@ import torch
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.engine.store import Store
+from app.engine.registry import ModelRegistry
 from app.main import create_app
 from app.settings import Settings
-from app.telemetry import Telemetry
+from app.telemetry.metrics import Telemetry
 from models import artefact
 from tests.app.api.conftest import CPU
 from tests.pictures import pictures, readme_blocks
@@ -41,8 +41,8 @@ def test_the_way_from_a_network_to_the_store(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.transpose(1, 0, 2), place["logits"].detach(), atol=1e-5)
 
 
-def test_the_client_that_waits_while_the_service_is_full(digits_store: Path) -> None:
-    app = create_app(Settings(store=digits_store), Store(digits_store, CPU), Telemetry())
+def test_the_client_that_waits_while_the_service_is_full(digits_repository: Path) -> None:
+    app = create_app(Settings(model_repository=digits_repository), ModelRegistry(digits_repository, CPU), Telemetry())
     refused = []
 
     async def full_at_first(scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +63,7 @@ def test_the_client_that_waits_while_the_service_is_full(digits_store: Path) -> 
 
 def test_the_client_of_the_inference_protocol() -> None:
     (block,) = (block for block in readme_blocks("python") if "tritonclient" in block)
-    with as_process(ROOT / "models" / "store", **SHIPPED) as (client, _):
+    with as_process(ROOT / "models" / "repository", **SHIPPED) as (client, _):
         place: dict[str, Any] = {"pixels": pictures().inputs[:2]}
         address = f"{client.base_url.host}:{client.base_url.port}"
         exec(compile(block.replace("127.0.0.1:8000", address), "README.md", "exec"), place)
@@ -73,7 +73,7 @@ def test_the_client_of_the_inference_protocol() -> None:
 
 def test_its_tables_are_those_that_were_measured() -> None:
     text = (ROOT / "README.md").read_text()
-    pages = sorted((ROOT / "models" / "evidence" / "results" / "fashion-mnist").glob("*.md"))
+    pages = sorted((ROOT / "models" / "benchmark" / "results" / "fashion-mnist").glob("*.md"))
     assert len(pages) == 5
     for page in pages:
         between = text.partition(f"<!-- {page.stem} -->\n")[2].partition(f"<!-- /{page.stem} -->")[0]

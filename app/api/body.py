@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from app.api.negotiation import weights
-from app.errors import BodyTooLarge, BodyTooSlow, MalformedBody, WrongContentType
+from app.api.accept import weights
+from app.errors import BodyTooLarge, MalformedBody, RequestTimeout, UnsupportedMediaType
 
 LARGE = 2**17
 """Bytes of text that take a good part of a millisecond to read or write ..."""
@@ -32,15 +32,15 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
 
     Raises:
         BodyTooLarge: it is longer than `limit`; when its length is declared, before any of it is read.
-        BodyTooSlow: it is more than a little, and does not end within a minute.
-        WrongContentType: it is compressed in another way.
+        RequestTimeout: it is more than a little, and does not end within a minute.
+        UnsupportedMediaType: it is compressed in another way.
         MalformedBody: it is not what its encoding says.
         ClientDisconnect: the client went away before its end.
     """
     declared = headers.get(b"content-length", b"")
     encoding = headers.get(b"content-encoding", b"").strip().lower()
     if encoding and encoding != b"identity" and encoding not in _WINDOW:
-        raise WrongContentType(f"expected Content-Encoding: gzip or deflate, got {encoding.decode('latin-1')}")
+        raise UnsupportedMediaType(f"expected Content-Encoding: gzip or deflate, got {encoding.decode('latin-1')}")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
     if declared.isdigit() and int(declared) <= _LITTLE:  # holds no memory, however slowly it comes
@@ -50,7 +50,7 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
             async with asyncio.timeout(MOST_SECONDS):
                 body = await _join(receive, limit)
         except TimeoutError:
-            raise BodyTooSlow(f"the body did not come within {MOST_SECONDS} seconds") from None
+            raise RequestTimeout(f"the body did not come within {MOST_SECONDS} seconds") from None
     if encoding in _WINDOW:
         return await asyncio.to_thread(_decompress, body, encoding, limit)
     return body

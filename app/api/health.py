@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter, Request
 
-from app.api.document import errors
+from app.api.openapi import errors
 from app.api.schemas import Alive, Readiness
 from app.engine.batcher import Batcher
-from app.engine.store import Store
+from app.engine.registry import ModelRegistry
 from app.errors import NotReady
 
 router = APIRouter(prefix="/health", tags=["health"])
@@ -22,7 +22,7 @@ async def ready(request: Request) -> Readiness:
     """200 when at least one model answers, which has run on the chosen device, or will with its first request; 503
     from SIGTERM on."""
     state = request.app.state
-    store: Store = state.store
+    store: ModelRegistry = state.registry
     reason = why_not_ready(store, state.batcher, stopping=state.stopping)
     if reason is not None:
         raise NotReady(reason)
@@ -34,7 +34,7 @@ async def ready(request: Request) -> Readiness:
     )
 
 
-def why_not_ready(store: Store, batcher: Batcher, *, stopping: bool) -> str | None:
+def why_not_ready(store: ModelRegistry, batcher: Batcher, *, stopping: bool) -> str | None:
     """What keeps predictions from being made, or new clients from being sent here; None when nothing does."""
     if stopping:
         return "the service is stopping: what it accepted is finished"

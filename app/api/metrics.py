@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
-from app.api.document import errors
+from app.api.openapi import errors
 
 _EXAMPLE = """\
 # HELP masksembles_queue_rows Rows that wait for a device

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.codecs import LONGEST_POLICY
-from app.contract import naming
+from app.api.predict.params import LONGEST_POLICY
 from app.contract.policy import Action, Source
+from app.contract.repository import HIGHEST_VERSION, NAME_PATTERN
 from app.contract.schema import Contract, Method, Rule, Target
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-State = Literal["serving", "kept", "standby", "refused"]
+State = Literal["serving", "kept", "standby", "rejected"]
 Output = Literal[
     "prediction",
     "probabilities",
@@ -40,13 +40,13 @@ class PredictRequest(BaseModel):
 
     model: str | None = Field(
         None,
-        pattern=f"^{naming.NAME}$",
+        pattern=f"^{NAME_PATTERN}$",
         description="Name of the model; without it the configured default answers",
     )
     version: int | None = Field(
         None,
         ge=1,
-        le=naming.HIGHEST_VERSION,
+        le=HIGHEST_VERSION,
         description="Version of the model; without it the highest valid one, or the pinned one, answers",
     )
     inputs: list[Any] = Field(
@@ -235,10 +235,10 @@ class Error(BaseModel):
 
     code: str = Field(
         description="Stable, for programs: `malformed_body`, `invalid_input`, `unknown_model`, `unknown_version`, "
-        "`body_too_large`, `unsupported_content_type`, `queue_full`, `deadline_passed`, `out_of_memory`, "
+        "`body_too_large`, `unsupported_media_type`, `queue_full`, `deadline_exceeded`, `out_of_memory`, "
         "`device_failed`, `model_failed`, `output_not_finite`, `internal_error`, `not_ready`, `not_found`, "
-        "`method_not_allowed`, `administration_off`, `version_refused`, `unauthorized`, `missing_scope`, "
-        "`too_many_requests`, `head_too_large`, `body_too_slow`, `malformed_request`; "
+        "`method_not_allowed`, `admin_disabled`, `version_rejected`, `unauthorized`, `insufficient_scope`, "
+        "`rate_limited`, `headers_too_large`, `request_timeout`, `malformed_request`; "
         "others may come"
     )
     message: str = Field(description="For people; names what was expected")
@@ -255,7 +255,7 @@ class ErrorBody(BaseModel):
 _REASON = "Why it is refused, what became of its files since it was loaded, or that it has no contract"
 
 
-_LOADED = "Whether it is in memory; with MASKSEMBLES_LOAD=first-use what answers is not before its first request"
+_LOADED = "Whether it is in memory; with MASKSEMBLES_LOAD=lazy what answers is not before its first request"
 
 
 class VersionSummary(BaseModel):

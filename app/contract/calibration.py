@@ -4,17 +4,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from app.contract.part import Fraction, Part, Score
+from app.contract.contract_model import ContractModel, Fraction, Score
 
 
-class Threshold(Part):
+class Threshold(ContractModel):
     """Up to where a score was found acceptable; for `confidence`, down to where."""
 
     score: Score
     promise: Literal["coverage", "risk"]
     """`coverage`: a new row of the same kind lies within with at least the probability `target` (marginally; the
-    ⌈(n + 1)·target⌉-th smallest of n scores). `risk`: with the probability `certainty`, at most the share `target` of
-    the rows within is answered wrongly (Clopper–Pearson bound, Bonferroni over the levels that were tried)."""
+    ⌈(n + 1)·target⌉-th smallest of n scores). `risk`: with the probability `confidence_level`, at most the share
+    `target` of the rows within is answered wrongly (Clopper–Pearson bound, Bonferroni over the levels tried)."""
     target: Fraction
     value: float
     rows: Annotated[int, Field(ge=1)]
@@ -23,10 +23,10 @@ class Threshold(Part):
     """The share of them that lies within."""
     risk: Fraction | None = None
     """The share of those within that is answered wrongly; absent for regressors."""
-    certainty: Fraction | None = None
+    confidence_level: Fraction | None = None
 
 
-class PredictionSet(Part):
+class PredictionSet(ContractModel):
     """Which classes to name so that the true one is among them with at least the probability `coverage`: the most
     probable one, and all whose mean probability is `least_probability` or more.
 
@@ -39,7 +39,7 @@ class PredictionSet(Part):
     rows: Annotated[int, Field(ge=1)]
 
 
-class Interval(Part):
+class Interval(ContractModel):
     """How wide an interval must be to hold the true value with at least the probability `coverage`: prediction ±
     `factors` · √variance, one factor for each of the D targets.
 
@@ -52,7 +52,7 @@ class Interval(Part):
     rows: Annotated[int, Field(ge=1)]
 
 
-class Calibration(Part):
+class Calibration(ContractModel):
     """What was fitted on held-out rows: one temperature for all submodels, and where each score usually lies."""
 
     data: str

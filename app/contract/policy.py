@@ -16,8 +16,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from app.contract import naming
-from app.contract.part import Score
+from app.contract.contract_model import Score
+from app.contract.repository import check_name
 from app.contract.schema import Contract, Policy, Rule
 
 Action = Literal["accept", "defer", "reject"]
@@ -86,7 +86,7 @@ def parse_all(text: str) -> Policies:
         if not equals:
             raise ValueError(f"{_short(part)}: expected name=rules, such as *=defer entropy>p95, or name=none")
         if name != EVERY_MODEL:
-            naming.check_name(name)
+            check_name(name)
         if name in found:
             raise ValueError(f"there are two policies for {name}")
         found[name] = () if rules == "none" else parse(rules)
@@ -184,7 +184,7 @@ def percentiles(table: NDArray[np.float64], values: NDArray[Any]) -> NDArray[np.
     return found
 
 
-class Judge:
+class DecisionPolicy:
     """A policy made ready for arrays of scores.
 
     Args:
@@ -212,7 +212,7 @@ class Judge:
         return decisions
 
 
-def judge(policies: Policies, name: str, contract: Contract) -> Judge | None:
+def judge(policies: Policies, name: str, contract: Contract) -> DecisionPolicy | None:
     """What decides on a model's answers: the operator's policy for it or for all, or else its own.
 
     Raises:
@@ -220,8 +220,8 @@ def judge(policies: Policies, name: str, contract: Contract) -> Judge | None:
     """
     clauses = policies.get(name, policies.get(EVERY_MODEL))
     if clauses is None:
-        return None if contract.policy is None else Judge(contract.policy, "model")
-    return Judge(resolve(clauses, contract), "operator") if clauses else None
+        return None if contract.policy is None else DecisionPolicy(contract.policy, "model")
+    return DecisionPolicy(resolve(clauses, contract), "operator") if clauses else None
 
 
 def stricter(own: Sequence[Decision], others: Sequence[Decision]) -> list[Decision]:

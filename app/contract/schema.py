@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from app.contract.calibration import Calibration
-from app.contract.part import Fraction, Part, Score
+from app.contract.contract_model import ContractModel, Fraction, Score
 
 SCHEMA_VERSION = 4
 
@@ -24,7 +24,7 @@ class ContractError(ValueError):
     """A contract is missing, newer than this reader, or wrong in a field that the message names."""
 
 
-class Tensor(Part):
+class Tensor(ContractModel):
     """An input or output of the graph. In `shape` B is the batch, N the submodels, K the classes, D the targets."""
 
     name: str
@@ -49,14 +49,14 @@ class Tensor(Part):
         return self
 
 
-class Target(Part):
+class Target(ContractModel):
     """One of the D numbers that a regressor predicts."""
 
     name: str
     unit: str
 
 
-class MaskedLayer(Part):
+class MaskedLayer(ContractModel):
     """What the masks of one layer do."""
 
     scale: float
@@ -69,14 +69,14 @@ class MaskedLayer(Part):
     """Mean intersection over union of all pairs of masks."""
 
 
-class Masks(Part):
+class Masks(ContractModel):
     """The masks of a Masksembles network, layer by layer, and a digest of all of them."""
 
     layers: tuple[MaskedLayer, ...]
     digest: str
 
 
-class Rule(Part):
+class Rule(ContractModel):
     """What to do with a row whose score lies above a threshold; for `confidence`, below it."""
 
     action: Literal["reject", "defer"]
@@ -86,13 +86,13 @@ class Rule(Part):
     threshold: float
 
 
-class Policy(Part):
+class Policy(ContractModel):
     """What to do with an answer: the first rule that applies says so, and where none does the answer is accepted."""
 
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
 
 
-class Evaluation(Part):
+class Evaluation(ContractModel):
     """What the artefact reached on rows that took part in nothing else, through onnxruntime."""
 
     data: str
@@ -106,7 +106,7 @@ class Evaluation(Part):
     submodel_accuracy: tuple[Fraction, ...]
 
 
-class RegressionEvaluation(Part):
+class RegressionEvaluation(ContractModel):
     """What a regressor reached on rows that took part in nothing else, through onnxruntime; D values each."""
 
     data: str
@@ -121,7 +121,7 @@ class RegressionEvaluation(Part):
     """And its mean width, in units of the target."""
 
 
-class Compilation(Part):
+class Compilation(ContractModel):
     """How the plan of a file came to be."""
 
     device: Literal["cpu", "cuda"] | None = None
@@ -134,7 +134,7 @@ class Compilation(Part):
     """The same for one pass through the network without masks."""
 
 
-class Origin(Part):
+class Origin(ContractModel):
     """Where a model came from."""
 
     created: str
@@ -146,7 +146,7 @@ class Origin(Part):
     """The version whose weights these are, where only the calibration is new."""
 
 
-class Contract(Part):
+class Contract(ContractModel):
     """Everything the service needs to know about a model, and what a user may ask."""
 
     schema_version: Annotated[int, Field(ge=1)] = SCHEMA_VERSION

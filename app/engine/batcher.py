@@ -11,22 +11,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from app.engine.bare_model import Servable
 from app.engine.job import Arrays, Job, Slice
-from app.engine.plain import Servable
 from app.engine.queue import Queue
 from app.errors import (
     ClientGone,
-    DeadlinePassed,
+    DeadlineExceeded,
     DeviceFailed,
+    DeviceOutOfMemory,
     InvalidInput,
-    MemoryShortage,
     ModelFailed,
     OutOfMemory,
     OutputNotFinite,
     QueueFull,
     ServiceError,
 )
-from app.telemetry import Telemetry
+from app.telemetry.metrics import Telemetry
 
 _log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class Batcher:
 
         Raises:
             QueueFull: at once.
-            DeadlinePassed: not all rows were at work in time; those that were not are not computed.
+            DeadlineExceeded: not all rows were at work in time; those that were not are not computed.
             ClientGone: `gone` completed; likewise.
             InvalidInput: a model without a contract does not take these inputs.
             OutOfMemory, ModelFailed, OutputNotFinite: the rows themselves failed.
@@ -134,7 +134,7 @@ class Batcher:
             and self._queue.takers > 0
             and self._queue.rows == 0
             and self._queue.delay == 0
-            and job.rows <= job.model.quick_rows
+            and job.rows <= job.model.inline_max_rows
         )
 
     def _run_here(self, job: Job) -> bool:
@@ -156,7 +156,7 @@ class Batcher:
     def _queue_full(self) -> QueueFull:
         rows = self._queue.rows
         seconds = rows * self._seconds_per_row / max(1, self._working)
-        message = f"{rows} rows wait already, of at most {self._queue.most_rows} (MASKSEMBLES_MAX_QUEUE)"
+        message = f"{rows} rows wait already, of at most {self._queue.most_rows} (MASKSEMBLES_MAX_QUEUE_ROWS)"
         return QueueFull(message, max(1, min(_LONGEST_RETRY, math.ceil(seconds))))
 
     def _work(self, index: int) -> None:
@@ -188,7 +188,7 @@ class Batcher:
         size = sum(part.rows for part in batch)
         try:
             return [_Run(batch, _answers(model, index, batch, _join(batch)))]
-        except MemoryShortage as error:
+        except DeviceOutOfMemory as error:
             self._telemetry.halved()
             if size == 1:
                 return [_Run(batch, OutOfMemory(f"{model.name}:{model.version}: {error}"))]
@@ -283,7 +283,7 @@ class _Watch:
 
     def _expire(self) -> None:
         if self._job.taken < self._job.rows:
-            self._job.fail(DeadlinePassed(f"no device was free for these rows within {1000 * self._seconds:.0f} ms"))
+            self._job.fail(DeadlineExceeded(f"no device was free for these rows within {1000 * self._seconds:.0f} ms"))
 
 
 def _check_device(model: Servable, index: int, error: Exception) -> None:
@@ -294,7 +294,7 @@ def _check_device(model: Servable, index: int, error: Exception) -> None:
     """
     try:
         model.probe(index)
-    except MemoryShortage:
+    except DeviceOutOfMemory:
         return
     except Exception as again:
         reason = f"device {index} fails at what it did before; restart the service ({_first_line(error)})"
@@ -321,7 +321,7 @@ def _halves(batch: Sequence[Slice]) -> tuple[list[Slice], list[Slice]]:
 
 def _answers(model: Servable, index: int, batch: Sequence[Slice], inputs: Any) -> Arrays:
     """The outputs that anybody in a batch wants, and those that telemetry shows of every row."""
-    asked = dict.fromkeys([name for part in batch for name in part.job.outputs] + list(model.watched))
+    asked = dict.fromkeys([name for part in batch for name in part.job.outputs] + list(model.monitored_outputs))
     found = model.sessions[index].run(inputs, list(asked))
     if any(len(values) != len(inputs) for values in found.values()):
         raise ValueError(f"the graph answered with another number of rows than the {len(inputs)} it was given")

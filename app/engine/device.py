@@ -23,7 +23,7 @@ _DRIVERS = {12: "525", 13: "580"}
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 """onnxruntime's names."""
 
-Asked = Literal["auto", "cpu", "cuda"]
+PredictParams = Literal["auto", "cpu", "cuda"]
 Load = Callable[[str], ctypes.CDLL]
 
 
@@ -64,7 +64,7 @@ class Device:
     """The kind of device that was chosen, for what was asked, why, and how many of it there are to share the work."""
 
     name: Literal["cpu", "cuda"]
-    asked: Asked
+    asked: PredictParams
     reason: str
     count: int = 1
     cuda: Cuda = Cuda()
@@ -86,7 +86,7 @@ class Device:
         return self.asked != "cpu" and self.name == "cpu"
 
 
-def choose(asked: Asked, cuda: Cuda = Cuda()) -> Device:
+def choose(asked: PredictParams, cuda: Cuda = Cuda()) -> Device:
     """The device for a setting: the CPU, or all the GPUs that CUDA_VISIBLE_DEVICES leaves.
 
     Raises:

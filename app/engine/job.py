@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from app.engine.plain import Servable
+from app.engine.bare_model import Servable
 
 Arrays = dict[str, NDArray[Any]]
 

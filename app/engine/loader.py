@@ -3,13 +3,13 @@
 import hashlib
 from pathlib import Path
 
-from app.contract.policy import Judge, Policies
+from app.contract.policy import DecisionPolicy, Policies
 from app.contract.signature import Signature
+from app.engine.bare_model import Servable, load_bare
 from app.engine.device import Device
 from app.engine.model import judge, load
-from app.engine.plain import Servable, load_plain
-from app.engine.shelf import Answering, Verified
-from app.errors import ModelRefused, PolicyNotKept
+from app.engine.model_versions import Answering, UnloadedModel
+from app.errors import ModelRejected, PolicyMismatch
 
 
 class Loader:
@@ -28,31 +28,31 @@ class Loader:
         self._most_batch = most_batch
         self._policies = policies
 
-    def judge(self, model: Answering) -> Judge | None:
+    def judge(self, model: Answering) -> DecisionPolicy | None:
         """What decides on a model's answers, if anything does, whether it is loaded or not.
 
         Raises:
-            PolicyNotKept: the operator's policy for it is none for this version.
+            PolicyMismatch: the operator's policy for it is none for this version.
         """
         if model.contract is not None:
             return judge(self._policies, model.name, model.version, model.contract)
         if self._policies.get(model.name):
-            raise PolicyNotKept(f"MASKSEMBLES_POLICY: {model.name}:{model.version} has no contract, hence no scores")
+            raise PolicyMismatch(f"MASKSEMBLES_POLICY: {model.name}:{model.version} has no contract, hence no scores")
         return None
 
-    def load(self, version: Verified) -> Servable:
+    def load(self, version: UnloadedModel) -> Servable:
         """The version in memory.
 
         Raises:
-            ModelRefused: the file cannot be read or is not the one that was verified, or see model.load.
-            PolicyNotKept: see judge.
+            ModelRejected: the file cannot be read or is not the one that was verified, or see model.load.
+            PolicyMismatch: see judge.
             StartError: see model.load.
         """
         name, number, declared = version.name, version.version, version.declared
         self.judge(version)
         content = _read(version.entry.path, version.entry.digests[-1])
         if isinstance(declared, Signature):
-            return load_plain(name, number, declared, content, self._device, self._threads)
+            return load_bare(name, number, declared, content, self._device, self._threads)
         return load(name, number, declared, content, self._device, self._threads, self._most_batch, self._policies)
 
 
@@ -60,7 +60,7 @@ def _read(path: Path, digest: str) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ModelRefused(f"cannot be read: {error.strerror}") from error
+        raise ModelRejected(f"cannot be read: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != digest:
-        raise ModelRefused("its bytes changed after they were verified")
+        raise ModelRejected("its bytes changed after they were verified")
     return content

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.contract import policy, signature
-from app.contract.policy import NO_POLICIES, Judge, Policies
+from app.contract.policy import NO_POLICIES, DecisionPolicy, Policies
 from app.contract.schema import Contract
-from app.engine.bound import BoundSession
 from app.engine.device import Device
+from app.engine.io_binding import IOBindingSession
 from app.engine.session import Session
-from app.errors import ModelRefused, PolicyNotKept
-from app.telemetry import watched
+from app.errors import ModelRejected, PolicyMismatch
+from app.telemetry.metrics import monitored_outputs
 
 _SECONDS_TO_WARM_UP = 60.0
 _SMALL_SECONDS = 0.5e-3
@@ -30,8 +30,8 @@ class Model:
         policies: the operator's.
 
     Raises:
-        ModelRefused: a first run fails, takes longer than a minute, or gives other shapes than the contract says.
-        PolicyNotKept: the operator's policy is none for this model.
+        ModelRejected: a first run fails, takes longer than a minute, or gives other shapes than the contract says.
+        PolicyMismatch: the operator's policy is none for this model.
         StartError: onnxruntime left the device that was chosen.
     """
 
@@ -51,10 +51,10 @@ class Model:
         """What decides on its answers, if anything does."""
         self.tables = policy.tables(contract)
         """The quantiles of its scores."""
-        self.watched = watched(contract)
+        self.monitored_outputs = monitored_outputs(contract)
         """The outputs that are fetched of every row, whoever asked."""
         self.sessions = tuple(sessions)
-        self.quick_rows = 0
+        self.inline_max_rows = 0
         """Up to how many rows take so little that no other thread is needed; only on a CPU."""
         values = (contract.sizes(tensor)[1:] for tensor in contract.outputs)
         self.row_bytes = 4 * sum(math.prod(size or 1 for size in sizes) for sizes in values)
@@ -86,26 +86,26 @@ class Model:
             try:
                 found = session.run(inputs, names, _SECONDS_TO_WARM_UP)
             except Exception as error:  # see Session
-                raise ModelRefused(f"its first run on {rows} rows fails: {error}") from error
+                raise ModelRejected(f"its first run on {rows} rows fails: {error}") from error
             for tensor in self.contract.outputs:
                 sizes = tuple(size if size is not None else rows for size in self.contract.sizes(tensor))
                 if found[tensor.name].shape != sizes:
-                    raise ModelRefused(
+                    raise ModelRejected(
                         f"outputs.{tensor.name}: declared {list(sizes)} for {rows} rows, "
                         f"got {list(found[tensor.name].shape)}"
                     )
 
 
-def judge(policies: Policies, name: str, version: int, contract: Contract) -> Judge | None:
+def judge(policies: Policies, name: str, version: int, contract: Contract) -> DecisionPolicy | None:
     """What decides on a model's answers, if anything does.
 
     Raises:
-        PolicyNotKept: the operator's policy is none for this model.
+        PolicyMismatch: the operator's policy is none for this model.
     """
     try:
         return policy.judge(policies, name, contract)
     except ValueError as error:
-        raise PolicyNotKept(f"MASKSEMBLES_POLICY: {name}:{version}: {error}") from None
+        raise PolicyMismatch(f"MASKSEMBLES_POLICY: {name}:{version}: {error}") from None
 
 
 def load(
@@ -129,14 +129,14 @@ def load(
         policies: the operator's.
 
     Raises:
-        ModelRefused, PolicyNotKept, StartError: see Model and Session.
+        ModelRejected, PolicyMismatch, StartError: see Model and Session.
     """
     if device.name == "cuda":
-        sessions = [BoundSession(content, device, contract, most, index) for index in range(device.count)]
+        sessions = [IOBindingSession(content, device, contract, most, index) for index in range(device.count)]
         return Model(name, version, contract, sessions, policies)
     model = Model(name, version, contract, [Session(content, device)], policies)
-    model.quick_rows = int(_SMALL_SECONDS / model.seconds_per_row())
-    if threads == 1 or model.quick_rows:
+    model.inline_max_rows = int(_SMALL_SECONDS / model.seconds_per_row())
+    if threads == 1 or model.inline_max_rows:
         return model
     del model  # before its successor needs as much memory
     return Model(name, version, contract, [Session(content, device, threads)], policies)

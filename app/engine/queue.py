@@ -4,8 +4,8 @@ import threading
 import time
 from collections import OrderedDict
 
+from app.engine.bare_model import Servable
 from app.engine.job import Job, Slice
-from app.engine.plain import Servable
 
 
 class Queue:
@@ -38,7 +38,7 @@ class Queue:
 
     @property
     def full(self) -> bool:
-        """Whether even one more row would be refused."""
+        """Whether even one more row would be rejected."""
         return self.rows >= self.most_rows
 
     def put(self, job: Job) -> bool:
@@ -100,7 +100,7 @@ class Queue:
 
     def _fill(self, model: Servable, jobs: OrderedDict[Job, None]) -> list[Slice]:
         batch: list[Slice] = []
-        more = self.rows // 2 if model.quick_rows else 0
+        more = self.rows // 2 if model.inline_max_rows else 0
         room = size_of_batch = min(self._most_batch, max(self._enough, more)) if model.contract else 1
         while jobs and room:
             job = next(iter(jobs))

@@ -7,7 +7,7 @@ from typing import Any
 import onnxruntime
 
 from app.engine.device import PROVIDERS, Device
-from app.errors import MemoryShortage, ModelRefused, StartError
+from app.errors import DeviceOutOfMemory, ModelRejected, StartError
 
 _HEAVY = ("Conv", "Gemm", "MatMul")  # and what onnxruntime fuses from them
 _NO_MEMORY = ("failed to allocate memory", "out of memory", "bad_alloc", "alloc_failed", "available memory of")
@@ -23,7 +23,7 @@ class Session:
         index: which of the device's GPUs.
 
     Raises:
-        ModelRefused: onnxruntime cannot load it, or would compute its convolutions or products on the CPU.
+        ModelRejected: onnxruntime cannot load it, or would compute its convolutions or products on the CPU.
         StartError: onnxruntime loads it on another device than was chosen.
     """
 
@@ -39,14 +39,14 @@ class Session:
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=providers)
         except Exception as error:  # onnxruntime raises a dozen kinds, none of them documented
-            raise ModelRefused(f"onnxruntime cannot load it: {error}") from error
+            raise ModelRejected(f"onnxruntime cannot load it: {error}") from error
         self._session.disable_fallback()
         self._device = device.name
         self._wanted = PROVIDERS[device.name]
         self._input = self._session.get_inputs()[0].name
         self.check_provider()
         if misplaced := _misplaced(self._session, self._wanted):
-            raise ModelRefused(f"onnxruntime would not compute these on {device.name}: {', '.join(misplaced)}")
+            raise ModelRejected(f"onnxruntime would not compute these on {device.name}: {', '.join(misplaced)}")
 
     def check_provider(self) -> None:
         """Asks the session where it runs now.
@@ -70,7 +70,7 @@ class Session:
         """Inputs [B, …] → the asked outputs by name; ends with onnxruntime's error after so many seconds.
 
         Raises:
-            MemoryShortage: there is no memory for so many rows.
+            DeviceOutOfMemory: there is no memory for so many rows.
         """
         options = None if seconds is None else onnxruntime.RunOptions()
         timer = threading.Timer(seconds, setattr, (options, "terminate", True)) if seconds is not None else None
@@ -80,7 +80,7 @@ class Session:
             return self._run(inputs, outputs, options)
         except Exception as error:
             if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
-                raise MemoryShortage(f"no memory for {len(inputs)} rows") from error
+                raise DeviceOutOfMemory(f"no memory for {len(inputs)} rows") from error
             raise
         finally:
             if timer is not None:

@@ -13,19 +13,20 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from app.contract import naming, schema
+from app.contract import schema
 from app.contract.policy import parse, resolve
+from app.contract.repository import check_name
 from models import artefact, masks
 from models.adopt import adopt
-from models.calibrate import calibrate, check_promises
 from models.data import Split
-from models.evaluate import evaluate
+from models.evaluation.calibration import calibrate, check_promises
+from models.evaluation.evaluation import evaluate
 from models.export.cost import DeviceName, PlanName
-from models.export.head import Classifier, Natural, Normalise, Regressor
+from models.export.head import Classifier, Normalise, Preprocess, Regressor
 from models.export.plans import MakeHead, Precision, beside, make
 from models.export.rows import check_rows
 from models.export.trace import trace
-from models.export.verify import verify, verify_half
+from models.export.verify import verify, verify_float16
 from models.layers import DeepEnsemble, FrozenDropout, count, digest, layers
 
 _ROWS, _ROWS_FOR_HALF = 64, 512
@@ -82,10 +83,10 @@ def export(
         version: to write; the next one by default. An existing one is never overwritten.
         normalise: (mean, std), a number or one for each channel on axis 1, put into the graph before the network.
         calibration: held-out rows for the temperature, the scores' quantiles and what can be promised (see
-            `models.calibrate`); without it the temperature is 1.
+            `models.evaluation.calibration`); without it the temperature is 1.
         evaluation: rows that took part in nothing else, for the figures in the contract.
         data: the name of the data that both come from.
-        coverages, risks: to promise, instead of those of `models.promises`; risks of a classifier alone.
+        coverages, risks: to promise, instead of those of `models.evaluation.conformal`; risks of a classifier alone.
         value_range: smallest and largest value an input may have; the service refuses others.
         unit, layout, colour: what an input value is, a letter for each axis (BCHW), and grey or rgb for pictures. With
             layout, colour and, for float32, value_range, the service also takes picture files.
@@ -104,7 +105,7 @@ def export(
         FileExistsError: the version exists.
         VerificationError: the artefact does not answer as the network does; nothing is written.
     """
-    naming.check_name(name)
+    check_name(name)
     if example_input is None:
         raise ValueError("example_input: expected at least one row")
     if example_input.dtype not in (torch.float32, torch.uint8):
@@ -121,7 +122,7 @@ def export(
         raise ValueError("coverages, risks: nothing can be promised without rows for the calibration")
     check_promises("classification" if targets is None else "regression", coverages, risks)
     rules = None if policy is None else parse(policy)
-    natural = Natural(normalise, example_input.shape)
+    natural = Preprocess(normalise, example_input.shape)
     example = natural(example_input)
     adopted = _adopt(network, networks, example, mc_dropout, seed)
     members = list(adopted.members) if isinstance(adopted, DeepEnsemble) else [adopted]
@@ -209,7 +210,7 @@ def export(
     for form, finished in verified:
         onnx.checker.check_model(finished, full_check=True)
         if precision == "float16":
-            usual, largest = verify_half(finished, reference, rows, contract.temperature)
+            usual, largest = verify_float16(finished, reference, rows, contract.temperature)
             _log.info("verify: %s, 99 %% of entropies within %.2g nats, all within %.2g", form, usual, largest)
         else:
             worst = verify(finished, reference, rows[:_ROWS], contract.temperature)

@@ -14,17 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Node
 
-from models.export.channels import (
-    Operation,
-    Plan,
-    analyse,
-    constants,
-    groups,
-    has_channels,
-    mask,
-    masked_part,
-    shape,
-)
+from models.export.channels import Operation, Plan, analyse, constants, groups, has_channels, mask, masked_part, shape
 
 Form = Literal["branches", "grouped"]
 ALIGN = 16

@@ -6,7 +6,7 @@ import onnx
 import torch
 from torch import Tensor
 
-from app.contract import naming
+from app.contract.repository import TEMPERATURE
 from models import artefact
 from models.export.head import Head
 
@@ -36,7 +36,7 @@ def convert(head: Head, example: Tensor) -> onnx.ModelProto:
     if program is None:
         raise RuntimeError("torch.onnx.export gave no program")
     model: onnx.ModelProto = program.model_proto
-    uses = sum(list(node.input).count(naming.TEMPERATURE) for node in model.graph.node)
+    uses = sum(list(node.input).count(TEMPERATURE) for node in model.graph.node)
     if uses != head.has_temperature:
         raise RuntimeError(f"the exporter left {uses} uses of the temperature, expected {int(head.has_temperature)}")
     artefact.slim(model)

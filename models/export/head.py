@@ -17,7 +17,7 @@ class Head(nn.Module):
 
     Args:
         body: [B, …] → [N·B, …], submodel-major.
-        natural: see `Natural`.
+        natural: see `Preprocess`.
 
     The temperature T is a buffer that becomes a named initializer of the file.
     """
@@ -130,7 +130,7 @@ def two_sided(logits: Tensor) -> Tensor:
     return torch.cat([-logits / 2, logits / 2], dim=-1) if logits.shape[-1] == 1 else logits
 
 
-class Natural(nn.Module):
+class Preprocess(nn.Module):
     """From natural units, uint8 or float32 [B, …], to what the network was trained on: (x − mean) / std.
 
     uint8 is divided by 255 first; mean and std are numbers or one for each channel (axis 1 of `shape`, [B, …]).

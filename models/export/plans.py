@@ -18,15 +18,15 @@ from models.export.channels import masked_part
 from models.export.compact import CannotGroup, Form, compact
 from models.export.convert import convert
 from models.export.cost import Choice, DeviceName, PlanName
+from models.export.float16 import to_float16
 from models.export.fold import fold
-from models.export.half import halve
-from models.export.head import Head, Natural
+from models.export.head import Head, Preprocess
 from models.export.trace import trace
 from models.layers import count, layers
 
 Precision = Literal["float32", "float16"]
 MakeHead = Callable[[nn.Module, int, nn.Module], Head]
-"""From the body of a graph, the number of submodels and `Natural`."""
+"""From the body of a graph, the number of submodels and `Preprocess`."""
 
 _FORMS: tuple[Form, ...] = ("branches", "grouped")
 
@@ -45,7 +45,7 @@ class Plans:
 def make(
     network: nn.Module,
     traced: GraphModule,
-    natural: Natural,
+    natural: Preprocess,
     rows: Tensor,
     *,
     head: MakeHead,
@@ -71,7 +71,7 @@ def make(
     models: dict[PlanName, onnx.ModelProto] = {}
     for name in graphs if tune else sorted({"folded", *(choice.plan for choice in choices.values())}):
         if precision == "float16":
-            halve(graphs[name], example)
+            to_float16(graphs[name], example)
         models[name] = convert(head(graphs[name], submodels, natural).eval(), rows)
     if tune:
         choices = {device: cost.tune(models, rows.numpy(), device) for device in devices}
@@ -107,7 +107,7 @@ class _Beside(nn.Module):
 
 
 def beside(
-    traced: Sequence[GraphModule], natural: Natural, rows: Tensor, *, head: MakeHead, precision: Precision
+    traced: Sequence[GraphModule], natural: Preprocess, rows: Tensor, *, head: MakeHead, precision: Precision
 ) -> Plans:
     """The one plan of a deep ensemble: every network runs whole. The traced graphs are used up.
 
@@ -118,7 +118,7 @@ def beside(
     macs = [cost.macs(graph, example) for graph in traced]
     if precision == "float16":
         for graph in traced:
-            halve(graph, example)
+            to_float16(graph, example)
     model = convert(head(_Beside(traced), len(traced), natural).eval(), rows)
     reason = f"the {len(traced)} networks of a deep ensemble share nothing: each runs whole"
     _log.info("plan: %s; %.2f of the multiply-accumulates of one", reason, sum(macs) / max(macs[0], 1))

@@ -67,7 +67,7 @@ def verify(model: onnx.ModelProto, network: nn.Module, rows: Tensor, temperature
     return worst
 
 
-def verify_half(model: onnx.ModelProto, network: nn.Module, rows: Tensor, temperature: float) -> tuple[float, float]:
+def verify_float16(model: onnx.ModelProto, network: nn.Module, rows: Tensor, temperature: float) -> tuple[float, float]:
     """Compares a model in half precision with its network in float32.
 
     Returns:

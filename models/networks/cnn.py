@@ -27,7 +27,7 @@ def cnn(
         seed: of the masks.
         widths: channels of the three convolutions, units of the hidden layer.
         capacity: all but the first are what each submodel keeps, the layers themselves are wider.
-        strided: halve the picture in the first convolution instead of after the second, for a quarter of the work.
+        strided: to_float16 the picture in the first convolution instead of after the second, for a quarter of the work.
         first_mask: leave out those before: of three, the last one stands before the last layer.
     """
     channels, height, width = input_shape

@@ -10,7 +10,7 @@ from app.settings import Settings
 def test_defaults_serve_the_shipped_store_on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings()
     assert (settings.host, settings.port, settings.device) == ("127.0.0.1", 8000, "auto")
-    assert settings.store == Path(__file__).parents[2] / "models" / "store"
+    assert settings.model_repository == Path(__file__).parents[2] / "models" / "repository"
     assert settings.pin == {}
 
 

@@ -27,12 +27,12 @@ from numpy.typing import NDArray
 
 from app.contract.schema import Contract
 from app.engine.batcher import Batcher
-from app.engine.bound import BoundSession
 from app.engine.device import PROVIDERS, Cuda, Device, choose
-from app.engine.inventory import Entry, Inventory
+from app.engine.io_binding import IOBindingSession
 from app.engine.model import Model
 from app.engine.queue import Queue
-from app.telemetry import Telemetry
+from app.engine.repository import RepositoryScanner, ScannedVersion
+from app.telemetry.metrics import Telemetry
 from tests.bench.baseline import OUTPUTS
 
 N = 4
@@ -138,7 +138,7 @@ async def batched(model: Model, inputs: NDArray[Any], most: int, seconds: float)
 
 
 def measure(
-    entry: Entry, contract: Contract, device: Device, batches: list[int], seconds: float, rows: list[Figures]
+    entry: ScannedVersion, contract: Contract, device: Device, batches: list[int], seconds: float, rows: list[Figures]
 ) -> None:
     """Adds the figures of one file, size by size."""
     content = entry.path.read_bytes()
@@ -149,12 +149,14 @@ def measure(
     plain = bare(content, device)
     for batch in batches:
         x = inputs[:batch]
-        session = BoundSession(content, device, contract, batch)
+        session = IOBindingSession(content, device, contract, batch)
         if session.provider != PROVIDERS[device.name] or plain.get_providers()[0] != session.provider:
             raise SystemExit(f"error: {entry.name} runs on {plain.get_providers()[0]}, {session.provider}")
         graphs = None
         if device.name == "cuda":
-            recorded = BoundSession(content, replace(device, cuda=replace(device.cuda, graphs=True)), contract, batch)
+            recorded = IOBindingSession(
+                content, replace(device, cuda=replace(device.cuda, graphs=True)), contract, batch
+            )
             graphs = throughput(lambda s=recorded, x=x: s.run(x, OUTPUTS), batch, seconds)
             for name, values in recorded.run(x, OUTPUTS).items():
                 np.testing.assert_allclose(values, session.run(x, OUTPUTS)[name], atol=1e-5)
@@ -201,7 +203,7 @@ def main(arguments: list[str] | None = None) -> None:
         store = options.prepared or Path(folder)
         if options.prepared is None:
             prepare(store, options.networks, options.device)
-        for name, entries in Inventory(store, device.name).look().items():
+        for name, entries in RepositoryScanner(store, device.name).look().items():
             for entry in entries:
                 if name.split(".")[0] not in options.networks:
                     continue

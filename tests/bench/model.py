@@ -31,7 +31,7 @@ from models.export.compact import compact
 from models.export.convert import convert
 from models.export.cost import DeviceName
 from models.export.fold import fold
-from models.export.head import Classifier, Natural
+from models.export.head import Classifier, Preprocess
 from models.export.plans import unmasked
 from models.export.trace import trace
 from models.layers import Masksembles1d, Masksembles2d
@@ -115,7 +115,7 @@ def models(case: Case, device: DeviceName) -> tuple[dict[str, onnx.ModelProto], 
     operations["ensemble"] = N * operations["dense"]
     made = {}
     for name, (graph, submodels) in variants.items():
-        made[name] = convert(Classifier(graph, submodels, Natural(None, example.shape)).eval(), example)
+        made[name] = convert(Classifier(graph, submodels, Preprocess(None, example.shape)).eval(), example)
     return made, operations, chosen.plan
 
 

@@ -24,8 +24,8 @@ import orjson
 import torch
 from numpy.typing import NDArray
 
-from app.contract import naming
-from app.engine.cores import usable_cores
+from app.contract.repository import model_path, plan_path
+from app.engine.cpu_count import cpu_count
 from models.export import export
 from models.networks import resnet
 from tests.bench.baseline import OUTPUTS
@@ -75,7 +75,7 @@ def cases(folder: Path) -> Iterator[Case]:
     rows = np.ascontiguousarray(pictures().inputs[:16])
     body = folder / "body.json"
     body.write_bytes(orjson.dumps({"inputs": rows[:1]}, option=orjson.OPT_SERIALIZE_NUMPY))
-    shipped = ROOT / "models" / "store" / "fashion-mnist"
+    shipped = ROOT / "models" / "repository" / "fashion-mnist"
     version = max(int(path.name) for path in shipped.iterdir())
     (folder / "small").mkdir()
     (folder / "small" / "fashion-mnist").symlink_to(shipped)
@@ -89,8 +89,8 @@ def cases(folder: Path) -> Iterator[Case]:
 
 def plan(store: Path, name: str, version: int) -> Path:
     """The file that the service takes on a CPU."""
-    planned = naming.plan_path(store, name, version, "cpu")
-    return planned if planned.exists() else naming.model_path(store, name, version)
+    planned = plan_path(store, name, version, "cpu")
+    return planned if planned.exists() else model_path(store, name, version)
 
 
 @contextmanager
@@ -106,7 +106,7 @@ def running(case: Case) -> Iterator[tuple[Server, Server]]:
                 break
             except httpx.ConnectError:
                 time.sleep(0.1)
-        with as_process(case.store, MASKSEMBLES_MAX_QUEUE=str(QUEUE)) as (client, process):
+        with as_process(case.store, MASKSEMBLES_MAX_QUEUE_ROWS=str(QUEUE)) as (client, process):
             client.get("/health/ready").raise_for_status()
             yield (
                 Server("baseline", f"http://127.0.0.1:{port}/predict", plain.pid),
@@ -215,7 +215,7 @@ def open_loop(case: Case, servers: tuple[Server, Server], seconds: int) -> list[
 def start() -> None:
     """How long the shipped store takes to be ready, and what it takes of memory."""
     began = time.perf_counter()
-    with as_process(ROOT / "models" / "store") as (client, process):
+    with as_process(ROOT / "models" / "repository") as (client, process):
         client.get("/health/ready").raise_for_status()
         took = time.perf_counter() - began
         server = Server("ours", "", process.pid)
@@ -240,7 +240,7 @@ def main() -> None:
         for case in cases(Path(folder)):
             if options.only not in (None, case.name):
                 continue
-            raw = Raw(case, 1 if case.name == "fashion-mnist" else usable_cores())
+            raw = Raw(case, 1 if case.name == "fashion-mnist" else cpu_count())
             with running(case) as servers:
                 rows += closed_loop(case, servers, raw, options.seconds)
                 rows += open_loop(case, servers, options.open_seconds)

@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     options = parser.parse_args()
     need_wrk()
-    shipped = ROOT / "models" / "store" / "fashion-mnist"
+    shipped = ROOT / "models" / "repository" / "fashion-mnist"
     version = max(int(path.name) for path in shipped.iterdir())
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store"

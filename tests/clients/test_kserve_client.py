@@ -16,7 +16,7 @@ APPLICATION = Path(__file__).parent / "kserve" / "application.py"
 def test_rows_as_json_and_as_bytes_are_answered_as_by_predict(tmp_path: Path) -> None:
     inputs = pictures().inputs[:3].tolist()
     (tmp_path / "rows.json").write_text(json.dumps(inputs))
-    with as_process(ROOT / "models" / "store", **SHIPPED) as (client, _):
+    with as_process(ROOT / "models" / "repository", **SHIPPED) as (client, _):
         answer = client.post("/predict", json={"model": "fashion-mnist", "inputs": inputs}).raise_for_status().json()
         printed = run(PYTHON, APPLICATION, str(client.base_url), "fashion-mnist", "rows.json", cwd=tmp_path)
     predictions = answer["predictions"]

@@ -30,7 +30,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_generated_client_posts_and_reads(place: Path) -> None:
-    with as_process(ROOT / "models" / "store", **SHIPPED) as (client, _):
+    with as_process(ROOT / "models" / "repository", **SHIPPED) as (client, _):
         address = str(client.base_url)
         printed = run(TOOLS / "python", "application.py", address, REQUEST, DATA / "coat.png", cwd=place)
         assert same_to_three_digits(json.loads(printed), readme_answer())
@@ -40,14 +40,14 @@ def test_a_generated_client_posts_and_reads(place: Path) -> None:
 def test_it_is_let_in_with_its_key_alone(place: Path) -> None:
     key = "mine and secret"
     keys = f"ci:predict:{hashlib.sha256(key.encode()).hexdigest()}"
-    with as_process(ROOT / "models" / "store", MASKSEMBLES_KEYS=keys, **SHIPPED) as (client, _):
+    with as_process(ROOT / "models" / "repository", MASKSEMBLES_KEYS=keys, **SHIPPED) as (client, _):
         printed = run(TOOLS / "python", "application_with_key.py", str(client.base_url), REQUEST, key, cwd=place)
     assert same_to_three_digits(json.loads(printed), readme_answer())
 
 
 def test_readme_runs_as_printed(place: Path) -> None:
     (block,) = (block for block in readme_blocks("python") if "masksembles_service_client" in block)
-    with as_process(ROOT / "models" / "store", **SHIPPED) as (client, _):
+    with as_process(ROOT / "models" / "repository", **SHIPPED) as (client, _):
         block = block.replace("http://127.0.0.1:8000", str(client.base_url))
         (place / "readme.py").write_text(f"rows = [[[[0.0] * 8] * 8]]\n{block}")
         label, ignorance = run(TOOLS / "python", "readme.py", cwd=place).split()

@@ -21,7 +21,7 @@ def test_an_application_compiles_strictly_and_runs() -> None:
     shutil.rmtree(FOLDER / "build", ignore_errors=True)
     run(program("npm"), "run", "generate", cwd=FOLDER)
     run(program("npm"), "run", "compile", cwd=FOLDER)
-    with as_process(ROOT / "models" / "store", **SHIPPED) as (client, _):
+    with as_process(ROOT / "models" / "repository", **SHIPPED) as (client, _):
         printed = run(program("node"), "build/application.js", str(client.base_url), REQUEST, cwd=FOLDER)
     assert same_to_three_digits(json.loads(printed), readme_answer())
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app import access
+from app.auth import keys
 from tests.pictures import REQUEST, readme_answer, same_to_three_digits
 from tests.serving import ROOT, SHIPPED
 
@@ -70,13 +70,13 @@ def test_not_root_and_nothing_to_write_to() -> None:
 
 
 def test_it_does_not_start_for_everybody_unless_that_is_said() -> None:
-    found = compose("run", "--rm", "--no-deps", "-e", "MASKSEMBLES_ANONYMOUS=false", "masksembles", check=False)
+    found = compose("run", "--rm", "--no-deps", "-e", "MASKSEMBLES_ALLOW_ANONYMOUS=false", "masksembles", check=False)
     assert found.returncode == 1
     assert "MASKSEMBLES_HOST=0.0.0.0: others than this machine could connect" in found.stderr
 
 
 def test_keys_in_a_mounted_file_are_asked_for(tmp_path: Path) -> None:
-    key, line = access.make("ci", "predict")
+    key, line = keys.make_key("ci", "predict")
     (tmp_path / "keys").write_text(line + "\n")
     (tmp_path / "keys").chmod(0o644)
     ask = (

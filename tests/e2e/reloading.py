@@ -41,7 +41,7 @@ def reload(two: Path, folder: Path, times: int, module: str = "app") -> tuple[in
     done = threading.Event()
     row = np.linspace(0, 1, 6).tolist()
     body = {"model": "net", "inputs": [row] * 3, "outputs": ["probabilities"]}
-    with as_process(folder, module, MASKSEMBLES_ADMIN="true", MASKSEMBLES_POLL_SECONDS="0") as (client, process):
+    with as_process(folder, module, MASKSEMBLES_ENABLE_ADMIN="true", MASKSEMBLES_POLL_SECONDS="0") as (client, process):
         expected = []
         for version in (1, 2):
             expected.append(client.post("/predict", json=body).raise_for_status().json()["predictions"])

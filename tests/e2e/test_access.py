@@ -20,18 +20,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import access
 from app.__main__ import _guard, main
-from app.errors import MissingScope, StartError, Unauthorized
+from app.auth import keys
+from app.errors import InsufficientScope, StartError, Unauthorized
 from app.settings import Settings
 from tests.serving import ROOT, as_process
 
-NAMES = ("MASKSEMBLES_KEYS", "MASKSEMBLES_KEYS_FILE", "MASKSEMBLES_ANONYMOUS")
+NAMES = ("MASKSEMBLES_KEYS", "MASKSEMBLES_KEYS_FILE", "MASKSEMBLES_ALLOW_ANONYMOUS")
 
 
 def start(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """A start that cannot become a service: it has no store."""
-    environment = {**os.environ, "MASKSEMBLES_STORE": str(ROOT / "nowhere"), **settings}
+    environment = {**os.environ, "MASKSEMBLES_MODEL_REPOSITORY": str(ROOT / "nowhere"), **settings}
     return subprocess.run(
         [sys.executable, "-m", "app", *arguments],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False,
@@ -42,7 +42,7 @@ def start(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With one of the shipped models, which takes pictures."""
     folder = tmp_path_factory.mktemp("store")
-    shutil.copytree(ROOT / "models" / "store" / "digits" / "3", folder / "digits" / "3")
+    shutil.copytree(ROOT / "models" / "repository" / "digits" / "3", folder / "digits" / "3")
     return folder
 
 
@@ -60,7 +60,7 @@ def test_only_addresses_that_are_this_machine_alone_need_no_keys(host: str) -> N
     assert Settings(host=host).reached_by_others
     with pytest.raises(StartError, match="MASKSEMBLES_KEYS"):
         _guard(Settings(host=host))
-    _guard(Settings(host=host, anonymous=True)).admit("/predict", [])
+    _guard(Settings(host=host, allow_anonymous=True)).admit("/predict", [])
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.53", "::1", "localhost"])
@@ -70,18 +70,18 @@ def test_on_this_machine_alone_everybody_is_let_in(host: str) -> None:
 
 
 def test_with_keys_it_listens_anywhere_and_lets_in_who_has_one(tmp_path: Path) -> None:
-    (first, first_line), (second, second_line) = access.make("ci", "predict"), access.make("ops", "admin")
+    (first, first_line), (second, second_line) = keys.make_key("ci", "predict"), keys.make_key("ops", "admin")
     (tmp_path / "keys").write_text(second_line)
     for settings in (
-        Settings(host="0.0.0.0", keys=access.parse(first_line)),
-        Settings(host="0.0.0.0", keys=access.parse(first_line), keys_file=tmp_path / "keys", anonymous=True),
+        Settings(host="0.0.0.0", keys=keys.parse_keys(first_line)),
+        Settings(host="0.0.0.0", keys=keys.parse_keys(first_line), keys_file=tmp_path / "keys", allow_anonymous=True),
     ):
         guard = _guard(settings)
         guard.admit("/predict", [(b"x-api-key", first.encode())])
         with pytest.raises(Unauthorized):
             guard.admit("/predict", [])
     guard.admit("/models/x/load", [(b"x-api-key", second.encode())])
-    with pytest.raises(MissingScope):
+    with pytest.raises(InsufficientScope):
         guard.admit("/predict", [(b"x-api-key", second.encode())])
 
 
@@ -129,8 +129,8 @@ def test_a_new_key_works_for_the_line_that_is_printed(store: Path, tmp_path: Pat
     printed = start("--new-key", "ci")
     assert (printed.returncode, printed.stderr) == (0, "")
     key, line = (text.rpartition(" ")[2] for text in printed.stdout.splitlines())
-    other, other_line = access.make("ops", "admin+metrics")
-    third, third_line = access.make("third", "predict")
+    other, other_line = keys.make_key("ops", "admin+metrics")
+    third, third_line = keys.make_key("third", "predict")
     file = tmp_path / "keys"
     file.write_text(other_line)
     request = json.loads((ROOT / "app" / "api" / "examples" / "request.json").read_text())
@@ -153,8 +153,8 @@ def test_a_new_key_may_do_what_is_asked_for(
 ) -> None:
     assert run(monkeypatch, "--new-key", "ops", "--scopes", "admin+metrics") == 0
     key, line = (text.rpartition(" ")[2] for text in capsys.readouterr().out.splitlines())
-    (found,) = access.parse(line)
-    assert (found.name, found.scopes, found.digest) == ("ops", {"admin", "metrics"}, access.digest(key.encode()))
+    (found,) = keys.parse_keys(line)
+    assert (found.name, found.scopes, found.digest) == ("ops", {"admin", "metrics"}, keys.sha256(key.encode()))
 
 
 @pytest.mark.parametrize("arguments", [("ci", "--scopes", "root"), ("#ci",), ("c i",), ("",)])
@@ -210,7 +210,7 @@ def are_records(lines: list[str]) -> list[dict[str, object]]:
 
 @pytest.fixture
 def running(store: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
-    with as_process(store, MASKSEMBLES_ACCESS_LOG="true", MASKSEMBLES_ADMIN="true") as started:
+    with as_process(store, MASKSEMBLES_ACCESS_LOG="true", MASKSEMBLES_ENABLE_ADMIN="true") as started:
         yield started
 
 
@@ -246,7 +246,7 @@ def test_nobody_can_write_a_line_into_the_log(running: tuple[httpx.Client, subpr
         send(client, smuggled)
     send(client, raw(b"/%ED%A0%80%FF%FE%C0%80"))
     records = are_records(logged(client, process))
-    accessed = [record for record in records if record["logger"] == "app.access"]
+    accessed = [record for record in records if record["logger"] == "app.auth.keys"]
     assert len(accessed) >= len(statuses)
     assert not any(record["message"] == "forged" for record in records)
     for record in accessed:

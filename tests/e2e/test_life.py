@@ -14,7 +14,7 @@ from tests.app.engine.fakes import until
 from tests.pictures import REQUEST, pictures
 from tests.serving import ROOT, SHIPPED, as_process
 
-STORE = ROOT / "models" / "store"
+STORE = ROOT / "models" / "repository"
 HEADERS = {"content-type": "application/json"}
 BODY = REQUEST.read_bytes()
 
@@ -70,7 +70,7 @@ def test_what_waits_is_answered_after_the_signal() -> None:
 
     with (
         ThreadPoolExecutor(16) as pool,
-        as_process(STORE, **SHIPPED, MASKSEMBLES_MAX_QUEUE="100000") as (client, process),
+        as_process(STORE, **SHIPPED, MASKSEMBLES_MAX_QUEUE_ROWS="100000") as (client, process),
     ):
         tasks = [pool.submit(ask, client.base_url) for _ in range(16)]
         until(lambda: float(client.get("/metrics").text.partition("\nmasksembles_queue_rows ")[2].split()[0]) > 100)

@@ -15,7 +15,7 @@ from models import artefact
 from models.__main__ import main
 from models.data import Dataset
 from models.layers import submodels
-from models.train import load
+from models.training.trainer import load
 from tests.serving import ROOT, as_process
 
 
@@ -78,14 +78,14 @@ def test_a_recalibrated_version_keeps_the_plans_of_devices(
 
 @pytest.mark.slow
 def test_a_network_from_elsewhere(tmp_path: Path) -> None:
-    from tests.models.foreign import MaskedResNet, randomise_statistics
+    from tests.models.third_party import MaskedResNet, randomise_statistics
 
     network = randomise_statistics(MaskedResNet())
     torch.save({"state_dict": network.state_dict()}, tmp_path / "theirs.pt")
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "rows.npz", inputs=rng.random((40, 3, 16, 16), np.float32), labels=rng.integers(0, 5, 40))
     command = (
-        "export", "--network", "tests.models.foreign:MaskedResNet", "--checkpoint", tmp_path / "theirs.pt",
+        "export", "--network", "tests.models.third_party:MaskedResNet", "--checkpoint", tmp_path / "theirs.pt",
         "--store", tmp_path / "store", "--input-shape", "3,16,16", "--name", "theirs",
         "--range", "0,1", "--layout", "BCHW", "--colour", "rgb", "--resize", "crop",
     )  # fmt: skip

@@ -22,7 +22,7 @@ from app.engine.device import missing_for_cuda
 from tests.pictures import REQUEST, pictures, readme_answer, readme_blocks, same_to_three_digits
 from tests.serving import ROOT, SHIPPED, as_process
 
-STORE = ROOT / "models" / "store"
+STORE = ROOT / "models" / "repository"
 
 Running = tuple[httpx.Client, subprocess.Popen[str]]
 
@@ -138,7 +138,7 @@ def test_sigterm_finishes_what_was_accepted_and_exits_with_0() -> None:
 
 
 def test_sigterm_does_not_wait_for_a_body_that_never_comes() -> None:
-    with as_process(STORE, MASKSEMBLES_TIMEOUT_MS="1000") as (client, process), socket.socket() as half:
+    with as_process(STORE, MASKSEMBLES_QUEUE_TIMEOUT_MS="1000") as (client, process), socket.socket() as half:
         half.connect((client.base_url.host, client.base_url.port or 0))
         half.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
         half.sendall(b"Content-Length: 500\r\n\r\n{")
@@ -172,7 +172,7 @@ def test_cuda_without_a_gpu_does_not_start_and_says_what_is_missing() -> None:
         ({"MASKSEMBLES_PORT": "many"}, "error: MASKSEMBLES_PORT: Input should be a valid integer"),
         ({"MASKSEMBLES_PIN": "digits"}, "error: MASKSEMBLES_PIN: Value error, 'digits' is not a model and version"),
         ({"MASKSEMBLES_PIN": "digits:99"}, "error: MASKSEMBLES_PIN: digits:99 cannot be served: the store has"),
-        ({"MASKSEMBLES_STORE": "/nowhere"}, "error: MASKSEMBLES_STORE: /nowhere is no folder"),
+        ({"MASKSEMBLES_MODEL_REPOSITORY": "/nowhere"}, "error: MASKSEMBLES_MODEL_REPOSITORY: /nowhere is no folder"),
         ({"MASKSEMBLES_DEFAULT_MODEL": "cats"}, "error: MASKSEMBLES_DEFAULT_MODEL: 'cats' cannot be served"),
     ],
 )
@@ -216,7 +216,7 @@ def test_bad_files_are_refused_and_the_good_one_serves(tmp_path: Path) -> None:
     with as_process(tmp_path) as (client, _):
         found = client.get("/models/digits").json()
         for version, (_, reason) in zip(found["versions"], files):
-            assert version["state"] == ("serving" if reason is None else "refused")
+            assert version["state"] == ("serving" if reason is None else "rejected")
             assert (reason or "") in version.get("reason", "")
         request = json.loads((ROOT / "app" / "api" / "examples" / "request.json").read_text())
         assert client.post("/predict", json=request).json()["predictions"][0]["label"] == "0"
@@ -234,10 +234,10 @@ def test_check_reports_every_version(tmp_path: Path) -> None:
     (tmp_path / "digits" / "1" / "model.onnx").write_bytes(content)
     (tmp_path / "digits" / "3").mkdir()
     (tmp_path / "digits" / "3" / "model.onnx").write_bytes(content[:5000])
-    found = start("--check", MASKSEMBLES_STORE=str(tmp_path))
+    found = start("--check", MASKSEMBLES_MODEL_REPOSITORY=str(tmp_path))
     assert found.returncode == 1
     assert found.stdout.splitlines()[0] == "digits:1 serving"
     assert found.stdout.splitlines()[1].startswith("digits:3 refused: not an ONNX file, or truncated")
     (tmp_path / "empty").mkdir()
-    found = start("--check", MASKSEMBLES_STORE=str(tmp_path / "empty"))
+    found = start("--check", MASKSEMBLES_MODEL_REPOSITORY=str(tmp_path / "empty"))
     assert (found.returncode, found.stdout) == (1, "nothing to serve\n")

@@ -29,8 +29,8 @@ Client = sync.InferenceServerClient
 def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     store = tmp_path_factory.mktemp("two")
     for name in ("digits", "fashion-mnist"):
-        shutil.copytree(ROOT / "models" / "store" / name / "3", store / name / "3")
-    with as_process(store, **SHIPPED, MASKSEMBLES_ADMIN="true") as (client, _):
+        shutil.copytree(ROOT / "models" / "repository" / name / "3", store / name / "3")
+    with as_process(store, **SHIPPED, MASKSEMBLES_ENABLE_ADMIN="true") as (client, _):
         yield client
 
 

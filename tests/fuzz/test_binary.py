@@ -22,7 +22,7 @@ WIDTH = 64  # values of a row
 
 @pytest.fixture(scope="module")
 def connection() -> Iterator[http.client.HTTPConnection]:
-    with as_process(ROOT / "models" / "store", **SHIPPED) as (client, _):
+    with as_process(ROOT / "models" / "repository", **SHIPPED) as (client, _):
         opened = http.client.HTTPConnection(client.base_url.host, client.base_url.port, timeout=PATIENCE)
         yield opened
         opened.close()

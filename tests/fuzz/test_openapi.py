@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from app import access
+from app.auth import keys
 from tests.fuzz.size import EXAMPLES
 from tests.serving import ROOT, SHIPPED, as_process
 
@@ -36,15 +36,15 @@ def run(client: httpx.Client, key: str, folder: Path, examples: int, *options: s
 
 
 def test_nothing_that_the_document_allows_or_forbids_breaks_the_service(tmp_path: Path) -> None:
-    key, line = access.make("fuzz", "predict+metrics+admin")
+    key, line = keys.make_key("fuzz", "predict+metrics+admin")
     settings = {
         **SHIPPED,
         "MASKSEMBLES_LOAD": "start",  # a deadline of some milliseconds may pass while a model is loaded
         "MASKSEMBLES_KEYS": line,
-        "MASKSEMBLES_ADMIN": "true",
+        "MASKSEMBLES_ENABLE_ADMIN": "true",
         "MASKSEMBLES_DEFAULT_MODEL": "digits",
     }
-    with as_process(ROOT / "models" / "store", **settings) as (client, process):
+    with as_process(ROOT / "models" / "repository", **settings) as (client, process):
         without = [part for name in UNLOADING for part in ("--exclude-operation-id", name)]
         each = max(5, EXAMPLES // OPERATIONS * 8 // 5)  # some operations have no so many different cases
         cases = run(client, key, tmp_path, each, "--phases", "examples,coverage,fuzzing", *without)

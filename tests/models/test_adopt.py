@@ -12,7 +12,7 @@ from models.adopt import adopt
 from models.export import export
 from models.export.trace import trace
 from models.layers import FrozenDropout, Masksembles1d, Masksembles2d, layers, submodels
-from tests.models import foreign
+from tests.models import third_party
 from tests.serving import as_process
 
 
@@ -26,7 +26,7 @@ def from_the_package() -> nn.Module:
 
 
 def test_layers_of_the_masksembles_package() -> None:
-    network = foreign.randomise_statistics(from_the_package())
+    network = third_party.randomise_statistics(from_the_package())
     x = torch.rand(5, 1, 8, 8)
     expected = network(x.repeat(4, 1, 1, 1)).reshape(4, 5, 3)
     adopted = adopt(network)
@@ -38,7 +38,7 @@ def test_layers_of_the_masksembles_package() -> None:
 
 @pytest.mark.parametrize("groups", [1, 2])
 def test_torch_uncertaintys_network_is_told_not_to_repeat_its_input(groups: int) -> None:
-    network = foreign.randomise_statistics(foreign.MaskedResNet(groups=groups))
+    network = third_party.randomise_statistics(third_party.MaskedResNet(groups=groups))
     x = torch.rand(3, 3, 16, 16)
     expected = network(x).reshape(4, 3, 5)
     adopted = adopt(network)
@@ -48,14 +48,14 @@ def test_torch_uncertaintys_network_is_told_not_to_repeat_its_input(groups: int)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("build", [from_the_package, foreign.MaskedResNet])
+@pytest.mark.parametrize("build", [from_the_package, third_party.MaskedResNet])
 def test_networks_from_elsewhere_answer_through_the_service(build, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    network = foreign.randomise_statistics(build())
+    network = third_party.randomise_statistics(build())
     channels, size, classes = (1, 8, 3) if build is from_the_package else (3, 16, 5)
     x = torch.rand(2, channels, size, size)
     export(network, x, name="theirs", labels="abcde"[:classes], store=tmp_path, plan="branches")
     assert sorted(path.name for path in (tmp_path / "theirs" / "1").iterdir()) == ["model.cpu.onnx", "model.onnx"]
-    copies = x if build is foreign.MaskedResNet else x.repeat(4, 1, 1, 1)  # the other one repeats by itself
+    copies = x if build is third_party.MaskedResNet else x.repeat(4, 1, 1, 1)  # the other one repeats by itself
     expected = network(copies).reshape(4, 2, classes).softmax(-1).permute(1, 0, 2)
     with as_process(tmp_path, MASKSEMBLES_DEVICE="cpu") as (client, _):
         answer = client.post("/predict", json={"inputs": x.tolist()}).json()
@@ -76,14 +76,14 @@ def test_masks_that_are_not_known_are_refused_by_name() -> None:
 
 
 def test_masks_that_are_no_masks_are_refused() -> None:
-    layer = foreign.Masksembles1D(16, 4, 2.0)
+    layer = third_party.Masksembles1D(16, 4, 2.0)
     layer.masks.data *= 0.5
     with pytest.raises(ValueError, match=r"1\.masks: expected zeros and ones \[N, C\]"):
         adopt(nn.Sequential(nn.Linear(6, 16), layer))
 
 
 def test_estimators_that_are_not_the_masks_are_refused() -> None:
-    network = foreign.MaskedResNet()
+    network = third_party.MaskedResNet()
     network.num_estimators = 3
     with pytest.raises(ValueError, match="num_estimators is 3, but its masks make 4 submodels"):
         adopt(network)

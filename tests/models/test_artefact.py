@@ -15,8 +15,8 @@ from models.artefact import ArtefactError
 
 
 @pytest.fixture
-def model(tiny_store: Path) -> onnx.ModelProto:
-    return artefact.read(tiny_store, "tiny")[0]
+def model(tiny_repository: Path) -> onnx.ModelProto:
+    return artefact.read(tiny_repository, "tiny")[0]
 
 
 def test_versions_count_up_and_are_never_overwritten(model: onnx.ModelProto, tmp_path: Path) -> None:
@@ -62,15 +62,15 @@ def test_a_bad_name_is_refused(model: onnx.ModelProto, tmp_path: Path, name: str
     assert not (tmp_path / "store").exists()
 
 
-def test_the_file_tells_nothing_of_the_machine(tiny_store: Path) -> None:
-    content = (tiny_store / "tiny" / "1" / "model.onnx").read_bytes()
+def test_the_file_tells_nothing_of_the_machine(tiny_repository: Path) -> None:
+    content = (tiny_repository / "tiny" / "1" / "model.onnx").read_bytes()
     assert b".py" not in content
     assert str(Path(__file__).parents[2]).encode() not in content
 
 
-def test_what_is_wrong_with_a_file_is_named(tiny_store: Path, tmp_path: Path) -> None:
+def test_what_is_wrong_with_a_file_is_named(tiny_repository: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    shutil.copytree(tiny_store, store)
+    shutil.copytree(tiny_repository, store)
     path = store / "tiny" / "1" / "model.onnx"
     with pytest.raises(ArtefactError, match="holds no model 'other'"):
         artefact.read(store, "other")

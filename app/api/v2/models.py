@@ -2,10 +2,10 @@
 
 from fastapi import Request
 
-from app.contract import naming
-from app.engine.plain import Servable
-from app.engine.shelf import Answering
-from app.engine.store import Store
+from app.contract.repository import check_name, parse_version
+from app.engine.bare_model import Servable
+from app.engine.model_versions import Answering
+from app.engine.registry import ModelRegistry
 from app.errors import InvalidInput
 
 
@@ -16,7 +16,7 @@ def find(request: Request) -> Answering:
         InvalidInput: the path holds no name or no version.
         UnknownModel, UnknownVersion: there is none, or it does not answer.
     """
-    store: Store = request.app.state.store
+    store: ModelRegistry = request.app.state.registry
     return store.find(name(request), _version(request))
 
 
@@ -25,9 +25,9 @@ async def obtain(request: Request, seconds: float) -> tuple[Servable, float]:
 
     Raises:
         InvalidInput, UnknownModel, UnknownVersion: as find.
-        DeadlinePassed: loading it takes longer than so many seconds.
+        DeadlineExceeded: loading it takes longer than so many seconds.
     """
-    store: Store = request.app.state.store
+    store: ModelRegistry = request.app.state.registry
     return await store.obtain(name(request), _version(request), seconds)
 
 
@@ -38,7 +38,7 @@ def name(request: Request) -> str:
         InvalidInput: it is none.
     """
     try:
-        return naming.check_name(request.path_params["name"])
+        return check_name(request.path_params["name"])
     except ValueError as error:
         raise InvalidInput(str(error), "name") from None
 
@@ -46,6 +46,6 @@ def name(request: Request) -> str:
 def _version(request: Request) -> int | None:
     text = request.path_params.get("version")
     try:
-        return None if text is None else naming.parse_version(text)
+        return None if text is None else parse_version(text)
     except ValueError as error:
         raise InvalidInput(str(error), "version") from None

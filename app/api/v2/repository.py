@@ -7,19 +7,19 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from app.api.body import read_body
-from app.api.catalog import administered
-from app.api.parsing import NOT_JSON, malformed, place
+from app.api.json_errors import NOT_JSON, malformed, place
+from app.api.models import administered
 from app.api.v2 import models, tensors
-from app.api.v2.document import INDEX_REQUEST, LOAD_REQUEST, NAME, PATHS, UNLOAD_REQUEST, errors
-from app.api.v2.inference import PLATFORM
+from app.api.v2.endpoint import PLATFORM
+from app.api.v2.openapi import INDEX_REQUEST, LOAD_REQUEST, NAME, PATHS, UNLOAD_REQUEST, errors
 from app.api.v2.schemas import IndexEntry, ModelConfig, ModelStatistics
 from app.contract.signature import Port
-from app.engine.shelf import Answering, Version
-from app.engine.store import Store
+from app.engine.model_versions import Answering, VersionStatus
+from app.engine.registry import ModelRegistry
 from app.errors import InvalidInput
 from app.settings import Settings
-from app.statistics import Duration
-from app.telemetry import Telemetry
+from app.telemetry.metrics import Telemetry
+from app.telemetry.statistics import Duration
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
@@ -49,7 +49,7 @@ _T = TypeVar("_T", _Index, _Control)
 async def index(request: Request) -> list[IndexEntry]:
     """READY is what answers; UNAVAILABLE what is unloaded, superseded or refused, and why."""
     asked = await _read(request, _Index)
-    store: Store = request.app.state.store
+    store: ModelRegistry = request.app.state.registry
     entries = [
         IndexEntry(name=name, version=str(version.number), state=_state(version), reason=_reason(version))
         for name, shelf in sorted(store.shelves.items())
@@ -68,7 +68,7 @@ async def index(request: Request) -> list[IndexEntry]:
 )
 async def load(request: Request) -> Response:
     """Answers when the version that is to answer does. Models come from the store only. Off but for
-    MASKSEMBLES_ADMIN."""
+    MASKSEMBLES_ENABLE_ADMIN."""
     store = administered(request)
     name = models.name(request)
     control = await _read(request, _Control)
@@ -87,7 +87,7 @@ async def load(request: Request) -> Response:
     openapi_extra={"parameters": [NAME], "requestBody": UNLOAD_REQUEST},
 )
 async def unload(request: Request) -> Response:
-    """What it is at work on is finished. Off but for MASKSEMBLES_ADMIN."""
+    """What it is at work on is finished. Off unless MASKSEMBLES_ENABLE_ADMIN."""
     store = administered(request)
     name = models.name(request)
     await _read(request, _Control)
@@ -103,7 +103,7 @@ async def unload(request: Request) -> Response:
 )
 async def all_statistics(request: Request) -> ModelStatistics:
     """Counts and nanoseconds since each version was first asked."""
-    store: Store = request.app.state.store
+    store: ModelRegistry = request.app.state.registry
     answering = [
         model
         for _, shelf in sorted(store.shelves.items())
@@ -157,11 +157,11 @@ def _describe(port: Port, *, batched: bool) -> Any:
     return {"name": port.name, "data_type": kind, "dims": tensors.shape_of(port)[1 if batched else 0 :]}
 
 
-def _state(version: Version) -> Literal["READY", "UNAVAILABLE"]:
+def _state(version: VersionStatus) -> Literal["READY", "UNAVAILABLE"]:
     return "READY" if version.state in ("serving", "kept") else "UNAVAILABLE"
 
 
-def _reason(version: Version) -> str | None:
+def _reason(version: VersionStatus) -> str | None:
     if version.reason is not None or _state(version) == "READY":
         return version.reason
     return "not loaded"

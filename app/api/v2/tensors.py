@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from app.api import numbers
+from app.api import json_arrays
 from app.contract.signature import Port
 from app.errors import InvalidInput, OutputNotFinite
 
@@ -33,7 +33,7 @@ DATATYPES = {
 """The protocol's name for each dtype."""
 
 _LENGTH = 4  # bytes that say how long a text is
-_KINDS: dict[str, numbers.Kind] = {"f": "d", "i": "i", "u": "i"}
+_KINDS: dict[str, json_arrays.Kind] = {"f": "d", "i": "i", "u": "i"}
 
 
 def shape_of(port: Port) -> list[int]:
@@ -86,7 +86,7 @@ def from_json(data: msgspec.Raw, port: Port, shape: Sequence[int], place: str) -
     """
     if port.dtype == "float16":
         raise InvalidInput("FP16 has no form in JSON; send it as binary data", place)
-    text = numbers.readable(data)
+    text = json_arrays.readable(data)
     dtype = np.dtype(object if port.dtype == "str" else port.dtype)
     if dtype.kind in _KINDS:
         values = _read_fast(text, dtype, tuple(shape))
@@ -100,10 +100,10 @@ def _read_fast(text: bytes | memoryview, dtype: np.dtype[Any], shape: tuple[int,
     count = math.prod(shape)
     if not 0 < count <= len(text):
         return None
-    brackets = numbers.brackets_of(text)
-    if brackets not in (numbers.brackets((count,)), numbers.brackets(shape or (1,))):
+    brackets = json_arrays.brackets_of(text)
+    if brackets not in (json_arrays.brackets((count,)), json_arrays.brackets(shape or (1,))):
         return None
-    values = numbers.read(text, "u" if dtype == np.uint64 else _KINDS[dtype.kind])
+    values = json_arrays.read(text, "u" if dtype == np.uint64 else _KINDS[dtype.kind])
     if values is None or len(values) != count:
         return None
     limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
@@ -115,7 +115,7 @@ def _read_slowly(
 ) -> NDArray[Any]:
     """The same in Python, with a word about what is wrong."""
     datatype = DATATYPES[port.dtype]
-    if dtype.kind in _KINDS and numbers.is_far_more(text, numbers.brackets_size(shape)):
+    if dtype.kind in _KINDS and json_arrays.is_far_more(text, json_arrays.brackets_size(shape)):
         raise InvalidInput(f"expected {math.prod(shape)} values for {list(shape)}, got more", place)
     try:
         nested = msgspec.json.decode(text, type=list)
@@ -123,7 +123,7 @@ def _read_slowly(
         raise InvalidInput(f"expected an array of {datatype}: {error}", place) from None
     count = math.prod(shape)
     if nested and isinstance(nested[0], list):
-        wrong = numbers.misshapen(nested, shape)
+        wrong = json_arrays.misshapen(nested, shape)
         if wrong is not None:
             raise InvalidInput(f"expected values nested as {list(shape)}, or flat: {wrong[1]}", place + wrong[0])
         for _ in shape[1:]:

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from app.engine.device import Device
-from app.engine.store import Store
+from app.engine.registry import ModelRegistry
 from app.main import create_app
 from app.settings import Settings
-from app.telemetry import Telemetry
+from app.telemetry.metrics import Telemetry
 from models.export import export
 from tests.serving import in_thread
 
@@ -21,10 +21,10 @@ CPU = Device("cpu", "auto", "no GPU can be used: none here")
 
 
 @pytest.fixture(scope="session")
-def folder(digits_store: Path, tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(digits_repository: Path, tiny_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("both")
-    shutil.copytree(digits_store / "digits", folder / "digits")
-    shutil.copytree(tiny_store / "tiny", folder / "tiny")
+    shutil.copytree(digits_repository / "digits", folder / "digits")
+    shutil.copytree(tiny_repository / "tiny", folder / "tiny")
     network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
     export(network, torch.zeros(2, 2, 2, dtype=torch.uint8), name="bytes", store=folder, labels=["a", "b"])
     (folder / "tiny" / "2").mkdir()
@@ -34,21 +34,25 @@ def folder(digits_store: Path, tiny_store: Path, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="session")
 def client(folder: Path) -> Iterator[httpx.Client]:
-    settings = Settings(store=folder, max_body_bytes=200_000, max_rows=500)
-    app = create_app(settings, Store(folder, CPU, default="tiny"), Telemetry())
+    settings = Settings(model_repository=folder, max_body_bytes=200_000, max_rows=500)
+    app = create_app(settings, ModelRegistry(folder, CPU, default="tiny"), Telemetry())
     with in_thread(app) as opened:
         yield opened
 
 
 @pytest.fixture
-def store(tiny_store: Path, tmp_path: Path) -> Path:
+def store(tiny_repository: Path, tmp_path: Path) -> Path:
     """A copy of the small store, to be changed."""
-    shutil.copytree(tiny_store, tmp_path / "store")
+    shutil.copytree(tiny_repository, tmp_path / "store")
     return tmp_path / "store"
 
 
 @pytest.fixture
 def administered(store: Path) -> Iterator[httpx.Client]:
     """Over that copy, where models may be loaded and unloaded."""
-    with in_thread(create_app(Settings(store=store, admin=True, poll_seconds=0), Store(store, CPU), Telemetry())) as it:
+    with in_thread(
+        create_app(
+            Settings(model_repository=store, enable_admin=True, poll_seconds=0), ModelRegistry(store, CPU), Telemetry()
+        )
+    ) as it:
         yield it

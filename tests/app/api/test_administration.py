@@ -31,7 +31,7 @@ def test_what_cannot_be_loaded_is_said(administered: httpx.Client, store: Path) 
     (store / "tiny" / "1" / "model.onnx").write_bytes(b"damaged")
     response = administered.post("/models/tiny/load")
     assert response.status_code == 409
-    assert response.json()["error"]["code"] == "version_refused"
+    assert response.json()["error"]["code"] == "version_rejected"
     assert "not an ONNX file" in response.json()["error"]["message"]
 
 
@@ -40,7 +40,7 @@ def test_a_bad_version_leaves_the_old_one_serving(administered: httpx.Client, st
     (store / "tiny" / "2" / "model.onnx").write_bytes(b"damaged")
     loaded = administered.post("/models/tiny/load").raise_for_status().json()
     assert loaded["version"] == 1
-    assert loaded["versions"][1]["state"] == "refused"
+    assert loaded["versions"][1]["state"] == "rejected"
     assert administered.post("/predict", json=ROW).json()["model"]["version"] == 1
 
 
@@ -48,7 +48,7 @@ def test_it_is_off_without_the_setting(client: httpx.Client) -> None:
     for action in ("load", "unload"):
         response = client.post(f"/models/tiny/{action}")
         assert response.status_code == 403
-        assert response.json()["error"]["code"] == "administration_off"
+        assert response.json()["error"]["code"] == "admin_disabled"
     assert client.post("/predict", json=ROW).status_code == 200
 
 

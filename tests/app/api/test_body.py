@@ -15,7 +15,7 @@ from starlette.types import Message
 
 from app.api import body
 from app.api.body import LARGE, accepted_encoding, compress, read_body
-from app.errors import BodyTooLarge, BodyTooSlow, MalformedBody, WrongContentType
+from app.errors import BodyTooLarge, MalformedBody, RequestTimeout, UnsupportedMediaType
 
 
 def read(
@@ -50,7 +50,7 @@ def test_a_body_that_declares_too_much_is_not_read() -> None:
 
     with pytest.raises(BodyTooLarge, match="larger than the 1000 bytes"):
         asyncio.run(read_body(receive, {b"content-length": b"1001"}, 1000))
-    with pytest.raises(WrongContentType, match="expected Content-Encoding: gzip or deflate, got br"):
+    with pytest.raises(UnsupportedMediaType, match="expected Content-Encoding: gzip or deflate, got br"):
         asyncio.run(read_body(receive, {b"content-encoding": b"br"}, 1000))
 
 
@@ -96,7 +96,7 @@ def test_no_encoding_leaves_the_body_alone(encoding: bytes) -> None:
 
 @pytest.mark.parametrize("encoding", [b"br", b"zstd", b"compress", b"gzip, gzip", b"gzip, deflate", b"\xff"])
 def test_another_encoding_is_refused(encoding: bytes) -> None:
-    with pytest.raises(WrongContentType):
+    with pytest.raises(UnsupportedMediaType):
         read([gzip.compress(b"body")], encoding)
 
 
@@ -176,5 +176,5 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
         await asyncio.sleep(60)
         raise AssertionError
 
-    with pytest.raises(BodyTooSlow, match=r"within 0\.05 seconds"):
+    with pytest.raises(RequestTimeout, match=r"within 0\.05 seconds"):
         asyncio.run(body.read_body(receive, {b"content-length": b"100000"}, 200_000))

@@ -3,10 +3,10 @@ from pathlib import Path
 import httpx
 
 from app.engine.device import Device
-from app.engine.store import Store
+from app.engine.registry import ModelRegistry
 from app.main import create_app
 from app.settings import Settings
-from app.telemetry import Telemetry
+from app.telemetry.metrics import Telemetry
 from tests.serving import in_thread
 
 
@@ -22,7 +22,9 @@ def test_ready_tells_the_device_and_the_models(client: httpx.Client) -> None:
 
 
 def test_a_service_without_models_is_alive_and_not_ready(tmp_path: Path) -> None:
-    app = create_app(Settings(store=tmp_path), Store(tmp_path, Device("cpu", "cpu", "")), Telemetry())
+    app = create_app(
+        Settings(model_repository=tmp_path), ModelRegistry(tmp_path, Device("cpu", "cpu", "")), Telemetry()
+    )
     with in_thread(app) as client:
         assert client.get("/health/live").status_code == 200
         response = client.get("/health/ready")

@@ -3,7 +3,7 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.app.api.test_predict import GOOD, post
+from tests.app.api.predict.test_endpoint import GOOD, post
 
 
 def metrics(client: httpx.Client) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

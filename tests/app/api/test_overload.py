@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
+from app.engine.registry import ModelRegistry
 from app.engine.session import Session
-from app.engine.store import Store
 from app.main import create_app
 from app.settings import Settings
-from app.telemetry import Telemetry
+from app.telemetry.metrics import Telemetry
 from tests.app.api.conftest import CPU
 from tests.app.engine.fakes import until
 from tests.serving import in_thread
@@ -41,16 +41,16 @@ class Held:
 
 
 @pytest.fixture
-def queue_of_2(tiny_store: Path) -> Iterator[tuple[httpx.Client, Store]]:
-    store = Store(tiny_store, CPU)
-    store.find("tiny", None).quick_rows = 0
-    settings = Settings(store=tiny_store, max_queue=2, timeout_ms=20_000, poll_seconds=0)
+def queue_of_2(tiny_repository: Path) -> Iterator[tuple[httpx.Client, ModelRegistry]]:
+    store = ModelRegistry(tiny_repository, CPU)
+    store.find("tiny", None).inline_max_rows = 0
+    settings = Settings(model_repository=tiny_repository, max_queue_rows=2, queue_timeout_ms=20_000, poll_seconds=0)
     with in_thread(create_app(settings, store, Telemetry())) as client:
         yield client, store
 
 
 def test_a_full_queue_is_503_with_retry_after_and_a_late_row_504(
-    queue_of_2: tuple[httpx.Client, Store], monkeypatch: pytest.MonkeyPatch
+    queue_of_2: tuple[httpx.Client, ModelRegistry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, _ = queue_of_2
     held = Held(monkeypatch)
@@ -66,7 +66,7 @@ def test_a_full_queue_is_503_with_retry_after_and_a_late_row_504(
             until(lambda: waiting() == 1)
             late = client.post("/predict", json=ROW, headers={"X-Request-Timeout-Ms": "50"})
             assert late.status_code == 504
-            assert late.json()["error"]["code"] == "deadline_passed"
+            assert late.json()["error"]["code"] == "deadline_exceeded"
             tasks.append(pool.submit(client.post, "/predict", json=ROW))
             until(lambda: waiting() == 2)
             refused = client.post("/predict", json=ROW)
@@ -81,7 +81,7 @@ def test_a_full_queue_is_503_with_retry_after_and_a_late_row_504(
 
 
 def test_a_refusal_reaches_a_client_that_is_still_sending(
-    queue_of_2: tuple[httpx.Client, Store], monkeypatch: pytest.MonkeyPatch
+    queue_of_2: tuple[httpx.Client, ModelRegistry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, _ = queue_of_2
     held = Held(monkeypatch)
@@ -116,7 +116,7 @@ def test_more_time_than_the_setting_gives_is_cut_to_it(client: httpx.Client) -> 
 
 
 def test_a_client_that_vanishes_has_its_rows_dropped(
-    queue_of_2: tuple[httpx.Client, Store], monkeypatch: pytest.MonkeyPatch
+    queue_of_2: tuple[httpx.Client, ModelRegistry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, _ = queue_of_2
     held = Held(monkeypatch)

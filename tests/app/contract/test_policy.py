@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.contract import policy, schema
 from app.contract.calibration import Calibration, Threshold
-from app.contract.policy import Clause, Judge
+from app.contract.policy import Clause, DecisionPolicy
 from tests.app.engine.fakes import CONTRACT
 
 EVEN = tuple(at / 100 for at in range(101))
@@ -131,8 +131,8 @@ def test_promises_are_looked_up_too() -> None:
     parts = {"rows": 100, "coverage": 0.9}
     promises = (
         Threshold(score="entropy", promise="coverage", target=0.975, value=0.8, **parts),
-        Threshold(score="entropy", promise="risk", target=0.05, value=0.4, risk=0.01, certainty=0.9, **parts),
-        Threshold(score="energy", promise="risk", target=0.01, value=-3, risk=0.01, certainty=0.9, **parts),
+        Threshold(score="entropy", promise="risk", target=0.05, value=0.4, risk=0.01, confidence_level=0.9, **parts),
+        Threshold(score="energy", promise="risk", target=0.01, value=-3, risk=0.01, confidence_level=0.9, **parts),
     )
     contract = calibrated(entropy=EVEN)
     assert contract.calibration is not None
@@ -189,7 +189,7 @@ def test_scores_are_those_of_the_contract() -> None:
 
 def test_the_first_rule_that_applies_decides() -> None:
     rules = policy.parse("reject energy>-1, defer entropy>0.5, defer confidence<0.6")
-    judge = Judge(policy.resolve(rules, CONTRACT), "model")
+    judge = DecisionPolicy(policy.resolve(rules, CONTRACT), "model")
     scores = {
         "energy": np.array([0, -2, -2, -2], np.float32),
         "entropy": np.array([0.9, 0.9, 0.1, 0.1], np.float32),
@@ -206,7 +206,7 @@ def test_the_first_rule_that_applies_decides() -> None:
 
 @pytest.mark.parametrize("text", ["defer entropy>0.62", "defer confidence<0.62", "defer energy>-0.62"])
 def test_a_score_on_its_threshold_is_accepted_however_it_was_rounded(text: str) -> None:
-    judge = Judge(policy.resolve(policy.parse(text), CONTRACT), "model")
+    judge = DecisionPolicy(policy.resolve(policy.parse(text), CONTRACT), "model")
     (score,) = (rule.score for rule in judge.policy.rules)
     on = np.float32(judge.policy.rules[0].threshold)
     for value, action in (
@@ -219,7 +219,7 @@ def test_a_score_on_its_threshold_is_accepted_however_it_was_rounded(text: str) 
 
 def test_of_two_decisions_the_more_severe_one_stands_and_of_equals_the_first() -> None:
     def decisions(source: policy.Source, text: str) -> list[policy.Decision]:
-        judge = Judge(policy.resolve(policy.parse(text), CONTRACT), source)
+        judge = DecisionPolicy(policy.resolve(policy.parse(text), CONTRACT), source)
         return judge.decide({"entropy": np.array([0.1, 0.3, 0.5, 0.7])})
 
     own = decisions("operator", "reject entropy>0.6, defer entropy>0.4")

@@ -9,8 +9,8 @@ from app.contract import schema
 
 
 @pytest.fixture(scope="module")
-def document(digits_store: Path) -> dict[str, Any]:
-    (entry,) = onnx.load(digits_store / "digits" / "1" / "model.onnx").metadata_props
+def document(digits_repository: Path) -> dict[str, Any]:
+    (entry,) = onnx.load(digits_repository / "digits" / "1" / "model.onnx").metadata_props
     assert entry.key == "masksembles"
     return json.loads(entry.value)
 

@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 
-from app.engine import verify
+from app.engine import verifier_child
 
 lines = sys.stdin
 
@@ -21,4 +21,4 @@ def _watched() -> object:
 
 if __name__ == "__main__":
     sys.stdin = _watched()  # type: ignore[assignment]
-    verify.main()
+    verifier_child.main()

@@ -50,8 +50,8 @@ class FakeModel:
     """Has the parts of a model that the batcher uses."""
 
     contract = CONTRACT
-    watched = ("entropy", "mutual_information")
-    quick_rows = 0
+    monitored_outputs = ("entropy", "mutual_information")
+    inline_max_rows = 0
 
     def __init__(self, *sessions: FakeSession, name: str = "fake", version: int = 1) -> None:
         self.sessions = sessions

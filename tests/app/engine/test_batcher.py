@@ -18,19 +18,19 @@ from app.engine.batcher import Batcher
 from app.engine.device import Device
 from app.engine.model import Model
 from app.engine.queue import Queue
-from app.engine.store import Store
+from app.engine.registry import ModelRegistry
 from app.errors import (
     ClientGone,
-    DeadlinePassed,
+    DeadlineExceeded,
     DeviceFailed,
-    MemoryShortage,
+    DeviceOutOfMemory,
     ModelFailed,
     OutOfMemory,
     OutputNotFinite,
     QueueFull,
     ServiceError,
 )
-from app.telemetry import Telemetry
+from app.telemetry.metrics import Telemetry
 from tests.app.engine.fakes import Arrays, FakeModel, FakeSession, answer, fake, rows, until
 
 WANTED = ("entropy",)
@@ -157,7 +157,7 @@ def test_rows_whose_time_is_up_are_not_computed() -> None:
             first = ask(batcher, model, 1, seconds=0.05)
             await settled(lambda: len(session.batches) == 1)
             late = ask(batcher, model, 2, seconds=0.05)
-            with pytest.raises(DeadlinePassed, match="within 50 ms"):
+            with pytest.raises(DeadlineExceeded, match="within 50 ms"):
                 await late
             assert batcher._queue.rows == 0
             session.free.set()
@@ -293,7 +293,7 @@ def test_an_output_that_is_not_finite_matters_to_those_who_want_it() -> None:
 def test_a_batch_that_does_not_fit_memory_is_halved_and_counted() -> None:
     def run(inputs: NDArray[Any], outputs: Sequence[str]) -> Arrays:
         if len(inputs) > 3:
-            raise MemoryShortage(f"no memory for {len(inputs)} rows")
+            raise DeviceOutOfMemory(f"no memory for {len(inputs)} rows")
         return answer(inputs, outputs)
 
     async def scene() -> None:
@@ -318,7 +318,7 @@ def test_a_batch_that_does_not_fit_memory_is_halved_and_counted() -> None:
 def test_a_row_that_does_not_fit_memory_is_an_error_and_the_process_lives() -> None:
     def run(inputs: NDArray[Any], outputs: Sequence[str]) -> Arrays:
         if (inputs == 13).any():
-            raise MemoryShortage("no memory for 1 rows")
+            raise DeviceOutOfMemory("no memory for 1 rows")
         return answer(inputs, outputs)
 
     async def scene() -> None:
@@ -375,7 +375,7 @@ def test_a_quick_model_runs_in_the_event_loop_when_nothing_else_is_there() -> No
     async def scene() -> None:
         session = FakeSession()
         model = FakeModel(session)
-        model.quick_rows = 2
+        model.inline_max_rows = 2
         async with batching() as batcher:
             await settled(lambda: batcher._queue.takers == 1)
             assert (await ask(batcher, model, 1, 2))["entropy"].tolist() == [1, 2]  # type: ignore[arg-type]
@@ -392,7 +392,7 @@ def test_what_fails_in_the_event_loop_is_tried_where_it_can_be_told_apart() -> N
     async def scene() -> None:
         session = FakeSession(poisoned)
         model = FakeModel(session)
-        model.quick_rows = 2
+        model.inline_max_rows = 2
         async with batching() as batcher:
             await settled(lambda: batcher._queue.takers == 1)
             with pytest.raises(ModelFailed):
@@ -406,7 +406,7 @@ def test_a_delay_holds_for_quick_models_too() -> None:
     async def scene() -> None:
         session = FakeSession()
         model = FakeModel(session)
-        model.quick_rows = 2
+        model.inline_max_rows = 2
         batcher = Batcher(Queue(100, 8, delay=0.1), 1, Telemetry())
         batcher.start()
         await settled(lambda: batcher._queue.takers == 1)
@@ -426,7 +426,7 @@ def short(inputs: NDArray[Any], outputs: Sequence[str]) -> Arrays:
 def test_too_few_answers_are_an_error_and_not_a_request_without_end(quick: int) -> None:
     async def scene() -> None:
         model = FakeModel(FakeSession(short))
-        model.quick_rows = quick
+        model.inline_max_rows = quick
         async with batching() as batcher:
             await settled(lambda: batcher._queue.takers == 1)
             with pytest.raises(ModelFailed):
@@ -493,11 +493,11 @@ def test_a_waiting_device_keeps_no_model_alive() -> None:
 
 
 @pytest.fixture(scope="module")
-def models(digits_store: Path, tiny_store: Path) -> list[Model]:
+def models(digits_repository: Path, tiny_repository: Path) -> list[Model]:
     """Two models with real sessions, one of which may run in the event loop."""
     device = Device("cpu", "cpu", "for tests")
-    found = [Store(store, device).find(None, None) for store in (digits_store, tiny_store)]
-    found[1].quick_rows = 0
+    found = [ModelRegistry(store, device).find(None, None) for store in (digits_repository, tiny_repository)]
+    found[1].inline_max_rows = 0
     return found
 
 

@@ -83,7 +83,7 @@ def test_an_empty_one_admits_a_request_of_any_size() -> None:
 
 def test_a_quick_model_s_batch_is_half_of_what_waits_and_another_s_no_more_than_enough() -> None:
     quick = FakeModel(FakeSession())
-    quick.quick_rows = 3
+    quick.inline_max_rows = 3
     queue = Queue(1000, 64, enough=16)
     for _ in range(100):
         queue.put(job(1, quick))  # type: ignore[arg-type]

@@ -6,24 +6,24 @@ import pytest
 
 from app.engine.device import Device, missing_for_cuda
 from app.engine.session import Session
-from app.errors import ModelRefused, StartError
+from app.errors import ModelRejected, StartError
 
 CPU, CUDA = Device("cpu", "cpu", ""), Device("cuda", "cuda", "")
 
 
-def test_runs_and_gives_what_was_asked(tiny_store: Path) -> None:
-    session = Session((tiny_store / "tiny" / "1" / "model.onnx").read_bytes(), CPU)
+def test_runs_and_gives_what_was_asked(tiny_repository: Path) -> None:
+    session = Session((tiny_repository / "tiny" / "1" / "model.onnx").read_bytes(), CPU)
     found = session.run(np.ones((5, 6), np.float32), ["submodels", "entropy"])
     assert session.provider == "CPUExecutionProvider"
     assert {name: values.shape for name, values in found.items()} == {"submodels": (5, 3, 3), "entropy": (5,)}
 
 
 def test_what_onnxruntime_cannot_load_is_refused() -> None:
-    with pytest.raises(ModelRefused, match="onnxruntime cannot load it"):
+    with pytest.raises(ModelRejected, match="onnxruntime cannot load it"):
         Session(b"no model", CPU)
 
 
-def test_a_silent_fallback_to_the_cpu_is_an_error(tiny_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_fallback_to_the_cpu_is_an_error(tiny_repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = onnxruntime.InferenceSession
 
     def without_gpu(content: bytes, options: object, providers: list[object]) -> object:
@@ -31,7 +31,7 @@ def test_a_silent_fallback_to_the_cpu_is_an_error(tiny_store: Path, monkeypatch:
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", without_gpu)
     with pytest.raises(StartError, match="chosen to run on cuda, but onnxruntime took its CPUExecutionProvider"):
-        Session((tiny_store / "tiny" / "1" / "model.onnx").read_bytes(), CUDA)
+        Session((tiny_repository / "tiny" / "1" / "model.onnx").read_bytes(), CUDA)
 
 
 @pytest.mark.gpu
@@ -40,7 +40,7 @@ def test_a_gpu_answers_what_a_cpu_answers() -> None:
     from tests.pictures import pictures
     from tests.serving import ROOT
 
-    content = (ROOT / "models" / "store" / "fashion-mnist" / "2" / "model.onnx").read_bytes()
+    content = (ROOT / "models" / "repository" / "fashion-mnist" / "2" / "model.onnx").read_bytes()
     names = ["probabilities", "submodels", "entropy", "mutual_information"]
     on_gpu = Session(content, CUDA)
     assert on_gpu.provider == "CUDAExecutionProvider"

@@ -9,7 +9,7 @@ from models.export.compact import compact
 from models.export.convert import convert
 from models.export.cost import DeviceName
 from models.export.fold import fold
-from models.export.head import Classifier, Natural
+from models.export.head import Classifier, Preprocess
 from models.export.trace import trace
 from models.networks import cnn, mlp, wide_resnet
 
@@ -66,7 +66,7 @@ def test_tuning_measures_in_onnxruntime() -> None:
     network, x = mlp((6,), 3, hidden=(16,)), torch.rand(2, 6)
     models = {}
     for name, graph in plans(network, x).items():
-        models[name] = convert(Classifier(graph, 4, Natural(None, x.shape)).eval(), x)
+        models[name] = convert(Classifier(graph, 4, Preprocess(None, x.shape)).eval(), x)
     chosen = cost.tune(models, x.numpy(), "cpu")
     assert chosen.plan in models
     assert "faster" in chosen.reason or "measured at" in chosen.reason
@@ -75,6 +75,6 @@ def test_tuning_measures_in_onnxruntime() -> None:
 def test_tuning_for_a_device_that_is_not_there_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     x = torch.rand(2, 6)
-    model = convert(Classifier(trace(nn.Linear(6, 3), x), 1, Natural(None, x.shape)).eval(), x)
+    model = convert(Classifier(trace(nn.Linear(6, 3), x), 1, Preprocess(None, x.shape)).eval(), x)
     with pytest.raises(artefact.ArtefactError, match="no CUDAExecutionProvider here"):
         cost.tune({"folded": model}, np.zeros((2, 6), np.float32), "cuda")

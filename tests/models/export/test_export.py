@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from app.contract import schema
-from app.engine.verdict import verify as vet
+from app.engine.verifier import verify as vet
 from models import artefact
 from models.data import Dataset, Split
 from models.export import export
-from models.export.head import Classifier, Natural
+from models.export.head import Classifier, Preprocess
 from models.export.verify import VerificationError, reference, verify
 from models.layers import Masksembles1d, digest, submodels
 from models.networks import cnn, mlp
@@ -34,9 +34,9 @@ def close(found: np.ndarray, expected: np.ndarray) -> bool:
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 7, 64])
 def test_answers_as_the_plain_loop_over_the_masks(
-    digits_network: nn.Module, digits_store: Path, digits: Dataset, batch: int
+    digits_network: nn.Module, digits_repository: Path, digits: Dataset, batch: int
 ) -> None:
-    model, contract = read(digits_store / "digits" / "1" / "model.onnx")
+    model, contract = read(digits_repository / "digits" / "1" / "model.onnx")
     x = digits.test.inputs[:batch]
     found = artefact.run(model, x, [tensor.name for tensor in contract.outputs])
     with torch.no_grad():
@@ -54,8 +54,10 @@ def test_answers_as_the_plain_loop_over_the_masks(
     assert (found["prediction"] == mean.argmax(-1)).all()
 
 
-def test_the_contract_tells_what_the_file_is(digits_network: nn.Module, digits_store: Path, digits: Dataset) -> None:
-    model, contract = read(digits_store / "digits" / "1" / "model.onnx")
+def test_the_contract_tells_what_the_file_is(
+    digits_network: nn.Module, digits_repository: Path, digits: Dataset
+) -> None:
+    model, contract = read(digits_repository / "digits" / "1" / "model.onnx")
     assert contract.method == "masksembles"
     assert contract.num_submodels == 4
     assert contract.labels == digits.classes
@@ -150,7 +152,7 @@ def test_any_small_network_survives(submodel_count: int, scale: float, hidden: l
 
 @pytest.mark.parametrize("size", [1.0, 30.0, 1e4])
 def test_the_scores_stay_sound_for_extreme_logits(size: float) -> None:
-    head = Classifier(nn.Identity(), 3, Natural(None, (1, 7)))
+    head = Classifier(nn.Identity(), 3, Preprocess(None, (1, 7)))
     torch.nn.init.ones_(head.temperature)
     logits = torch.randn(3, 50, 7) * size
     logits[:, 0] = 0  # uniform
@@ -180,8 +182,8 @@ def test_onnxruntime_answers_extreme_logits(tmp_path: Path) -> None:
     np.testing.assert_allclose(found["entropy"], [0, np.log(3), 0], atol=1e-6)
 
 
-def test_verify_notices_a_wrong_artefact(digits_network: nn.Module, digits_store: Path, digits: Dataset) -> None:
-    model, contract = read(digits_store / "digits" / "1" / "model.onnx")
+def test_verify_notices_a_wrong_artefact(digits_network: nn.Module, digits_repository: Path, digits: Dataset) -> None:
+    model, contract = read(digits_repository / "digits" / "1" / "model.onnx")
     x = torch.from_numpy(digits.test.inputs)
     assert verify(model, digits_network, x, contract.temperature) <= 1
     artefact.set_temperature(model, contract.temperature * 1.001)
@@ -243,7 +245,7 @@ def test_large_logits_are_no_reason_to_refuse(tmp_path: Path, offset: float) -> 
 def test_every_scale_is_accepted_by_the_service(tmp_path: Path, scale: float) -> None:
     network = mlp((6,), 3, submodels=4, scale=scale, align=16, hidden=(64,))
     path = export(network, torch.rand(2, 6), name="mine", store=tmp_path, labels="abc")
-    assert vet([path])[path].refused is None
+    assert vet([path])[path].rejected is None
     masks = read(path)[1].masks
     assert masks is not None
     assert masks.layers[0].scale == scale
@@ -282,9 +284,9 @@ def test_bad_arguments_say_why(tmp_path: Path, rows: Split) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_any_runtime_may_read_it(digits_store: Path, digits: Dataset) -> None:
+def test_any_runtime_may_read_it(digits_repository: Path, digits: Dataset) -> None:
     session = onnxruntime.InferenceSession(
-        str(digits_store / "digits" / "1" / "model.onnx"), providers=["CPUExecutionProvider"]
+        str(digits_repository / "digits" / "1" / "model.onnx"), providers=["CPUExecutionProvider"]
     )
     assert [entry.name for entry in session.get_inputs()] == ["input"]
     assert session.get_inputs()[0].shape == ["B", 1, 8, 8]
@@ -293,7 +295,8 @@ def test_any_runtime_may_read_it(digits_store: Path, digits: Dataset) -> None:
 
 
 def test_calibrating_and_evaluating_need_no_torch() -> None:
-    code = "import models.calibrate, models.evaluate, models.__main__, sys; sys.exit('torch' in sys.modules)"
+    modules = "models.evaluation.calibration, models.evaluation.evaluation, models.__main__"
+    code = f"import {modules}, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=False).returncode == 0
 
 

@@ -10,18 +10,18 @@ import torch
 from torch import nn
 
 from app.contract import schema
-from app.engine.verdict import verify as service_verifies
+from app.engine.verifier import verify as service_verifies
 from models import artefact
-from models.calibrate import calibrate
 from models.data import Dataset, DatasetError, Split
-from models.evaluate import evaluate
+from models.evaluation.calibration import calibrate
+from models.evaluation.evaluation import evaluate
+from models.evaluation.policy_outcome import outcome
 from models.export import export
 from models.export.verify import VerificationError, regressor_reference, verify
 from models.layers import Masksembles1d
 from models.networks.gaussian import Gaussian
-from models.outcome import outcome
-from models.recipe import Recipe
-from models.train import train
+from models.training.recipe import Recipe
+from models.training.trainer import train
 
 TARGETS = (("length", "mm"), ("offset", "m"))
 
@@ -88,7 +88,7 @@ def test_the_contract_is_that_of_a_regressor_and_the_service_takes_it(store: Pat
     assert schema.read(contract.model_dump_json(exclude_none=True)) == contract
     paths = sorted((store / "curves" / str(version)).iterdir())
     assert [path.name for path in paths] == ["model.cpu.onnx", "model.onnx"]
-    assert all(verdict.refused is None for verdict in service_verifies(paths).values())
+    assert all(verdict.rejected is None for verdict in service_verifies(paths).values())
 
 
 def test_outputs_are_the_moments_of_the_mixture(store: Path, data: Dataset) -> None:
@@ -188,7 +188,7 @@ def test_every_method_is_exported_and_verified(method: str, aleatoric: bool, dat
     assert contract.method == method
     assert contract.num_submodels == {"single": 1, "mc-dropout": 4, "masksembles": 3, "deep-ensemble": 2}[method]
     assert contract.has_temperature == aleatoric == ("temperature" in {x.name for x in model.graph.initializer})
-    assert service_verifies([path])[path].refused is None
+    assert service_verifies([path])[path].rejected is None
     assert isinstance(contract.evaluation, schema.RegressionEvaluation)
     assert contract.calibration is not None
     intervals = {one.coverage: one for one in contract.calibration.intervals}

@@ -11,10 +11,10 @@ import httpx
 import numpy as np
 import pytest
 
-from app.engine.store import Store
+from app.engine.registry import ModelRegistry
 from app.main import create_app
 from app.settings import Settings
-from app.telemetry import Telemetry
+from app.telemetry.metrics import Telemetry
 from tests.app.api.conftest import CPU
 from tests.app.api.v2.protocol import binary_tensor, error_of, post, read, strict, tensor
 from tests.serving import in_thread
@@ -25,15 +25,15 @@ TRUNCATED = "not an ONNX file, or truncated"
 
 @contextmanager
 def serving(folder: Path) -> Iterator[httpx.Client]:
-    settings = Settings(store=folder, poll_seconds=0, max_delay_ms=0.5, max_rows=300)
-    with in_thread(create_app(settings, Store(folder, CPU), Telemetry())) as client:
+    settings = Settings(model_repository=folder, poll_seconds=0, max_delay_ms=0.5, max_rows=300)
+    with in_thread(create_app(settings, ModelRegistry(folder, CPU), Telemetry())) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def counting(tiny_store: Path) -> Iterator[httpx.Client]:
+def counting(tiny_repository: Path) -> Iterator[httpx.Client]:
     """Counts what the tests of this module send, and nothing else."""
-    with serving(tiny_store) as client:
+    with serving(tiny_repository) as client:
         yield client
 
 
@@ -69,7 +69,7 @@ def test_a_bad_request_for_the_index_is_refused(client: httpx.Client, content: b
 
 def test_a_superseded_version_is_unavailable(store: Path) -> None:
     shutil.copytree(store / "tiny" / "1", store / "tiny" / "3")
-    app = create_app(Settings(store=store, poll_seconds=0), Store(store, CPU), Telemetry())
+    app = create_app(Settings(model_repository=store, poll_seconds=0), ModelRegistry(store, CPU), Telemetry())
     with in_thread(app) as client:
         assert index(client) == [
             {"name": "tiny", "version": "1", "state": "UNAVAILABLE", "reason": "not loaded"},
@@ -82,7 +82,11 @@ def test_a_superseded_version_is_unavailable(store: Path) -> None:
 
 def test_kept_versions_answer_those_who_name_them(store: Path) -> None:
     shutil.copytree(store / "tiny" / "1", store / "tiny" / "3")
-    app = create_app(Settings(store=store, poll_seconds=0, keep=1), Store(store, CPU, keep=1), Telemetry(2))
+    app = create_app(
+        Settings(model_repository=store, poll_seconds=0, keep_versions=1),
+        ModelRegistry(store, CPU, keep=1),
+        Telemetry(2),
+    )
     with in_thread(app) as client:
         assert [entry["state"] for entry in index(client)] == ["READY", "READY"]
         assert strict(client.get("/v2/models/tiny").content)["versions"] == ["1", "3"]
@@ -156,7 +160,7 @@ def test_it_is_off_without_the_setting(client: httpx.Client, action: str) -> Non
     for name in ("tiny", "dogs"):
         response = client.post(f"/v2/repository/models/{name}/{action}", content=b'{"parameters": {"config": "{}"}}')
         assert response.status_code == 403
-        assert "MASKSEMBLES_ADMIN" in error_of(response)
+        assert "MASKSEMBLES_ENABLE_ADMIN" in error_of(response)
     read(post(client, "tiny", ASKED))
 
 
@@ -169,12 +173,12 @@ def counts(found: dict[str, Any], name: str) -> tuple[int, int]:
     return found["inference_stats"][name]["count"], found["inference_stats"][name]["ns"]
 
 
-def test_statistics_start_with_nothing_and_count_what_is_sent(tiny_store: Path) -> None:
+def test_statistics_start_with_nothing_and_count_what_is_sent(tiny_repository: Path) -> None:
     none = {"count": 0, "ns": 0}
     names = (
         "success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit", "cache_miss",
     )  # fmt: skip
-    with serving(tiny_store) as client:
+    with serving(tiny_repository) as client:
         assert statistics(client) == {
             "name": "tiny",
             "version": "1",

@@ -1,0 +1,163 @@
+"""Where every request comes in: it gets its id, and what is asked all the time goes straight to its endpoint."""
+
+import asyncio
+import logging
+import random
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import compile_path
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.error_handlers import answer_to, extra_headers, problem
+from app.auth.guard import Guard
+from app.engine.batcher import Batcher
+from app.errors import ClientGone, ServiceError
+from app.settings import Settings
+from app.telemetry.metrics import Telemetry
+
+_log = logging.getLogger("app.auth.keys")
+_ID = b"x-request-id"
+_ACCEPTED = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_LONGEST_PATH = 200
+_MUCH = 2**20
+_SECONDS_FOR_A_BODY = 2.0
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+_SECURE = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+]
+_PAGE = "/docs"
+_SECURE_PAGE = [  # it loads what it shows from elsewhere
+    *_SECURE[:2],
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+]
+
+
+class Entry:
+    """The ASGI application around FastAPI's: gives a request the id that its client sent, or a new one, and lets it in.
+
+    Args:
+        app: what answers; its state is what endpoints work with.
+        endpoints: by path, `{name}` standing for any part of it. POSTs to them skip the framework, which would take
+            longer over them than everything else here, and get to the same function that the framework would call.
+        guard: says who is let in.
+        settings: whether to log every request, and whose pages may call.
+    """
+
+    def __init__(self, app: FastAPI, endpoints: Mapping[str, Endpoint], guard: Guard, settings: Settings) -> None:
+        self._app = app
+        self._endpoints = {path: endpoint for path, endpoint in endpoints.items() if "{" not in path}
+        self._patterns = [(compile_path(path)[0], endpoint) for path, endpoint in endpoints.items() if "{" in path]
+        self._guard = guard
+        self._logs = settings.access_log
+        self._batcher: Batcher = app.state.batcher
+        self._telemetry: Telemetry = app.state.telemetry
+        self.state = app.state
+        self._inside: ASGIApp = self._admit
+        if settings.cors_origins:
+            self._inside = CORSMiddleware(
+                self._admit,
+                allow_origins=settings.cors_origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=[
+                    "Authorization",
+                    "Content-Encoding",
+                    "Content-Type",
+                    "Inference-Header-Content-Length",
+                    "X-API-Key",
+                    "X-Request-ID",
+                    "X-Request-Timeout-Ms",
+                ],
+                expose_headers=["Inference-Header-Content-Length", "X-Request-ID", "Retry-After"],
+            )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        if scope["method"] == "HEAD":  # the server leaves out the body
+            scope = {**scope, "method": "GET"}
+        given = next((value for name, value in scope["headers"] if name == _ID), b"")
+        request_id = given if _ACCEPTED.fullmatch(given) else b"%032x" % random.getrandbits(128)
+        scope.setdefault("state", {})["request_id"] = request_id.decode()
+        status = 0
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                headers = message["headers"]
+                headers += _SECURE if scope["path"] != _PAGE else _SECURE_PAGE
+                headers.append((_ID, request_id))
+                status = message["status"]
+            await send(message)
+
+        await self._inside(scope, receive, send_marked)
+        if self._logs:
+            extra = {"request_id": request_id.decode(), "status": status, "seconds": time.perf_counter() - began}
+            _log.info("%s %s", scope["method"], scope["path"][:_LONGEST_PATH], extra=extra)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._guard.admit(scope["path"], scope["headers"])
+        except ServiceError as error:
+            self._telemetry.refused(error.code)
+            await self._refuse(error, scope, receive, send)
+            return
+        endpoint = self._find(scope) if scope["method"] == "POST" else None
+        if endpoint is None:
+            await self._app(scope, receive, send)
+        elif (refusal := self._batcher.refusal()) is not None:
+            self._telemetry.refused(refusal.code)
+            await self._refuse(refusal, scope, receive, send)
+        else:
+            await self._shortcut(endpoint, scope, receive, send)
+
+    def _find(self, scope: Scope) -> Endpoint | None:
+        if (exact := self._endpoints.get(scope["path"])) is not None:
+            return exact
+        for path, endpoint in self._patterns:
+            if (found := path.fullmatch(scope["path"])) is not None:
+                scope["path_params"] = found.groupdict()
+                return endpoint
+        return None
+
+    async def _refuse(self, error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
+        """Costs as little as can be, and is not logged: there may be thousands a second.
+
+        A body that is not much is let come first: a connection that is closed before it has come is reset, and the
+        client may never read the answer.
+        """
+        left = _MUCH
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SECONDS_FOR_A_BODY):
+                while left > 0 and (message := await receive()).get("more_body", False):
+                    left -= len(message["body"])
+        request_id = scope["state"]["request_id"]
+        status, body = problem(scope["path"], error.status, error.code, error.message, request_id)
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        headers += extra_headers(error)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _shortcut(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self._app
+        request = Request(scope, receive)
+        try:
+            response = await endpoint(request)
+        except (ClientGone, ClientDisconnect):
+            return
+        except Exception as error:  # what nobody foresaw is told as such
+            response = answer_to(request, error)
+        await response(scope, receive, send)

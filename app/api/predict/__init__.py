@@ -1,0 +1,1 @@
+"""POST /predict: rows in, predictions with their uncertainty out."""

@@ -1,0 +1,57 @@
+"""What becomes of a request to predict, told to telemetry however it ends."""
+
+import asyncio
+import time
+from collections import Counter
+from types import TracebackType
+from typing import Self
+
+from starlette.requests import ClientDisconnect
+
+from app.contract.policy import Action
+from app.engine.bare_model import Servable
+from app.errors import ClientGone, ServiceError
+from app.telemetry.metrics import Series, Telemetry
+
+
+class RequestMetrics:
+    """A context that counts and times the request that is answered in it."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._began = time.perf_counter()
+        self._series: Series | None = None
+        self.read = self.ran = self._began
+        """When the inputs were an array, and when the outputs were there."""
+        self.decided: Counter[Action] = Counter()
+        """What the policy of the model or the operator says of how many rows; told where they are answered."""
+
+    def found(self, model: Servable) -> None:
+        """A model was found; its metrics are those to tell."""
+        self._series = self._telemetry.series(model.name, model.version, model.contract)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        code = "ok" if error is None else _code(error)
+        if self._series is None:
+            self._telemetry.refused(code)
+            return
+        ended = time.perf_counter()
+        self._series.answered(code, ended - self._began)
+        if error is None:
+            self._series.statistics.succeeded(ended - self._began, self.read - self._began, ended - self.ran)
+            self._series.decided(self.decided)
+        else:
+            self._series.statistics.fail.add(ended - self._began)
+
+
+def _code(error: BaseException) -> str:
+    if isinstance(error, ServiceError):
+        return error.code
+    if isinstance(error, ClientGone | ClientDisconnect):
+        return "client_gone"
+    return "cancelled" if isinstance(error, asyncio.CancelledError) else "internal_error"  # the grace time is over

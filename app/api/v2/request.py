@@ -1,0 +1,314 @@
+"""An inference request: its head as JSON, and after it, where a header says how long that is, tensors as bytes."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from app.api import json_arrays
+from app.api.json_errors import NOT_JSON, malformed, place
+from app.api.v2 import tensors
+from app.contract.schema import Contract
+from app.contract.signature import Port, Signature
+from app.engine.bare_model import Servable
+from app.errors import InvalidInput
+
+Parameters = dict[str, str | bool | int | float | None]
+
+_LARGEST_TIMEOUT = 2**53
+_MOST_ELEMENTS = 2**59  # that NumPy can address; it counts axes of size 0 as 1
+_SEQUENCES = ("sequence_id", "sequence_start", "sequence_end")
+_RESERVED = "triton_"
+_LONGEST_ID = 1024
+_LONGEST = 4096  # bytes of a shape, or of parameters
+_SHARED_MEMORY = "shared_memory_region"
+
+
+class _Input(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: msgspec.Raw
+    parameters: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Output(msgspec.Struct):
+    name: str
+    parameters: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Request(msgspec.Struct):
+    inputs: list[_Input]
+    outputs: list[_Output] | None = None
+    parameters: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    id: Annotated[str, msgspec.Meta(max_length=_LONGEST_ID)] | None = None
+
+
+@dataclass(frozen=True)
+class Given:
+    """An input, its values still unread."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    data: msgspec.Raw | memoryview
+    """As JSON or as bytes."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An output, and in which form."""
+
+    name: str
+    binary: bool = False
+    classes: int = 0
+    """Its so many largest values as classes, where it is not 0."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a model: its inputs still unread, its outputs checked."""
+
+    id: str | None
+    seconds: float | None
+    """How long it may wait, where it says so."""
+    inputs: Sequence[Given]
+    outputs: Sequence[Wanted]
+
+
+_request = msgspec.json.Decoder(_Request)
+_shape = msgspec.json.Decoder(list[Annotated[int, msgspec.Meta(ge=0)]])
+_parameters = msgspec.json.Decoder(Parameters | None)
+
+
+def read(body: bytes, head: bytes | None, signature: Signature) -> Request:
+    """A request from its body.
+
+    Args:
+        head: the header Inference-Header-Content-Length.
+
+    Raises:
+        MalformedBody: the head is not JSON.
+        InvalidInput: a part of it is not what the protocol or the signature says.
+    """
+    size = len(body)
+    if head is not None:
+        if not head.isdigit() or len(head) > 18 or int(head) > len(body):
+            raise InvalidInput(
+                f"expected a whole number from 0 to {len(body)}, the length of the body",
+                "Inference-Header-Content-Length",
+            )
+        size = int(head)
+        if size == 0:
+            return _raw(body, signature)
+    asked = _decode(body[:size])
+    parameters = _read_parameters(asked.parameters, "parameters")
+    for name in _SEQUENCES:
+        if parameters.get(name):
+            raise InvalidInput("no model here keeps anything from one request to the next", f"parameters.{name}")
+    return Request(
+        id=asked.id,
+        seconds=_seconds(parameters.get("timeout")),
+        inputs=_split(asked.inputs, memoryview(body)[size:]),
+        outputs=_outputs(asked.outputs, _flag(parameters, "binary_data_output", "parameters"), signature),
+    )
+
+
+def _decode(text: bytes) -> _Request:
+    try:
+        return _request.decode(text)
+    except msgspec.ValidationError as error:
+        message, field = place(error)
+        raise InvalidInput(message, field or None) from None
+    except NOT_JSON as error:
+        raise malformed(text, error) from None
+
+
+def _read_shape(raw: msgspec.Raw, field: str) -> list[int]:
+    if len(memoryview(raw)) > _LONGEST:
+        raise InvalidInput("expected fewer axes", field)
+    try:
+        return _shape.decode(raw)
+    except msgspec.ValidationError as error:
+        message, where = place(error)
+        raise InvalidInput(message, field + where) from None
+    except NOT_JSON as error:
+        raise InvalidInput(str(error), field) from None
+
+
+def _read_parameters(raw: msgspec.Raw | msgspec.UnsetType, field: str) -> Parameters:
+    if not isinstance(raw, msgspec.Raw):
+        return {}
+    if len(memoryview(raw)) > _LONGEST:
+        raise InvalidInput("expected fewer parameters", field)
+    try:
+        found = _parameters.decode(raw) or {}
+    except msgspec.ValidationError as error:
+        message, where = place(error)
+        raise InvalidInput(message, field + where) from None
+    except NOT_JSON as error:
+        raise InvalidInput(str(error), field) from None
+    for name in found:
+        if name.startswith(_RESERVED):
+            raise InvalidInput(f"names that begin with {_RESERVED} are reserved", f"{field}.{name[:100]}")
+    return found
+
+
+def _raw(body: bytes, signature: Signature) -> Request:
+    """A body that is the bytes of the only input, and nothing else; its only open axis follows from its length."""
+    if len(signature.inputs) != 1:
+        raise InvalidInput(f"only a model with one input takes it as the whole body; this has {len(signature.inputs)}")
+    port = signature.inputs[0]
+    data = body
+    if port.dtype == "str":
+        data = len(body).to_bytes(4, "little") + body
+        shape = [size if isinstance(size, int) else 1 for size in port.sizes]
+    else:
+        row = math.prod(size for size in port.sizes if isinstance(size, int)) * np.dtype(port.dtype).itemsize
+        opened = [size for size in port.sizes if not isinstance(size, int)]
+        if len(opened) > 1:
+            raise InvalidInput(f"only an input with one open axis is taken as the whole body, not {_spell(port)}")
+        if row == 0 or not body or len(body) % row or (not opened and len(body) != row):
+            times = "some times " if opened else ""
+            raise InvalidInput(f"expected {times}{row} bytes for {_spell(port)}, got {len(body)}")
+        shape = [size if isinstance(size, int) else len(body) // row for size in port.sizes]
+    given = Given(port.name, tensors.DATATYPES[port.dtype], shape, memoryview(data))
+    outputs = [Wanted(output.name, binary=True) for output in signature.outputs]
+    return Request(id=None, seconds=None, inputs=[given], outputs=outputs)
+
+
+def _seconds(timeout: Any) -> float | None:
+    """The parameter `timeout` is in microseconds; 0 is none."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int) or not 0 <= timeout <= _LARGEST_TIMEOUT:
+        raise InvalidInput("expected a whole number of microseconds", "parameters.timeout")
+    return timeout / 1e6 or None
+
+
+def _flag(parameters: Parameters, name: str, field: str) -> bool:
+    value = parameters.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise InvalidInput("expected true or false", f"{field}.{name}")
+    return bool(value)
+
+
+def _split(inputs: Sequence[_Input], data: memoryview) -> list[Given]:
+    """Gives each input its bytes, in the order in which they are named."""
+    found: list[Given] = []
+    at = 0
+    for index, given in enumerate(inputs):
+        field = f"inputs[{index}]"
+        parameters = _read_parameters(given.parameters, f"{field}.parameters")
+        if _SHARED_MEMORY in parameters:
+            raise InvalidInput("shared memory is not supported; send data or binary_data_size", field)
+        shape = _read_shape(given.shape, f"{field}.shape")
+        size = parameters.get("binary_data_size")
+        text = None if _is_absent(given.data) else given.data
+        if (size is None) == (text is None):
+            raise InvalidInput("expected either data or the parameter binary_data_size", field)
+        if isinstance(text, msgspec.Raw):
+            found.append(Given(given.name, given.datatype, shape, text))
+            continue
+        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+            raise InvalidInput("expected a whole number of bytes", f"{field}.parameters.binary_data_size")
+        if at + size > len(data):
+            left = len(data) - at
+            raise InvalidInput(f"expected {size} bytes after the JSON, {left} are left", field)
+        found.append(Given(given.name, given.datatype, shape, data[at : at + size]))
+        at += size
+    if at != len(data):
+        raise InvalidInput(f"{len(data) - at} bytes after the JSON belong to no input")
+    return found
+
+
+def _is_absent(data: msgspec.Raw | msgspec.UnsetType) -> bool:
+    return not isinstance(data, msgspec.Raw) or (len(memoryview(data)) == 4 and bytes(data) == b"null")
+
+
+def _outputs(asked: Sequence[_Output] | None, binary: bool, signature: Signature) -> list[Wanted]:
+    there = [port.name for port in signature.outputs]
+    if not asked:
+        return [Wanted(name, binary) for name in there]
+    wanted: list[Wanted] = []
+    for index, output in enumerate(asked):
+        field = f"outputs[{index}]"
+        if output.name not in there:
+            raise InvalidInput(f"unknown output {output.name[:100]!r}; there are: {', '.join(there)}", f"{field}.name")
+        if any(output.name == other.name for other in wanted):
+            raise InvalidInput(f"{output.name!r} is asked for more than once", f"{field}.name")
+        parameters = _read_parameters(output.parameters, f"{field}.parameters")
+        if _SHARED_MEMORY in parameters:
+            raise InvalidInput("shared memory is not supported", field)
+        classes = parameters.get("classification")
+        classes = 0 if classes is None else classes
+        if isinstance(classes, bool) or not isinstance(classes, int) or classes < 0:
+            raise InvalidInput("expected how many classes to show", f"{field}.parameters.classification")
+        named = parameters.get("binary_data") is not None
+        own = _flag(parameters, "binary_data", f"{field}.parameters") if named else binary
+        wanted.append(Wanted(output.name, own, classes))
+    return wanted
+
+
+def arrays(request: Request, model: Servable, most: int) -> dict[str, NDArray[Any]]:
+    """The inputs of a model by name, each held against its signature and, where there is one, its contract.
+
+    Args:
+        most: rows, for a model with a contract.
+
+    Raises:
+        InvalidInput: one is missing, unknown, or there twice; or of another datatype or shape; or its values are not
+            what they should be.
+    """
+    ports = {port.name: port for port in model.signature.inputs}
+    found: dict[str, NDArray[Any]] = {}
+    sizes: dict[str, int] = {}
+    for index, given in enumerate(request.inputs):
+        field = f"inputs[{index}]"
+        port = ports.get(given.name)
+        if port is None:
+            raise InvalidInput(f"unknown input {given.name[:100]!r}; there are: {', '.join(ports)}", f"{field}.name")
+        if given.name in found:
+            raise InvalidInput(f"{given.name!r} is there more than once", f"{field}.name")
+        if given.datatype != (expected := tensors.DATATYPES[port.dtype]):
+            raise InvalidInput(f"expected {expected}, got {given.datatype[:20]!r}", f"{field}.datatype")
+        _check_shape(given.shape, port, sizes, f"{field}.shape")
+        if model.contract is not None and not 1 <= (rows := given.shape[0]) <= most:
+            raise InvalidInput(f"expected 1 to {most} rows (MASKSEMBLES_MAX_ROWS), got {rows}", f"{field}.shape")
+        if math.prod(max(1, size) for size in given.shape) > _MOST_ELEMENTS:
+            raise InvalidInput("expected fewer elements", f"{field}.shape")
+        if isinstance(given.data, memoryview):
+            found[port.name] = tensors.from_bytes(given.data, port, given.shape, field)
+        else:
+            found[port.name] = tensors.from_json(given.data, port, given.shape, f"{field}.data")
+        if model.contract is not None:
+            found[port.name] = _keeps(found[port.name], model.contract, field)
+    if missing := ports.keys() - found.keys():
+        raise InvalidInput(f"expected the input {sorted(missing)[0]!r}, too", "inputs")
+    return found
+
+
+def _check_shape(shape: Sequence[int], port: Port, sizes: dict[str, int], field: str) -> None:
+    """Fixed axes as they are declared, axes of one name of one size."""
+    fits = len(shape) == len(port.sizes)
+    for size, declared in zip(shape, port.sizes):
+        expected = sizes.setdefault(declared, size) if isinstance(declared, str) else declared
+        fits = fits and expected in (None, size)
+    if not fits:
+        raise InvalidInput(f"expected the shape {_spell(port)}, got {list(shape)}"[:300], field)
+
+
+def _keeps(values: NDArray[Any], contract: Contract, field: str) -> NDArray[Any]:
+    given = contract.inputs[0]
+    low, high = given.range or (-np.inf, np.inf)
+    if values.dtype == given.dtype and np.isfinite(values).all() and values.min() >= low and values.max() <= high:
+        return values
+    return json_arrays.check(values, given, f"{field}.data")
+
+
+def _spell(port: Port) -> str:
+    return "[" + ", ".join(str(-1 if size is None else size) for size in port.sizes) + "]"

@@ -1,0 +1,61 @@
+"""The answer to an inference request: its head as JSON, and after it the outputs that are wanted as bytes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from app.api.v2 import tensors
+from app.api.v2.request import Request
+from app.engine.bare_model import Servable
+from app.errors import InvalidInput
+
+_CLASS = 64  # bytes of a class or a text, roughly, and of the work that it makes
+
+
+def size(request: Request, found: Mapping[str, Any]) -> int:
+    """How many bytes there are to be written, roughly."""
+    total = 0
+    for wanted in request.outputs:
+        values = found[wanted.name][0] if isinstance(found[wanted.name], list) else found[wanted.name]
+        total += values.size * _CLASS if wanted.classes or values.dtype.kind == "O" else values.nbytes
+    return total
+
+
+def write(request: Request, model: Servable, found: Mapping[str, Any]) -> tuple[bytes, int | None]:
+    """The body, and the length of its head where bytes follow it.
+
+    Args:
+        found: the outputs by name; of a model without a contract, lists of one each.
+
+    Raises:
+        InvalidInput: an output cannot be had in the form in which it is wanted.
+        OutputNotFinite: JSON is wanted of one that holds NaN or infinity.
+    """
+    outputs: list[dict[str, Any]] = []
+    data: list[bytes | memoryview] = []
+    for wanted in request.outputs:
+        values = found[wanted.name] if model.contract is not None else found[wanted.name][0]
+        if wanted.classes:
+            if model.contract is not None and not model.contract.labels:
+                raise InvalidInput(f"{model.name} is a regressor: none of its outputs are classes", "outputs")
+            labels = model.contract.labels if model.contract is not None and wanted.name == "probabilities" else ()
+            values = tensors.classify(values, wanted.classes, labels, wanted.name)
+        dtype = "str" if values.dtype.kind in "OUS" else str(values.dtype)
+        described: dict[str, Any] = {
+            "name": wanted.name,
+            "datatype": tensors.DATATYPES[dtype],
+            "shape": list(values.shape),
+        }
+        if wanted.binary:
+            data.append(tensors.to_bytes(values))
+            described["parameters"] = {"binary_data_size": len(data[-1])}
+        else:
+            described["data"] = tensors.to_json(values, wanted.name)
+        outputs.append(described)
+    answer: dict[str, Any] = {"id": request.id} if request.id is not None else {}
+    answer |= {"model_name": model.name, "model_version": str(model.version), "outputs": outputs}
+    head = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    if not any(len(part) for part in data):
+        return head, None
+    return b"".join([head, *data]), len(head)

@@ -1,0 +1,182 @@
+"""Who may do what, and how often: finds the key that a request brings, and holds it against what the path needs."""
+
+import hmac
+import logging
+import math
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+
+from app.auth.keys import Key, Scope, read_keys, sha256
+from app.errors import InsufficientScope, RateLimited, Unauthorized
+
+_log = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+_OPEN = re.compile(r"/health/.*|/v2/health/.*|/docs|/openapi\.json")
+_ADMIN = re.compile(r"(/v2/repository)?/models/[^/]+/(un)?load")
+_PORT = re.compile(r":\d*$")
+_EXPECTED = "expected an API key, as Authorization: Bearer … or X-API-Key: …"
+
+
+def needed(path: str) -> Scope | None:
+    """The scope that a path needs; None where anybody may."""
+    path = path.removesuffix("\n")  # a route's pattern ends with $, which matches before it
+    if path == "/predict":
+        return "predict"
+    if _OPEN.fullmatch(path):
+        return None
+    if path == "/metrics":
+        return "metrics"
+    return "admin" if _ADMIN.fullmatch(path) else "predict"
+
+
+class Guard:
+    """Lets requests in, or says why not.
+
+    Without any key everybody is let in: that such a service listens where only this machine reaches it, or that the
+    operator wants it otherwise, is seen to before it starts.
+
+    Args:
+        keys: that are let in.
+        file: with more of them; looked at again when it changes, so that keys can be rotated.
+        rate: most requests a second for each key, or for all that come without one; None for no limit.
+
+    Raises:
+        OSError, ValueError: the file cannot be read, or not understood.
+    """
+
+    def __init__(
+        self,
+        keys: tuple[Key, ...] = (),
+        file: Path | None = None,
+        rate: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._set = keys
+        self._file = file
+        self._rate = rate
+        self._clock = clock
+        self._buckets: dict[str, _Bucket] = {}
+        self._open = not keys and file is None and rate is None
+        self._looked = clock()
+        self._stamp = _stamp(file)
+        self._keys = self._all()
+
+    def admit(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Returns where a request may go on.
+
+        Raises:
+            Unauthorized: it brings no key, or none that is known.
+            InsufficientScope: its key does not have the scope that the path needs.
+            RateLimited: it is one too many this second.
+        """
+        if self._open and path == "/predict":
+            return
+        scope = needed(path)
+        if scope is None:
+            return
+        name = ""
+        if self._file is not None:
+            self._look()
+        if self._keys:
+            key = self._find(dict(headers))
+            if scope not in key.scopes:
+                raise InsufficientScope(f"the key {key.name!r} does not have the scope {scope}")
+            name = key.name
+        elif scope == "admin":
+            _check_host(dict(headers).get(b"host", b""))
+        if self._rate is not None:
+            self._count(name, self._rate)
+
+    def _find(self, headers: Mapping[bytes, bytes]) -> Key:
+        given = headers.get(b"x-api-key")
+        if given is None:
+            scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+            if scheme.lower() != b"bearer":
+                raise Unauthorized(_EXPECTED)
+        digest = sha256(given.strip())
+        found: Key | None = None
+        for key in self._keys:  # all of them: how long it takes tells nothing
+            if hmac.compare_digest(key.digest, digest):
+                found = key
+        if found is None:
+            raise Unauthorized("the API key is not known here")
+        return found
+
+    def _look(self) -> None:
+        """Reads the file again, at most once a second and where it has changed; what cannot be read changes nothing."""
+        now = self._clock()
+        if self._file is None or now - self._looked < _SECONDS_BETWEEN_LOOKS:
+            return
+        self._looked = now
+        stamp = _stamp(self._file)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._keys = self._all()
+        except (OSError, ValueError) as error:
+            _log.error("MASKSEMBLES_KEYS_FILE: %s; the keys that were known stay", error)
+        else:
+            _log.info("%d keys are known now", len(self._keys))
+
+    def _all(self) -> tuple[Key, ...]:
+        if self._file is None:
+            return self._set
+        keys = (*self._set, *read_keys(self._file))
+        if len({key.name for key in keys}) != len(keys):
+            raise ValueError("a name of MASKSEMBLES_KEYS is there again")
+        return keys
+
+    def _count(self, name: str, rate: float) -> None:
+        bucket = self._buckets.get(name)
+        if bucket is None:
+            bucket = self._buckets[name] = _Bucket(rate, self._clock())
+        wait = bucket.take(rate, self._clock())
+        if wait > 0:
+            raise RateLimited(f"more than {rate:g} requests a second (MASKSEMBLES_RATE_LIMIT)", max(1, math.ceil(wait)))
+
+
+class _Bucket:
+    """Fills at a steady rate, up to one second's worth, and gives one for each request."""
+
+    def __init__(self, rate: float, now: float) -> None:
+        self._left = max(1.0, rate)
+        self._at = now
+
+    def take(self, rate: float, now: float) -> float:
+        """How many seconds are missing for one more; 0 where it was there."""
+        self._left = min(max(1.0, rate), self._left + (now - self._at) * rate)
+        self._at = now
+        if self._left < 1:
+            return (1 - self._left) / rate
+        self._left -= 1
+        return 0.0
+
+
+def _check_host(host: bytes) -> None:
+    """Where nobody needs a key a browser could be led here under another site's name; what changes things is not done.
+
+    Raises:
+        InsufficientScope: the request does not call this machine by a name or address of its own.
+    """
+    name = _PORT.sub("", host.decode("latin-1")).strip("[]")
+    try:
+        known = ip_address(name).is_loopback
+    except ValueError:
+        known = name.lower() == "localhost"
+    if not known:
+        raise InsufficientScope(
+            "without API keys models are loaded and unloaded under the name localhost or 127.0.0.1 only"
+        )
+
+
+def _stamp(file: Path | None) -> tuple[int, int, int] | None:
+    try:
+        status = file.stat() if file is not None else None
+    except OSError:
+        return None
+    return None if status is None else (status.st_mtime_ns, status.st_size, status.st_ino)

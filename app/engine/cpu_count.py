@@ -1,0 +1,75 @@
+"""How many cores this process may really use. onnxruntime asks the host, and is blind to a container's quota."""
+
+import math
+import os
+from pathlib import Path
+
+
+def cpu_count(root: Path = Path("/")) -> int:
+    """The smallest of affinity, physical cores within it, and the CPU quota of the control groups; at least 1.
+
+    Args:
+        root: where `/proc` and `/sys` are looked for.
+    """
+    allowed = _affinity()
+    cores = _physical(root, allowed) or len(allowed)
+    quota = min((*_quotas_v2(root), *_quotas_v1(root)), default=math.inf)
+    return max(1, math.floor(min(cores, quota)))  # a thread beyond the quota stalls all of them
+
+
+def _affinity() -> set[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def _physical(root: Path, allowed: set[int]) -> int:
+    """Cores among the allowed processors, two threads of one core counted once; 0 where the system does not tell."""
+    found: set[tuple[str, str]] = set()
+    for cpu in allowed:
+        topology = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
+        try:
+            found.add(((topology / "physical_package_id").read_text(), (topology / "core_id").read_text()))
+        except OSError:
+            return 0
+    return len(found)
+
+
+def _groups(root: Path, controller: str) -> list[Path]:
+    """The folders of this process's control group and those above it, as a container or as the host sees them."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        _, names, path = line.split(":", 2)
+        if controller in names.split(","):
+            base = root / "sys/fs/cgroup" / ("cpu" if controller else "")
+            own = base / path.lstrip("/")
+            return [own, *(parent for parent in own.parents if parent.is_relative_to(base))]
+    return []
+
+
+def _quotas_v2(root: Path) -> list[float]:
+    quotas = []
+    for group in _groups(root, ""):
+        try:
+            quota, period = (group / "cpu.max").read_text().split()
+        except (OSError, ValueError):
+            continue
+        if quota != "max":
+            quotas.append(int(quota) / int(period))
+    return quotas
+
+
+def _quotas_v1(root: Path) -> list[float]:
+    quotas = []
+    for group in _groups(root, "cpu"):
+        try:
+            quota = int((group / "cpu.cfs_quota_us").read_text())
+            period = int((group / "cpu.cfs_period_us").read_text())
+        except (OSError, ValueError):
+            continue
+        if quota > 0 and period > 0:
+            quotas.append(quota / period)
+    return quotas

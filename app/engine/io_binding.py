@@ -1,0 +1,98 @@
+"""A graph that runs at a few fixed batch sizes, its inputs and outputs bound to memory on the device.
+
+For GPUs: a library there prepares anew for every shape it meets, and what nobody asked for need not leave the device.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from app.contract.schema import Contract
+from app.engine.device import Device
+from app.engine.session import Session
+from app.errors import ModelRejected
+
+
+class _Size:
+    """One batch size: its memory on the device, and its CUDA graph where those are asked for."""
+
+    def __init__(
+        self, session: onnxruntime.InferenceSession, contract: Contract, rows: int, device: Device, index: int
+    ) -> None:
+        place = (device.name, index)
+        given = contract.inputs[0]
+
+        def reserve(tensor: Any) -> onnxruntime.OrtValue:
+            shape = [rows if size is None else size for size in contract.sizes(tensor)]
+            return onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, np.dtype(tensor.dtype), *place)
+
+        self.rows = rows
+        self._staged = np.zeros([rows if size is None else size for size in contract.sizes(given)], given.dtype)
+        self._input = onnxruntime.OrtValue.ortvalue_from_numpy(self._staged, *place)
+        self._outputs = {tensor.name: reserve(tensor) for tensor in contract.outputs}
+        self._binding = session.io_binding()
+        self._binding.bind_ortvalue_input(given.name, self._input)
+        for name, value in self._outputs.items():
+            self._binding.bind_ortvalue_output(name, value)
+        self._session = session
+
+    def run(
+        self, inputs: NDArray[Any], outputs: Sequence[str], options: onnxruntime.RunOptions | None
+    ) -> dict[str, NDArray[Any]]:
+        rows = len(inputs)
+        self._staged[:rows] = inputs
+        self._staged[rows:] = inputs[-1]  # real values: whatever they cost or raise, the row itself would too
+        self._input.update_inplace(self._staged)
+        self._session.run_with_iobinding(self._binding, options)
+        return {name: fetch(self._outputs[name])[:rows] for name in outputs}
+
+
+class IOBindingSession(Session):
+    """Runs any batch up to the largest size, filled up to the next of its sizes. For one thread at a time.
+
+    Args:
+        content: the file.
+        device: where it runs, and whether CUDA graphs are to be captured.
+        contract: tells the shapes.
+        most: the largest batch, in rows.
+        index: which of the device's GPUs.
+
+    Raises:
+        ModelRejected: see Session; or there is no memory for all sizes.
+    """
+
+    def __init__(self, content: bytes, device: Device, contract: Contract, most: int, index: int = 0) -> None:
+        super().__init__(content, device, 1, index)
+        self._graphs = device.name == "cuda" and device.cuda.graphs
+        try:
+            self._sizes = [_Size(self._session, contract, rows, device, index) for rows in batch_sizes(most)]
+        except Exception as error:  # see Session
+            raise ModelRejected(f"no memory on the device for batches of up to {most} rows: {error}") from error
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Every batch size; with CUDA graphs several times, since a graph is captured only after some runs."""
+        return tuple(size.rows for size in self._sizes for _ in range(3 if self._graphs else 1))
+
+    def _run(
+        self, inputs: NDArray[Any], outputs: Sequence[str], options: onnxruntime.RunOptions | None
+    ) -> dict[str, NDArray[Any]]:
+        number, size = next((number, size) for number, size in enumerate(self._sizes, 1) if size.rows >= len(inputs))
+        if self._graphs:  # onnxruntime does not compare shapes: a wrong number would replay another size's graph
+            options = options or onnxruntime.RunOptions()
+            options.add_run_config_entry("gpu_graph_id", str(number))
+        return size.run(inputs, outputs, options)
+
+
+def fetch(value: onnxruntime.OrtValue) -> NDArray[Any]:
+    """An output's values, copied from the device."""
+    found: NDArray[Any] = np.array(value.numpy())
+    return found
+
+
+def batch_sizes(most: int) -> list[int]:
+    """The powers of two below a number of rows, and that number."""
+    return [*(2**power for power in range((most - 1).bit_length())), most]

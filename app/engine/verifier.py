@@ -1,0 +1,76 @@
+"""Has files verified by a child process, so that a file which crashes its reader cannot take the service down."""
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.contract import schema
+from app.contract.signature import Signature
+
+_log = logging.getLogger(__name__)
+_ROOT = Path(__file__).parents[2]
+_SECONDS = 120
+_TOO_LONG = "took longer than {} s"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a file: the reason why it is rejected, or what it declares and the SHA-256 of what was verified.
+
+    A file without a contract declares its signature only.
+    """
+
+    rejected: str | None = None
+    declared: schema.Contract | Signature | None = None
+    digest: str | None = None
+
+
+def verify(paths: Iterable[Path], module: str = "app.engine.verifier_child") -> dict[Path, Verdict]:
+    """A verdict on each file; one that kills the child or keeps it busy too long is rejected like any other."""
+    waiting = list(paths)
+    verdicts: dict[Path, Verdict] = {}
+    alone = False
+    while waiting:
+        batch = waiting[:1] if alone else waiting
+        output, end = _run(batch, module)
+        for line in output.splitlines(keepends=True):
+            if line.endswith(b"\n"):  # or it was cut off with the child
+                answer = json.loads(line)
+                verdicts[Path(answer["path"])] = _read(answer)
+        waiting = [path for path in waiting if path not in verdicts]
+        # It answers in order, so it was at work on the first one left. When the time was up it may not be that one's
+        # fault: it gets the whole time for itself.
+        alone = end == _TOO_LONG and len(batch) > 1
+        if not alone and set(batch) & set(waiting):
+            verdicts[waiting.pop(0)] = Verdict(rejected=f"the verifier {end.format(_SECONDS)}")
+    return verdicts
+
+
+def _run(paths: list[Path], module: str) -> tuple[bytes, str]:
+    """What the child wrote about the files, and how it ended."""
+    try:
+        child = subprocess.run(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-m", module],
+            input="".join(json.dumps(str(path)) + "\n" for path in paths).encode(),
+            capture_output=True,
+            cwd=_ROOT,
+            timeout=_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        return error.stdout or b"", _TOO_LONG
+    if child.returncode:
+        _log.error("the verifier ended with %d: %s", child.returncode, child.stderr.decode(errors="replace").strip())
+    return child.stdout, f"ended with {child.returncode}"
+
+
+def _read(answer: dict[str, str]) -> Verdict:
+    if "rejected" in answer:
+        return Verdict(rejected=answer["rejected"])
+    if "signature" in answer:
+        return Verdict(declared=Signature.model_validate_json(answer["signature"]), digest=answer["sha256"])
+    return Verdict(declared=schema.read(answer["contract"]), digest=answer["sha256"])

@@ -1,0 +1,174 @@
+"""Reads model files with `onnx` before they are trusted.
+
+Only ever run as a child process, `python -m app.engine.verifier_child`: paths come in on standard input, a JSON string
+in a line each, and for each a line of JSON goes out. A file that makes the reader crash takes this process with it and
+not the service.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from app.contract import schema, signature
+from app.contract.repository import METADATA_KEY, TEMPERATURE
+
+_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
+_DTYPES = {
+    onnx.TensorProto.FLOAT: "float32",
+    onnx.TensorProto.UINT8: "uint8",
+    onnx.TensorProto.INT64: "int64",
+}
+_PLAIN_DTYPES = {
+    **_DTYPES,
+    onnx.TensorProto.BOOL: "bool",
+    onnx.TensorProto.INT8: "int8",
+    onnx.TensorProto.INT16: "int16",
+    onnx.TensorProto.INT32: "int32",
+    onnx.TensorProto.UINT16: "uint16",
+    onnx.TensorProto.UINT32: "uint32",
+    onnx.TensorProto.UINT64: "uint64",
+    onnx.TensorProto.FLOAT16: "float16",
+    onnx.TensorProto.DOUBLE: "float64",
+    onnx.TensorProto.STRING: "str",
+}
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
+
+
+class Refused(Exception):
+    """The file is not fit to be served; the message is the reason."""
+
+
+def examine(content: bytes) -> dict[str, str]:
+    """What a file declares: the `contract` that it holds, as JSON, when the file keeps it; or else its `signature`.
+
+    Raises:
+        Refused: damaged, with external data, with unknown operators, against its contract; or without one, and with
+            inputs or outputs that are no tensors of a known type and rank.
+    """
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf's own, undocumented
+        raise Refused(f"not an ONNX file, or truncated ({error})") from error
+    if not model.graph.node:
+        raise Refused("not an ONNX file, or truncated (it has no graph)")
+    for tensor in _tensors(model):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            raise Refused(f"the weights of {tensor.name!r} lie in an external file; they must be inside")
+        if tensor.data_type in _FLOATS and np.isnan(onnx.numpy_helper.to_array(tensor)).any():
+            raise Refused(f"the weights of {tensor.name!r} hold NaN")
+    domains = {entry.domain for entry in model.opset_import} | {node.domain for node in _nodes(model)}
+    if foreign := sorted(domains - _DOMAINS):
+        raise Refused(f"operators of an unknown domain: {', '.join(foreign)}")
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise Refused(f"not a valid ONNX graph: {str(error).strip().splitlines()[0]}") from error
+    texts: list[str] = [entry.value for entry in model.metadata_props if entry.key == METADATA_KEY]
+    if not texts:
+        return {"signature": _signature(model).model_dump_json()}
+    if len(texts) != 1:
+        raise Refused(f"has more than one contract (metadata key {METADATA_KEY!r})")
+    try:
+        contract = schema.read(texts[0])
+        initializers = {tensor.name: tensor for tensor in model.graph.initializer}
+        given = _inputs(model)
+        schema.check_agreement(contract, _describe(given), _describe(model.graph.output), _temperature(initializers))
+    except schema.ContractError as error:
+        raise Refused(f"contract: {error}") from error
+    return {"contract": texts[0]}
+
+
+def _inputs(model: Any) -> list[Any]:
+    """The inputs that have no value of their own."""
+    initializers = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in initializers]
+
+
+def _signature(model: Any) -> signature.Signature:
+    def port(value: Any) -> signature.Port:
+        tensor = value.type.tensor_type
+        dtype = _PLAIN_DTYPES.get(tensor.elem_type)
+        if not value.type.HasField("tensor_type") or dtype is None or not tensor.HasField("shape"):
+            raise Refused(f"has no contract, and {value.name!r} is no tensor of a type and rank that /v2 knows")
+        sizes = [
+            dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else dim.dim_param or None
+            for dim in tensor.shape.dim
+        ]
+        return signature.Port(name=value.name, dtype=dtype, sizes=tuple(sizes))
+
+    given = _inputs(model)
+    if not given:
+        raise Refused("has no contract, and no inputs")
+    return signature.Signature(inputs=tuple(map(port, given)), outputs=tuple(map(port, model.graph.output)))
+
+
+def _describe(values: Any) -> dict[str, schema.GraphTensor]:
+    described: dict[str, schema.GraphTensor] = {}
+    for value in values:
+        tensor = value.type.tensor_type
+        dtype = _DTYPES.get(tensor.elem_type) or onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
+        sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim]
+        described[value.name] = (dtype, sizes)
+    return described
+
+
+def _temperature(initializers: dict[str, Any]) -> float | None:
+    tensor = initializers.get(TEMPERATURE)
+    if tensor is None or tensor.dims or tensor.data_type != onnx.TensorProto.FLOAT:
+        return None
+    return float(np.asarray(onnx.numpy_helper.to_array(tensor)))
+
+
+def _nodes(model: Any) -> Iterator[Any]:
+    """Every node, those of subgraphs and functions too."""
+    waiting = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                waiting.extend(graph.node)
+
+
+def _tensors(model: Any) -> Iterator[Any]:
+    """Every tensor with data: initializers and attributes, those of subgraphs, functions and sparse ones too."""
+    graphs = [model.graph]
+    for node in _nodes(model):
+        for attribute in node.attribute:
+            yield attribute.t
+            yield from attribute.tensors
+            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
+            graphs += [attribute.g, *attribute.graphs]
+    for graph in graphs:
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+
+
+def main() -> None:
+    """Answers each path on stdin with {"path", "sha256", "contract" or "signature"} or {"path", "rejected"}."""
+    for line in sys.stdin:
+        path = json.loads(line)
+        try:
+            if Path(path).exists() and not Path(path).is_file():
+                raise Refused("not a regular file")
+            content = Path(path).read_bytes()
+            answer = {"sha256": hashlib.sha256(content).hexdigest(), **examine(content)}
+        except OSError as error:
+            answer = {"rejected": f"cannot be read: {error.strerror}"}
+        except Refused as error:
+            answer = {"rejected": str(error)}
+        except Exception as error:  # a reader that stumbles over a file refuses it
+            answer = {"rejected": f"cannot be verified: {type(error).__name__}: {error}"[:500]}
+        print(json.dumps({"path": path, **answer}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

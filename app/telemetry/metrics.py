@@ -1,0 +1,263 @@
+"""What the service says about itself to Prometheus, at /metrics; base units, names with the prefix `masksembles_`."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from app.contract.policy import Action
+from app.contract.schema import Contract
+from app.telemetry.statistics import Statistics
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_MODEL = ("model", "version")
+_VERSIONS_BEFORE = 3  # of each model, besides those that are loaded; the series of older ones end
+SCORES = ("entropy", "mutual_information")
+"""The outputs whose distribution is shown."""
+
+
+class Telemetry:
+    """The metrics of one service. What happens to requests is told by the event loop only.
+
+    Args:
+        loaded: how many versions of a model may be in memory.
+    """
+
+    def __init__(self, loaded: int = 1) -> None:
+        self._versions = loaded + _VERSIONS_BEFORE
+        self._registry = CollectorRegistry()
+        self._series: dict[str, dict[int, Series]] = {}  # by model and version
+        self._refused: dict[str, Any] = {}
+        ProcessCollector(registry=self._registry)
+        self._uncertainty = _Uncertainty()
+        self._registry.register(self._uncertainty)
+
+        def histogram(name: str, says: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(f"masksembles_{name}", says, _MODEL, registry=self._registry, buckets=buckets)
+
+        self.requests = Counter(
+            "masksembles_requests",
+            "Requests to predict, by what became of them: ok, client_gone, or the code of the error",
+            (*_MODEL, "outcome"),
+            registry=self._registry,
+        )
+        self.decisions = Counter(
+            "masksembles_decisions",
+            "Rows answered with a decision, by what the policy of the model or the operator says of them; "
+            "requests' own, stricter ones change nothing here",
+            (*_MODEL, "action"),
+            registry=self._registry,
+        )
+        self.request_seconds = histogram(
+            "request_seconds", "From a request's head to its answer, of those for which a model was found", _SECONDS
+        )
+        self.queue_seconds = histogram("queue_seconds", "From a request's arrival in the queue to a device", _SECONDS)
+        self.compute_seconds = histogram("compute_seconds", "Time of a batch on its device", _SECONDS)
+        self.batch_rows = histogram("batch_rows", "Rows in a batch", _ROWS)
+        self._reloads = Counter(
+            "masksembles_reloads",
+            "Versions that began to answer, left memory, or were refused; those at the start among them",
+            ("model", "result"),
+            registry=self._registry,
+        )
+        self._halved = Counter(
+            "masksembles_out_of_memory",
+            "Batches that did not fit a device's memory and were halved",
+            registry=self._registry,
+        )
+        self._queue_rows = Gauge("masksembles_queue_rows", "Rows that wait for a device", registry=self._registry)
+        self._queue_limit = Gauge("masksembles_queue_limit_rows", "Most rows that may wait", registry=self._registry)
+        self._ready = Gauge("masksembles_ready", "1 while predictions are answered", registry=self._registry)
+        self._fallback = Gauge(
+            "masksembles_cpu_fallback",
+            "1 where the CPU runs what a GPU would have run, had there been a usable one",
+            registry=self._registry,
+        )
+        self._device = Gauge(
+            "masksembles_device_info",
+            "Where models run, always 1",
+            ("device", "provider", "onnxruntime", "cuda"),
+            registry=self._registry,
+        )
+        self._devices = Gauge("masksembles_devices", "Devices that share the work", registry=self._registry)
+
+    def watch(self, queue_rows: Callable[[], float], queue_limit: int, ready: Callable[[], float]) -> None:
+        """Functions that tell the rows that wait, and whether the service is ready, whenever somebody asks."""
+        self._queue_rows.set_function(queue_rows)
+        self._queue_limit.set(queue_limit)
+        self._ready.set_function(ready)
+
+    def describe(self, device: Mapping[str, str], count: int, fell_back: bool) -> None:
+        """Where models run: `device`, `provider`, and the versions of `onnxruntime` and `cuda`."""
+        self._device.labels(**device).set(1)
+        self.working(count)
+        self._fallback.set(int(fell_back))
+
+    def series(self, model: str, version: int, contract: Contract | None) -> "Series":
+        """The metrics of a version; made when first asked for, and then those of the oldest one too many end."""
+        try:
+            return self._series[model][version]
+        except KeyError:
+            pass
+        versions = self._series.setdefault(model, {})
+        scores = self._uncertainty.add(model, version, contract) if contract is not None else {}
+        versions[version] = made = Series(self, model, version, scores)
+        for old in list(versions)[: -self._versions]:
+            versions.pop(old).end()
+            self._uncertainty.remove(model, old)
+        return made
+
+    def refused(self, outcome: str) -> None:
+        """Counts a request that ended before a model was found for it."""
+        counter = self._refused.get(outcome)
+        if counter is None:
+            counter = self._refused[outcome] = self.requests.labels("", "", outcome)
+        counter.inc()
+
+    def reloaded(self, model: str, result: str) -> None:
+        """Counts a version that was `loaded`, `unloaded` or `refused`."""
+        self._reloads.labels(model, result).inc()
+
+    def working(self, devices: int) -> None:
+        """How many devices share the work; fewer when one is lost."""
+        self._devices.set(devices)
+
+    def halved(self) -> None:
+        """Counts a batch that did not fit a device's memory."""
+        self._halved.inc()
+
+    def render(self) -> bytes:
+        """All metrics in Prometheus's text format."""
+        return generate_latest(self._registry)
+
+
+class Series:
+    """The metrics of one version of a model."""
+
+    def __init__(self, of: Telemetry, model: str, version: int, scores: "dict[str, _Score]") -> None:
+        self._of = of
+        self._labels = (model, str(version))
+        self._outcomes: dict[str, Any] = {}
+        self._decisions: dict[Action, Any] = {}
+        self._scores = scores
+        self._ended = False
+        self.statistics = Statistics()
+        self._metrics = (of.request_seconds, of.queue_seconds, of.compute_seconds, of.batch_rows)
+        self._request, self._queue, self._compute, self._rows = (
+            metric.labels(*self._labels) for metric in self._metrics
+        )
+
+    def answered(self, outcome: str, seconds: float) -> None:
+        """A request and how long it took in all."""
+        if self._ended:
+            return
+        counter = self._outcomes.get(outcome)
+        if counter is None:
+            counter = self._outcomes[outcome] = self._of.requests.labels(*self._labels, outcome)
+        counter.inc()
+        self._request.observe(seconds)
+
+    def decided(self, rows: Mapping[Action, int]) -> None:
+        """How many of an answer's rows were accepted, deferred and rejected."""
+        if self._ended or not rows:
+            return
+        if not self._decisions:  # all of them, so that the first rejection shows as a rise
+            self._decisions = {action: self._of.decisions.labels(*self._labels, action) for action in get_args(Action)}
+        for action, count in rows.items():
+            self._decisions[action].inc(count)
+
+    def waited(self, seconds: float) -> None:
+        """A request's time in the queue."""
+        self._queue.observe(seconds)
+
+    def computed(self, rows: int, seconds: float, found: Mapping[str, NDArray[Any]]) -> None:
+        """A batch: its rows, its time on the device, and its outputs."""
+        self.statistics.computed(rows, seconds)
+        self._rows.observe(rows)
+        self._compute.observe(seconds)
+        for name, score in self._scores.items():
+            score.observe(found[name])
+
+    def end(self) -> None:
+        """Takes its metrics out of the exposition; what is still told to it goes nowhere."""
+        self._ended = True
+        for metric in self._metrics:
+            metric.remove(*self._labels)
+        for outcome in self._outcomes:
+            self._of.requests.remove(*self._labels, outcome)
+        for action in self._decisions:
+            self._of.decisions.remove(*self._labels, action)
+
+
+class _Score:
+    """How a score is distributed over buckets that its own reference gives."""
+
+    def __init__(self, edges: NDArray[np.float64]) -> None:
+        self._edges = edges
+        self._counts = np.zeros(len(edges) + 1, dtype=np.int64)
+        self._sum = 0.0
+
+    def observe(self, values: NDArray[Any]) -> None:
+        values = values[np.isfinite(values)]
+        counts = np.bincount(np.searchsorted(self._edges, values), minlength=len(self._counts))
+        self._counts += counts
+        self._sum += float(values.sum(dtype=np.float64))
+
+    def buckets(self) -> tuple[list[tuple[str, float]], float]:
+        """Upper bounds with the counts up to each, and the sum of all values."""
+        bounds = [*map(str, self._edges.tolist()), "+Inf"]
+        return list(zip(bounds, self._counts.cumsum().tolist())), self._sum
+
+
+class _Uncertainty(Collector):
+    """Histograms of the scores, with the deciles of each version's calibration rows as edges.
+
+    As many of the served rows as of the calibration rows should fall between two edges, a tenth; where they don't, the
+    inputs have drifted. The library's own histograms have one set of edges for all labels.
+    """
+
+    def __init__(self) -> None:
+        self._scores: dict[tuple[str, str], dict[str, _Score]] = {}
+
+    def add(self, model: str, version: int, contract: Contract) -> dict[str, _Score]:
+        found: dict[str, _Score] = {}
+        for name in monitored_outputs(contract):
+            edges = reference_deciles(contract, name)
+            if len(edges):
+                found[name] = _Score(edges)
+        self._scores[model, str(version)] = found
+        return found
+
+    def remove(self, model: str, version: int) -> None:
+        self._scores.pop((model, str(version)), None)
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        for name in SCORES:
+            says = f"{name} of the rows served, in nats; edges: deciles on the calibration rows"
+            family = HistogramMetricFamily(f"masksembles_{name}_nats", says, labels=_MODEL)
+            for labels, scores in list(self._scores.items()):
+                if name in scores:
+                    buckets, total = scores[name].buckets()
+                    family.add_metric(labels, buckets, total)
+            yield family
+
+
+def monitored_outputs(contract: Contract) -> tuple[str, ...]:
+    """Which of SCORES a model has: a regressor that predicts no variance has none."""
+    return tuple(score for score in SCORES if score in contract.scores)
+
+
+def reference_deciles(contract: Contract, score: str) -> NDArray[np.float64]:
+    """The 10 %, 20 %, … 90 % quantiles of a score on the calibration rows, each value once.
+
+    None where there was no calibration, or the score is the same on all rows.
+    """
+    table = dict(contract.calibration.quantiles).get(score) if contract.calibration else None  # type: ignore[call-overload]
+    if table is None or table[0] == table[-1]:
+        return np.empty(0)
+    return np.unique(np.asarray(table[10:100:10], dtype=np.float64))

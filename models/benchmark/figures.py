@@ -1,0 +1,104 @@
+"""Pictures of how accuracy and calibration fall with the severity of corruptions, and of the way from one network to an
+ensemble."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from models.benchmark.studies import Entry
+from models.data.corruptions import SEVERITIES
+
+Figures = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def severity(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
+    """Box plots over kinds of corruption and seeds: accuracy and ECE before calibration by severity, a box a method.
+
+    Boxes are quartiles, bars the least and the largest.
+    """
+    shown = [entry for entry in compared if not (entry.held_out or entry.tried)]
+    figure = Figure(figsize=(13, 8), layout="constrained")
+    colours = [f"C{index}" for index in range(len(shown))]
+    for plot, (name, title) in zip(
+        figure.subplots(2, 1, sharex=True), (("accuracy", "accuracy"), ("ece_uncalibrated", "ECE before calibration"))
+    ):
+        for index, entry in enumerate(shown):
+            values = [
+                [kind[at][name] for one in figures[entry.name] for kind in one["corrupted"].values()]
+                for at in range(len(SEVERITIES))
+            ]
+            box = plot.boxplot(
+                values,
+                positions=np.arange(len(SEVERITIES)) * (len(shown) + 2) + index,
+                widths=0.8,
+                whis=(0, 100),
+                patch_artist=True,
+                medianprops={"color": "black"},
+            )
+            for patch in box["boxes"]:
+                patch.set_facecolor(colours[index])
+            plot.plot([], [], color=colours[index], linewidth=8, label=entry.label)
+        plot.set_ylabel(title)
+        plot.set_xticks(np.arange(len(SEVERITIES)) * (len(shown) + 2) + (len(shown) - 1) / 2, SEVERITIES)
+    plot.set_xlabel("severity")
+    plot.legend(ncols=3)
+    figure.savefig(path, dpi=70)
+
+
+def transition(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
+    """Accuracy, ECE before calibration, AUROC of entropy for the first foreign inputs, and disagreement against the
+    scale, a line for each variant of Masksembles and one across for each other method."""
+    shown = [entry for entry in compared if not (entry.held_out or entry.tried)]
+    foreign = next(iter(figures[shown[0].name][0]["strange"]))
+    wanted: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+        "accuracy": lambda one: one["test"]["accuracy"],
+        "ECE before calibration": lambda one: one["test"]["ece_uncalibrated"],
+        f"AUROC of entropy, {foreign}": lambda one: one["strange"][foreign]["entropy"]["auroc"],
+        "disagreement": lambda one: one["test"]["disagreement"],
+    }
+    figure = Figure(figsize=(13, 3.6), layout="constrained")
+    for plot, (title, of) in zip(figure.subplots(1, len(wanted)), wanted.items()):
+        for variant in dict.fromkeys(entry.variant for entry in shown if entry.method == "masksembles"):
+            masked = [entry for entry in shown if entry.method == "masksembles" and entry.variant == variant]
+            values = [[of(one) for one in figures[entry.name]] for entry in masked]
+            plot.errorbar(
+                [entry.scale for entry in masked],
+                [np.mean(one) for one in values],
+                [np.std(one) for one in values],
+                marker="o",
+                label=f"Masksembles, {masked[0].label.partition(', ')[2]}",
+            )
+        styles = {"single": ":", "mc-dropout": "-.", "deep-ensemble": "--"}
+        for entry in shown:
+            found = [value for one in figures[entry.name] if (value := of(one)) is not None]
+            if entry.method in styles and found:
+                plot.axhline(float(np.mean(found)), color="black", linestyle=styles[entry.method], label=entry.label)
+        plot.set_title(title)
+        plot.set_xlabel("scale S")
+    figure.axes[0].legend(fontsize="small")  # not every method has a figure in the last one
+    figure.savefig(path, dpi=70)
+
+
+def reliability(test: Mapping[str, Any], path: Path) -> None:
+    """Accuracy by confidence before and after calibration, and the error among the rows with the lowest scores.
+
+    `test` is that of `models.benchmark.measurement.measure`.
+    """
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot([0, 1], [0, 1], color="black", linestyle=":")
+    for name, label in (("reliability_uncalibrated", "T = 1"), ("reliability", "calibrated")):
+        bins = test[name]
+        left.plot([one["confidence"] for one in bins], [one["accuracy"] for one in bins], marker="o", label=label)
+    left.set_xlabel("confidence")
+    left.set_ylabel("accuracy")
+    left.legend()
+    for score, risks in test["risk_by_coverage"].items():
+        right.plot(np.arange(1, 101), risks, label=score.replace("_", " "))
+    right.set_xlabel("rows accepted, %")
+    right.set_ylabel("error among them")
+    right.legend()
+    figure.savefig(path, dpi=80)

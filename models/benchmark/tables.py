@@ -1,0 +1,121 @@
+"""The figures of all entries as tables in Markdown: mean and standard deviation over the seeds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from models.benchmark.studies import Entry
+from models.data.corruptions import SEVERITIES
+
+Figures = Mapping[str, Sequence[Mapping[str, Any]]]
+"""By name of an entry, what was measured with each seed."""
+
+_SHORT = {
+    "entropy": "entropy",
+    "mutual_information": "MI",
+    "energy": "energy",
+    "max_probability": "1 − max p̄",
+}
+
+
+def predictive(compared: Sequence[Entry], figures: Figures) -> str:
+    """Accuracy and calibration on the test rows, and what an answer costs."""
+    single = next(figures[entry.name] for entry in compared if entry.method == "single" and not entry.held_out)
+    macs, held = (np.mean([one[name] for one in single]) for name in ("macs", "weights"))
+    columns: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+        "weights": lambda one: one["weights"] / held,
+        "cost": lambda one: one["macs"] / macs,
+        "accuracy": lambda one: one["test"]["accuracy"],
+        "NLL, T = 1": lambda one: one["test"]["nll_uncalibrated"],
+        "NLL": lambda one: one["test"]["nll"],
+        "Brier": lambda one: one["test"]["brier"],
+        "ECE, T = 1": lambda one: one["test"]["ece_uncalibrated"],
+        "ECE": lambda one: one["test"]["ece"],
+        "adaptive ECE": lambda one: one["test"]["adaptive_ece"],
+        "AURC": lambda one: one["test"]["aurc"]["entropy"],
+        "disagreement": lambda one: one["test"]["disagreement"],
+    }
+    digits = {"weights": 1, "cost": 2}
+    return _table(
+        ["method", *columns],
+        [
+            [
+                entry.label,
+                *(
+                    _spread([of(one) for one in figures[entry.name]], digits.get(name, 4))
+                    for name, of in columns.items()
+                ),
+            ]
+            for entry in compared
+            if not entry.held_out
+        ],
+    )
+
+
+def severities(compared: Sequence[Entry], figures: Figures) -> str:
+    """Accuracy and uncalibrated ECE by severity, means over kinds of corruption and seeds."""
+    rows = []
+    for entry in compared:
+        if entry.held_out or entry.tried:
+            continue
+        cells = [entry.label]
+        for name in ("accuracy", "ece_uncalibrated", "ece"):
+            for severity in range(len(SEVERITIES)):
+                cells.append(_spread(by_seed(figures[entry.name], name, severity), 3))
+        rows.append(cells)
+    heads = [f"{name} {severity}" for name in ("accuracy", "ECE, T = 1,", "ECE") for severity in SEVERITIES]
+    return _table(["method", *heads], rows)
+
+
+def by_seed(figures: Sequence[Mapping[str, Any]], name: str, severity: int) -> list[float]:
+    """A figure at one severity (counted from 0), the mean over all kinds, for each seed."""
+    return [float(np.mean([kind[severity][name] for kind in one["corrupted"].values()])) for one in figures]
+
+
+def strange(compared: Sequence[Entry], figures: Figures) -> str:
+    """By kind of foreign inputs and method, of each score: AUROC and its spread, AUPR, FPR95."""
+    rows = [
+        [kind, entry.label, *(_detected(entry, figures[entry.name], kind, score) for score in _SHORT)]
+        for entry in compared
+        for kind in figures[entry.name][0]["strange"]
+    ]
+    order = {kind: index for index, kind in enumerate(dict.fromkeys(row[0] for row in rows))}
+    return _table(["foreign", "method", *_SHORT.values()], sorted(rows, key=lambda row: order[row[0]]))
+
+
+def _detected(entry: Entry, figures: Sequence[Mapping[str, Any]], kind: str, score: str) -> str:
+    if entry.method == "single" and score == "mutual_information":
+        return "–"
+    found = [one["strange"][kind][score] for one in figures]
+    aupr, fpr95 = (f"{np.mean([one[name] for one in found]):.3f}" for name in ("aupr", "fpr95"))
+    return f"{_spread([one['auroc'] for one in found], 3)}, {aupr}, {fpr95}"
+
+
+def path(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """The sinusoids: what each point of the path reaches."""
+    rows = [
+        [point["label"], f"{point['accuracy']:.3f}", f"{point['far_entropy']:.3f}", f"{point['far_correlation']:.3f}"]
+        for point in figures.values()
+    ]
+    return _table(["", "accuracy", "mean entropy far from the data, nats", "submodels' correlation there"], rows)
+
+
+def seconds(ratios: Mapping[str, Mapping[str, float]], labels: Mapping[str, str]) -> str:
+    """How long an answer takes relative to the single network, by batch size."""
+    batches = list(next(iter(ratios.values())))
+    rows = [[labels[name], *(f"{one[batch]:.2f}" for batch in batches)] for name, one in ratios.items()]
+    return _table(["time relative to single", *(f"batch {batch}" for batch in batches)], rows)
+
+
+def _spread(values: Sequence[float | None], digits: int) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    mean = f"{np.mean(known):.{digits}f}"
+    return mean if np.ptp(known) == 0 else f"{mean} ± {np.std(known, ddof=1):.{digits}f}"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"

@@ -1,0 +1,42 @@
+"""`benchmark`: all methods trained, exported, measured and compared; the same command goes on after an interruption."""
+
+import argparse
+from pathlib import Path
+
+from models.cli import arguments
+from models.cli.checkpoints import FOLDER
+
+_STUDIES = ("cifar-10", "fashion-mnist", "imagenet")
+
+
+def add(commands: "arguments.Commands") -> None:
+    """Its options."""
+    command = commands.add_parser("benchmark", help="train, export, measure and compare all methods")
+    command.set_defaults(run=run)
+    command.add_argument("study", choices=_STUDIES)
+    command.add_argument("--quick", action="store_true", help="one seed and fewer points")
+    command.add_argument("--data", type=Path, metavar="PATH", help="the folder of the data set's files")
+    command.add_argument("--folder", type=Path, help="for checkpoints and models, default models/checkpoints/benchmark")
+    command.add_argument("--results", type=Path, help="for tables and pictures, default models/benchmark/results")
+    command.add_argument("--readme", type=Path, metavar="FILE", help="put the tables between their marks in this file")
+    command.add_argument("--ship", action="store_true", help="put the models with the first seed into the store")
+    arguments.add_store(command)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Works a study off."""
+    from models.benchmark import report
+    from models.benchmark.studies import STUDIES
+
+    if options.quick and options.readme is not None:
+        raise ValueError("--quick, --readme: what one seed gives is no evidence to publish")
+    study = STUDIES[options.study].quick() if options.quick else STUDIES[options.study]
+    folder = options.folder or FOLDER / "benchmark" / options.study
+    results = options.results or (folder / "quick" if options.quick else report.RESULTS / options.study)
+    for page in report.rebuild(study, folder, results, options.data):
+        print(page)
+    if options.readme is not None:
+        report.fill(options.readme, results)
+    if options.ship:
+        print(f"shipped: {', '.join(report.ship(study, folder, options.store))}")
+    print(f"written: {results}")

@@ -1,0 +1,183 @@
+"""`export`: a trained network, compiled and calibrated, into the store."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models import artefact
+from models.cli import arguments
+from models.cli.checkpoints import checkpoints, named
+from models.cli.console import show
+from models.cli.rows import is_file
+from models.data import LOADERS, DatasetError, load
+
+if TYPE_CHECKING:
+    from models.training.recipe import Recipe
+
+
+def add(commands: "arguments.Commands") -> None:
+    """Its options."""
+    export = commands.add_parser("export", help="compile a trained network, calibrate it and write it to the store")
+    export.set_defaults(run=run)
+    export.add_argument("dataset", nargs="?", choices=sorted(LOADERS), help="that the network was trained on here")
+    arguments.add_method(export)
+    export.add_argument("--name", help="of the model in the store, default DATASET[-METHOD]")
+    export.add_argument(
+        "--checkpoint", type=Path, nargs="+", metavar="FILE", help="as of `train`; several make a deep ensemble"
+    )
+    export.add_argument("--data", type=Path, metavar="PATH", help="the folder of the data set's files")
+    arguments.add_policy(export)
+    arguments.add_promises(export)
+    other = export.add_argument_group(
+        "a network from elsewhere", "with --data FILE.npz (inputs, labels) to calibrate on"
+    )
+    other.add_argument("--network", metavar="MODULE:FACTORY", help="called without arguments, gives a torch.nn.Module")
+    other.add_argument("--input-shape", type=arguments.shape, metavar="C,H,W", help="of one row")
+    other.add_argument("--labels", type=lambda text: text.split(","), metavar="A,B,…", help="the classes in order")
+    other.add_argument(
+        "--normalise", type=arguments.mean_and_std, metavar="MEAN/STD", help="a number or one a channel: 0.5,0.4/1"
+    )
+    other.add_argument(
+        "--range", type=arguments.value_range, metavar="LOW,HIGH", help="of input values; the service refuses others"
+    )
+    other.add_argument("--layout", metavar="BCHW", help="a letter for each axis of pictures, to be posted as files")
+    other.add_argument("--colour", choices=["grey", "rgb"], help="of pictures")
+    other.add_argument("--resize", choices=["stretch", "crop"], help="make pictures of another size fit")
+    other.add_argument(
+        "--mc-dropout", type=arguments.positive, metavar="N", help="freeze its dropout into so many submodels"
+    )
+    arguments.add_seed(other, "of those masks")
+    compiler = export.add_argument_group("the compiler")
+    compiler.add_argument(
+        "--target",
+        type=arguments.devices,
+        default=("cpu",),
+        help="devices that may get a plan of their own: cpu (default), cuda",
+    )
+    compiler.add_argument("--plan", choices=["folded", "branches", "grouped"], help="force a plan for them")
+    compiler.add_argument("--tune", action="store_true", help="choose it by measuring on this machine")
+    compiler.add_argument("--half", action="store_true", help="float16 for everything before the last layer")
+    arguments.add_store(export)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Exports."""
+    from models.export import export
+
+    arguments = _trained_here(options) if options.network is None else _trained_elsewhere(options)
+    path = export(
+        **arguments,
+        store=options.store,
+        devices=options.target,
+        plan=options.plan,
+        tune=options.tune,
+        precision="float16" if options.half else "float32",
+        mc_dropout=options.mc_dropout,
+        seed=options.seed,
+        policy=None if options.policy == "none" else options.policy,
+        coverages=options.coverages,
+        risks=options.risks,
+    )
+    contract = artefact.read(options.store, path.parents[1].name, int(path.parent.name))[1]
+    if contract.evaluation:
+        show(contract.evaluation)
+    for file in sorted(path.parent.iterdir(), reverse=True):
+        print(f"exported: {file} ({file.stat().st_size / 1e6:.2f} MB)")
+
+
+def _trained_here(options: argparse.Namespace) -> dict[str, Any]:
+    """What `export` gets for a checkpoint of `python -m models train`."""
+    import torch
+
+    from models.training import trainer
+    from models.training.recipe import origin
+
+    if options.dataset is None:
+        raise ValueError("name the data set of a network that was trained here, or give --network")
+    for option in ("input_shape", "labels", "normalise", "range", "layout", "colour", "resize"):
+        if getattr(options, option) is not None:
+            raise ValueError(f"--{option.replace('_', '-')} goes with --network; the data set says it here")
+    dataset = load(options.dataset, options.data)
+    paths = options.checkpoint or checkpoints(options.dataset, options.method)
+    loaded = [trainer.load(path) for path in paths]
+    for recipe, _ in loaded:
+        if recipe.data != dataset.name:
+            raise DatasetError(f"the checkpoint was trained on {recipe.data}, not on {dataset.name}")
+    if len(loaded) > 1:
+        _check_members([recipe for recipe, _ in loaded], paths)
+    recipe, network = loaded[0]
+    method: str = "deep-ensemble" if len(loaded) > 1 else recipe.method
+    if method == "mc-dropout" and options.mc_dropout is None:
+        options.mc_dropout = recipe.submodels
+    return {
+        **({"network": network} if len(loaded) == 1 else {"networks": [member for _, member in loaded]}),
+        "example_input": torch.from_numpy(dataset.calibration.inputs[:2]),
+        "name": options.name or named(options.dataset, method),
+        **({"targets": dataset.targets} if dataset.targets else {"labels": dataset.classes}),
+        "calibration": dataset.calibration,
+        "evaluation": dataset.test,
+        "data": dataset.name,
+        "value_range": dataset.value_range,
+        "unit": dataset.unit,
+        "layout": dataset.layout or None,
+        "colour": {1: "grey", 3: "rgb"}.get(dataset.train.inputs.shape[1]) if dataset.layout else None,
+        "normalise": recipe.normalise,
+        "recipe": origin([one for one, _ in loaded]),
+    }
+
+
+def _check_members(recipes: "Sequence[Recipe]", paths: Sequence[Path]) -> None:
+    """Whether several trainings make a deep ensemble."""
+    first, seeds = recipes[0], set[int]()
+    for recipe, path in zip(recipes, paths):
+        if recipe.method != "single":
+            raise ValueError(f"{path}: a deep ensemble is made of networks of the method single, got {recipe.method}")
+        if replace(recipe, seed=first.seed) != first:
+            others, ours = recipe.plain(), first.plain()
+            differ = ", ".join(name for name in ours if name != "seed" and others[name] != ours[name])
+            raise ValueError(f"{path}: the networks of a deep ensemble differ in the seed alone, got another {differ}")
+        if recipe.seed in seeds:
+            raise ValueError(f"{path}: the networks of a deep ensemble differ in the seed, got {recipe.seed} again")
+        seeds.add(recipe.seed)
+
+
+def _trained_elsewhere(options: argparse.Namespace) -> dict[str, Any]:
+    """What `export` gets for the network of a factory."""
+    import torch
+
+    from models.state_dict import build, load_weights
+
+    if options.dataset is not None:
+        raise ValueError("give a data set or --network, not both")
+    missing = [option for option in ("name", "input_shape", "labels") if getattr(options, option) is None]
+    if missing:
+        raise ValueError(f"--network also needs {', '.join('--' + option.replace('_', '-') for option in missing)}")
+    network = build(options.network)
+    if len(options.checkpoint or ()) > 1:
+        raise ValueError("--checkpoint: with --network one file, got several")
+    for checkpoint in options.checkpoint or ():
+        load_weights(network, checkpoint)
+    calibration = None
+    if options.data is not None:
+        if not is_file(options.data):
+            raise DatasetError(f"--data: with --network an .npz file with inputs and labels, got {options.data}")
+        calibration = load(str(options.data)).calibration
+    rows = torch.from_numpy(calibration.inputs[:2]) if calibration else torch.rand(2, *options.input_shape)
+    if tuple(rows.shape[1:]) != options.input_shape:
+        raise DatasetError(f"inputs: --input-shape says {list(options.input_shape)}, got {list(rows.shape[1:])}")
+    return {
+        "network": network,
+        "example_input": rows,
+        "name": options.name,
+        "labels": options.labels,
+        "normalise": options.normalise,
+        "value_range": options.range,
+        "layout": options.layout,
+        "colour": options.colour,
+        "resize": options.resize,
+        "calibration": calibration,
+        "data": str(options.data.name) if options.data else "",
+        "recipe": {"network": options.network},
+    }

@@ -1,0 +1,81 @@
+"""`train`: a network from a data set; the same command goes on after an interruption."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from models.cli import arguments
+from models.cli.checkpoints import checkpoint
+from models.data import LOADERS, load
+
+
+def add(commands: "arguments.Commands") -> None:
+    """Its options."""
+    command = commands.add_parser("train", help="train a network; the same command goes on after an interruption")
+    command.set_defaults(run=run)
+    command.add_argument("dataset", choices=sorted(LOADERS))
+    arguments.add_method(command)
+    command.add_argument(
+        "--network", choices=["cnn", "mlp", "resnet", "wide_resnet"], help="default: what suits the data set"
+    )
+    command.add_argument(
+        "--submodels", type=arguments.positive, metavar="N", help="default 4; of a deep ensemble its networks"
+    )
+    command.add_argument("--scale", type=float, metavar="S", help="default 2")
+    command.add_argument("--capacity", action="store_true", help="widen layers so that a submodel keeps their width")
+    command.add_argument("--align", type=arguments.positive, help="keep a multiple of this many channels, default 16")
+    command.add_argument("--rate", type=arguments.rate, metavar="P", help="of MC-dropout, default 0.1")
+    command.add_argument("--epochs", type=arguments.positive)
+    command.add_argument("--batch-size", type=arguments.positive)
+    command.add_argument("--learning-rate", type=float)
+    arguments.add_seed(command, "of weights, masks and batches")
+    command.add_argument("--checkpoint", type=Path, help="default models/checkpoints/DATASET[-METHOD].pt")
+    command.add_argument("--data", type=Path, metavar="PATH", help="the folder of the data set's files")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Trains."""
+    from models.training import trainer
+    from models.training.recipe import DEFAULTS, Recipe
+
+    ensemble = options.method == "deep-ensemble"
+    if ensemble and options.submodels == 1:
+        raise ValueError("--submodels: a deep ensemble has at least 2 networks")
+    dataset = load(options.dataset, options.data)
+    asked = {
+        name: value
+        for name in (
+            "network",
+            "submodels",
+            "scale",
+            "align",
+            "rate",
+            "epochs",
+            "batch_size",
+            "learning_rate",
+        )
+        if (value := getattr(options, name)) is not None
+    }
+    defaults = DEFAULTS[options.dataset]
+    if options.network not in (None, defaults["network"]):
+        defaults = {name: value for name, value in defaults.items() if name not in ("options", "align")}
+    if options.capacity:
+        asked["options"] = {**defaults.get("options", {}), "capacity": True}
+    recipe = Recipe(
+        data=dataset.name,
+        input_shape=dataset.train.inputs.shape[1:],
+        classes=len(dataset.targets or dataset.classes),
+        task="regression" if dataset.targets else "classification",
+        method="single" if ensemble else options.method,
+        **{**defaults, **asked, "seed": options.seed},
+    )
+    target = options.checkpoint or checkpoint(options.dataset, options.method)
+    if not ensemble:
+        trainer.train(recipe, dataset, target)
+        print(f"trained: {target}")
+        return
+    for index in range(recipe.submodels):
+        member = replace(recipe, seed=options.seed * recipe.submodels + index)
+        path = target.with_stem(f"{target.stem}-{index + 1}")
+        trainer.train(member, dataset, path)
+        print(f"trained: {path}, {index + 1} of {recipe.submodels}")

@@ -1,0 +1,1 @@
+"""What an artefact reaches on labelled rows, and what can be promised of new ones. No torch here."""

@@ -1,0 +1,113 @@
+"""What can be said of predictions once the truth is known, and of scores that tell strange inputs from usual ones.
+
+All take NumPy arrays and give numbers; torchmetrics where it has the metric.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchmetrics.functional.classification import (
+    binary_auroc,
+    binary_average_precision,
+    binary_specificity_at_sensitivity,
+    multiclass_calibration_error,
+)
+
+from models.evaluation.evaluation import BINS, Floats
+
+Labels = NDArray[np.int64]
+
+
+def accuracy(probabilities: Floats, labels: Labels) -> float:
+    """Share of rows whose most probable class [B, K] is the true one [B]."""
+    return float((probabilities.argmax(axis=-1) == labels).mean())
+
+
+def brier(probabilities: Floats, labels: Labels) -> float:
+    """Mean of Σ_k (p̄_k − 1[y = k])², from 0 to 2 (Brier 1950, in its form for several classes)."""
+    truth = np.eye(probabilities.shape[1])[labels]
+    return float(((probabilities.astype(np.float64) - truth) ** 2).sum(axis=-1).mean())
+
+
+def calibration_error(probabilities: Floats, labels: Labels) -> float:
+    """Expected calibration error of the most probable class, 15 bins of equal width (Guo et al. 2017)."""
+    found = multiclass_calibration_error(
+        torch.from_numpy(probabilities.astype(np.float64)),
+        torch.from_numpy(labels),
+        num_classes=probabilities.shape[1],
+        n_bins=BINS,
+    )
+    return float(found)
+
+
+def adaptive_calibration_error(probabilities: Floats, labels: Labels) -> float:
+    """The same with 15 bins of as many rows each (Nixon et al. 2019, arXiv 1904.01685, for the top class)."""
+    confidence = probabilities.max(axis=-1).astype(np.float64)
+    order = np.argsort(confidence, kind="stable")
+    right = (probabilities.argmax(axis=-1) == labels)[order]
+    gaps = [
+        abs((hits - values).sum())
+        for hits, values in zip(*(np.array_split(x, BINS) for x in (right, confidence[order])))
+    ]
+    return float(sum(gaps) / len(labels))
+
+
+def reliability(probabilities: Floats, labels: Labels) -> list[dict[str, float]]:
+    """For each of the 15 bins of equal width that has rows: mean confidence, accuracy, and its share of the rows."""
+    confidence = probabilities.max(axis=-1).astype(np.float64)
+    right = probabilities.argmax(axis=-1) == labels
+    place = np.clip(np.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(int)
+    return [
+        {
+            "confidence": float(confidence[place == bin].mean()),
+            "accuracy": float(right[place == bin].mean()),
+            "share": float((place == bin).mean()),
+        }
+        for bin in np.unique(place)
+    ]
+
+
+def risk_by_coverage(score: Floats, wrong: NDArray[np.bool_]) -> list[float]:
+    """The error among the 1 %, 2 %, … 100 % of the rows with the lowest scores."""
+    ordered = wrong[np.argsort(score, kind="stable")]
+    ends = np.ceil(np.arange(1, 101) * len(score) / 100).astype(int)
+    return [float(ordered[:end].mean()) for end in ends]
+
+
+def risk_coverage_area(score: Floats, wrong: NDArray[np.bool_]) -> float:
+    """AURC: mean over all coverages of the error among the rows with the lowest scores (Geifman et al. 2019).
+
+    arXiv 1805.08206. Rows of equal score share their errors, so that their order does not matter.
+    """
+    order = np.argsort(score, kind="stable")
+    _, group, sizes = np.unique(score[order], return_inverse=True, return_counts=True)
+    shared = (np.bincount(group, weights=wrong[order]) / sizes)[group]
+    return float((shared.cumsum() / np.arange(1, len(score) + 1)).mean())
+
+
+def disagreement(votes: NDArray[np.int64]) -> float | None:
+    """Share of pairs of submodels that prefer different classes, votes [B, N]; None for one submodel."""
+    submodels = votes.shape[1]
+    if submodels < 2:
+        return None
+    first, second = np.triu_indices(submodels, k=1)
+    return float((votes[:, first] != votes[:, second]).mean())
+
+
+def detection(usual: Floats, strange: Floats) -> dict[str, float]:
+    """How well a score that should be higher for strange rows tells them from usual ones; strange is positive.
+
+    AUROC, AUPR (average precision) and FPR95, the share of usual rows that are taken for strange where 95 % of the
+    strange ones are found.
+    """
+    scores = torch.from_numpy(np.concatenate([usual, strange]).astype(np.float64))
+    # torchmetrics takes a sigmoid of what lies outside [0, 1], where large scores would become equal; ranks do not
+    _, ranks = torch.unique(scores, return_inverse=True)
+    ranked = ranks.double() / max(int(ranks.max()), 1)
+    truth = torch.cat([torch.zeros(len(usual), dtype=torch.long), torch.ones(len(strange), dtype=torch.long)])
+    specificity, _ = binary_specificity_at_sensitivity(ranked, truth, min_sensitivity=0.95)
+    return {
+        "auroc": float(binary_auroc(ranked, truth)),
+        "aupr": float(binary_average_precision(ranked, truth)),
+        "fpr95": 1 - float(specificity),
+    }

@@ -1,3 +1,0 @@
-"""What the methods reach on Fashion-MNIST and how they get there on two sinusoids: trained, exported, measured as they
-are served, and written down as tables and pictures. `python -m models evidence` does all of it and goes on after an
-interruption."""

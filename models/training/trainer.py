@@ -1,0 +1,155 @@
+"""Trains a network on a data set: seeded, resumable after every epoch, with every sample in one random submodel."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from models.data import Dataset, DatasetError
+from models.networks.gaussian import Gaussian
+from models.training.batches import Batches
+from models.training.recipe import Recipe
+
+_FORMAT = 1
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is missing, damaged, foreign, or was made by another recipe."""
+
+
+def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool = True) -> nn.Module:
+    """Trains until `recipe.epochs` are done, on a GPU where there is one, and returns the network in evaluation mode.
+
+    The checkpoint is written after each epoch; where it exists and holds the same recipe, training goes on from
+    there and ends with the same weights as an undisturbed run.
+
+    Raises:
+        CheckpointError: the checkpoint belongs to another recipe or is no checkpoint.
+        DatasetError: there are no rows to train on.
+        ValueError: the recipe's network cannot be built.
+    """
+    if not len(dataset.train):
+        raise DatasetError(f"{dataset.name}: the training split has no rows")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = recipe.build()
+    if isinstance(network, Gaussian):
+        network.fit(torch.from_numpy(dataset.train.inputs), torch.from_numpy(dataset.train.labels))
+    network.to(device)
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)  # now, not after the first epoch
+    batches = Batches(recipe, dataset.train)
+    steps = len(batches)
+    optimiser = _optimiser(recipe, network)
+    schedule = _schedule(recipe, optimiser, steps)
+    done = 0
+    if checkpoint.exists():
+        state = _read(checkpoint)
+        if state["recipe"] != recipe.plain():
+            raise CheckpointError(
+                f"{checkpoint} was made by another recipe ({_difference(state['recipe'], recipe.plain())}): "
+                "choose another checkpoint or remove this one"
+            )
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        schedule.load_state_dict(state["schedule"])
+        done = state["epochs_done"]
+
+    bar = tqdm(total=recipe.epochs * steps, initial=done * steps, unit="step", disable=not progress)
+    for epoch in range(done, recipe.epochs):
+        network.train()
+        total = torch.zeros((), device=device)
+        for inputs, labels in batches.epoch(epoch):
+            loss = _loss(network, inputs.to(device, non_blocking=True), labels.to(device, non_blocking=True))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            total += loss.detach()
+            bar.update()
+        bar.set_postfix(epoch=f"{epoch + 1}/{recipe.epochs}", loss=f"{float(total) / steps:.4f}")
+        _write(
+            checkpoint,
+            {
+                "format": _FORMAT,
+                "recipe": recipe.plain(),
+                "network": network.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "schedule": schedule.state_dict(),
+                "epochs_done": epoch + 1,
+            },
+        )
+    bar.close()
+    return network.cpu().eval()
+
+
+def _loss(network: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+    found = network(inputs)
+    if isinstance(network, Gaussian):
+        return network.loss(found, labels)
+    return F.cross_entropy(found, labels)
+
+
+def _optimiser(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+    kind: Any = torch.optim.AdamW
+    more = {}
+    if recipe.optimiser == "sgd":
+        kind, more = torch.optim.SGD, {"momentum": 0.9, "nesterov": True}
+    made: torch.optim.Optimizer = kind(
+        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, **more
+    )
+    return made
+
+
+def _schedule(recipe: Recipe, optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+    if recipe.milestones:
+        at = [epoch * steps for epoch in recipe.milestones]
+        return torch.optim.lr_scheduler.MultiStepLR(optimiser, at, recipe.decay)
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, max_lr=recipe.learning_rate, total_steps=max(steps * recipe.epochs, 1)
+    )
+
+
+def load(checkpoint: Path) -> tuple[Recipe, nn.Module]:
+    """The recipe and the network, in evaluation mode, of a finished training.
+
+    Raises:
+        CheckpointError: missing, damaged, foreign, or the training was not finished.
+    """
+    if not checkpoint.exists():
+        raise CheckpointError(f"{checkpoint}: no such checkpoint; `python -m models train` makes one")
+    state = _read(checkpoint)
+    recipe = Recipe.read(state["recipe"])
+    if state["epochs_done"] < recipe.epochs:
+        raise CheckpointError(
+            f"{checkpoint}: training stopped after {state['epochs_done']} of {recipe.epochs} epochs; "
+            "run the same `train` command again to finish it"
+        )
+    network = recipe.build()
+    network.load_state_dict(state["network"])
+    return recipe, network.eval()
+
+
+def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    return ", ".join(f"{name} {theirs.get(name)!r}, asked for {ours.get(name)!r}" for name in names)
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    try:
+        state = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    except Exception as error:  # the unpickler raises whatever it stumbles over
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{checkpoint}: not a readable checkpoint ({reason})") from error
+    if not isinstance(state, dict) or state.get("format") != _FORMAT:
+        raise CheckpointError(f"{checkpoint}: not a checkpoint of `python -m models train`")
+    return state
+
+
+def _write(checkpoint: Path, state: dict[str, Tensor | Any]) -> None:
+    part = checkpoint.with_name(checkpoint.name + ".part")
+    torch.save(state, part)
+    os.replace(part, checkpoint)

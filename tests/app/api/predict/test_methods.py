@@ -1,0 +1,79 @@
+"""One service with a model of each method."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from app.engine.registry import ModelRegistry
+from app.main import create_app
+from app.settings import Settings
+from app.telemetry.metrics import Telemetry
+from models.export import export
+from models.networks import mlp
+from tests.app.api.conftest import CPU
+from tests.serving import in_thread
+
+SUBMODELS = {"single": 1, "mc-dropout": 5, "masksembles": 3, "deep-ensemble": 2}
+ROWS = np.random.default_rng(0).random((7, 6), np.float32)
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("methods")
+
+    def plain() -> nn.Module:
+        return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 3)).eval()
+
+    networks: dict[str, dict[str, Any]] = {
+        "single": {"network": plain()},
+        "mc-dropout": {"network": plain(), "mc_dropout": SUBMODELS["mc-dropout"]},
+        "masksembles": {"network": mlp((6,), 3, submodels=3, scale=2.0, align=1, hidden=(8,))},
+        "deep-ensemble": {"networks": [plain(), plain()]},
+    }
+    for method, arguments in networks.items():
+        export(**arguments, example_input=torch.rand(2, 6), name=method, store=folder, labels=["a", "b", "c"])
+    with in_thread(create_app(Settings(model_repository=folder), ModelRegistry(folder, CPU), Telemetry())) as opened:
+        yield opened
+
+
+def test_models_tells_them_apart(client: httpx.Client) -> None:
+    listed = client.get("/models").json()["models"]
+    assert {model["name"]: (model["method"], model["num_submodels"]) for model in listed} == {
+        method: (method, number) for method, number in SUBMODELS.items()
+    }
+
+
+def test_all_answer_at_the_same_time_each_with_its_own_submodels(client: httpx.Client) -> None:
+    def ask(method: str) -> dict[str, Any]:
+        response = client.post("/predict", json={"model": method, "inputs": ROWS.tolist()})
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    asked = [*SUBMODELS] * 10
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, asked))
+    first = dict(zip(asked, answers))
+    for method, answer in zip(asked, answers):
+        model, rows = answer["model"], answer["predictions"]
+        assert (model["name"], model["method"], model["num_submodels"]) == (method, method, SUBMODELS[method])
+        assert len(rows) == len(ROWS)
+        each = np.array([[submodel["probabilities"] for submodel in row["submodels"]] for row in rows])
+        assert each.shape == (len(ROWS), SUBMODELS[method], 3)
+        mean = np.array([row["probabilities"] for row in rows])
+        np.testing.assert_allclose(each.mean(axis=1), mean, atol=1e-6)
+        np.testing.assert_allclose(mean, [row["probabilities"] for row in first[method]["predictions"]], atol=1e-6)
+        differ = np.ptp(each, axis=1).max(axis=-1)
+        disagree = np.array([row["mutual_information"] for row in rows])
+        if method == "single":
+            assert disagree == pytest.approx(0, abs=1e-6)
+        else:
+            assert (differ > 1e-5).all()
+            assert (disagree > 0).all()

@@ -1,0 +1,190 @@
+"""What is accepted as numbers is what JSON and the shape say, however the text is read."""
+
+import json
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from app.api import json_arrays
+from app.api.predict import params
+from app.contract.schema import Contract
+from app.errors import InvalidInput, MalformedBody
+from tests.app.api.predict.test_params import contract
+
+MOST = 5
+CONTRACTS: list[Contract] = [
+    contract((2,)),
+    contract((2,), limits=(0.0, 1.0)),
+    contract((2,), "uint8"),
+    contract((1, 2)),
+    contract(()),
+]
+WAYS = [(2**17, True), (16, True), (3, True), (2**17, False)]
+"""The longest text that is read at once, and whether simdjson reads it."""
+
+
+def accepted(text: str, of: Contract) -> NDArray[Any] | None:
+    """What the service reads, or None where it refuses."""
+    try:
+        call = params.read_call(b'{"inputs":' + text.encode() + b"}")
+        return params.read_inputs(call.inputs, of, MOST)
+    except (InvalidInput, MalformedBody):
+        return None
+
+
+def expected(text: str, of: Contract) -> NDArray[Any] | None:
+    """The same by Python's json and a look at every value."""
+    tensor = of.inputs[0]
+    try:
+        nested = json.loads('{"inputs":' + text + "}")["inputs"]
+    except ValueError:
+        return None
+    if not is_nested(nested, of.sizes(tensor)) or not 1 <= len(nested) <= MOST:
+        return None
+    leaves = nested
+    for _ in tensor.shape[1:]:
+        leaves = [leaf for part in leaves for leaf in part]
+    if tensor.dtype == "uint8":
+        if not all(isinstance(leaf, int) and 0 <= leaf <= 255 for leaf in leaves):
+            return None
+        return np.array(nested, np.uint8)
+    low, high = tensor.range or (-np.inf, np.inf)
+    try:
+        values = np.array([float(leaf) for leaf in leaves])
+    except OverflowError:
+        return None
+    with np.errstate(over="ignore"):
+        array = values.astype(np.float32)
+    if not np.isfinite(array).all() or values.min() < low or values.max() > high:
+        return None
+    return array.reshape(len(nested), *(size for size in tensor.shape[1:] if isinstance(size, int)))
+
+
+def is_nested(value: Any, sizes: tuple[int | None, ...]) -> bool:
+    if not sizes:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    fits = isinstance(value, list) and sizes[0] in (None, len(value))
+    return fits and all(is_nested(part, sizes[1:]) for part in value)
+
+
+def check(text: str) -> None:
+    for of, (piece, fast) in product(CONTRACTS, WAYS):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(json_arrays, "_PIECE", piece)
+            if not fast:
+                patch.setattr(json_arrays, "simdjson", None)
+            found = accepted(text, of)
+        wanted = expected(text, of)
+        assert (found is None) == (wanted is None), (text, of.inputs, piece, fast)
+        if found is not None and wanted is not None:
+            assert (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
+            np.testing.assert_array_equal(found, wanted)
+
+
+NUMBER = st.one_of(
+    st.sampled_from(["0", "1", "-0", "0.5", "1E0", "255", "256", "-1", "1e-3", "0.1", "3.4028235e38", "1e400", "1.0"]),
+    st.integers(-(2**70), 2**70).map(str),
+    st.floats(0, 1).map(repr),
+)
+SEPARATOR = st.sampled_from([",", ", ", " ,", ",\n\t"])
+
+
+@st.composite
+def arrays(draw: st.DrawFn) -> str:
+    """An array of the form of one of the contracts, or nearly so."""
+    form = draw(st.sampled_from(["{}", "[{},{}]", "[[{},{}]]", "[ {} , {} ]", "[{}]", "[{},{},{}]"]))
+    count = draw(st.integers(1, MOST + 1))
+    rows = [form.format(*(draw(NUMBER) for _ in range(form.count("{}")))) for _ in range(count)]
+    return "[" + draw(SEPARATOR).join(rows) + "]"
+
+
+MUTATION = st.tuples(st.integers(0, 2**16), st.integers(0, 1), st.sampled_from(["", *"[],0123456789.eE+- "]))
+
+
+@settings(max_examples=300, deadline=None)
+@given(arrays(), st.lists(MUTATION, max_size=3))
+def test_what_is_accepted_is_what_json_and_the_shape_say(text: str, mutations: list[tuple[int, int, str]]) -> None:
+    for place, removed, added in mutations:
+        at = place % (len(text) + 1)
+        text = text[:at] + added + text[at + removed :]
+    check(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="[],01.eE+- ", max_size=12))
+def test_a_few_characters_in_any_order(text: str) -> None:
+    check(text)
+    check(f"[[{text},1]]")
+    check(f"[[0,1],[0.25{text},1],[1,1]]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[0,1]", "[0,1]]", "[[0,1],]", "[[0,,1]]", "[[0 1]]", "[[0,1][1,0]]", "[[0,1],,[1,0]]", "[[0],[1]]",
+        "[[01,1]]", "[[1.,1]]", "[[.5,1]]", "[[-,1]]", "[[+1,1]]", "[[1e,1]]", "[[1e+,1]]", "[[- 1,1]]", "[[1 .5,1]]",
+        "[[1,2]]]", "[[[1,2]]", "[1,[2]]", "[[1],2]", "[[1,2],[3]]", "[],[]", "[[],[]]", "[[0,1]],[[0,1]]", "", " ",
+        "[[0,0e999999999999]]", "[[0,1e-999999999999]]", "[[0,1e999999999999]]", f"[[0,{'9' * 400}]]",
+        f"[[0,{'9' * 400}e-390]]", f"[[0,0.{'0' * 400}1e400]]", "[[0,18446744073709551616]]",
+        "[[0,9223372036854775808]]", "[[0,-9223372036854775809]]", "[[0,3.4028235677973362e38]]",
+        "[[0,3.4028235677973366e38]]", "[[0,1.00000000000000001]]", "[[0,-1e-400]]", "[[0,1.0]]", "[[0,1e2]]",
+    ],
+)  # fmt: skip
+def test_hard_cases(text: str) -> None:
+    check(text)
+
+
+@pytest.mark.parametrize("kind", ["d", "i", "u"])
+def test_a_long_text_is_read_as_json_reads_it(kind: json_arrays.Kind) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.random((3000, 2, 8)) if kind == "d" else rng.integers(0, 2**40, (3000, 2, 8))
+    text = json.dumps(values.tolist(), indent=1 if kind == "i" else None).encode()
+    assert len(text) > 3 * json_arrays._PIECE
+    found = json_arrays.read(memoryview(text), kind)
+    if json_arrays.simdjson is None:
+        assert found is None
+    else:
+        np.testing.assert_array_equal(found, np.array(json.loads(text)).ravel())
+    assert json_arrays.brackets_of(memoryview(text)) == json_arrays.brackets((3000, 2, 8))
+
+
+@pytest.mark.parametrize("place", [0, 1, 2999, 3000, 5998, 5999])
+@pytest.mark.parametrize("wrong", ["1,0", "", "[1]", "1 1", "-", "true", "1e400"])
+def test_one_wrong_number_in_a_long_text_is_found(place: int, wrong: str) -> None:
+    of = contract((2,), limits=(0.0, 1.0))
+    rows = ["[0.0123456789012345,0.0123456789012345]"] * 6000
+    rows[place] = f"[0.5,{wrong}]"
+    text = "[" + ",".join(rows) + "]"
+    assert len(text) > json_arrays._PIECE
+    with pytest.raises((InvalidInput, MalformedBody)):
+        params.read_inputs(params.read_call(b'{"inputs":' + text.encode() + b"}").inputs, of, 6000)
+
+
+def test_the_kind_of_all_numbers_is_what_was_asked_for() -> None:
+    for text, kind in ((b"[1,1.5]", "i"), (b"[1,-1]", "u"), (b"[9223372036854775808]", "i"), (b"[1,true]", "d")):
+        assert json_arrays.read(memoryview(text), kind) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("shape", "text"),
+    [((), b""), ((3,), b"[,,]"), ((1,), b"[]"), ((2, 1), b"[[],[]]"), ((1, 2, 2), b"[[[,],[,]]]"), ((0,), b"[]")],
+)
+def test_brackets(shape: tuple[int, ...], text: bytes) -> None:
+    assert json_arrays.brackets(shape) == text
+    filled = json.dumps(np.zeros(shape).tolist()).encode()
+    assert json_arrays.brackets_of(memoryview(filled)) == text
+
+
+@pytest.mark.parametrize("dtype", ["f2", ">f2", "f4", "f8", "g"])
+def test_values_of_any_precision_are_held_against_the_range_itself(dtype: str) -> None:
+    tensor = contract((2,), limits=(-1e5, 1e5)).inputs[0]
+    assert json_arrays.check(np.array([[1, 60_000]], dtype), tensor, "inputs").tolist() == [[1, 60_000]]
+    tensor = contract((2,), limits=(1e-8, 1.0)).inputs[0]
+    with pytest.raises(InvalidInput, match="got 0; 1 of 2 values are outside") as refused:
+        json_arrays.check(np.array([[0.5, 0]], dtype), tensor, "inputs")
+    assert refused.value.field == "inputs[0][1]"

@@ -1,0 +1,183 @@
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from app.engine.verifier import verify
+
+Change = Callable[[onnx.ModelProto], None]
+
+
+def contract(**changes: Any) -> Change:
+    def change(model: onnx.ModelProto) -> None:
+        document = json.loads(model.metadata_props[0].value)
+        for path, value in changes.items():
+            *parents, last = [int(part) if part.isdigit() else part for part in path.split("__")]
+            place = document
+            for parent in parents:
+                place = place[parent]
+            place[last] = value
+        model.metadata_props[0].value = json.dumps(document)
+
+    return change
+
+
+def without_contract(model: onnx.ModelProto) -> None:
+    del model.metadata_props[:]
+
+
+def external(model: onnx.ModelProto) -> None:
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../secret")
+
+
+def external_in_a_subgraph(model: onnx.ModelProto) -> None:
+    inner = onnx.helper.make_graph([], "inner", [], [], [onnx.numpy_helper.from_array(np.ones(2), "hidden")])
+    external_tensor = inner.initializer[0]
+    external_tensor.data_location = onnx.TensorProto.EXTERNAL
+    external_tensor.external_data.add(key="location", value="weights.bin")
+    model.graph.node.append(onnx.helper.make_node("If", ["x"], ["y"], then_branch=inner, else_branch=inner))
+
+
+def foreign_operator(model: onnx.ModelProto) -> None:
+    model.graph.node[0].domain = "evil.example"
+    model.opset_import.add(domain="evil.example", version=1)
+
+
+def broken_graph(model: onnx.ModelProto) -> None:
+    model.graph.node[0].input[0] = "nowhere"
+
+
+def without_temperature(model: onnx.ModelProto) -> None:
+    for node in model.graph.node:
+        node.input[:] = ["warmth" if name == "temperature" else name for name in node.input]
+    next(tensor for tensor in model.graph.initializer if tensor.name == "temperature").name = "warmth"
+
+
+def renamed_output(model: onnx.ModelProto) -> None:
+    model.graph.output[3].name = "doubt"
+    for node in model.graph.node:
+        node.output[:] = ["doubt" if name == "entropy" else name for name in node.output]
+
+
+def nan_temperature(model: onnx.ModelProto) -> None:
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "temperature")
+    tensor.CopyFrom(onnx.numpy_helper.from_array(np.array(np.nan, np.float32), "temperature"))
+
+
+def nan_weights(model: onnx.ModelProto) -> None:
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("weight"))
+    values = onnx.numpy_helper.to_array(tensor).copy()
+    values[0] = np.nan
+    tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+
+
+def fixed_batch(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (contract(schema_version=5), "contract: schema_version: 5 is newer than 4"),
+        (contract(num_submodels=4), "outputs.submodels.shape: declared ['B', 'N', 'K'], the graph has ['B', 3, 3]"),
+        (contract(labels=["a", "b"]), "outputs.probabilities.shape: declared ['B', 'K'], the graph has ['B', 3]"),
+        (contract(inputs__0__shape=["B", 7]), "inputs.input.shape: declared ['B', 7], the graph has ['B', 6]"),
+        (contract(inputs__0__dtype="uint8"), "inputs.input.dtype: declared uint8, the graph has float32"),
+        (contract(inputs__0__name="x"), "inputs: declared x, the graph has input"),
+        (contract(unheard_of=1), "contract: unheard_of: Extra inputs are not permitted"),
+        (renamed_output, "outputs: declared prediction, probabilities, submodels, entropy"),
+        (fixed_batch, "inputs.input.shape: declared ['B', 6], the graph has [1, 6]"),
+        (without_temperature, "calibration.temperature: the graph has no scalar initializer"),
+        (nan_temperature, "the weights of 'temperature' hold NaN"),
+        (nan_weights, "hold NaN"),
+        (external, "lie in an external file"),
+        (external_in_a_subgraph, "the weights of 'hidden' lie in an external file"),
+        (foreign_operator, "operators of an unknown domain: evil.example"),
+        (broken_graph, "not a valid ONNX graph"),
+    ],
+)
+def test_a_file_that_breaks_its_promises_is_refused(
+    tiny_repository: Path, tmp_path: Path, change: Change, reason: str
+) -> None:
+    model = onnx.load(tiny_repository / "tiny" / "1" / "model.onnx")
+    change(model)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert reason in (verify([path])[path].rejected or "accepted")
+
+
+@pytest.mark.parametrize("content", [b"", b"no", b"\x08\x07", bytes(1000), b"\xff" * 1000])
+def test_what_is_no_model_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    assert (verify([path])[path].rejected or "accepted").startswith("not an ONNX file, or truncated")
+
+
+def test_another_temperature_than_declared_is_refused(digits_repository: Path, tmp_path: Path) -> None:
+    model = onnx.load(digits_repository / "digits" / "1" / "model.onnx")
+    contract(calibration__temperature=1.5)(model)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert "calibration.temperature: declared 1.5, the graph has" in (verify([path])[path].rejected or "accepted")
+
+
+def test_every_truncation_is_refused(tiny_repository: Path, tmp_path: Path) -> None:
+    content = (tiny_repository / "tiny" / "1" / "model.onnx").read_bytes()
+    paths = []
+    for index, end in enumerate(np.linspace(1, len(content) - 1, 40).astype(int)):
+        paths.append(tmp_path / f"{index}.onnx")
+        paths[-1].write_bytes(content[:end])
+    assert all(verdict.rejected for verdict in verify(paths).values())
+
+
+def test_odd_paths_are_verified_like_any_other(tiny_repository: Path, tmp_path: Path) -> None:
+    good = tiny_repository / "tiny" / "1" / "model.onnx"
+    odd = [tmp_path / "new\nline", tmp_path / os.fsdecode(b"latin-\xe9"), tmp_path / "a folder", tmp_path / "fifo"]
+    odd[0].write_bytes(good.read_bytes())
+    odd[1].write_bytes(good.read_bytes())
+    odd[2].mkdir()
+    os.mkfifo(odd[3])
+    reasons = [verdict.rejected for verdict in verify(odd).values()]
+    assert reasons == [None, None, "not a regular file", "not a regular file"]
+
+
+def test_a_good_file_among_bad_ones_is_accepted(tiny_repository: Path, tmp_path: Path) -> None:
+    good, bad = tiny_repository / "tiny" / "1" / "model.onnx", tmp_path / "bad.onnx"
+    bad.write_bytes(b"no")
+    verdicts = verify([bad, good, tmp_path / "missing.onnx"])
+    assert verdicts[good].rejected is None
+    assert verdicts[good].declared is not None
+    assert verdicts[bad].rejected
+    assert verdicts[tmp_path / "missing.onnx"].rejected == "cannot be read: No such file or directory"
+
+
+@pytest.mark.slow
+def test_many_files_may_take_longer_than_one_of_them(
+    tiny_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.engine.verifier._SECONDS", 4)
+    content = (tiny_repository / "tiny" / "1" / "model.onnx").read_bytes()
+    paths = [tmp_path / name for name in ("slow-1", "slow-2", "slow-3", "stuck", "slow-4")]
+    for path in paths:
+        path.write_bytes(content)
+    verdicts = verify(paths, module="tests.app.engine.dying_verifier")
+    assert {path.name for path, verdict in verdicts.items() if verdict.rejected} == {"stuck"}
+    assert verdicts[paths[3]].rejected == "the verifier took longer than 4 s"
+
+
+def test_a_file_that_kills_its_reader_is_refused_alone(tiny_repository: Path, tmp_path: Path) -> None:
+    good = tiny_repository / "tiny" / "1" / "model.onnx"
+    deadly = tmp_path / "deadly.onnx"
+    deadly.write_bytes(b"no")
+    verdicts = verify([good, deadly, tiny_repository / "missing"], module="tests.app.engine.dying_verifier")
+    assert verdicts[good].rejected is None
+    assert "the verifier ended with -9" in (verdicts[deadly].rejected or "")
+    assert verdicts[tiny_repository / "missing"].rejected == "cannot be read: No such file or directory"

@@ -1,0 +1,104 @@
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from app.http_protocol import MOST_HEAD, HttpProtocol
+from tests.serving import PATIENCE
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    size, more = 0, True
+    while more:
+        message = await receive()
+        size += len(message.get("body", b""))
+        more = message.get("more_body", False)
+    body = str(size).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    config = uvicorn.Config(echo, port=0, log_level="error", http=HttpProtocol, ws="none", lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    until = time.monotonic() + PATIENCE
+    while not server.started and time.monotonic() < until:
+        time.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    thread.join()
+
+
+def talk(port: int, *parts: bytes, answers: int = 1) -> bytes:
+    """What comes back, up to so many answers or the end."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+        try:
+            for part in parts:
+                connection.sendall(part)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        found = b""
+        while found.count(b"\r\n\r\n") < answers:
+            try:
+                read = connection.recv(65536)
+            except ConnectionResetError:
+                break
+            if not read:
+                break
+            found += read
+        return found
+
+
+def test_a_head_without_end_is_refused(port: int) -> None:
+    found = talk(port, b"GET / HTTP/1.1\r\nhost: a\r\n", *[b"x-%d: %b\r\n" % (i, b"y" * 1000) for i in range(100)])
+    assert found.startswith(b"HTTP/1.1 431 ")
+    assert json.loads(found.partition(b"\r\n\r\n")[2])["error"]["code"] == "headers_too_large"
+
+
+def test_so_is_one_that_comes_at_once_and_the_next_connection_is_served(port: int) -> None:
+    for path in (b"/", b"/v2/models/a"):
+        found = talk(port, b"GET %b HTTP/1.1\r\nhost: a\r\nx: %b\r\n\r\n" % (path, b"y" * 70_000))
+        assert found.startswith(b"HTTP/1.1 431 ")
+        error = json.loads(found.partition(b"\r\n\r\n")[2])["error"]
+        assert isinstance(error, str) == (path != b"/")
+        assert talk(port, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+def test_what_is_no_http_gets_the_error_body(port: int) -> None:
+    found = talk(port, b"GET / HTTP/1.1\r\nhost: a\x00b\r\n\r\n")
+    assert found.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(found.partition(b"\r\n\r\n")[2])["error"]["code"] == "malformed_request"
+
+
+def test_so_is_a_single_header_without_end(port: int) -> None:
+    found = talk(port, b"GET / HTTP/1.1\r\nhost: a\r\nx: ", *[b"y" * 1000] * 100)
+    assert found.startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_head_within_the_limit_and_a_body_of_any_size_are_taken(port: int) -> None:
+    size = 3 * 2**20
+    head = b"POST / HTTP/1.1\r\nhost: a\r\nx: %b\r\ncontent-length: %d\r\n\r\n" % (b"y" * (MOST_HEAD - 1000), size)
+    found = talk(port, head, b"z" * size, head, b"z" * size, answers=2)
+    assert found.count(b"HTTP/1.1 200 ") == 2
+    assert found.count(b"%d" % size) == 2
+
+
+def test_bodies_do_not_count_as_the_head_of_what_follows(port: int) -> None:
+    request = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 60000\r\n\r\n" + b"z" * 60_000
+    found = talk(port, *[request] * 5, answers=5)
+    assert found.count(b"HTTP/1.1 200 ") == 5
+
+
+def test_what_is_around_the_chunks_of_a_body_has_a_limit_too(port: int) -> None:
+    head = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+    assert talk(port, head, b"1\r\nz\r\n" * 10_000, b"0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    trailers = [b"x-%d: %b\r\n" % (i, b"y" * 10_000) for i in range(200)]
+    assert talk(port, head, b"1\r\nz\r\n0\r\n", *trailers).startswith(b"HTTP/1.1 431 ")

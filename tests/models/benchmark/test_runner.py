@@ -1,0 +1,273 @@
+"""A whole study on small files: with processes as users run it, and within this one to see what is done anew."""
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from app.engine import verifier_child
+from models import artefact
+from models.benchmark import cost, report, runner, sinusoids
+from models.benchmark.measurement import SCORES
+from models.benchmark.studies import STUDIES, Entry
+from models.data import DatasetError
+from models.data.corruptions import KINDS
+from models.training.recipe import DEFAULTS
+from models.training.trainer import CheckpointError
+from tests.models import official
+
+FASHION = STUDIES["fashion-mnist"]
+SINGLE, _, MASKED, ENSEMBLE, _ = COMPARED = (
+    Entry("single", seeds=(0,)),
+    Entry("mc-dropout", seeds=(0,)),
+    Entry("masksembles", 2.0, seeds=(0,)),
+    Entry("deep-ensemble", seeds=(0,)),
+    Entry("single", held_out=True, seeds=(0,)),
+)
+SMALL = {"network": "mlp", "options": {"hidden": [32]}, "epochs": 4, "rows": 200, "batch_size": 20}
+STUDY = replace(FASHION, compared=COMPARED, settings={**FASHION.settings, **SMALL}, corrupted_rows=20)
+IN_PROCESSES = runner._all
+Done = tuple[Path, dict[str, list[dict[str, Any]]]]
+
+
+def clothing(folder: Path, part: str, count: int) -> None:
+    """Every class has a pattern of its own, under noise."""
+    patterns = np.random.default_rng(0).integers(0, 160, (10, 28, 28))
+    rng = np.random.default_rng(count)
+    kinds = rng.integers(0, 10, count, np.uint8)
+    pixels = patterns[kinds] + rng.integers(0, 96, (count, 28, 28))
+    official.fashion_mnist(folder, part, pixels.astype(np.uint8), kinds)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    clothing(folder, "train", 5300)
+    clothing(folder, "t10k", 60)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def here() -> Iterator[None]:
+    """Jobs run one after the other in this process, with one thread like those processes."""
+
+    def run(_: str, jobs: Mapping[str, tuple[Any, ...]]) -> None:
+        for function, *arguments in jobs.values():
+            function(*arguments)
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(artefact, "threads", 1)
+        patch.setattr(runner, "_all", run)
+        yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def done(data: Path, here: None, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """A folder where the study is done, and its figures."""
+    folder = tmp_path_factory.mktemp("done")
+    return folder, runner.work(STUDY, folder, data)
+
+
+def written(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def rounded(found: Any) -> Any:
+    """To the digits that tables print."""
+    return json.loads(json.dumps(found), parse_float=lambda text: round(float(text), 4))
+
+
+def test_every_entry_has_all_figures(done: Done) -> None:
+    _, found = done
+    assert list(found) == [entry.name for entry in COMPARED]
+    assert [(one["method"], one["num_submodels"]) for (one,) in found.values()] == [
+        ("single", 1), ("mc-dropout", 4), ("masksembles", 4), ("deep-ensemble", 4), ("single", 1),
+    ]  # fmt: skip
+    for entry in COMPARED:
+        (one,) = found[entry.name]
+        assert one["recipes"] == [recipe.plain() for recipe in STUDY.recipes(entry, 0)]
+        assert list(one["strange"]) == (["held-out classes"] if entry.held_out else ["digits", "noise"])
+        assert all(list(scores) == list(SCORES) for scores in one["strange"].values())
+        assert list(one["corrupted"]) == ([] if entry.held_out else list(KINDS))
+        assert all(len(severities) == 5 for severities in one["corrupted"].values())
+        assert all(math.isfinite(one["test"][name]) for name in ("accuracy", "nll", "ece", "brier", "ece_uncalibrated"))
+        assert (one["test"]["disagreement"] is None) == (entry.method == "single")
+        assert one["test"]["nll"] != one["test"]["nll_uncalibrated"]
+    single, ensemble = found[SINGLE.name][0], found[ENSEMBLE.name][0]
+    assert ensemble["macs"] == 4 * single["macs"]
+    assert ensemble["weights"] > 3.5 * single["weights"]
+    assert ensemble["test"]["accuracy"] > 0.5
+
+
+def test_what_is_done_is_not_done_again(done: Done, data: Path) -> None:
+    folder, found = done
+    before = written(folder)
+    assert runner.work(STUDY, folder, data) == found
+    assert written(folder) == before
+
+
+def test_trained_by_processes_figures_are_the_same(
+    done: Done, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = runner._all
+    monkeypatch.setattr(runner, "_all", lambda what, jobs: (IN_PROCESSES if what == "train" else run)(what, jobs))
+    found = runner.work(replace(STUDY, compared=(SINGLE,)), tmp_path, data)
+    assert rounded(found) == rounded({SINGLE.name: done[1][SINGLE.name]})
+
+
+def test_the_first_failure_ends_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "_begin", None)
+    begun = time.monotonic()
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        IN_PROCESSES("fail", {"a": (os.stat, "nowhere"), **{str(index): (time.sleep, 1) for index in range(40)}})
+    assert time.monotonic() - begun < 15
+
+
+def test_a_process_that_is_ended_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "_begin", None)
+    with pytest.raises(ChildProcessError, match="train: a process was ended from outside, perhaps for want of memory"):
+        IN_PROCESSES("train", {"a": (os._exit, 9), "b": (time.sleep, 0)})
+
+
+def test_processes_take_one_thread_and_no_more_of_them_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artefact, "threads", 0)
+    before = torch.get_num_threads()
+    monkeypatch.setattr(runner, "_has_gpu", lambda: True)
+    runner._begin()
+    assert artefact.threads == 0
+    monkeypatch.setattr(runner, "_has_gpu", lambda: False)
+    runner._begin()
+    assert (artefact.threads, torch.get_num_threads()) == (1, 1)
+    torch.set_num_threads(before)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5})
+    assert runner._cores() == 2
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert runner._cores() == os.cpu_count()
+
+
+def test_a_data_set_of_other_classes_is_refused_before_training(data: Path, here: None, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="fashion-mnist: expected 9 classes, got 10"):
+        runner.work(replace(STUDY, classes=9), tmp_path, data)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_study_goes_on_to_the_same_figures(done: Done, data: Path, tmp_path: Path) -> None:
+    folder, found = done
+    again = tmp_path / "again"
+    shutil.copytree(folder, again)
+    lost = [f"{MASKED.name}-0.pt", f"{MASKED.name}-0.json", f"{ENSEMBLE.name}-0.json"]
+    for name in lost:
+        (again / name).unlink()
+    shutil.rmtree(runner.store(again) / f"{MASKED.name}-0" / "1")  # the folder of the model stays
+    (again / f"{ENSEMBLE.name}-0.part").write_text("{")
+    before = written(again)
+    assert rounded(runner.work(STUDY, again, data)) == rounded(found)
+    after = written(again)
+    assert {name for name in after if after[name] != before.get(name)} == {
+        *lost, f"store/{MASKED.name}-0/1/model.onnx",
+    }  # fmt: skip
+
+
+def test_a_checkpoint_of_another_recipe_is_refused_until_it_is_removed(done: Done, data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(done[0], folder)
+    other = replace(STUDY, compared=(SINGLE,), settings={**STUDY.settings, "rows": 100})
+    with pytest.raises(CheckpointError, match=r"all-single-0\.pt was made by another recipe \(rows 200, asked for 100"):
+        runner.work(other, folder, data)
+    (folder / "all-single-0.pt").unlink()
+    assert runner.work(other, folder, data)[SINGLE.name] != done[1][SINGLE.name]
+    _, contract, _ = artefact.read(runner.store(folder), "all-single-0", 1)
+    assert contract.origin.recipe["rows"] == 100
+
+
+def test_tables_pictures_and_models_come_of_it(
+    done: Done, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sinusoids, "PATH", sinusoids.PATH[:1])
+    monkeypatch.setitem(DEFAULTS, "sinusoids", {**DEFAULTS["sinusoids"], "epochs": 2})
+    monkeypatch.setattr(cost, "_ROUNDS", 1)
+    results, shipped = tmp_path / "results", tmp_path / "shipped"
+    pages = report.rebuild(STUDY, done[0], results, data)
+    tables = {path.stem: path.read_text() for path in results.glob("*.md")}
+    assert tables.keys() == {"predictive", "severities", "strange", "sinusoids", "seconds"}
+    assert sorted(pages) == sorted(tables.values())
+    assert all(entry.label in tables[name] for entry in COMPARED for name in ("predictive", "severities", "strange"))
+    assert "held-out classes" in tables["strange"]
+    for name in ("severity", "transition", "sinusoids"):
+        assert (results / f"{name}.png").stat().st_size > 5000
+    figures = json.loads((results / "figures.json").read_text())
+    assert list(figures["entries"]) == sorted(entry.name for entry in COMPARED)
+    assert figures["seconds"][f"{SINGLE.name}-0"] == {"1": 1.0, "16": 1.0, "64": 1.0}
+
+    methods = [f"fashion-mnist-{entry.method}" for entry in COMPARED[:4]]
+    for version in ("1", "2"):
+        assert report.ship(STUDY, done[0], shipped) == [*methods, "sinusoids-single"]
+        assert sorted(path.name for path in shipped.iterdir()) == sorted([*methods, "sinusoids-single"])
+        for path in shipped.glob(f"*/{version}/*.onnx"):
+            assert "contract" in verifier_child.examine(path.read_bytes())
+
+
+@pytest.mark.parametrize(("name", "masked"), [("fashion-mnist", "s2"), ("cifar-10", "s2"), ("imagenet", "s2.17")])
+def test_one_model_of_each_method_is_shipped(tmp_path: Path, tiny_repository: Path, name: str, masked: str) -> None:
+    tiny, contract, _ = artefact.read(tiny_repository, "tiny")
+    study = STUDIES[name]
+    made = [f"{entry.name}-0" for entry in study.compared] + [point.name for point in sinusoids.PATH]
+    for model in made:
+        origin = contract.origin.model_copy(update={"recipe": {"name": model}})
+        artefact.embed(tiny, contract.model_copy(update={"origin": origin}))
+        artefact.write(tiny, runner.store(tmp_path), model)
+    shipped = report.ship(study, tmp_path, tmp_path / "shipped")
+    found = {name: artefact.read(tmp_path / "shipped", name, 1)[1].origin.recipe["name"] for name in shipped}
+    assert sorted(found) == sorted(path.name for path in (tmp_path / "shipped").iterdir())
+    assert not list((tmp_path / "shipped").glob("*/2"))
+    wanted = ["single", "mc-dropout", f"masksembles-{masked}-width", "deep-ensemble"]
+    assert [found[f"{name}-{method}"] for method in ("single", "mc-dropout", "masksembles", "deep-ensemble")] == [
+        f"all-{method}-0" for method in wanted
+    ]
+    assert len(found) == 4 + len(sinusoids.PATH) * (name == "fashion-mnist")
+
+
+def test_cifar_10_with_its_corrupted_form_and_house_numbers(
+    tmp_path: Path, here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.data.ood._NOISE_ROWS", 20)
+    rng = np.random.default_rng(0)
+    for name in official.CIFAR_10:
+        batch = rng.integers(0, 256, (20, 3, 32, 32), np.uint8), rng.integers(0, 10, 20, np.uint8)
+        (tmp_path / f"{name}.bin").write_bytes(official.cifar_10_binary(*batch))
+    worse = rng.integers(0, 256, (10, 32, 32, 3), np.uint8)
+    official.cifar_10_c(tmp_path / "CIFAR-10-C", ("fog", "frost"), worse, np.repeat(np.arange(5, dtype=np.uint8), 2))
+    official.svhn(tmp_path, np.zeros((7, 3, 32, 32), np.uint8))
+    settings = {"epochs": 1, "options": {"depth": 10, "widening": 1}}
+    study = replace(STUDIES["cifar-10"], compared=(SINGLE,), settings=settings)
+    found = runner.work(study, tmp_path / "work", tmp_path)
+    ((one,),) = found.values()
+    assert (list(one["corrupted"]), list(one["strange"])) == (["fog", "frost"], ["SVHN", "noise"])
+
+
+def test_imagenet_is_read_lazily_throughout(tmp_path: Path, here: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.data.ood._NOISE_ROWS", 4)
+    for number, synset in enumerate(("n01", "n02")):
+        for index in range(20):
+            official.picture(tmp_path / "train" / synset / f"{index}.JPEG", seed=100 * number + index)
+        official.picture(tmp_path / "val" / synset / "0.JPEG", seed=number)
+        for severity in range(1, 6):
+            official.picture(tmp_path / "ImageNet-C" / "fog" / str(severity) / synset / "0.JPEG", 224, 224)
+    small = {"epochs": 1, "network": "mlp", "options": {"hidden": [8]}}
+    monkeypatch.setitem(DEFAULTS, "imagenet", {**DEFAULTS["imagenet"], **small})
+    study = replace(STUDIES["imagenet"], compared=(SINGLE,), classes=2)
+    found = runner.work(study, tmp_path / "work", tmp_path)
+    ((one,),) = found.values()
+    assert (list(one["corrupted"]), list(one["strange"])) == (["fog"], ["noise"])

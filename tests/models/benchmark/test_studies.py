@@ -1,0 +1,124 @@
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+
+from models.benchmark.studies import STUDIES, Entry, Study
+from models.layers import count, layers
+from models.training.recipe import Recipe
+
+FASHION = STUDIES["fashion-mnist"]
+
+
+def recipe_of(study: Study, method: str, **settings: object) -> Recipe:
+    entry = next(
+        entry
+        for entry in study.compared
+        if entry.method == method and all(getattr(entry, name) == value for name, value in settings.items())
+    )
+    (recipe,) = study.recipes(entry, entry.seeds[0])
+    return recipe
+
+
+@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+def test_every_training_is_there_once(study: Study) -> None:
+    trainings = study.trainings()
+    recipes = [recipe for _, recipe in trainings.values()]
+    assert len({str(recipe.plain()) for recipe in recipes}) == len(recipes)
+    needed = {
+        study.training_name(entry, recipe)
+        for entry in study.compared
+        for seed in entry.seeds
+        for recipe in study.recipes(entry, seed)
+    }
+    assert trainings.keys() == needed
+    assert len({entry.name for entry in study.compared}) == len(study.compared)
+
+
+def test_members_of_ensembles_are_the_single_networks() -> None:
+    ensemble, single = Entry("deep-ensemble"), Entry("single")
+    singles = [FASHION.recipes(single, seed)[0] for seed in range(10)]
+    members = [FASHION.recipes(ensemble, seed) for seed in ensemble.seeds]
+    assert members[0] == tuple(singles[:4])
+    assert set(Counter(recipe.seed for ensemble in members for recipe in ensemble).values()) == {2}
+    assert {recipe.seed for ensemble in members for recipe in ensemble} == set(range(10))
+    assert all(len({recipe.seed for recipe in ensemble}) == 4 for ensemble in members)
+    assert all(recipe == singles[recipe.seed] for ensemble in members for recipe in ensemble)
+    assert FASHION.trainings().keys() >= {f"all-single-{seed}" for seed in range(10)}
+
+
+def test_those_that_never_saw_some_classes_have_networks_of_their_own() -> None:
+    near = [name for name in FASHION.trainings() if name.startswith("near-single-")]
+    assert sorted(near) == [f"near-single-{seed}" for seed in range(5)]
+    assert recipe_of(FASHION, "single", held_out=True).classes == 8
+    assert recipe_of(FASHION, "single").classes == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        (
+            "fashion-mnist",
+            ["single", "MC-dropout", "Masksembles S = 2, fixed width", "Masksembles S = 2, fixed capacity"],
+        ),
+        (
+            "cifar-10",
+            ["single", "MC-dropout", "Masksembles S = 2, fixed width", "Masksembles S = 1.5, half as wide again"],
+        ),
+        ("imagenet", ["single", "MC-dropout", "Masksembles S = 2.17, fixed width"]),
+    ],
+)
+def test_quick_has_one_seed_and_a_point_of_each_variant(name: str, labels: list[str]) -> None:
+    quick = STUDIES[name].quick()
+    assert [entry.label for entry in quick.compared] == [*labels, "deep ensemble"]
+    assert {entry.seeds for entry in quick.compared} == {(0,)}
+    assert sorted(training for training in quick.trainings() if "single" in training) == [
+        f"all-single-{seed}" for seed in range(4)
+    ]
+    whole = STUDIES[name].trainings()
+    assert all(whole[training][1] == recipe for training, (_, recipe) in quick.trainings().items())
+
+
+def test_cifar_10_has_the_settings_of_the_paper() -> None:
+    recipe = recipe_of(STUDIES["cifar-10"], "masksembles", scale=2.0)
+    assert recipe.submodels == 4
+    assert (recipe.optimiser, recipe.learning_rate, recipe.weight_decay) == ("sgd", 0.1, 5e-4)
+    assert (recipe.epochs, recipe.batch_size, recipe.milestones, recipe.decay) == (200, 128, (60, 120, 160), 0.2)
+    assert (recipe.flip, recipe.crop, recipe.rows) == (True, 4, None)
+    network = recipe.build()
+    assert count(network) == 4
+    assert [(module.in_channels, module.out_channels) for module in network.modules() if _is_3x3(module)] == [
+        (3, 16), (16, 64), *[(64, 64)] * 3, (64, 128), *[(128, 128)] * 3, (128, 256), *[(256, 256)] * 3,
+    ]  # fmt: skip
+    wide = recipe_of(STUDIES["cifar-10"], "masksembles", variant="wide").build()
+    assert _weights(wide) / _weights(network) == pytest.approx(2.25, abs=0.05)
+    assert recipe_of(STUDIES["cifar-10"], "mc-dropout").rate == 0.1
+
+
+def test_imagenet_has_the_settings_of_the_paper() -> None:
+    recipe = recipe_of(STUDIES["imagenet"], "masksembles")
+    assert (recipe.optimiser, recipe.learning_rate, recipe.weight_decay) == ("sgd", 0.1, 1e-4)
+    assert (recipe.epochs, recipe.batch_size, recipe.milestones, recipe.decay) == (90, 256, (30, 60, 80), 0.1)
+    network = recipe.build()
+    assert (recipe.classes, recipe.submodels) == (1000, 4)
+    assert _weights(network) == 25_557_032  # ResNet-50
+    scales = sorted(entry.scale for entry in STUDIES["imagenet"].compared if entry.method == "masksembles")
+    overlaps = [_overlap(replace(recipe, scale=scale)) for scale in scales]
+    assert overlaps == pytest.approx([0.7, 0.3, 0.2], abs=0.05)
+
+
+def _overlap(recipe: Recipe) -> float:
+    """Mean intersection over union of the masks before the last layer."""
+    masks = list(layers(recipe.build()).values())[-1].masks.bool().reshape(4, -1)
+    first, second = torch.triu_indices(4, 4, 1)
+    both, either = (masks[first] & masks[second]).sum(1), (masks[first] | masks[second]).sum(1)
+    return float((both / either).mean())
+
+
+def _is_3x3(module: torch.nn.Module) -> bool:
+    return isinstance(module, torch.nn.Conv2d) and module.kernel_size == (3, 3)
+
+
+def _weights(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())

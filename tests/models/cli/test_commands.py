@@ -1,0 +1,244 @@
+"""The workshop's commands, from what is typed to what is stored or refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from app.contract.schema import Contract
+from models import artefact
+from models.__main__ import main
+from models.cli import checkpoints
+from models.cli import train as command
+from models.cli.rows import data_of
+from models.data import Dataset, DatasetError, Split
+from models.training import trainer as training
+from models.training.recipe import Recipe
+
+MEMBER = Recipe(
+    data="digits",
+    network="mlp",
+    input_shape=(1, 8, 8),
+    classes=10,
+    method="single",
+    submodels=3,
+    options={"hidden": [16]},
+    epochs=1,
+    batch_size=400,
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where checkpoints go."""
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path)
+    return tmp_path
+
+
+def train(recipe: Recipe, digits: Dataset, path: Path) -> None:
+    training.train(recipe, digits, path, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("digits --network resnet --capacity", "resnet has no option capacity; it has depth, first_stage, placement"),
+        ("digits --network wide_resnet --capacity", "wide_resnet has no option capacity; it has depth, placement, wid"),
+        ("sinusoids --network resnet", "resnet takes pictures [channels, height, width], not [2]"),
+        ("diabetes --network cnn", "cnn takes pictures [channels, height, width], not [10]"),
+        ("diabetes --network wide_resnet", "wide_resnet takes pictures [channels, height, width], not [10]"),
+        ("digits --method deep-ensemble --submodels 1", "--submodels: a deep ensemble has at least 2"),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_named(
+    arguments: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *arguments.split()]) == 1
+    assert message in capsys.readouterr().err
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--rate 1", "0 or more and below 1, got '1'"),
+        ("--rate -0.1", "0 or more and below 1, got '-0.1'"),
+        ("--rate nan", "0 or more and below 1, got 'nan'"),
+        ("--rate 0.1,0.2", "0 or more and below 1"),
+        ("--seed -1", "a whole number, 0 to 4294967295, got '-1'"),
+        (f"--seed {2**63}", "a whole number, 0 to 4294967295"),
+    ],
+)
+def test_numbers_that_no_training_takes(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "digits", *(f"{arguments.replace(' ', '=')}".split())])
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("dataset", "arguments", "shape", "options", "align"),
+    [
+        ("cifar-10", "", (3, 32, 32), {}, None),
+        ("cifar-10", "--network cnn --capacity", (3, 32, 32), {"capacity": True}, 16),
+        ("imagenet", "--network cnn", (3, 32, 32), {}, 16),
+        ("imagenet", "--network resnet", (3, 32, 32), {"depth": 50}, None),
+        ("diabetes", "--capacity", (10,), {"hidden": [64, 64], "capacity": True}, 16),
+        ("diabetes", "--network mlp --align 4", (10,), {"hidden": [64, 64]}, 4),
+    ],
+)
+def test_what_suits_the_default_network_is_not_asked_of_another(
+    dataset: str, arguments: str, shape: tuple[int, ...], options: object, align: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = Split(np.zeros((2, *shape), np.float32), np.zeros(2, np.int64))
+    found = Dataset(dataset, ("a", "b"), split, split, split, None, "", "")
+    recipes: list[Recipe] = []
+    monkeypatch.setattr(command, "load", lambda name, folder: found)
+    monkeypatch.setattr(training, "train", lambda recipe, dataset, checkpoint: recipes.append(recipe))
+    assert main(["train", dataset, *arguments.split()]) == 0
+    (recipe,) = recipes
+    assert (recipe.options, recipe.align) == (options, align)
+    recipe.build()
+
+
+def test_wide_resnet_has_no_capacity(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    split = Split(np.zeros((2, 3, 32, 32), np.uint8), np.zeros(2, np.int64))
+    found = Dataset("cifar-10", ("a", "b"), split, split, split, None, "", "")
+    monkeypatch.setattr(command, "load", lambda name, folder: found)
+    assert main(["train", "cifar-10", "--capacity"]) == 1
+    assert "wide_resnet has no option capacity" in capsys.readouterr().err
+
+
+def test_a_split_without_rows_is_not_trained_on(digits: Dataset, tmp_path: Path) -> None:
+    empty = Split(digits.train.inputs[:0], digits.train.labels[:0])
+    with pytest.raises(DatasetError, match="digits: the training split has no rows"):
+        train(MEMBER, replace(digits, train=empty), tmp_path / "a.pt")
+
+
+def test_a_deep_ensemble_is_exported_whole_or_not_at_all(
+    digits: Dataset, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = folder / "store"
+    export = ["export", "digits", "--method", "deep-ensemble", "--policy", "none", "--store", str(store)]
+
+    def refused() -> str:
+        assert main(export) == 1
+        assert not store.exists()
+        return capsys.readouterr().err
+
+    def path(number: int) -> Path:
+        return folder / f"digits-deep-ensemble-{number}.pt"
+
+    assert "digits-deep-ensemble-1.pt: no such checkpoint" in refused()
+    for number in (1, 2, 4):
+        train(replace(MEMBER, seed=number), digits, path(number))
+    assert "1.pt belongs to a deep ensemble of 3: digits-deep-ensemble-3.pt is missing, digits-deep-e" in refused()
+    path(4).rename(path(3))
+    train(replace(MEMBER, seed=5), digits, path(10))
+    assert "of 3: digits-deep-ensemble-10.pt is one too many" in refused()
+    path(10).unlink()
+    state = torch.load(path(3))
+    torch.save({**state, "epochs_done": 0}, path(3))
+    assert "3.pt: training stopped after 0 of 1 epochs" in refused()
+    torch.save(state, path(3))
+    assert main(export) == 0
+    contract = artefact.read(store, "digits-deep-ensemble")[1]
+    assert (contract.num_submodels, contract.policy) == (3, None)
+    assert contract.origin.recipe["seeds"] == [1, 2, 4]
+
+
+def test_networks_of_several_trainings_are_no_deep_ensemble(
+    digits: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = {
+        "again": MEMBER,
+        "masked": replace(MEMBER, method="masksembles", seed=1),
+        "wider": replace(MEMBER, options={"hidden": [17]}, batch_size=500, seed=1),
+    }
+    train(MEMBER, digits, tmp_path / "first.pt")
+    for name, recipe in others.items():
+        train(recipe, digits, tmp_path / f"{name}.pt")
+    for name, message in (
+        ("again", "again.pt: the networks of a deep ensemble differ in the seed, got 0 again"),
+        ("masked", "masked.pt: a deep ensemble is made of networks of the method single, got masksembles"),
+        ("wider", "wider.pt: the networks of a deep ensemble differ in the seed alone, got another options, batch_"),
+    ):
+        files = [str(tmp_path / f"{file}.pt") for file in ("first", name)]
+        assert main(["export", "digits", "--store", str(tmp_path / "store"), "--checkpoint", *files]) == 1
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
+
+
+def test_promises_that_are_asked_for(digits: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of 150 rows: ⌈151 · 0.97⌉ = 147."""
+    train(replace(MEMBER, epochs=15, batch_size=64, options={}), digits, tmp_path / "a.pt")
+    policy = ["--policy", "reject energy>c97, defer entropy>r20"]
+    export = ["export", "digits", "--checkpoint", str(tmp_path / "a.pt"), "--store", str(tmp_path / "store")]
+    promises = ["--coverages", "0.8,0.97", "--risks", "0.2"]
+    for wanted, message in (
+        (["--coverages", "0,0.9"], "coverages: expected different numbers between 0 and 1, got 0.0, 0.9"),
+        (["--coverages", "0.9,0.9"], "coverages: expected different numbers between 0 and 1, got 0.9, 0.9"),
+        (["--risks", "1"], "risks: expected different numbers between 0 and 1, got 1.0"),
+        (["--risks", "nan"], "risks: expected different numbers between 0 and 1, got nan"),
+    ):
+        assert main([*export, *wanted]) == 1
+        assert message in capsys.readouterr().err
+    assert main([*export, *policy, *promises]) == 0
+    calibrate = ["calibrate", "digits-single:1", "--store", str(tmp_path / "store"), "--policy"]
+    assert main([*calibrate, "defer entropy>c30", "--coverages", "1.5"]) == 1
+    assert "coverages: expected different" in capsys.readouterr().err
+    assert main([*calibrate, "defer entropy>c30", "--coverages", "0.3"]) == 0
+    first, second = (artefact.read(tmp_path / "store", "digits-single", version)[1] for version in (1, 2))
+    assert {(one.promise, one.target) for one in promised(first)} == {
+        ("coverage", 0.8),
+        ("coverage", 0.97),
+        ("risk", 0.2),
+    }
+    assert first.calibration is not None
+    assert [one.coverage for one in first.calibration.prediction_sets] == [0.8, 0.97]
+    assert first.policy is not None
+    values = {(one.score, one.promise, one.target): one.value for one in promised(first)}
+    assert [rule.threshold for rule in first.policy.rules] == [
+        values["energy", "coverage", 0.97],
+        values["entropy", "risk", 0.2],
+    ]
+    assert {one.target for one in promised(second) if one.promise == "coverage"} == {0.3}
+    assert {one.target for one in promised(second) if one.promise == "risk"} <= {0.01, 0.05, 0.1}
+
+
+def promised(contract: Contract) -> tuple[object, ...]:
+    assert contract.calibration is not None
+    return contract.calibration.thresholds
+
+
+def test_one_seed_is_not_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = tmp_path / "README.md"
+    assert main(["evidence", "fashion-mnist", "--quick", "--readme", str(readme)]) == 1
+    assert "--quick, --readme" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"targets": np.array(["weight", "height"])}, "targets: expected 'height' of height, got 'weight'"),
+        ({"units": np.array(["m", "lb"])}, "units: expected 'kg' of weight, got 'lb'"),
+        ({"targets": np.array(["height", "weight"]), "units": np.array(["m", "kg"])}, None),
+        ({}, None),
+    ],
+)
+def test_values_of_other_names_or_units_are_refused(
+    arrays: dict[str, np.ndarray], message: str | None, tmp_path: Path, digits_repository: Path
+) -> None:
+    from app.contract.schema import Target
+
+    contract = artefact.read(digits_repository, "digits")[1].model_copy(
+        update={"targets": (Target(name="height", unit="m"), Target(name="weight", unit="kg")), "labels": ()}
+    )
+    path = tmp_path / "mine.npz"
+    np.savez(path, inputs=np.ones((3, 2)), labels=np.ones((3, 2)), **arrays)
+    if message is None:
+        assert len(data_of(path, "people", contract).calibration) == 3
+        return
+    with pytest.raises(DatasetError, match=message):
+        data_of(path, "people", contract)

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from models.data import DatasetError, load
+from models.data.ood import digits_28, held_out, noise
+
+
+def test_digits_are_enlarged() -> None:
+    large, small = digits_28(), load("digits")
+    assert (large.shape, large.dtype) == ((1797, 1, 28, 28), np.float32)
+    assert (large.min(), large.max()) == (0, 1)
+    every = np.concatenate([split.inputs[:] for split in (small.test, small.calibration, small.train)])
+    assert large.mean() == pytest.approx(every.mean(), abs=0.01)
+
+
+def test_noise_is_uniform_and_repeatable() -> None:
+    found = noise(200, (1, 8, 8), seed=1)
+    assert (found.shape, found.dtype) == ((200, 1, 8, 8), np.float32)
+    assert found.mean() == pytest.approx(0.5, abs=0.01)
+    assert (noise(200, (1, 8, 8), seed=1) == found).all()
+    assert (noise(200, (1, 8, 8), seed=2) != found).any()
+
+
+def test_classes_are_held_out() -> None:
+    whole = load("digits")
+    rest, strange = held_out(whole, ["2", "7"])
+    assert rest.classes == ("0", "1", "3", "4", "5", "6", "8", "9")
+    assert set(strange.labels.tolist()) == {2, 7}
+    assert len(rest.test) + len(strange) == len(whole.test)
+    kept = whole.test.inputs[~np.isin(whole.test.labels, [2, 7])]
+    assert (rest.test.inputs == kept).all()
+    names = [rest.classes[label] for label in rest.test.labels]
+    assert names == [whole.classes[label] for label in whole.test.labels if label not in (2, 7)]
+    assert set(rest.train.labels.tolist()) == set(range(8))
+
+
+def test_what_cannot_be_held_out_is_named() -> None:
+    with pytest.raises(DatasetError, match=r"digits: expected classes of 0, 1, .*, got ten"):
+        held_out(load("digits"), ["ten"])
+    with pytest.raises(DatasetError, match="at least two classes to stay, 1 would"):
+        held_out(load("digits"), [str(digit) for digit in range(9)])
+    with pytest.raises(DatasetError, match="sinusoids: expected classes of red, blue, got green"):
+        held_out(load("sinusoids"), ["green"])

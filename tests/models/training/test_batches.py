@@ -1,0 +1,82 @@
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from models.data import Split
+from models.training.batches import Batches
+from models.training.recipe import Recipe
+
+RECIPE = Recipe(data="x", network="cnn", input_shape=(2, 8, 8), classes=10, batch_size=4)
+PICTURES = np.random.default_rng(0).integers(1, 256, (10, 2, 8, 8), dtype=np.uint8)
+SPLIT = Split(PICTURES, np.arange(10))
+
+
+def test_an_epoch_has_every_row_once_with_its_label() -> None:
+    batches = list(Batches(RECIPE, SPLIT).epoch(0))
+    assert [len(labels) for _, labels in batches] == [4, 4, 2]
+    assert len(Batches(RECIPE, SPLIT)) == 3
+    rows, labels = torch.cat([rows for rows, _ in batches]), torch.cat([labels for _, labels in batches])
+    assert sorted(labels.tolist()) == list(range(10))
+    torch.testing.assert_close(rows, torch.from_numpy(PICTURES[labels.numpy()]).float() / 255)
+
+
+def test_an_epoch_does_not_depend_on_those_before_it() -> None:
+    recipe = replace(RECIPE, flip=True, crop=2)
+    batches = Batches(recipe, SPLIT)
+    first = [labels.tolist() for _, labels in batches.epoch(0)]
+    second, again = list(batches.epoch(1)), list(Batches(recipe, SPLIT).epoch(1))
+    for (rows, labels), (same_rows, same_labels) in zip(second, again, strict=True):
+        assert torch.equal(rows, same_rows)
+        assert torch.equal(labels, same_labels)
+    assert first != [labels.tolist() for _, labels in batches.epoch(1)]
+
+
+def test_pictures_are_shifted_with_zeros_coming_in() -> None:
+    (rows, labels), *_ = Batches(replace(RECIPE, crop=2, batch_size=10), SPLIT).epoch(0)
+    shifts = set()
+    for row, label in zip(rows, labels):
+        padded = np.pad(PICTURES[label], ((0, 0), (2, 2), (2, 2))) / np.float32(255)
+        found = [
+            (down, right)
+            for down in range(5)
+            for right in range(5)
+            if np.allclose(padded[:, down : down + 8, right : right + 8], row)
+        ]
+        assert len(found) == 1
+        shifts.add(found[0])
+    assert len(shifts) > 3
+
+
+def test_half_of_the_pictures_are_mirrored() -> None:
+    (rows, labels), *_ = Batches(replace(RECIPE, flip=True, batch_size=10), SPLIT).epoch(0)
+    plain = torch.from_numpy(PICTURES[labels.numpy()]).float() / 255
+    mirrored = [torch.equal(row, before.flip(-1)) for row, before in zip(rows, plain)]
+    assert 0 < sum(mirrored) < 10
+    assert all(turned or torch.equal(row, before) for turned, row, before in zip(mirrored, rows, plain))
+    assert np.array_equal(
+        PICTURES, np.random.default_rng(0).integers(1, 256, PICTURES.shape, dtype=np.uint8)
+    )  # the data itself stays
+
+
+def test_normalised_by_channel() -> None:
+    recipe = replace(RECIPE, normalise=((0.5, 0.25), (0.5, 2.0)), batch_size=10)
+    ((rows, labels),) = Batches(recipe, SPLIT).epoch(0)
+    pixels = PICTURES[labels.numpy()] / np.float32(255)
+    expected = (pixels - np.float32([0.5, 0.25])[:, None, None]) / np.float32([0.5, 2])[:, None, None]
+    torch.testing.assert_close(rows, torch.from_numpy(expected))
+
+
+def test_only_the_rows_that_were_asked_for() -> None:
+    labels = torch.cat([labels for _, labels in Batches(replace(RECIPE, rows=6), SPLIT).epoch(0)])
+    assert sorted(labels.tolist()) == list(range(6))
+
+
+def test_pictures_that_are_read_when_needed_are_augmented_by_whoever_reads_them() -> None:
+    class Pictures:
+        def augmented(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+            return PICTURES[rows] // 2
+
+    split = Split(Pictures(), np.arange(10))
+    for rows, labels in Batches(RECIPE, split).epoch(0):
+        torch.testing.assert_close(rows, torch.from_numpy(PICTURES[labels.numpy()] // 2).float() / 255)

@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.data import Dataset
+from models.layers import digest, submodels
+from models.training.recipe import Recipe
+from models.training.trainer import CheckpointError, load, train
+
+RECIPE = Recipe(data="digits", network="mlp", input_shape=(1, 8, 8), classes=10, epochs=3, batch_size=200, flip=True)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(
+    digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = train(RECIPE, digits, tmp_path / "a.pt", progress=False)
+
+    save, saved = torch.save, []
+
+    def save_once(*arguments: object) -> None:
+        if saved:
+            raise Interrupted
+        saved.append(save(*arguments))
+
+    monkeypatch.setattr(torch, "save", save_once)
+    with pytest.raises(Interrupted):
+        train(RECIPE, digits, tmp_path / "b.pt", progress=False)
+    with pytest.raises(CheckpointError, match="stopped after 1 of 3 epochs"):
+        load(tmp_path / "b.pt")
+    monkeypatch.undo()
+    resumed = train(RECIPE, digits, tmp_path / "b.pt", progress=False)
+    for (name, one), other in zip(undisturbed.state_dict().items(), resumed.state_dict().values()):
+        assert torch.equal(one, other), name
+
+
+def test_load_gives_the_network_that_was_trained(digits: Dataset, tmp_path: Path) -> None:
+    trained = train(RECIPE, digits, tmp_path / "a.pt", progress=False)
+    recipe, loaded = load(tmp_path / "a.pt")
+    assert recipe == RECIPE
+    assert digest(loaded) == digest(trained)
+    x = torch.from_numpy(digits.test.inputs)
+    assert torch.equal(submodels(loaded, x), submodels(trained, x))
+
+
+def test_training_learns(digits: Dataset, digits_network: torch.nn.Module) -> None:
+    mean = submodels(digits_network, torch.from_numpy(digits.test.inputs)).softmax(-1).mean(0)
+    assert (mean.argmax(-1).numpy() == digits.test.labels).mean() > 0.9
+
+
+def test_another_recipe_is_refused(digits: Dataset, tmp_path: Path) -> None:
+    train(RECIPE, digits, tmp_path / "a.pt", progress=False)
+    other = Recipe(data="digits", network="mlp", input_shape=(1, 8, 8), classes=10, epochs=3, batch_size=200, seed=1)
+    with pytest.raises(CheckpointError, match="flip True, asked for False, seed 0, asked for 1"):
+        train(other, digits, tmp_path / "a.pt", progress=False)
+
+
+@pytest.mark.parametrize("content", [b"", b"something else", b"PK\x03\x04 and no more"])
+def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"a\.pt: not a readable checkpoint"):
+        load(tmp_path / "a.pt")
+
+
+def test_a_foreign_checkpoint_is_named(tmp_path: Path) -> None:
+    torch.save({"state": torch.zeros(1)}, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match="not a checkpoint of"):
+        load(tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        load(tmp_path / "b.pt")
