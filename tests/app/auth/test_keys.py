@@ -97,7 +97,7 @@ def test_the_line_of_a_new_key_lets_it_in(scopes: str) -> None:
     key, line = make_key("ci", scopes)
     (found,) = parse_keys(line)
     assert found == Key("ci", frozenset(scopes.split("+")), sha256(key.encode()))  # type: ignore[arg-type]
-    assert found.digest == hashlib.sha256(key.encode()).sha256()
+    assert found.digest == hashlib.sha256(key.encode()).digest()
     assert key not in line
 
 
