@@ -16,6 +16,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from app.contract import schema
+from app.contract.reader import read as read_contract
 from app.contract.repository import (
     DEVICES,
     METADATA_KEY,
@@ -73,7 +74,7 @@ def embed(model: onnx.ModelProto, contract: schema.Contract) -> None:
         ArtefactError: it would not be read as it is.
     """
     text = contract.model_dump_json(exclude_none=True)
-    if schema.read(text) != contract:
+    if read_contract(text) != contract:
         raise ArtefactError("the contract changes when it is written and read")
     del model.metadata_props[:]
     model.metadata_props.add(key=METADATA_KEY, value=text)
@@ -250,7 +251,7 @@ def _read(path: Path) -> tuple[onnx.ModelProto, schema.Contract]:
     texts = [entry.value for entry in model.metadata_props if entry.key == METADATA_KEY]
     if not texts:
         raise ArtefactError(f"{path}: has no contract in its metadata (key {METADATA_KEY!r})")
-    return model, schema.read(texts[0])
+    return model, read_contract(texts[0])
 
 
 def _publish(staging: Path, store: Path, name: str, version: int | None) -> Path:

@@ -7,6 +7,9 @@ import onnx
 
 from app.contract import schema
 from app.contract.calibration import Calibration, Interval
+from app.contract.policy import Policy
+from app.contract.tasks import regression
+from app.contract.tensor import Tensor
 from models import artefact
 
 _HEAD = '<ir_version: 10, opset_import: ["" : 20]>'
@@ -46,14 +49,14 @@ _WEIGHTS = """
 ROWS = np.random.default_rng(5).random((400, 3), np.float32)
 
 
-def regressor(*, aleatoric: bool, policy: schema.Policy | None = None) -> tuple[onnx.ModelProto, schema.Contract]:
+def regressor(*, aleatoric: bool, policy: Policy | None = None) -> tuple[onnx.ModelProto, schema.Contract]:
     """The file and its contract, calibrated on ROWS."""
-    outputs = schema.regressor_outputs(aleatoric)
+    outputs = regression.outputs(aleatoric)
     contract = schema.Contract(
         task="regression",
         method="masksembles",
         num_submodels=2,
-        inputs=(schema.Tensor(name="input", dtype="float32", shape=("B", 3), unit="feature", range=(0, 1)),),
+        inputs=(Tensor(name="input", dtype="float32", shape=("B", 3), unit="feature", range=(0, 1)),),
         outputs=outputs,
         targets=(schema.Target(name="price", unit="euro"), schema.Target(name="weight", unit="kg")),
         origin=schema.Origin(created="2026-01-01T00:00:00Z", software={}),
@@ -74,7 +77,7 @@ def regressor(*, aleatoric: bool, policy: schema.Policy | None = None) -> tuple[
     return model, contract.model_copy(update={"calibration": calibration, "policy": policy})
 
 
-def store(folder: Path, name: str, *, aleatoric: bool, policy: schema.Policy | None = None) -> None:
+def store(folder: Path, name: str, *, aleatoric: bool, policy: Policy | None = None) -> None:
     """Writes it as the next version of a model."""
     model, contract = regressor(aleatoric=aleatoric, policy=policy)
     artefact.embed(model, contract)

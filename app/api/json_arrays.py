@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from app.contract.schema import Tensor
+from app.contract.tensor import Tensor
 from app.errors import InvalidInput
 
 try:

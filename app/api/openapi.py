@@ -14,7 +14,11 @@ from app.api.v2.schemas import ControlRequest, IndexRequest, InferRequest
 from app.auth.guard import needed
 from app.contract import calibration
 from app.contract import schema as contract
+from app.contract.policy import Policy, Rule
 from app.contract.repository import HIGHEST_VERSION, NAME_PATTERN
+from app.contract.tasks.classification import ClassificationEvaluation
+from app.contract.tasks.regression import RegressionEvaluation
+from app.contract.tensor import Tensor
 
 TITLE = "Masksembles service"
 VERSION = "0.1.0"
@@ -27,7 +31,7 @@ that is the model's own ignorance. A policy makes a decision of them: accept the
 
 _CONTRACT = (
     contract.Contract,
-    contract.Tensor,
+    Tensor,
     contract.Target,
     contract.Masks,
     contract.MaskedLayer,
@@ -35,11 +39,11 @@ _CONTRACT = (
     calibration.Threshold,
     calibration.PredictionSet,
     calibration.Interval,
-    contract.Policy,
-    contract.Rule,
+    Policy,
+    Rule,
     contract.Compilation,
-    contract.Evaluation,
-    contract.RegressionEvaluation,
+    ClassificationEvaluation,
+    RegressionEvaluation,
     contract.Origin,
 )
 _READ_BY_HAND = (PredictRequest, InferRequest, IndexRequest, ControlRequest)

@@ -8,7 +8,7 @@ from typing import Self
 
 from starlette.requests import ClientDisconnect
 
-from app.contract.policy import Action
+from app.contract.decisions import Action
 from app.engine.bare_model import Servable
 from app.errors import ClientGone, ServiceError
 from app.telemetry.metrics import Series, Telemetry

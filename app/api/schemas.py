@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.predict.params import LONGEST_POLICY
-from app.contract.policy import Action, Source
+from app.contract.decisions import Action, Source
+from app.contract.policy import Rule
 from app.contract.repository import HIGHEST_VERSION, NAME_PATTERN
-from app.contract.schema import Contract, Method, Rule, Target
+from app.contract.schema import Contract, Method, Target
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 State = Literal["serving", "kept", "standby", "rejected"]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from app.contract.schema import Tensor
+from app.contract.tensor import Tensor
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_PIXELS = 2**25

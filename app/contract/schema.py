@@ -1,52 +1,23 @@
 """The contract of a model: what its file declares about itself, one JSON document in the ONNX metadata.
 
-The workshop writes it, the service reads it and refuses a file whose contract it cannot keep.
+The workshop writes it, the service reads it (`reader`) and rejects a file whose contract it cannot keep (`agreement`).
 """
 
-import json
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from app.contract.calibration import Calibration
 from app.contract.contract_model import ContractModel, Fraction, Score
+from app.contract.policy import Policy
+from app.contract.tasks import TASKS, Evaluation, Task, TaskName
+from app.contract.tasks.task import Arrays
+from app.contract.tensor import Tensor
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
-Axis = Annotated[int, Field(ge=1)] | Literal["B", "N", "K", "D"]
-Dtype = Literal["float32", "uint8", "int64"]
-Task = Literal["classification", "regression"]
 Method = Literal["single", "mc-dropout", "masksembles", "deep-ensemble"]
-
-
-class ContractError(ValueError):
-    """A contract is missing, newer than this reader, or wrong in a field that the message names."""
-
-
-class Tensor(ContractModel):
-    """An input or output of the graph. In `shape` B is the batch, N the submodels, K the classes, D the targets."""
-
-    name: str
-    dtype: Dtype
-    shape: tuple[Axis, ...]
-    unit: str
-    range: tuple[float, float] | None = None
-    """Smallest and largest value; an input outside is refused."""
-    layout: str | None = None
-    """A letter for each axis of a picture, such as BCHW."""
-    colour: Literal["grey", "rgb"] | None = None
-    resize: Literal["stretch", "crop"] | None = None
-    """What makes a picture of another size fit: `stretch` ignores its proportions, `crop` fills and cuts from the
-    middle; both bilinear. Without it such a picture is refused."""
-
-    @model_validator(mode="after")
-    def _batch_first(self) -> Self:
-        if not self.shape or self.shape[0] != "B" or "B" in self.shape[1:]:
-            raise ValueError(f"shape must begin with B, and have B nowhere else, got {list(self.shape)}")
-        if self.range is not None and self.range[0] >= self.range[1]:
-            raise ValueError(f"range must be [smallest, largest], got {list(self.range)}")
-        return self
 
 
 class Target(ContractModel):
@@ -74,51 +45,6 @@ class Masks(ContractModel):
 
     layers: tuple[MaskedLayer, ...]
     digest: str
-
-
-class Rule(ContractModel):
-    """What to do with a row whose score lies above a threshold; for `confidence`, below it."""
-
-    action: Literal["reject", "defer"]
-    """`reject`: the input is outside the model's world, don't use the answer. `defer`: it is ambiguous, let somebody
-    else look."""
-    score: Score
-    threshold: float
-
-
-class Policy(ContractModel):
-    """What to do with an answer: the first rule that applies says so, and where none does the answer is accepted."""
-
-    rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
-
-
-class Evaluation(ContractModel):
-    """What the artefact reached on rows that took part in nothing else, through onnxruntime."""
-
-    data: str
-    rows: Annotated[int, Field(ge=1)]
-    accuracy: Fraction
-    nll: float
-    ece: Fraction
-    """Expected calibration error of the most probable class, 15 bins of equal width."""
-    ece_uncalibrated: Fraction
-    """The same at temperature 1."""
-    submodel_accuracy: tuple[Fraction, ...]
-
-
-class RegressionEvaluation(ContractModel):
-    """What a regressor reached on rows that took part in nothing else, through onnxruntime; D values each."""
-
-    data: str
-    rows: Annotated[int, Field(ge=1)]
-    rmse: tuple[float, ...]
-    """Root of the mean squared error, in units of the target."""
-    nll: float | None = None
-    """Of the mixture of the submodels' normal distributions, in nats; absent where none are predicted."""
-    coverage: dict[str, tuple[Fraction, ...]] = Field(default_factory=dict)
-    """For each interval, by its promised coverage in percent, the share of true values within."""
-    width: dict[str, tuple[float, ...]] = Field(default_factory=dict)
-    """And its mean width, in units of the target."""
 
 
 class Compilation(ContractModel):
@@ -150,7 +76,7 @@ class Contract(ContractModel):
     """Everything the service needs to know about a model, and what a user may ask."""
 
     schema_version: Annotated[int, Field(ge=1)] = SCHEMA_VERSION
-    task: Task = "classification"
+    task: TaskName = "classification"
     method: Method
     num_submodels: Annotated[int, Field(ge=1)]
     masks: Masks | None = None
@@ -168,14 +94,13 @@ class Contract(ContractModel):
     compilation: Compilation | None = None
     calibration: Calibration | None = None
     policy: Policy | None = None
-    evaluation: Evaluation | RegressionEvaluation | None = None
+    evaluation: Evaluation | None = None
     origin: Origin
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        self._check_task()
-        wanted = self._outputs_of_task()
-        expected = {tensor.name: tensor for tensor in wanted}
+        self.task_kind.validate(self)
+        expected = {tensor.name: tensor for tensor in self.task_kind.outputs(self)}
         found = {tensor.name: tensor for tensor in self.outputs}
         if len(found) != len(self.outputs) or found.keys() != expected.keys():
             raise ValueError(f"outputs must be {', '.join(expected)}, got {', '.join(t.name for t in self.outputs)}")
@@ -192,33 +117,19 @@ class Contract(ContractModel):
                 raise ValueError(f"policy.rules.{index}.score must be one of {', '.join(self.scores) or 'none'}")
         return self
 
-    def _check_task(self) -> None:
-        classifies = self.task == "classification"
-        named, other, least = ("labels", "targets", 2) if classifies else ("targets", "labels", 1)
-        if len(getattr(self, named)) < least or getattr(self, other):
-            raise ValueError(f"{named} must name at least {least}, and {other} none, for the task {self.task}")
-        if self.evaluation is not None and isinstance(self.evaluation, Evaluation) != classifies:
-            raise ValueError(f"evaluation must be that of the task {self.task}")
-        if self.calibration is not None:
-            if self.calibration.intervals if classifies else self.calibration.prediction_sets:
-                raise ValueError(f"calibration must be that of the task {self.task}")
-            for index, interval in enumerate(self.calibration.intervals):
-                if len(interval.factors) != len(self.targets):
-                    raise ValueError(f"calibration.intervals.{index}.factors must be {len(self.targets)}")
-
-    def _outputs_of_task(self) -> tuple[Tensor, ...]:
-        if self.task == "classification":
-            return classifier_outputs()
-        return regressor_outputs(any(tensor.name == "aleatoric_variance" for tensor in self.outputs))
+    @property
+    def task_kind(self) -> Task:
+        """What differs by task."""
+        return TASKS[self.task]
 
     @property
     def scores(self) -> tuple[Score, ...]:
-        """The scores of a row that a policy may name: of a regressor only where it predicts variances."""
-        if self.task == "classification":
-            return ("confidence", "entropy", "expected_entropy", "mutual_information", "energy")
-        if any(tensor.name == "entropy" for tensor in self.outputs):
-            return ("entropy", "expected_entropy", "mutual_information")
-        return ()
+        """The scores of a row that a policy may name; see the task."""
+        return self.task_kind.scores(self)
+
+    def score_values(self, found: Arrays) -> dict[Score, NDArray[Any]]:
+        """Each of its scores [B], from the graph's outputs [B, …] by name."""
+        return self.task_kind.score_values(self, found)
 
     @property
     def has_temperature(self) -> bool:
@@ -238,103 +149,3 @@ class Contract(ContractModel):
         """The shape of a tensor in numbers; None for the batch."""
         letters = {"B": None, "N": self.num_submodels, "K": len(self.labels), "D": len(self.targets)}
         return tuple(letters[size] if isinstance(size, str) else size for size in tensor.shape)
-
-
-def classifier_outputs() -> tuple[Tensor, ...]:
-    """The outputs that every classifier has."""
-    scores = ("entropy", "expected_entropy", "mutual_information", "energy")
-    return (
-        Tensor(name="prediction", dtype="int64", shape=("B",), unit="class index"),
-        Tensor(name="probabilities", dtype="float32", shape=("B", "K"), unit="probability"),
-        Tensor(name="submodels", dtype="float32", shape=("B", "N", "K"), unit="probability"),
-        *(Tensor(name=name, dtype="float32", shape=("B",), unit="nats") for name in scores),
-        Tensor(name="logits", dtype="float32", shape=("B", "N", "K"), unit="logit, before the temperature"),
-    )
-
-
-def regressor_outputs(aleatoric: bool) -> tuple[Tensor, ...]:
-    """The outputs that every regressor has, and those of one whose submodels predict a variance.
-
-    `entropy`, `expected_entropy` and `mutual_information` are those of the normal distribution with the mixture's mean
-    and variance, Σ_d ½ ln(2πe·variance_d): differential, so they may be negative.
-    """
-
-    def numbers(name: str, unit: str, *shape: Axis) -> Tensor:
-        return Tensor(name=name, dtype="float32", shape=("B", *shape), unit=unit)
-
-    squared = "squared unit of the target"
-    plain = (
-        numbers("prediction", "unit of the target", "D"),
-        numbers("submodels", "unit of the target", "N", "D"),
-        numbers("variance", squared, "D"),
-        numbers("epistemic_variance", squared, "D"),
-    )
-    if not aleatoric:
-        return plain
-    scores = ("entropy", "expected_entropy", "mutual_information")
-    return (
-        *plain,
-        numbers("aleatoric_variance", squared, "D"),
-        numbers("submodel_variances", squared, "N", "D"),
-        *(numbers(name, "nats") for name in scores),
-    )
-
-
-def read(text: str) -> Contract:
-    """Reads a contract of this schema version or an earlier one.
-
-    Raises:
-        ContractError: it is not JSON, is newer than this reader, or a field is wrong.
-    """
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise ContractError(f"the contract is not JSON: {error}") from None
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool):
-        raise ContractError("schema_version: the contract has none")
-    if version > SCHEMA_VERSION:
-        raise ContractError(f"schema_version: {version} is newer than {SCHEMA_VERSION}, the newest known here")
-    try:
-        return Contract.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "contract"
-        raise ContractError(f"{field}: {first['msg']}") from None
-
-
-GraphTensor = tuple[str, Sequence[int | None]]
-"""What a graph says of a tensor: dtype and sizes, None where a size is symbolic."""
-
-
-def check_agreement(
-    contract: Contract,
-    inputs: dict[str, GraphTensor],
-    outputs: dict[str, GraphTensor],
-    temperature: float | None,
-) -> None:
-    """Compares a contract with what its graph says of itself.
-
-    Raises:
-        ContractError: they disagree; the message names the field.
-    """
-    for kind, declared, actual in (
-        ("inputs", contract.inputs, inputs),
-        ("outputs", contract.outputs, outputs),
-    ):
-        wanted = {tensor.name: tensor for tensor in declared}
-        if wanted.keys() != actual.keys():
-            raise ContractError(f"{kind}: declared {', '.join(wanted)}, the graph has {', '.join(actual) or 'none'}")
-        for name, tensor in wanted.items():
-            dtype, sizes = actual[name]
-            if dtype != tensor.dtype:
-                raise ContractError(f"{kind}.{name}.dtype: declared {tensor.dtype}, the graph has {dtype}")
-            if tuple(sizes) != contract.sizes(tensor):
-                spelled = ["B" if size is None else size for size in sizes]
-                raise ContractError(f"{kind}.{name}.shape: declared {list(tensor.shape)}, the graph has {spelled}")
-    if not contract.has_temperature:
-        return
-    if temperature is None:
-        raise ContractError("calibration.temperature: the graph has no scalar initializer named temperature")
-    if not abs(temperature - contract.temperature) <= 1e-6 * contract.temperature:  # NaN is not
-        raise ContractError(f"calibration.temperature: declared {contract.temperature}, the graph has {temperature}")

@@ -2,7 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from app.contract.schema import Contract, Tensor
+from app.contract.schema import Contract
+from app.contract.tensor import Tensor
 
 Size = int | str | None
 """Of an axis: fixed, a name for all axes that have the same size, or None where nothing is known."""

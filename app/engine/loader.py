@@ -3,7 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from app.contract.policy import DecisionPolicy, Policies
+from app.contract.decisions import DecisionPolicy
+from app.contract.policy import Policies
 from app.contract.signature import Signature
 from app.engine.bare_model import Servable, load_bare
 from app.engine.device import Device

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.contract import policy, signature
-from app.contract.policy import NO_POLICIES, DecisionPolicy, Policies
+from app.contract import decisions, percentiles, signature
+from app.contract.decisions import DecisionPolicy
+from app.contract.policy import NO_POLICIES, Policies
 from app.contract.schema import Contract
 from app.engine.device import Device
 from app.engine.io_binding import IOBindingSession
@@ -49,7 +50,7 @@ class Model:
         self.signature = signature.of(contract)
         self.judge = judge(policies, name, version, contract)
         """What decides on its answers, if anything does."""
-        self.tables = policy.tables(contract)
+        self.tables = percentiles.quantile_tables(contract)
         """The quantiles of its scores."""
         self.monitored_outputs = monitored_outputs(contract)
         """The outputs that are fetched of every row, whoever asked."""
@@ -103,7 +104,7 @@ def judge(policies: Policies, name: str, version: int, contract: Contract) -> De
         PolicyMismatch: the operator's policy is none for this model.
     """
     try:
-        return policy.judge(policies, name, contract)
+        return decisions.policy_for(policies, name, contract)
     except ValueError as error:
         raise PolicyMismatch(f"MASKSEMBLES_POLICY: {name}:{version}: {error}") from None
 

@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from app.contract.policy import EVERY_MODEL, NO_POLICIES, DecisionPolicy, Policies
+from app.contract.decisions import DecisionPolicy
+from app.contract.policy import EVERY_MODEL, NO_POLICIES, Policies
 from app.engine.bare_model import Servable
 from app.engine.cpu_count import cpu_count
 from app.engine.device import Device

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.contract import schema
+from app.contract.reader import read as read_contract
 from app.contract.signature import Signature
 
 _log = logging.getLogger(__name__)
@@ -73,4 +74,4 @@ def _read(answer: dict[str, str]) -> Verdict:
         return Verdict(rejected=answer["rejected"])
     if "signature" in answer:
         return Verdict(declared=Signature.model_validate_json(answer["signature"]), digest=answer["sha256"])
-    return Verdict(declared=schema.read(answer["contract"]), digest=answer["sha256"])
+    return Verdict(declared=read_contract(answer["contract"]), digest=answer["sha256"])

@@ -15,7 +15,10 @@ from typing import Any
 import numpy as np
 import onnx
 
-from app.contract import schema, signature
+from app.contract import signature
+from app.contract.agreement import GraphTensor, check_agreement
+from app.contract.reader import ContractError
+from app.contract.reader import read as read_contract
 from app.contract.repository import METADATA_KEY, TEMPERATURE
 
 _DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
@@ -75,11 +78,11 @@ def examine(content: bytes) -> dict[str, str]:
     if len(texts) != 1:
         raise Refused(f"has more than one contract (metadata key {METADATA_KEY!r})")
     try:
-        contract = schema.read(texts[0])
+        contract = read_contract(texts[0])
         initializers = {tensor.name: tensor for tensor in model.graph.initializer}
         given = _inputs(model)
-        schema.check_agreement(contract, _describe(given), _describe(model.graph.output), _temperature(initializers))
-    except schema.ContractError as error:
+        check_agreement(contract, _describe(given), _describe(model.graph.output), _temperature(initializers))
+    except ContractError as error:
         raise Refused(f"contract: {error}") from error
     return {"contract": texts[0]}
 
@@ -108,8 +111,8 @@ def _signature(model: Any) -> signature.Signature:
     return signature.Signature(inputs=tuple(map(port, given)), outputs=tuple(map(port, model.graph.output)))
 
 
-def _describe(values: Any) -> dict[str, schema.GraphTensor]:
-    described: dict[str, schema.GraphTensor] = {}
+def _describe(values: Any) -> dict[str, GraphTensor]:
+    described: dict[str, GraphTensor] = {}
     for value in values:
         tensor = value.type.tensor_type
         dtype = _DTYPES.get(tensor.elem_type) or onnx.TensorProto.DataType.Name(tensor.elem_type).lower()

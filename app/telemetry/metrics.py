@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from app.contract.policy import Action
+from app.contract.decisions import Action
 from app.contract.schema import Contract
 from app.telemetry.statistics import Statistics
 

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from app.contract.calibration import Calibration
-from app.contract.schema import Contract, Evaluation, RegressionEvaluation
+from app.contract.schema import Contract
+from app.contract.tasks.classification import ClassificationEvaluation
+from app.contract.tasks.regression import RegressionEvaluation
 
 if TYPE_CHECKING:
     from models.evaluation.policy_outcome import PolicyOutcome
@@ -20,9 +22,9 @@ def fitted(calibration: Calibration) -> str:
     )
 
 
-def show(figures: Evaluation | RegressionEvaluation) -> None:
+def show(figures: ClassificationEvaluation | RegressionEvaluation) -> None:
     """What a contract holds of it."""
-    if isinstance(figures, Evaluation):
+    if isinstance(figures, ClassificationEvaluation):
         print(
             f"{figures.data}, {figures.rows} test rows: accuracy {figures.accuracy:.4f}, NLL {figures.nll:.4f}, "
             f"ECE {figures.ece:.4f} (uncalibrated {figures.ece_uncalibrated:.4f}); "

@@ -19,8 +19,8 @@ from scipy.optimize import minimize_scalar
 
 from app.contract.calibration import Calibration, Threshold
 from app.contract.contract_model import Score
-from app.contract.policy import scores
-from app.contract.schema import Contract, Task
+from app.contract.schema import Contract
+from app.contract.tasks import TaskName
 from models import artefact
 from models.data import Split
 from models.data.dataset import shuffled
@@ -68,7 +68,7 @@ def calibrate(
     return _regressor(model, contract, data, split, fitting, rest, covered, held)
 
 
-def check_promises(task: Task, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
+def check_promises(task: TaskName, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
     """Holds what is to be promised against what can be, before anything is computed.
 
     Raises:
@@ -96,7 +96,7 @@ def _classifier(
     names = ["prediction", "probabilities", *(name for name in contract.scores if name != "confidence")]
     found = artefact.run(model, split.inputs, names)
     wrong, truth = found["prediction"] != labels, found["probabilities"][np.arange(len(labels)), labels]
-    of_rows = scores(contract, found)
+    of_rows = contract.score_values(found)
     return Calibration(
         data=data,
         rows=len(split),
@@ -131,7 +131,7 @@ def _regressor(
     errors = np.abs(truth.astype(np.float64) - found["prediction"])
     with np.errstate(divide="ignore", invalid="ignore"):
         distances = np.where(errors == 0, 0, errors / np.sqrt(found["variance"].astype(np.float64)))
-    of_rows = scores(contract, found)
+    of_rows = contract.score_values(found)
     return Calibration(
         data=data,
         rows=len(split),

@@ -18,7 +18,7 @@ from scipy.stats import beta
 
 from app.contract.calibration import Interval, PredictionSet, Threshold
 from app.contract.contract_model import Score
-from app.contract.policy import TOLERANCE
+from app.contract.decisions import TOLERANCE
 
 COVERAGES = (0.9, 0.95, 0.99)
 """Of thresholds and prediction sets."""

@@ -8,7 +8,9 @@ import onnx
 from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
 
-from app.contract.schema import Contract, Evaluation, RegressionEvaluation
+from app.contract.schema import Contract
+from app.contract.tasks.classification import ClassificationEvaluation
+from app.contract.tasks.regression import RegressionEvaluation
 from models import artefact
 from models.data import DatasetError, Split
 
@@ -17,7 +19,9 @@ BINS = 15
 Floats = NDArray[np.floating[Any]]
 
 
-def evaluate(model: onnx.ModelProto, contract: Contract, data: str, split: Split) -> Evaluation | RegressionEvaluation:
+def evaluate(
+    model: onnx.ModelProto, contract: Contract, data: str, split: Split
+) -> ClassificationEvaluation | RegressionEvaluation:
     """What an artefact reaches on a split, which `data` names: of a classifier accuracy, NLL and calibration error, of
     a regressor its errors, NLL, and how its intervals hold.
 
@@ -28,12 +32,12 @@ def evaluate(model: onnx.ModelProto, contract: Contract, data: str, split: Split
     return (_classifier if contract.task == "classification" else _regressor)(model, contract, data, split)
 
 
-def _classifier(model: onnx.ModelProto, contract: Contract, data: str, split: Split) -> Evaluation:
+def _classifier(model: onnx.ModelProto, contract: Contract, data: str, split: Split) -> ClassificationEvaluation:
     found = artefact.run(model, split.inputs, ["prediction", "probabilities", "submodels", "logits"])
     probabilities, uncalibrated = found["probabilities"], np.exp(log_mean_probability(found["logits"], 1.0))
     right = found["prediction"] == split.labels
     log_probability = log_mean_probability(found["logits"], contract.temperature)  # that of p̄ in float32 may be log 0
-    return Evaluation(
+    return ClassificationEvaluation(
         data=data,
         rows=len(split),
         accuracy=float(right.mean()),

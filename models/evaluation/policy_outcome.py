@@ -9,9 +9,9 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from app.contract.policy import DecisionPolicy, scores
-from app.contract.prediction_sets import members
+from app.contract.decisions import DecisionPolicy
 from app.contract.schema import Contract
+from app.contract.tasks.classification import prediction_set_members
 from models import artefact
 from models.data import Split
 from models.data.corrupted import generated
@@ -101,11 +101,11 @@ def _outcome(session: onnxruntime.InferenceSession, contract: Contract, split: S
     wrong = found["prediction"] != labels if classifies else np.square(found["prediction"].astype(np.float64) - labels)
     actions = None
     if contract.policy is not None:
-        decisions = DecisionPolicy(contract.policy, "model").decide(scores(contract, found))
+        decisions = DecisionPolicy(contract.policy, "model").decide(contract.score_values(found))
         actions = np.array([decision.action for decision in decisions])
     sets = {}
     for one in contract.calibration.prediction_sets if contract.calibration else ():
-        order, sizes = members(one, found["probabilities"])
+        order, sizes = prediction_set_members(one, found["probabilities"])
         sets[one.coverage] = (order == labels[:, None]).argmax(axis=-1) < sizes, sizes
     return PolicyOutcome(wrong.reshape(len(labels), -1), actions, sets)
 

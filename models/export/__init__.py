@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from app.contract import schema
 from app.contract.policy import parse, resolve
 from app.contract.repository import check_name
+from app.contract.tasks import classification, regression
+from app.contract.tensor import Tensor as ContractTensor
 from models import artefact, masks
 from models.adopt import adopt
 from models.data import Split
@@ -151,7 +153,7 @@ def export(
         )
     model = made.folded
 
-    given = schema.Tensor(
+    given = ContractTensor(
         name="input",
         dtype="uint8" if example_input.dtype == torch.uint8 else "float32",
         shape=("B", *example_input.shape[1:]),
@@ -250,7 +252,7 @@ def _varied(example: Tensor, value_range: tuple[float, float] | None) -> Tensor:
 
 def _head(
     widths: set[int], labels: Sequence[str] | None, targets: Sequence[tuple[str, str]] | None
-) -> tuple[MakeHead, tuple[schema.Tensor, ...]]:
+) -> tuple[MakeHead, tuple[ContractTensor, ...]]:
     """What is put around networks that give so many numbers for a row, and its outputs."""
     given = len(labels or ())
     for width in widths if targets is None else ():
@@ -259,7 +261,7 @@ def _head(
     if len(widths) > 1:
         raise ValueError(f"networks: expected all to give as many numbers, got {sorted(widths)}")
     if targets is None:
-        return Classifier, schema.classifier_outputs()
+        return Classifier, classification.outputs()
     (width,) = widths
     if width not in (len(targets), 2 * len(targets)):
         raise ValueError(
@@ -267,7 +269,7 @@ def _head(
             "mean and a ln variance"
         )
     aleatoric = width == 2 * len(targets)
-    return partial(Regressor, targets=len(targets), aleatoric=aleatoric), schema.regressor_outputs(aleatoric)
+    return partial(Regressor, targets=len(targets), aleatoric=aleatoric), regression.outputs(aleatoric)
 
 
 def _method(network: nn.Module) -> schema.Method:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from app.contract.schema import classifier_outputs, regressor_outputs
+from app.contract.tasks import classification, regression
 
 Normalise = tuple[float | Sequence[float], float | Sequence[float]]
 
@@ -49,7 +49,7 @@ class Classifier(Head):
     (Depeweg et al. 2018, arXiv 1710.07283, for the decomposition).
     """
 
-    OUTPUTS = tuple(tensor.name for tensor in classifier_outputs())
+    OUTPUTS = tuple(tensor.name for tensor in classification.outputs())
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Inputs [B, …] → prediction [B], probabilities [B, K], submodels [B, N, K], four scores [B], logits."""
@@ -89,7 +89,7 @@ class Regressor(Head):
         super().__init__(body, submodels, natural)
         self.targets = targets
         self.has_temperature = aleatoric
-        self.OUTPUTS = tuple(tensor.name for tensor in regressor_outputs(aleatoric))
+        self.OUTPUTS = tuple(tensor.name for tensor in regression.outputs(aleatoric))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Inputs [B, …] → prediction [B, D], submodels [B, N, D], variance, epistemic variance [B, D]; then aleatoric

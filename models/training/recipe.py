@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import torch
 from torch import nn
 
-from app.contract.schema import Task
+from app.contract.tasks import TaskName
 from models.adopt import replace
 from models.layers import Masksembles2d, layers
 from models.networks import BUILDERS
@@ -32,7 +32,7 @@ class Recipe:
     input_shape: tuple[int, ...]
     classes: int
     """K; for a regressor the number of targets, D."""
-    task: Task = "classification"
+    task: TaskName = "classification"
     method: Method = "masksembles"
     submodels: int = 4
     scale: float = 2.0

@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from app.contract import schema
+from app.contract.reader import read as read_contract
 from app.contract.repository import METADATA_KEY
 
 OUTPUTS = ("prediction", "probabilities", "submodels", "entropy", "expected_entropy", "mutual_information", "energy")
@@ -57,7 +57,7 @@ def create(path: str, threads: int) -> FastAPI:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    labels = schema.read(session.get_modelmeta().custom_metadata_map[METADATA_KEY]).labels
+    labels = read_contract(session.get_modelmeta().custom_metadata_map[METADATA_KEY]).labels
     app = FastAPI()
 
     @app.post("/predict")

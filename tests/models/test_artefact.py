@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from app.contract.schema import ContractError
+from app.contract.reader import ContractError
 from models import artefact
 from models.artefact import ArtefactError
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.api.predict.outputs import OutputSelection
-from app.contract import policy
 from app.contract.calibration import Interval
-from app.contract.policy import Action, Decision
+from app.contract.decisions import Action, Decision, stricter
+from app.contract.percentiles import percentages
 from app.engine.model import Model
 from app.errors import OutputNotFinite
 
@@ -24,8 +24,8 @@ def percentiles(model: Model, found: Arrays) -> Arrays | None:
     """Of each score in the model's tables, where the rows lie [B], 0 to 100 with two decimals."""
     if not model.tables:
         return None
-    of_rows = policy.scores(model.contract, found)
-    places = np.array([policy.percentiles(table, of_rows[name]) for name, table in model.tables.items()])
+    of_rows = model.contract.score_values(found)
+    places = np.array([percentages(table, of_rows[name]) for name, table in model.tables.items()])
     return dict(zip(model.tables, places.round(_DECIMALS)))
 
 
@@ -38,11 +38,11 @@ def decisions(model: Model, wanted: OutputSelection, found: Arrays, decided: Cou
     judges = [judge for judge in (model.judge, wanted.judge) if judge is not None]
     if not judges:
         return None
-    of_rows = policy.scores(model.contract, found)
+    of_rows = model.contract.score_values(found)
     first, *others = (judge.decide(of_rows) for judge in judges)
     if model.judge is not None:
         decided.update(map(_ACTION, first))
-    return policy.stricter(first, others[0]) if others else first
+    return stricter(first, others[0]) if others else first
 
 
 def bounds(model: Model, one: Interval, found: Arrays) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

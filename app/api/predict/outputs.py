@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from app.api.predict.params import PredictParams
 from app.contract import policy
 from app.contract.calibration import Interval, PredictionSet
-from app.contract.policy import DecisionPolicy
+from app.contract.decisions import DecisionPolicy
 from app.contract.schema import Contract
 from app.engine.model import Model
 from app.errors import InvalidInput

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from app.api import json_arrays
 from app.api.json_errors import NOT_JSON, malformed, place
 from app.contract.repository import HIGHEST_VERSION, NAME_PATTERN
-from app.contract.schema import Contract, Tensor
+from app.contract.schema import Contract
+from app.contract.tensor import Tensor
 from app.errors import InvalidInput
 
 LONGEST_POLICY = 1000

@@ -12,8 +12,8 @@ from app.api.accept import weights
 from app.api.predict import derived
 from app.api.predict.derived import Arrays
 from app.api.predict.outputs import OutputSelection
-from app.contract import prediction_sets
-from app.contract.policy import Action
+from app.contract.decisions import Action
+from app.contract.tasks.classification import prediction_set_members
 from app.engine.model import Model
 
 NPZ = "application/x-npz"
@@ -93,7 +93,7 @@ def _prediction_set(model: Model, wanted: OutputSelection, found: Arrays) -> Ite
     if not wanted.sets:
         return None
     (one,), labels = wanted.sets, model.contract.labels
-    order, counts = prediction_sets.members(one, found["probabilities"])
+    order, counts = prediction_set_members(one, found["probabilities"])
     return [
         {"coverage": one.coverage, "labels": [labels[index] for index in classes[:count].tolist()]}
         for classes, count in zip(order, counts.tolist())
@@ -135,7 +135,7 @@ def write_npz(id: str | None, model: Model, wanted: OutputSelection, found: Arra
             arrays |= {f"percentiles.{score}": values for score, values in places.items()}
         elif choice == "prediction_set":
             for one in wanted.sets:
-                order, counts = prediction_sets.members(one, found["probabilities"])
+                order, counts = prediction_set_members(one, found["probabilities"])
                 inside = np.empty(order.shape, bool)
                 np.put_along_axis(inside, order, np.arange(order.shape[1]) < counts[:, None], axis=1)
                 arrays |= {"prediction_set": inside, "prediction_set.coverage": one.coverage}

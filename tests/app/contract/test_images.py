@@ -18,7 +18,7 @@ from PIL import Image
 
 from app.contract import images
 from app.contract.images import MAX_PIXELS, ImageError, takes_images
-from app.contract.schema import Tensor
+from app.contract.tensor import Tensor
 
 Pixels = NDArray[np.uint8]
 
@@ -317,8 +317,8 @@ def test_a_small_file_with_a_huge_text_costs_nothing() -> None:
 
 def test_a_huge_picture_is_no_warning_outside_of_tests() -> None:
     code = (
-        "import sys; from app.contract import images, schema\n"
-        f"given = schema.Tensor.model_validate_json({tensor('BHW', resize='crop').model_dump_json()!r})\n"
+        "import sys; from app.contract import images, tensor\n"
+        f"given = tensor.Tensor.model_validate_json({tensor('BHW', resize='crop').model_dump_json()!r})\n"
         "try: images.decode([sys.stdin.buffer.read()], given)\n"
         "except images.ImageError as error: print(error)"
     )

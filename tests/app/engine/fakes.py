@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.contract import schema
+from app.contract.tasks import classification
+from app.contract.tensor import Tensor
 from app.engine.model import Model
 
 Arrays = dict[str, NDArray[Any]]
 CONTRACT = schema.Contract(
     method="masksembles",
     num_submodels=2,
-    inputs=(schema.Tensor(name="input", dtype="float32", shape=("B", 2), unit="feature"),),
-    outputs=schema.classifier_outputs(),
+    inputs=(Tensor(name="input", dtype="float32", shape=("B", 2), unit="feature"),),
+    outputs=classification.outputs(),
     labels=("a", "b"),
     origin=schema.Origin(created="2026-01-01T00:00:00Z", software={}),
 )

@@ -42,8 +42,11 @@ def test_an_exception_is_in_the_same_line() -> None:
 
 
 def test_every_library_logs_that_way() -> None:
-    code = "from app.telemetry import logs; logs.install(); import logging; logging.getLogger('uvicorn.error').info('hello')"
-    root = Path(__file__).parents[2]
+    code = (
+        "import logging; from app.telemetry import logs\n"
+        "logs.install(); logging.getLogger('uvicorn.error').info('hello')"
+    )
+    root = Path(__file__).parents[3]
     found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     (line,) = found.stderr.splitlines()
     assert json.loads(line)["message"] == "hello"

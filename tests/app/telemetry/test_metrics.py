@@ -6,6 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.contract import schema
 from app.contract.calibration import Calibration
+from app.contract.tasks import regression
 from app.telemetry.metrics import Telemetry, monitored_outputs, reference_deciles
 from tests.app.engine.fakes import CONTRACT
 
@@ -57,7 +58,7 @@ def test_there_are_none_without_a_calibration_or_for_a_score_that_is_constant() 
 
 
 def test_what_a_model_has_not_is_not_watched() -> None:
-    parts = {"task": "regression", "outputs": schema.regressor_outputs(False)}
+    parts = {"task": "regression", "outputs": regression.outputs(False)}
     contract = calibrated(entropy=EVEN).model_copy(update=parts)
     assert monitored_outputs(contract) == ()
     Telemetry().series("one", 1, contract).computed(1, 0.1, {"prediction": np.ones(1)})

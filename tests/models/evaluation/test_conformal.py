@@ -11,7 +11,7 @@ from scipy.stats import betabinom
 
 from app.contract.calibration import Threshold
 from app.contract.contract_model import Score
-from app.contract.policy import TOLERANCE
+from app.contract.decisions import TOLERANCE
 from models import artefact
 from models.data import Dataset
 from models.evaluation.conformal import (

@@ -10,6 +10,9 @@ import torch
 from torch import nn
 
 from app.contract import schema
+from app.contract.reader import read as read_contract
+from app.contract.tasks import regression
+from app.contract.tasks.regression import RegressionEvaluation
 from app.engine.verifier import verify as service_verifies
 from models import artefact
 from models.data import Dataset, DatasetError, Split
@@ -84,8 +87,8 @@ def test_the_contract_is_that_of_a_regressor_and_the_service_takes_it(store: Pat
     assert (contract.task, contract.method, contract.num_submodels) == ("regression", "masksembles", 3)
     assert contract.labels == ()
     assert [(target.name, target.unit) for target in contract.targets] == list(TARGETS)
-    assert contract.outputs == schema.regressor_outputs(aleatoric=True)
-    assert schema.read(contract.model_dump_json(exclude_none=True)) == contract
+    assert contract.outputs == regression.outputs(aleatoric=True)
+    assert read_contract(contract.model_dump_json(exclude_none=True)) == contract
     paths = sorted((store / "curves" / str(version)).iterdir())
     assert [path.name for path in paths] == ["model.cpu.onnx", "model.onnx"]
     assert all(verdict.rejected is None for verdict in service_verifies(paths).values())
@@ -124,7 +127,7 @@ def test_intervals_hold_as_many_fresh_values_as_promised(store: Path) -> None:
     assert [one.coverage for one in contract.calibration.intervals] == [0.5, 0.8, 0.9, 0.95]
     fresh = drawn(4000, 3)
     figures = evaluate(model, contract, "fresh", fresh)
-    assert isinstance(figures, schema.RegressionEvaluation)
+    assert isinstance(figures, RegressionEvaluation)
     assert list(figures.coverage) == ["50", "80", "90", "95"]
     for one in contract.calibration.intervals:
         error = np.sqrt(one.coverage * (1 - one.coverage) * (1 / one.rows + 1 / len(fresh)))
@@ -189,7 +192,7 @@ def test_every_method_is_exported_and_verified(method: str, aleatoric: bool, dat
     assert contract.num_submodels == {"single": 1, "mc-dropout": 4, "masksembles": 3, "deep-ensemble": 2}[method]
     assert contract.has_temperature == aleatoric == ("temperature" in {x.name for x in model.graph.initializer})
     assert service_verifies([path])[path].rejected is None
-    assert isinstance(contract.evaluation, schema.RegressionEvaluation)
+    assert isinstance(contract.evaluation, RegressionEvaluation)
     assert contract.calibration is not None
     intervals = {one.coverage: one for one in contract.calibration.intervals}
     found = artefact.run(model, data.test.inputs, ["variance", "submodels", "prediction"])

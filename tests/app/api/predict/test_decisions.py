@@ -15,8 +15,9 @@ import onnx
 import pytest
 
 from app.api.schemas import ClassificationAnswer
-from app.contract import policy, schema
+from app.contract import policy
 from app.contract.calibration import PredictionSet
+from app.contract.policy import Policy, Rule
 from app.engine.registry import ModelRegistry
 from app.errors import StartError
 from app.main import create_app
@@ -29,10 +30,10 @@ from tests.app.api.conftest import CPU
 from tests.app.api.test_metrics import metrics
 from tests.serving import in_thread
 
-OWN = schema.Policy(
+OWN = Policy(
     rules=(
-        schema.Rule(action="reject", score="energy", threshold=-4.0),
-        schema.Rule(action="defer", score="entropy", threshold=0.3),
+        Rule(action="reject", score="energy", threshold=-4.0),
+        Rule(action="defer", score="entropy", threshold=0.3),
     )
 )
 SETS = (
@@ -42,7 +43,7 @@ SETS = (
 SCORES = ("confidence", "entropy", "expected_entropy", "mutual_information", "energy")
 
 
-def decided(digits_repository: Path, folder: Path, name: str, own: schema.Policy | None = OWN) -> None:
+def decided(digits_repository: Path, folder: Path, name: str, own: Policy | None = OWN) -> None:
     """Writes the next version of a model with prediction sets and a policy."""
     model, contract, _ = artefact.read(digits_repository, "digits")
     assert contract.calibration is not None

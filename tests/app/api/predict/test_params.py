@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.api.predict import params
-from app.contract import schema
+from app.contract.tensor import Tensor
 from app.errors import InvalidInput
 from tests.app.engine.fakes import CONTRACT
 
 
 def contract(shape: tuple[int, ...], dtype: str = "float32", limits: tuple[float, float] | None = None) -> Any:
-    tensor = schema.Tensor(name="input", dtype=dtype, shape=("B", *shape), unit="grey value", range=limits)  # type: ignore[arg-type]
+    tensor = Tensor(name="input", dtype=dtype, shape=("B", *shape), unit="grey value", range=limits)  # type: ignore[arg-type]
     return CONTRACT.model_copy(update={"inputs": (tensor,)})
 
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.api.schemas import RegressionAnswer
-from app.contract import schema
+from app.contract.policy import Policy, Rule
 from app.engine.registry import ModelRegistry
 from app.main import create_app
 from app.settings import Settings
@@ -21,7 +21,7 @@ from tests import regressors
 from tests.app.api.conftest import CPU
 from tests.serving import in_thread
 
-POLICY = schema.Policy(rules=(schema.Rule(action="defer", score="entropy", threshold=0.2),))
+POLICY = Policy(rules=(Rule(action="defer", score="entropy", threshold=0.2),))
 X = regressors.ROWS[:40]
 VARIANCES = ("variance", "epistemic_variance", "aleatoric_variance")
 SCORES = ("entropy", "expected_entropy", "mutual_information")

@@ -6,6 +6,8 @@ import onnx
 import pytest
 
 from app.contract import schema
+from app.contract.reader import ContractError
+from app.contract.reader import read as read_contract
 
 
 @pytest.fixture(scope="module")
@@ -16,15 +18,15 @@ def document(digits_repository: Path) -> dict[str, Any]:
 
 
 def test_reads_what_was_written(document: dict[str, Any]) -> None:
-    contract = schema.read(json.dumps(document))
-    assert schema.read(contract.model_dump_json()) == contract
+    contract = read_contract(json.dumps(document))
+    assert read_contract(contract.model_dump_json()) == contract
     assert contract.schema_version == schema.SCHEMA_VERSION
 
 
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("schema_version", 5, "schema_version: 5 is newer than 4"),
+        ("schema_version", 6, "schema_version: 6 is newer than 5"),
         ("schema_version", "1", "schema_version: the contract has none"),
         ("schema_version", 0, "schema_version: Input should be greater"),
         ("task", "forecast", "task: Input should be 'classification' or 'regression'"),
@@ -41,7 +43,7 @@ def test_reads_what_was_written(document: dict[str, Any]) -> None:
         ("outputs.3.dtype", "int64", "outputs.entropy must be float32"),
         ("calibration.temperature", 0, "calibration.temperature: Input should be greater than 0"),
         ("calibration.quantiles.entropy", [0, 1], "calibration.quantiles.entropy: Tuple should have at least 101"),
-        ("evaluation.accuracy", 1.1, "evaluation.Evaluation.accuracy: Input should be less"),
+        ("evaluation.accuracy", 1.1, "evaluation.ClassificationEvaluation.accuracy: Input should be less"),
     ],
 )
 def test_names_the_field_that_is_wrong(document: dict[str, Any], path: str, value: object, message: str) -> None:
@@ -51,11 +53,33 @@ def test_names_the_field_that_is_wrong(document: dict[str, Any], path: str, valu
     for parent in parents:
         place = place[parent]
     place[last] = value
-    with pytest.raises(schema.ContractError, match=message):
-        schema.read(json.dumps(changed))
+    with pytest.raises(ContractError, match=message):
+        read_contract(json.dumps(changed))
 
 
 @pytest.mark.parametrize("text", ["", "no", "[]", "null", '{"schema_version": true}'])
 def test_what_is_no_contract_is_refused(text: str) -> None:
-    with pytest.raises(schema.ContractError):
-        schema.read(text)
+    with pytest.raises(ContractError):
+        read_contract(text)
+
+
+SHIPPED = sorted((Path(__file__).parents[3] / "models" / "repository").glob("*/*/model*.onnx"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: "/".join(path.parts[-3:]))
+def test_contracts_of_earlier_versions_are_read(path: Path) -> None:
+    (text,) = (entry.value for entry in onnx.load(path).metadata_props if entry.key == "masksembles")
+    document, contract = json.loads(text), read_contract(text)
+    assert contract.schema_version == document["schema_version"]
+    thresholds = contract.calibration.thresholds if contract.calibration else ()
+    written = [one.get("certainty", one.get("confidence_level")) for one in document["calibration"]["thresholds"]]
+    assert [one.confidence_level for one in thresholds] == written
+
+
+def test_version_4_called_the_confidence_level_certainty(document: dict[str, Any]) -> None:
+    promised = next(one for one in document["calibration"]["thresholds"] if one["promise"] == "risk")
+    promised["certainty"] = promised.pop("confidence_level")
+    old = read_contract(json.dumps(document | {"schema_version": 4}))
+    assert {one.confidence_level for one in old.calibration.thresholds if one.promise == "risk"} == {0.95}  # type: ignore[union-attr]
+    with pytest.raises(ContractError, match="certainty: Extra inputs are not permitted"):
+        read_contract(json.dumps(document | {"schema_version": 5}))

@@ -1,0 +1,14 @@
+"""The kinds of tasks: what differs between them in a contract stands in one file each. A new kind is entered here."""
+
+from typing import Literal
+
+from app.contract.tasks.classification import ClassificationEvaluation, ClassificationTask
+from app.contract.tasks.regression import RegressionEvaluation, RegressionTask
+from app.contract.tasks.task import Task
+
+__all__ = ["TASKS", "Evaluation", "Task", "TaskName"]
+
+TaskName = Literal["classification", "regression"]
+Evaluation = ClassificationEvaluation | RegressionEvaluation
+
+TASKS: dict[TaskName, Task] = {"classification": ClassificationTask(), "regression": RegressionTask()}

@@ -1,0 +1,84 @@
+"""Classification: one of K classes for each row."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from app.contract.calibration import PredictionSet
+from app.contract.contract_model import ContractModel, Fraction, Score
+from app.contract.tasks.task import Arrays, Task
+from app.contract.tensor import Tensor
+
+if TYPE_CHECKING:
+    from app.contract.schema import Contract
+
+SCORES: tuple[Score, ...] = ("confidence", "entropy", "expected_entropy", "mutual_information", "energy")
+"""`confidence` is the largest mean probability, the others are outputs of the graph."""
+
+SET_TOLERANCE = 1e-6
+"""By how much less than a set's least probability a class may have: both are rounded, and a set too wide breaks no
+promise."""
+
+
+class ClassificationEvaluation(ContractModel):
+    """What the artefact reached on rows that took part in nothing else, through onnxruntime."""
+
+    data: str
+    rows: Annotated[int, Field(ge=1)]
+    accuracy: Fraction
+    nll: float
+    ece: Fraction
+    """Expected calibration error of the most probable class, 15 bins of equal width."""
+    ece_uncalibrated: Fraction
+    """The same at temperature 1."""
+    submodel_accuracy: tuple[Fraction, ...]
+
+
+class ClassificationTask(Task):
+    """One of K classes for each row, from probabilities of N submodels."""
+
+    name = "classification"
+
+    def outputs(self, contract: "Contract") -> tuple[Tensor, ...]:
+        """The same for every classifier."""
+        return outputs()
+
+    def scores(self, contract: "Contract") -> tuple[Score, ...]:
+        """The same for every classifier."""
+        return SCORES
+
+    def score_values(self, contract: "Contract", found: Arrays) -> dict[Score, NDArray[Any]]:
+        """Needs `probabilities` and the graph's scores."""
+        return {name: found["probabilities"].max(axis=-1) if name == "confidence" else found[name] for name in SCORES}
+
+    def validate(self, contract: "Contract") -> None:
+        """Two labels or more, no targets, no intervals, and an evaluation of classes."""
+        if len(contract.labels) < 2 or contract.targets:
+            raise ValueError(f"labels must name at least 2, and targets none, for the task {self.name}")
+        if contract.evaluation is not None and not isinstance(contract.evaluation, ClassificationEvaluation):
+            raise ValueError(f"evaluation must be that of the task {self.name}")
+        if contract.calibration is not None and contract.calibration.intervals:
+            raise ValueError(f"calibration must be that of the task {self.name}")
+
+
+def outputs() -> tuple[Tensor, ...]:
+    """The outputs that every classifier has."""
+    scores = ("entropy", "expected_entropy", "mutual_information", "energy")
+    return (
+        Tensor(name="prediction", dtype="int64", shape=("B",), unit="class index"),
+        Tensor(name="probabilities", dtype="float32", shape=("B", "K"), unit="probability"),
+        Tensor(name="submodels", dtype="float32", shape=("B", "N", "K"), unit="probability"),
+        *(Tensor(name=name, dtype="float32", shape=("B",), unit="nats") for name in scores),
+        Tensor(name="logits", dtype="float32", shape=("B", "N", "K"), unit="logit, before the temperature"),
+    )
+
+
+def prediction_set_members(
+    one: PredictionSet, probabilities: NDArray[Any]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The classes [B, K] of each row, most probable first, and how many of them [B] are in its prediction set."""
+    order = np.argsort(-probabilities, axis=-1, kind="stable")
+    counts = (probabilities >= one.least_probability - SET_TOLERANCE).sum(axis=-1)
+    return order, np.maximum(counts, 1)

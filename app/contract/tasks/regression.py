@@ -1,0 +1,91 @@
+"""Regression: D numbers for each row, each with a variance."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from numpy.typing import NDArray
+from pydantic import Field
+
+from app.contract.contract_model import ContractModel, Fraction, Score
+from app.contract.tasks.task import Arrays, Task
+from app.contract.tensor import Axis, Tensor
+
+if TYPE_CHECKING:
+    from app.contract.schema import Contract
+
+SCORES: tuple[Score, ...] = ("entropy", "expected_entropy", "mutual_information")
+"""Of a regressor whose submodels predict a variance; others have none."""
+
+
+class RegressionEvaluation(ContractModel):
+    """What a regressor reached on rows that took part in nothing else, through onnxruntime; D values each."""
+
+    data: str
+    rows: Annotated[int, Field(ge=1)]
+    rmse: tuple[float, ...]
+    """Root of the mean squared error, in units of the target."""
+    nll: float | None = None
+    """Of the mixture of the submodels' normal distributions, in nats; absent where none are predicted."""
+    coverage: dict[str, tuple[Fraction, ...]] = Field(default_factory=dict)
+    """For each interval, by its promised coverage in percent, the share of true values within."""
+    width: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    """And its mean width, in units of the target."""
+
+
+class RegressionTask(Task):
+    """D numbers for each row, from N submodels that may predict a variance, too."""
+
+    name = "regression"
+
+    def outputs(self, contract: "Contract") -> tuple[Tensor, ...]:
+        """Those with variances where the contract names any of them."""
+        return outputs(any(tensor.name == "aleatoric_variance" for tensor in contract.outputs))
+
+    def scores(self, contract: "Contract") -> tuple[Score, ...]:
+        """Only where submodels predict a variance."""
+        return SCORES if any(tensor.name == "entropy" for tensor in contract.outputs) else ()
+
+    def score_values(self, contract: "Contract", found: Arrays) -> dict[Score, NDArray[Any]]:
+        """Outputs of the graph as they are."""
+        return {name: found[name] for name in self.scores(contract)}
+
+    def validate(self, contract: "Contract") -> None:
+        """One target or more, no labels, no prediction sets, one factor a target, and an evaluation of numbers."""
+        if not contract.targets or contract.labels:
+            raise ValueError(f"targets must name at least 1, and labels none, for the task {self.name}")
+        if contract.evaluation is not None and not isinstance(contract.evaluation, RegressionEvaluation):
+            raise ValueError(f"evaluation must be that of the task {self.name}")
+        if contract.calibration is None:
+            return
+        if contract.calibration.prediction_sets:
+            raise ValueError(f"calibration must be that of the task {self.name}")
+        for index, interval in enumerate(contract.calibration.intervals):
+            if len(interval.factors) != len(contract.targets):
+                raise ValueError(f"calibration.intervals.{index}.factors must be {len(contract.targets)}")
+
+
+def outputs(aleatoric: bool) -> tuple[Tensor, ...]:
+    """The outputs that every regressor has, and those of one whose submodels predict a variance.
+
+    `entropy`, `expected_entropy` and `mutual_information` are those of the normal distribution with the mixture's mean
+    and variance, Σ_d ½ ln(2πe·variance_d): differential, so they may be negative.
+    """
+
+    def numbers(name: str, unit: str, *shape: Axis) -> Tensor:
+        return Tensor(name=name, dtype="float32", shape=("B", *shape), unit=unit)
+
+    squared = "squared unit of the target"
+    plain = (
+        numbers("prediction", "unit of the target", "D"),
+        numbers("submodels", "unit of the target", "N", "D"),
+        numbers("variance", squared, "D"),
+        numbers("epistemic_variance", squared, "D"),
+    )
+    if not aleatoric:
+        return plain
+    scores = ("entropy", "expected_entropy", "mutual_information")
+    return (
+        *plain,
+        numbers("aleatoric_variance", squared, "D"),
+        numbers("submodel_variances", squared, "N", "D"),
+        *(numbers(name, "nats") for name in scores),
+    )

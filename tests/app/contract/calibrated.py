@@ -1,0 +1,14 @@
+"""A small contract with a calibration, for tests of what is looked up in it."""
+
+from app.contract import schema
+from app.contract.calibration import Calibration
+from tests.app.engine.fakes import CONTRACT
+
+EVEN = tuple(at / 100 for at in range(101))
+
+
+def calibrated(**tables: tuple[float, ...]) -> schema.Contract:
+    calibration = Calibration(
+        data="held out", rows=1000, temperature=1.0, nll_before=1.0, nll_after=1.0, quantiles=tables  # type: ignore[arg-type]
+    )  # fmt: skip
+    return CONTRACT.model_copy(update={"calibration": calibration})

@@ -1,0 +1,39 @@
+from bisect import bisect_right
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.contract import percentiles
+from tests.app.contract.calibrated import EVEN, calibrated
+from tests.app.engine.fakes import CONTRACT
+
+
+def place(table: tuple[float, ...], value: float) -> float:
+    """The percentile in plain Python."""
+    if value < table[0]:
+        return 0
+    at = bisect_right(table, value) - 1
+    return 100 if at == 100 else at + (value - table[at]) / (table[at + 1] - table[at])
+
+
+@given(
+    st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, 2.0]), min_size=101, max_size=101).map(sorted),
+    st.lists(st.floats(-1, 3, width=16), min_size=1, max_size=5),
+)
+def test_a_percentile_is_linear_between_quantiles_and_the_highest_of_equals(
+    table: list[float], values: list[float]
+) -> None:
+    found = percentiles.percentages(np.array(table), np.array(values, np.float32))
+    assert found.tolist() == pytest.approx([place(tuple(table), value) for value in values])
+
+
+def test_a_score_that_was_the_same_on_all_rows_has_no_table() -> None:
+    found = percentiles.quantile_tables(
+        calibrated(entropy=EVEN, mutual_information=(0.0,) * 101, energy=(-1.0,) * 100 + (0.0,))
+    )
+    assert {score: table.tolist() for score, table in found.items()} == {
+        "entropy": list(EVEN), "energy": [-1.0] * 100 + [0.0],
+    }  # fmt: skip
+    assert percentiles.quantile_tables(CONTRACT) == {}
