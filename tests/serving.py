@@ -10,15 +10,67 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import uvicorn
 from starlette.types import ASGIApp
 
+from app.api.middleware import Entry
+from app.auth.guard import Guard
+from app.engine.device import Device
+from app.engine.registry import ModelRegistry
+from app.main import create_app
+from app.settings import Settings
+from app.telemetry.metrics import Telemetry
+
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60.0
 SHIPPED = {"MASKSEMBLES_PIN": "digits:3,fashion-mnist:3", "MASKSEMBLES_LOAD": "lazy"}
 """Holds the models that README shows, in a checkout where `make models` added others; loads those that a test asks."""
+CPU = Device("cpu", "auto", "no GPU can be used: none here")
+
+
+def settings_of(folder: Path, **settings: Any) -> Settings:
+    """Settings of a service over a folder of models, which looks at it once unless a test says otherwise."""
+    return Settings(**{"model_repository": folder, "poll_seconds": 0, **settings})
+
+
+def registry(folder: Path, device: Device = CPU, *, load_all: bool = False, **settings: Any) -> ModelRegistry:
+    """The models of a folder in memory, as these settings want it.
+
+    Raises:
+        StartError: as ModelRegistry.
+    """
+    chosen = settings_of(folder, **settings)
+    return ModelRegistry(
+        folder,
+        device,
+        chosen.pin,
+        chosen.default_model,
+        keep=chosen.keep_versions,
+        most_batch=chosen.max_batch,
+        plain=chosen.allow_bare_onnx,
+        first_use=chosen.load == "lazy",
+        load_all=load_all,
+        policies=chosen.policy,
+    )
+
+
+def application(
+    folder: Path, *, models: ModelRegistry | None = None, guard: Guard | None = None, **settings: Any
+) -> Entry:
+    """The service over a folder of models, on the CPU, with these settings; or over models that are open already."""
+    chosen = settings_of(folder, **settings)
+    telemetry = Telemetry(loaded=1 + chosen.keep_versions)
+    return create_app(chosen, models or registry(folder, **settings), telemetry, guard)
+
+
+@contextmanager
+def serving(folder: Path, **settings: Any) -> Iterator[httpx.Client]:
+    """A client of that application behind a real server in a thread."""
+    with in_thread(application(folder, **settings)) as client:
+        yield client
 
 
 @contextmanager

@@ -8,14 +8,9 @@ import torch
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.engine.registry import ModelRegistry
-from app.main import create_app
-from app.settings import Settings
-from app.telemetry.metrics import Telemetry
 from models import artefact
-from tests.app.api.conftest import CPU
 from tests.pictures import pictures, readme_blocks
-from tests.serving import ROOT, SHIPPED, as_process, in_thread
+from tests.serving import ROOT, SHIPPED, application, as_process, in_thread
 
 
 def test_the_way_from_a_network_to_the_store(tmp_path: Path) -> None:
@@ -42,7 +37,7 @@ def test_the_way_from_a_network_to_the_store(tmp_path: Path) -> None:
 
 
 def test_the_client_that_waits_while_the_service_is_full(digits_repository: Path) -> None:
-    app = create_app(Settings(model_repository=digits_repository), ModelRegistry(digits_repository, CPU), Telemetry())
+    app = application(digits_repository)
     refused = []
 
     async def full_at_first(scope: Scope, receive: Receive, send: Send) -> None:

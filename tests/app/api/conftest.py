@@ -9,15 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from app.engine.device import Device
-from app.engine.registry import ModelRegistry
-from app.main import create_app
-from app.settings import Settings
-from app.telemetry.metrics import Telemetry
 from models.export import export
-from tests.serving import in_thread
-
-CPU = Device("cpu", "auto", "no GPU can be used: none here")
+from tests.serving import serving
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +27,7 @@ def folder(digits_repository: Path, tiny_repository: Path, tmp_path_factory: pyt
 
 @pytest.fixture(scope="session")
 def client(folder: Path) -> Iterator[httpx.Client]:
-    settings = Settings(model_repository=folder, max_body_bytes=200_000, max_rows=500)
-    app = create_app(settings, ModelRegistry(folder, CPU, default="tiny"), Telemetry())
-    with in_thread(app) as opened:
+    with serving(folder, default_model="tiny", max_body_bytes=200_000, max_rows=500) as opened:
         yield opened
 
 
@@ -50,9 +41,5 @@ def store(tiny_repository: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def administered(store: Path) -> Iterator[httpx.Client]:
     """Over that copy, where models may be loaded and unloaded."""
-    with in_thread(
-        create_app(
-            Settings(model_repository=store, enable_admin=True, poll_seconds=0), ModelRegistry(store, CPU), Telemetry()
-        )
-    ) as it:
+    with serving(store, enable_admin=True) as it:
         yield it

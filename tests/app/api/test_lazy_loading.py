@@ -10,14 +10,9 @@ import pytest
 
 from app.engine import loader
 from app.engine.batcher import Batcher
-from app.engine.registry import ModelRegistry
 from app.errors import ModelRejected
-from app.main import create_app
-from app.settings import Settings
-from app.telemetry.metrics import Telemetry
-from tests.app.api.conftest import CPU
 from tests.app.engine.fakes import until
-from tests.serving import in_thread
+from tests.serving import registry, serving
 
 ROWS = {"tiny": [[0.0] * 6], "digits": [[[[0.0] * 8] * 8]], "bytes": [[[[0, 0], [0, 0]]]]}
 
@@ -39,9 +34,9 @@ def test_a_first_request_waits_and_what_is_loaded_answers(folder: Path, monkeypa
         return real(name, *rest)
 
     monkeypatch.setattr(loader, "load", load)
-    store = ModelRegistry(folder, CPU, first_use=True)
+    store = registry(folder, load="lazy")
     with (
-        in_thread(create_app(Settings(model_repository=folder, poll_seconds=0), store, Telemetry())) as client,
+        serving(folder, models=store) as client,
         ThreadPoolExecutor(20) as threads,
     ):
         assert client.get("/health/ready").json()["models"] == {"bytes": 1, "digits": 1, "tiny": 1}
@@ -87,8 +82,7 @@ def test_rows_may_wait_for_what_loading_left(
 
     monkeypatch.setattr(loader, "load", slowly)
     monkeypatch.setattr(Batcher, "predict", note)
-    store = ModelRegistry(folder, CPU, first_use=True)
-    with in_thread(create_app(Settings(model_repository=folder, poll_seconds=0), store, Telemetry())) as client:
+    with serving(folder, load="lazy") as client:
         for _ in range(2):
             assert client.post(path, json=body, headers={"X-Request-Timeout-Ms": "9000"}).status_code == 200
     first, second = given

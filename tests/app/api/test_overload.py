@@ -14,12 +14,8 @@ import pytest
 
 from app.engine.registry import ModelRegistry
 from app.engine.session import Session
-from app.main import create_app
-from app.settings import Settings
-from app.telemetry.metrics import Telemetry
-from tests.app.api.conftest import CPU
 from tests.app.engine.fakes import until
-from tests.serving import in_thread
+from tests.serving import registry, serving
 
 ROW = {"model": "tiny", "inputs": [[0.5] * 6]}
 
@@ -42,10 +38,9 @@ class Held:
 
 @pytest.fixture
 def queue_of_2(tiny_repository: Path) -> Iterator[tuple[httpx.Client, ModelRegistry]]:
-    store = ModelRegistry(tiny_repository, CPU)
+    store = registry(tiny_repository)
     store.find("tiny", None).inline_max_rows = 0
-    settings = Settings(model_repository=tiny_repository, max_queue_rows=2, queue_timeout_ms=20_000, poll_seconds=0)
-    with in_thread(create_app(settings, store, Telemetry())) as client:
+    with serving(tiny_repository, models=store, max_queue_rows=2, queue_timeout_ms=20_000) as client:
         yield client, store
 
 

@@ -15,13 +15,9 @@ from app.auth import guard as guard_module
 from app.auth import keys
 from app.auth.guard import Guard, needed
 from app.auth.keys import Key
-from app.engine.registry import ModelRegistry
 from app.errors import InsufficientScope, RateLimited, Unauthorized
-from app.main import create_app, routes
-from app.settings import Settings
-from app.telemetry.metrics import Telemetry
-from tests.app.api.conftest import CPU
-from tests.serving import in_thread
+from app.main import routes
+from tests.serving import application, in_thread
 
 SCOPES = {
     "/predict": "predict",
@@ -326,8 +322,7 @@ Secured = tuple[httpx.Client, Entry]
 
 @pytest.fixture(scope="module")
 def secured(tiny_repository: Path) -> Iterator[Secured]:
-    settings = Settings(model_repository=tiny_repository, enable_admin=True, poll_seconds=0, max_body_bytes=100_000)
-    app = create_app(settings, ModelRegistry(tiny_repository, CPU), Telemetry(), Guard(KEYS))
+    app = application(tiny_repository, guard=Guard(KEYS), enable_admin=True, max_body_bytes=100_000)
     with in_thread(app) as client:
         yield client, app
 
@@ -534,8 +529,7 @@ def test_pages_of_other_origins_may_not_call(secured: Secured) -> None:
 
 
 def store_of_nothing(folder: Path, keys: tuple[Key, ...], **settings: object) -> Entry:
-    made = Settings.model_validate({"model_repository": folder, "poll_seconds": 0, **settings})
-    return create_app(made, ModelRegistry(folder, CPU), Telemetry(), Guard(keys))
+    return application(folder, guard=Guard(keys), **settings)
 
 
 def test_a_preflight_is_refused_without_keys_too(tmp_path: Path) -> None:

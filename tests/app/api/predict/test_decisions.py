@@ -15,20 +15,14 @@ import onnx
 import pytest
 
 from app.api.schemas import ClassificationAnswer
-from app.contract import policy
 from app.contract.calibration import PredictionSet
 from app.contract.policy import Policy, Rule
-from app.engine.registry import ModelRegistry
 from app.errors import StartError
-from app.main import create_app
-from app.settings import Settings
-from app.telemetry.metrics import Telemetry
 from models import artefact
 from models.data import Dataset
 from tests import regressors
-from tests.app.api.conftest import CPU
 from tests.app.api.test_metrics import metrics
-from tests.serving import in_thread
+from tests.serving import registry, serving
 
 OWN = Policy(
     rules=(
@@ -63,9 +57,7 @@ def store(digits_repository: Path, tiny_repository: Path, tmp_path_factory: pyte
 
 @pytest.fixture(scope="module")
 def client(store: Path) -> Iterator[httpx.Client]:
-    policies = policy.parse_all("other=reject confidence<p20, defer mutual_information>p50")
-    app = create_app(Settings(model_repository=store), ModelRegistry(store, CPU, policies=policies), Telemetry())
-    with in_thread(app) as opened:
+    with serving(store, policy="other=reject confidence<p20, defer mutual_information>p50") as opened:
         yield opened
 
 
@@ -213,13 +205,11 @@ def test_the_metrics_count_nothing_where_there_is_no_policy(client: httpx.Client
     assert counted(client, "tiny") == Counter()
 
 
-@pytest.mark.parametrize("first_use", [False, True])
-def test_the_catalog_shows_the_policy_in_force(store: Path, first_use: bool) -> None:
-    policies = policy.parse_all("other=reject confidence<p20, defer entropy>0.5")
-    opened = ModelRegistry(store, CPU, policies=policies, first_use=first_use)
-    with in_thread(create_app(Settings(model_repository=store, poll_seconds=0), opened, Telemetry())) as client:
+@pytest.mark.parametrize("load", ["start", "lazy"])
+def test_the_catalog_shows_the_policy_in_force(store: Path, load: str) -> None:
+    with serving(store, policy="other=reject confidence<p20, defer entropy>0.5", load=load) as client:
         other, own, tiny = client.get("/models").json()["models"]
-        assert [model["versions"][0]["loaded"] for model in (other, own, tiny)] == [not first_use] * 3
+        assert [model["versions"][0]["loaded"] for model in (other, own, tiny)] == [load == "start"] * 3
         assert own["policy"] == {"source": "model", "rules": written(store, "own")["policy"]["rules"]}
         least = written(store, "other")["calibration"]["quantiles"]["confidence"][20]
         assert other["policy"] == {
@@ -235,13 +225,13 @@ def test_the_catalog_shows_the_policy_in_force(store: Path, first_use: bool) -> 
 
 def test_a_version_that_will_not_keep_it_shows_none(store: Path, tmp_path: Path) -> None:
     shutil.copytree(store / "own", tmp_path / "own")
-    opened = ModelRegistry(tmp_path, CPU, policies=policy.parse_all("*=defer entropy>p95"), first_use=True)
+    opened = registry(tmp_path, policy="*=defer entropy>p95", load="lazy")
     model, contract, _ = artefact.read(tmp_path, "own")
     artefact.set_temperature(model, 1.0)
     artefact.embed(model, contract.model_copy(update={"calibration": None}))
     artefact.write(model, tmp_path, "own")
     opened.refresh()
-    with in_thread(create_app(Settings(model_repository=tmp_path, poll_seconds=0), opened, Telemetry())) as client:
+    with serving(tmp_path, models=opened) as client:
         before = client.get("/models/own").json()
         assert (before["version"], "policy" in before) == (2, False)
         predict(client, np.zeros((1, 1, 8, 8), np.float32))
@@ -298,34 +288,34 @@ def test_fields_of_the_query_mean_the_same(client: httpx.Client, inputs: np.ndar
 
 
 @pytest.mark.parametrize(
-    ("text", "first_use", "message"),
+    ("text", "load", "message"),
     [
-        ("tiny=defer entropy>p95", False, "MASKSEMBLES_POLICY: tiny:1: a percentile of 'entropy' is wanted"),
-        ("*=defer entropy>p95; points=none", True, "MASKSEMBLES_POLICY: tiny:1: a percentile of 'entropy' is wanted"),
-        ("plain=none; *=defer entropy>1; tiny=none", False, "'plain' cannot be served; there are: other, own, tiny"),
+        ("tiny=defer entropy>p95", "start", "MASKSEMBLES_POLICY: tiny:1: a percentile of 'entropy' is wanted"),
+        ("*=defer entropy>p95; points=none", "lazy", "MASKSEMBLES_POLICY: tiny:1: a percentile of 'entropy' is wanted"),
+        ("plain=none; *=defer entropy>1; tiny=none", "start", "'plain' cannot be served; there are: other, own, tiny"),
         (
             "numbers=defer energy>1",
-            True,
+            "lazy",
             "numbers:1: the model has no score 'energy'; it has entropy, ",
         ),
-        ("points=defer entropy>1", False, "points:1: the model has no score 'entropy'; it has none"),
+        ("points=defer entropy>1", "start", "points:1: the model has no score 'entropy'; it has none"),
     ],
 )
 def test_a_policy_that_a_model_cannot_keep_is_refused_at_the_start(
-    store: Path, tmp_path: Path, text: str, first_use: bool, message: str
+    store: Path, tmp_path: Path, text: str, load: str, message: str
 ) -> None:
     shutil.copytree(store, tmp_path / "store")
     if not text.startswith("plain"):
         regressors.store(tmp_path / "store", "numbers", aleatoric=True)
         regressors.store(tmp_path / "store", "points", aleatoric=False)
     with pytest.raises(StartError) as caught:
-        ModelRegistry(tmp_path / "store", CPU, policies=policy.parse_all(text), first_use=first_use)
+        registry(tmp_path / "store", policy=text, load=load)
     assert message in str(caught.value)
 
 
 def test_a_new_version_that_cannot_keep_it_is_refused_and_the_old_one_serves_on(store: Path, tmp_path: Path) -> None:
     shutil.copytree(store / "own", tmp_path / "own")
-    opened = ModelRegistry(tmp_path, CPU, policies=policy.parse_all("*=defer entropy>p95"))
+    opened = registry(tmp_path, policy="*=defer entropy>p95")
     model, contract, _ = artefact.read(tmp_path, "own")
     artefact.set_temperature(model, 1.0)
     artefact.embed(model, contract.model_copy(update={"calibration": None}))

@@ -10,14 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from app.engine.registry import ModelRegistry
-from app.main import create_app
-from app.settings import Settings
-from app.telemetry.metrics import Telemetry
 from models.export import export
 from models.networks import mlp
-from tests.app.api.conftest import CPU
-from tests.serving import in_thread
+from tests.serving import serving
 
 SUBMODELS = {"single": 1, "mc-dropout": 5, "masksembles": 3, "deep-ensemble": 2}
 ROWS = np.random.default_rng(0).random((7, 6), np.float32)
@@ -39,7 +34,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     }
     for method, arguments in networks.items():
         export(**arguments, example_input=torch.rand(2, 6), name=method, store=folder, labels=["a", "b", "c"])
-    with in_thread(create_app(Settings(model_repository=folder), ModelRegistry(folder, CPU), Telemetry())) as opened:
+    with serving(folder) as opened:
         yield opened
 
 

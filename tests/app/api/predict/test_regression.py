@@ -12,14 +12,9 @@ from numpy.typing import NDArray
 
 from app.api.schemas import RegressionAnswer
 from app.contract.policy import Policy, Rule
-from app.engine.registry import ModelRegistry
-from app.main import create_app
-from app.settings import Settings
-from app.telemetry.metrics import Telemetry
 from models import artefact
 from tests import regressors
-from tests.app.api.conftest import CPU
-from tests.serving import in_thread
+from tests.serving import serving
 
 POLICY = Policy(rules=(Rule(action="defer", score="entropy", threshold=0.2),))
 X = regressors.ROWS[:40]
@@ -37,7 +32,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(store: Path) -> Iterator[httpx.Client]:
-    with in_thread(create_app(Settings(model_repository=store), ModelRegistry(store, CPU), Telemetry())) as opened:
+    with serving(store) as opened:
         yield opened
 
 
@@ -147,9 +142,7 @@ def test_a_variance_that_makes_no_interval_is_an_error(tmp_path: Path) -> None:
     node.op_type = "Neg"
     artefact.embed(model, contract)
     artefact.write(model, tmp_path, "negative")
-    with in_thread(
-        create_app(Settings(model_repository=tmp_path), ModelRegistry(tmp_path, CPU), Telemetry())
-    ) as client:
+    with serving(tmp_path) as client:
         response = client.post("/predict", json={"inputs": X[:2].tolist()})
     assert (response.status_code, response.json()["error"]["code"]) == (500, "output_not_finite")
 

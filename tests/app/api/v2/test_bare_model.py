@@ -13,13 +13,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from app.api.v2.tensors import DATATYPES
-from app.engine.registry import ModelRegistry
-from app.main import create_app
-from app.settings import Settings
-from app.telemetry.metrics import Telemetry
-from tests.app.api.conftest import CPU
 from tests.app.api.v2.protocol import LENGTH, Head, binary_tensor, error_of, packed, post, read, strict, tensor, write
-from tests.serving import in_thread
+from tests.serving import serving
 
 Sizes = Sequence[int | str | None]
 Ports = dict[str, tuple[int, Sizes]]
@@ -102,13 +97,7 @@ def plain(tiny_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     save(folder, "gather", [("Gather", ["table", "index"], "picked")], {"index": (whole, ["n"])}, picked, table=table)
     save(folder, "fails", [("Reshape", ["x", "shape"], "y")], {"x": (number, ["n"])}, {"y": (number, [2, 3])},
          shape=np.array([2, 3]))  # fmt: skip
-    store = ModelRegistry(folder, CPU, plain=True)
-    app = create_app(
-        Settings(model_repository=folder, allow_bare_onnx=True, poll_seconds=0, max_body_bytes=200_000),
-        store,
-        Telemetry(),
-    )
-    with in_thread(app) as client:
+    with serving(folder, allow_bare_onnx=True, max_body_bytes=200_000) as client:
         yield client
 
 
@@ -484,8 +473,7 @@ def test_the_catalog_and_the_index_show_it_with_the_reason(plain: httpx.Client) 
 
 def test_without_the_setting_it_is_refused(tmp_path: Path) -> None:
     save_simple(tmp_path)
-    app = create_app(Settings(model_repository=tmp_path, poll_seconds=0), ModelRegistry(tmp_path, CPU), Telemetry())
-    with in_thread(app) as client:
+    with serving(tmp_path) as client:
         (version,) = client.get("/models/simple").json()["versions"]
         assert version["state"] == "rejected"
         assert "MASKSEMBLES_ALLOW_BARE_ONNX=true" in version["reason"]

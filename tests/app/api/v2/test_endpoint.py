@@ -16,16 +16,11 @@ from numpy.typing import NDArray
 
 from app.api.middleware import Entry
 from app.api.openapi import VERSION
-from app.engine.registry import ModelRegistry
 from app.engine.session import Session
-from app.main import create_app
-from app.settings import Settings
-from app.telemetry.metrics import Telemetry
 from models.data import Dataset
-from tests.app.api.conftest import CPU
 from tests.app.api.v2.protocol import LENGTH, binary_tensor, error_of, packed, post, read, strict, tensor, write
 from tests.app.engine.fakes import until
-from tests.serving import in_thread
+from tests.serving import application, in_thread, registry, serving
 
 SCORES = ("entropy", "expected_entropy", "mutual_information", "energy")
 OUTPUTS = ["prediction", "probabilities", "submodels", *SCORES, "logits"]
@@ -38,16 +33,15 @@ Own = tuple[httpx.Client, Entry]
 @pytest.fixture(scope="module")
 def own(tiny_repository: Path) -> Iterator[Own]:
     """An application to reach into; its queue holds one row."""
-    store = ModelRegistry(tiny_repository, CPU)
+    store = registry(tiny_repository)
     store.find("tiny", None).inline_max_rows = 0
-    settings = Settings(
-        model_repository=tiny_repository,
-        poll_seconds=0,
+    app = application(
+        tiny_repository,
+        models=store,
         max_queue_rows=1,
         queue_timeout_ms=20_000,
         cors_origins=("https://page.example",),
     )
-    app = create_app(settings, store, Telemetry())
     with in_thread(app) as client:
         yield client, app
 
@@ -92,9 +86,7 @@ def test_a_stopping_service_lives_and_is_not_ready(own: Own, monkeypatch: pytest
 
 
 def test_a_service_without_models_is_not_ready(tmp_path: Path) -> None:
-    with in_thread(
-        create_app(Settings(model_repository=tmp_path, poll_seconds=0), ModelRegistry(tmp_path, CPU), Telemetry())
-    ) as client:
+    with serving(tmp_path) as client:
         assert client.get("/v2/health/live").status_code == 200
         ready = client.get("/v2/health/ready")
         assert (ready.status_code, strict(ready.content)) == (503, {"ready": False})

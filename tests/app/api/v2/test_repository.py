@@ -3,7 +3,6 @@
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +10,17 @@ import httpx
 import numpy as np
 import pytest
 
-from app.engine.registry import ModelRegistry
-from app.main import create_app
-from app.settings import Settings
-from app.telemetry.metrics import Telemetry
-from tests.app.api.conftest import CPU
 from tests.app.api.v2.protocol import binary_tensor, error_of, post, read, strict, tensor
-from tests.serving import in_thread
+from tests.serving import serving
 
 ASKED = {"inputs": [tensor("input", np.full((1, 6), 0.5, np.float32))]}
 TRUNCATED = "not an ONNX file, or truncated"
 
 
-@contextmanager
-def serving(folder: Path) -> Iterator[httpx.Client]:
-    settings = Settings(model_repository=folder, poll_seconds=0, max_delay_ms=0.5, max_rows=300)
-    with in_thread(create_app(settings, ModelRegistry(folder, CPU), Telemetry())) as client:
-        yield client
-
-
 @pytest.fixture(scope="module")
 def counting(tiny_repository: Path) -> Iterator[httpx.Client]:
     """Counts what the tests of this module send, and nothing else."""
-    with serving(tiny_repository) as client:
+    with serving(tiny_repository, max_delay_ms=0.5, max_rows=300) as client:
         yield client
 
 
@@ -69,8 +56,7 @@ def test_a_bad_request_for_the_index_is_refused(client: httpx.Client, content: b
 
 def test_a_superseded_version_is_unavailable(store: Path) -> None:
     shutil.copytree(store / "tiny" / "1", store / "tiny" / "3")
-    app = create_app(Settings(model_repository=store, poll_seconds=0), ModelRegistry(store, CPU), Telemetry())
-    with in_thread(app) as client:
+    with serving(store) as client:
         assert index(client) == [
             {"name": "tiny", "version": "1", "state": "UNAVAILABLE", "reason": "not loaded"},
             {"name": "tiny", "version": "3", "state": "READY"},
@@ -82,12 +68,7 @@ def test_a_superseded_version_is_unavailable(store: Path) -> None:
 
 def test_kept_versions_answer_those_who_name_them(store: Path) -> None:
     shutil.copytree(store / "tiny" / "1", store / "tiny" / "3")
-    app = create_app(
-        Settings(model_repository=store, poll_seconds=0, keep_versions=1),
-        ModelRegistry(store, CPU, keep=1),
-        Telemetry(2),
-    )
-    with in_thread(app) as client:
+    with serving(store, keep_versions=1) as client:
         assert [entry["state"] for entry in index(client)] == ["READY", "READY"]
         assert strict(client.get("/v2/models/tiny").content)["versions"] == ["1", "3"]
         assert read(post(client, "tiny", ASKED))[0]["model_version"] == "3"
@@ -178,7 +159,7 @@ def test_statistics_start_with_nothing_and_count_what_is_sent(tiny_repository: P
     names = (
         "success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit", "cache_miss",
     )  # fmt: skip
-    with serving(tiny_repository) as client:
+    with serving(tiny_repository, max_delay_ms=0.5, max_rows=300) as client:
         assert statistics(client) == {
             "name": "tiny",
             "version": "1",
