@@ -145,7 +145,7 @@ class Entry:
                 while left > 0 and (message := await receive()).get("more_body", False):
                     left -= len(message["body"])
         request_id = scope["state"]["request_id"]
-        status, body = problem(scope["path"], error.status, error.code, error.message, request_id)
+        status, body = problem(scope["path"], error, request_id)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         headers += extra_headers(error)
         await send({"type": "http.response.start", "status": status, "headers": headers})

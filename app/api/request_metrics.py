@@ -54,4 +54,4 @@ def _code(error: BaseException) -> str:
         return error.code
     if isinstance(error, ClientGone | ClientDisconnect):
         return "client_gone"
-    return "cancelled" if isinstance(error, asyncio.CancelledError) else "internal_error"  # the grace time is over
+    return "cancelled" if isinstance(error, asyncio.CancelledError) else ServiceError.code  # the grace time is over

@@ -12,6 +12,7 @@ from app.contract.decisions import Action, Source
 from app.contract.policy import Rule
 from app.contract.repository import HIGHEST_VERSION, NAME_PATTERN
 from app.contract.schema import Contract, Method, Target
+from app.errors import service_errors
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 State = Literal["serving", "kept", "standby", "rejected"]
@@ -235,12 +236,7 @@ class Error(BaseModel):
     """What went wrong."""
 
     code: str = Field(
-        description="Stable, for programs: `malformed_body`, `invalid_input`, `unknown_model`, `unknown_version`, "
-        "`body_too_large`, `unsupported_media_type`, `queue_full`, `deadline_exceeded`, `out_of_memory`, "
-        "`device_failed`, `model_failed`, `output_not_finite`, `internal_error`, `not_ready`, `not_found`, "
-        "`method_not_allowed`, `admin_disabled`, `version_rejected`, `unauthorized`, `insufficient_scope`, "
-        "`rate_limited`, `headers_too_large`, `request_timeout`, `malformed_request`; "
-        "others may come"
+        description=f"Stable, for programs: {', '.join(f'`{kind.code}`' for kind in service_errors())}; others may come"
     )
     message: str = Field(description="For people; names what was expected")
     field: str | None = Field(None, description="The part of the request that it is about")

@@ -11,7 +11,7 @@ import pytest
 from app.api.predict import content_types, outputs, params
 from app.api.schemas import Classification, ClassificationAnswer, Output, PredictRequest, Regression
 from app.api.v2 import request, schemas, tensors
-from app.errors import ServiceError
+from app.errors import InvalidInput, service_errors
 
 EXAMPLES = Path(__file__).parents[3] / "app" / "api" / "examples"
 
@@ -46,6 +46,7 @@ def test_every_operation_has_a_stable_id_a_summary_and_its_errors(document: dict
     assert set(operations["post", "/predict"]["responses"]) == {
         "200", "401", "403", "404", "408", "413", "415", "422", "429", "431", "500", "503", "504",
     }  # fmt: skip
+    assert set(operations["get", "/health/live"]["responses"]) == {"200", "431", "500"}
 
 
 def test_every_operation_shows_what_it_takes_and_gives(document: dict[str, Any]) -> None:
@@ -58,7 +59,11 @@ def test_every_operation_shows_what_it_takes_and_gives(document: dict[str, Any])
                 schema = {**content["schema"], "components": document["components"]}
                 jsonschema.Draft202012Validator(schema).validate(content["example"])
             for status, response in operation["responses"].items():
-                assert status == "200" or "example" in response["content"]["application/json"], (path, status)
+                shown = response.get("content", {}).get("application/json", {})
+                assert status == "200" or shown.get("example") or shown["examples"], (path, status)
+                for example in shown.get("examples", {}).values():
+                    schema = {**shown["schema"], "components": document["components"]}
+                    jsonschema.Draft202012Validator(schema).validate(example["value"])
             body = operation.get("requestBody", {}).get("content", {}).get("application/json")
             if body is not None:
                 schema = {**body["schema"], "components": document["components"]}
@@ -116,13 +121,30 @@ def test_answers_may_grow(document: dict[str, Any]) -> None:
     assert not any("const" in fields[name] for name in ("plan", "precision", "task"))
 
 
-def test_every_code_is_documented(document: dict[str, Any]) -> None:
-    documented = document["components"]["schemas"]["Error"]["properties"]["code"]["description"]
-    readme = (EXAMPLES.parents[2] / "README.md").read_text()
-    codes = {kind.code for kind in (ServiceError, *ServiceError.__subclasses__())} | {
-        "not_found", "method_not_allowed", "headers_too_large", "malformed_request",
-    }  # fmt: skip
-    assert all(f"`{code}`" in documented and f"`{code}`" in readme for code in codes)
+def test_every_error_is_shown_where_it_can_happen(document: dict[str, Any]) -> None:
+    shown: dict[str, set[str]] = {}
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            for status, response in operation["responses"].items():
+                for code in response.get("content", {}).get("application/json", {}).get("examples", {}):
+                    shown.setdefault(code, set()).add(status if not path.startswith("/v2") else "")
+    for code in document["components"]["responses"]:
+        shown.setdefault(code, set())
+    kinds = service_errors()
+    assert shown.keys() == {kind.code for kind in kinds}
+    assert len(shown) == len(kinds)
+    assert all(shown[kind.code] <= {str(kind.status), ""} for kind in kinds)
+    assert set(document["components"]["responses"]) == {"malformed_request", "not_found", "method_not_allowed"}
+    described = document["components"]["schemas"]["Error"]["properties"]["code"]["description"]
+    assert all(f"`{kind.code}`" in described for kind in kinds)
+
+
+def test_v2_says_400_for_what_is_422_elsewhere(document: dict[str, Any]) -> None:
+    responses = document["paths"]["/v2/models/{name}/infer"]["post"]["responses"]
+    assert "422" not in responses
+    examples = responses["400"]["content"]["application/json"]["examples"]
+    assert examples.keys() == {"invalid_input", "malformed_body"}
+    assert examples["invalid_input"]["value"] == {"error": f"{InvalidInput.example_field}: {InvalidInput.example}"}
 
 
 def test_the_request_is_read_as_it_is_documented() -> None:

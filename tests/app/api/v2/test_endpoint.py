@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from app import __version__
 from app.api.middleware import Entry
-from app.api.openapi import VERSION
 from app.engine.registry import ModelRegistry
 from app.engine.session import Session
 from app.main import create_app
@@ -105,7 +105,7 @@ def test_a_service_without_models_is_not_ready(tmp_path: Path) -> None:
 def test_server_metadata(client: httpx.Client) -> None:
     assert strict(client.get("/v2").content) == {
         "name": "masksembles",
-        "version": VERSION,
+        "version": __version__,
         "extensions": [
             "binary_tensor_data",
             "classification",
