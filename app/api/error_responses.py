@@ -38,7 +38,7 @@ def add_common(path: str, responses: dict[str, dict[str, Any]]) -> None:
         response["content"]["application/json"].setdefault("schema", _reference(form))
 
 
-def components(kinds: Iterable[type[ServiceError]]) -> dict[str, dict[str, Any]]:
+def on_no_route(kinds: Iterable[type[ServiceError]]) -> dict[str, dict[str, Any]]:
     """Responses by code, for errors that belong to no route."""
     found: dict[str, dict[str, Any]] = {}
     for kind in kinds:

@@ -5,11 +5,11 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app.api.error_responses import HEADERS, add_common, components
+from app.api.error_responses import HEADERS, add_common, on_no_route
 from app.api.examples import ANSWERS
-from app.api.predict.openapi import FORM
-from app.api.schemas import PredictRequest
-from app.api.v2.schemas import ControlRequest, IndexRequest, InferRequest
+from app.api.predict.openapi import request_schemas
+from app.api.struct_schemas import components
+from app.api.v2.openapi import REQUESTS as V2_REQUESTS
 from app.auth.guard import needed
 from app.contract.contract_model import ContractModel
 from app.errors import MalformedRequest, MethodNotAllowed, NotFound
@@ -24,8 +24,6 @@ that is the model's own ignorance. A policy makes a decision of them: accept the
 
 _ON_NO_ROUTE = (MalformedRequest, NotFound, MethodNotAllowed)
 """Errors of what reaches no route."""
-_READ_BY_HAND = (PredictRequest, InferRequest, IndexRequest, ControlRequest)
-
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key; needless where the service has none"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same in another header"},
@@ -57,13 +55,10 @@ def install(app: FastAPI) -> None:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            for kind in _READ_BY_HAND:
-                schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
-                made["components"]["schemas"] |= {**schema.pop("$defs", {}), kind.__name__: schema}
-            made["components"]["schemas"]["PredictForm"] = FORM
+            made["components"]["schemas"] |= {**request_schemas(), **components(V2_REQUESTS)}
             made["components"]["securitySchemes"] = _SECURITY
             made["components"]["headers"] = HEADERS
-            made["components"]["responses"] = components(_ON_NO_ROUTE)
+            made["components"]["responses"] = on_no_route(_ON_NO_ROUTE)
             made["security"] = [{"bearer": []}, {"header": []}, {}]
             for path, operations in made["paths"].items():
                 for operation in operations.values():

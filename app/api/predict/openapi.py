@@ -4,10 +4,10 @@ from typing import Any
 
 from app.api.error_responses import errors
 from app.api.examples import REQUEST
-from app.api.predict import content_types, response
-from app.api.predict.params import LONGEST_POLICY
+from app.api.predict import content_types, outputs, response
+from app.api.predict.params import PredictParams, PredictRequest
 from app.api.schemas import ClassificationAnswer, RegressionAnswer
-from app.contract.repository import HIGHEST_VERSION, NAME_PATTERN
+from app.api.struct_schemas import components, fields
 from app.errors import (
     BodyTooLarge,
     DeadlineExceeded,
@@ -24,47 +24,28 @@ from app.errors import (
     UnsupportedMediaType,
 )
 
-_FIELDS: dict[str, dict[str, Any]] = {
-    "model": {"type": "string", "pattern": f"^{NAME_PATTERN}$", "description": "Name of the model"},
-    "version": {
-        "type": "integer",
-        "minimum": 1,
-        "maximum": HIGHEST_VERSION,
-        "description": "Version of the model",
-    },
-    "outputs": {
-        "type": "string",
-        "description": "Which outputs to answer, separated by commas",
-        "examples": ["prediction,entropy"],
-    },
-    "policy": {
-        "type": "string",
-        "maxLength": LONGEST_POLICY,
-        "description": "Rules that make the decision stricter, separated by commas",
-        "examples": ["defer entropy>p95"],
-    },
-    "coverage": {
-        "type": "number",
-        "minimum": 0,
-        "maximum": 1,
-        "description": "Which prediction set or intervals to answer",
-    },
-    "id": {"type": "string", "maxLength": 256, "description": "Comes back in the answer as it is"},
+SELECTABLE = tuple(dict.fromkeys(name for menu in outputs.MENUS for name in menu.selectable))
+"""What can be asked of a model of some kind."""
+_FIELDS = fields(PredictParams)
+_FIELDS["outputs"] = {  # what the body says as a list
+    "type": "string",
+    "description": f"{_FIELDS['outputs']['description']}. Separated by commas",
+    "examples": ["prediction,entropy"],
 }
-"""What JSON says in the body, for bodies that have no place for it."""
 QUERY = [
     {
         "name": name,
         "in": "query",
         "required": False,
-        "description": f"{schema['description']}; only where the body is an array or a picture",
+        "description": f"{schema['description']}. Only where the body is an array or an image",
         "schema": schema,
     }
     for name, schema in _FIELDS.items()
 ]
-FORM = {
+"""What JSON says in the body, for bodies that have no place for it."""
+_FORM: dict[str, Any] = {
     "title": "PredictForm",
-    "description": "Pictures to predict, as files of a form.",
+    "description": "Images to predict, as files of a form.",
     "type": "object",
     "additionalProperties": False,
     "required": ["inputs"],
@@ -80,6 +61,14 @@ FORM = {
 }
 
 
+def request_schemas() -> dict[str, dict[str, Any]]:
+    """The components for what the route reads."""
+    found = components([PredictRequest])
+    (listed,) = (one for one in found["PredictRequest"]["properties"]["outputs"]["anyOf"] if "items" in one)
+    listed["items"] = {"type": "string", "enum": list(SELECTABLE)}  # reading knows which of them the model has
+    return {**found, "PredictForm": _FORM}
+
+
 def _file(description: str) -> dict[str, Any]:
     return {"schema": {"type": "string", "format": "binary", "description": description}}
 
@@ -91,7 +80,7 @@ REQUEST_BODY: dict[str, Any] = {
             "schema": {"$ref": "#/components/schemas/PredictRequest"},
             "example": REQUEST,
         },
-        **{kind: _file("One picture, for a model that takes pictures") for kind in content_types.PICTURES},
+        **{kind: _file("One image, for a model that takes images") for kind in content_types.PICTURES},
         content_types.FORM: {"schema": {"$ref": "#/components/schemas/PredictForm"}},
         # last: a generator that knows one kind of file sends it as the last type that is one
         content_types.NPY: _file("An array [B, …] as `numpy.save` writes it"),

@@ -7,6 +7,8 @@ from pydantic import BaseModel
 from app.api import error_responses
 from app.api.examples import ANSWER, REQUEST
 from app.api.v2.error_format import V2
+from app.api.v2.infer_request import InferParameters, InferRequest, InputParameters, OutputParameters
+from app.api.v2.repository_request import ControlRequest, IndexRequest
 from app.api.v2.schemas import InferAnswer
 from app.contract.repository import NAME_PATTERN, VERSION_PATTERN
 from app.errors import (
@@ -26,6 +28,8 @@ from app.errors import (
     UnsupportedMediaType,
 )
 
+REQUESTS = (InferRequest, InputParameters, OutputParameters, InferParameters, IndexRequest, ControlRequest)
+"""What its routes read."""
 NO_MODEL = (InvalidInput, UnknownModel, UnknownVersion)
 """Errors of a path that names a model."""
 BAD_BODY = (InvalidInput, MalformedBody, UnsupportedMediaType, BodyTooLarge, RequestTimeout)

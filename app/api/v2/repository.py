@@ -12,6 +12,7 @@ from app.api.models import administered
 from app.api.v2 import models, tensors
 from app.api.v2.endpoint import PLATFORM
 from app.api.v2.openapi import BAD_BODY, INDEX_REQUEST, LOAD_REQUEST, NAME, NO_MODEL, PATHS, UNLOAD_REQUEST, errors
+from app.api.v2.repository_request import ControlRequest, IndexRequest
 from app.api.v2.schemas import IndexEntry, ModelConfig, ModelStatistics
 from app.contract.signature import Port
 from app.engine.model_versions import Answering, VersionStatus
@@ -27,15 +28,7 @@ _LONGEST_BODY = 2**16
 _TYPES = {"float16": "TYPE_FP16", "float32": "TYPE_FP32", "float64": "TYPE_FP64", "str": "TYPE_STRING"}
 
 
-class _Index(msgspec.Struct):
-    ready: bool = False
-
-
-class _Control(msgspec.Struct):
-    parameters: dict[str, Any] | None = None
-
-
-_T = TypeVar("_T", _Index, _Control)
+_T = TypeVar("_T", IndexRequest, ControlRequest)
 
 
 @router.post(
@@ -48,7 +41,7 @@ _T = TypeVar("_T", _Index, _Control)
 )
 async def index(request: Request) -> list[IndexEntry]:
     """READY is what answers; UNAVAILABLE what is unloaded, superseded or refused, and why."""
-    asked = await _read(request, _Index)
+    asked = await _read(request, IndexRequest)
     store: ModelRegistry = request.app.state.registry
     entries = [
         IndexEntry(name=name, version=str(version.number), state=_state(version), reason=_reason(version))
@@ -71,7 +64,7 @@ async def load(request: Request) -> Response:
     MASKSEMBLES_ENABLE_ADMIN."""
     store = administered(request)
     name = models.name(request)
-    control = await _read(request, _Control)
+    control = await _read(request, ControlRequest)
     if control.parameters:
         raise InvalidInput("models are loaded as they lie in the store, without parameters", "parameters")
     await run_in_threadpool(store.load, name)
@@ -90,7 +83,7 @@ async def unload(request: Request) -> Response:
     """What it is at work on is finished. Off unless MASKSEMBLES_ENABLE_ADMIN."""
     store = administered(request)
     name = models.name(request)
-    await _read(request, _Control)
+    await _read(request, ControlRequest)
     await run_in_threadpool(store.unload, name)
     return Response()
 
