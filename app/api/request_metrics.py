@@ -38,7 +38,7 @@ class RequestMetrics:
     ) -> None:
         code = "ok" if error is None else _code(error)
         if self._series is None:
-            self._telemetry.refused(code)
+            self._telemetry.rejected(code)
             return
         ended = time.perf_counter()
         self._series.answered(code, ended - self._began)
