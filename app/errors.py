@@ -1,11 +1,26 @@
-"""The errors of the service: each class carries its HTTP status, its code, and only what a client may be told."""
+"""The errors of the service: each class carries its HTTP status, its code, and only what a client may be told.
+
+What a class says of itself is the only place for it: handlers, the OpenAPI document and docs/errors.md are made of it.
+"""
+
+from typing import ClassVar
 
 
 class ServiceError(Exception):
-    """An error that a client is told about; `field` names the part of the request that it is about."""
+    """An error that a client is told about; `field` names the part of the request that it is about.
 
-    status = 500
-    code = "internal_error"
+    The class itself stands for a failure that nobody foresaw.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    summary: ClassVar[str] = "The service failed in a way that nobody foresaw; its log says why"
+    """When it happens, in one line for people."""
+    example: ClassVar[str] = "the service failed on this request; its log says why"
+    """A message, as a client may see it."""
+    example_field: ClassVar[str | None] = None
+    headers: ClassVar[tuple[str, ...]] = ()
+    """The headers that its answer may bring beside those of every answer."""
     retry_after: int | None = None
     """In how many seconds it may be worth another try."""
 
@@ -20,6 +35,9 @@ class InvalidInput(ServiceError):
 
     status = 422
     code = "invalid_input"
+    summary = "A field is missing, unknown, or not what the model or the schema expects"
+    example = "expected values in [0, 1] (grey value), got 1.5"
+    example_field = "inputs[0][0][2][3]"
 
 
 class MalformedBody(ServiceError):
@@ -27,20 +45,66 @@ class MalformedBody(ServiceError):
 
     status = 422
     code = "malformed_body"
+    summary = "The body is not of its content type, or not what its encoding says"
+    example = "NaN at byte 14: JSON has no such number, expected finite numbers"
+    example_field = "inputs"
+
+
+class MalformedRequest(ServiceError):
+    """The bytes on the connection are no HTTP/1.1; it is closed."""
+
+    status = 400
+    code = "malformed_request"
+    summary = "What was sent is not HTTP/1.1; the connection is closed"
+    example = "expected a request of HTTP/1.1"
+
+
+class HeadersTooLarge(ServiceError):
+    """What comes beside a body is over the limit: request line and headers, or what is around the body's chunks."""
+
+    status = 431
+    code = "headers_too_large"
+    summary = "Request line and headers are over the limit; the connection is closed"
+    example = "the head of a request may have 65536 bytes"
+
+
+class NotFound(ServiceError):
+    """No route has this path."""
+
+    status = 404
+    code = "not_found"
+    summary = "There is no such path"
+    example = "no such path: /predictions"
+
+
+class MethodNotAllowed(ServiceError):
+    """The path exists, but not for this method; the header Allow names those there are."""
+
+    status = 405
+    code = "method_not_allowed"
+    summary = "The path has no such method; the header `Allow` names those it has"
+    example = "GET is not allowed here"
+    headers = ("Allow",)
 
 
 class UnknownModel(ServiceError):
-    """No such model in the store; the message lists those there are."""
+    """No such model in the repository; the message lists those there are."""
 
     status = 404
     code = "unknown_model"
+    summary = "There is no such model, or none of its versions is available"
+    example = "no model 'cats' is served; there are: digits"
+    example_field = "model"
 
 
 class UnknownVersion(ServiceError):
-    """The model has no such version, or it is not one that is served; the message lists those there are."""
+    """The model has no such version, or it is not one that is available; the message lists those there are."""
 
     status = 404
     code = "unknown_version"
+    summary = "The model has no such version, or it is not available"
+    example = "version 9 of 'digits' is not served; there are: 3"
+    example_field = "version"
 
 
 class Unauthorized(ServiceError):
@@ -48,6 +112,9 @@ class Unauthorized(ServiceError):
 
     status = 401
     code = "unauthorized"
+    summary = "No API key, or one that is not known"
+    example = "the API key is not known here"
+    headers = ("WWW-Authenticate",)
 
 
 class InsufficientScope(ServiceError):
@@ -55,6 +122,8 @@ class InsufficientScope(ServiceError):
 
     status = 403
     code = "insufficient_scope"
+    summary = "The API key does not have the scope that the path needs"
+    example = "the key 'ci' does not have the scope admin"
 
 
 class RateLimited(ServiceError):
@@ -62,6 +131,9 @@ class RateLimited(ServiceError):
 
     status = 429
     code = "rate_limited"
+    summary = "Too many requests a second for this key; `Retry-After` says how many seconds to wait"
+    example = "more than 10 requests a second (MASKSEMBLES_RATE_LIMIT)"
+    headers = ("Retry-After",)
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
@@ -73,6 +145,8 @@ class AdminDisabled(ServiceError):
 
     status = 403
     code = "admin_disabled"
+    summary = "Loading and unloading on request is switched off"
+    example = "models are loaded and unloaded on request only with MASKSEMBLES_ENABLE_ADMIN=true"
 
 
 class UnsupportedMediaType(ServiceError):
@@ -80,6 +154,8 @@ class UnsupportedMediaType(ServiceError):
 
     status = 415
     code = "unsupported_media_type"
+    summary = "The route does not read this `Content-Type` or `Content-Encoding`"
+    example = "expected Content-Encoding: gzip or deflate, got br"
 
 
 class BodyTooLarge(ServiceError):
@@ -87,6 +163,8 @@ class BodyTooLarge(ServiceError):
 
     status = 413
     code = "body_too_large"
+    summary = "The body is over the limit; it is not read to its end"
+    example = "the body is larger than the 16777216 bytes that are accepted (MASKSEMBLES_MAX_BODY_BYTES)"
 
 
 class RequestTimeout(ServiceError):
@@ -94,6 +172,8 @@ class RequestTimeout(ServiceError):
 
     status = 408
     code = "request_timeout"
+    summary = "The body did not arrive in time"
+    example = "the body did not come within 60 seconds"
 
 
 class NotReady(ServiceError):
@@ -101,13 +181,18 @@ class NotReady(ServiceError):
 
     status = 503
     code = "not_ready"
+    summary = "No model is available, or the service is stopping"
+    example = "no model is loaded; GET /models says why"
 
 
 class VersionRejected(ServiceError):
-    """No version of the model in the store is fit to be loaded; the message says why."""
+    """No version of the model in the repository is fit to be loaded; the message says why."""
 
     status = 409
     code = "version_rejected"
+    summary = "No version of the model is fit to be served; the message says why"
+    example = "no version of 'digits' is fit to be served (1: not an ONNX file)"
+    example_field = "name"
 
 
 class QueueFull(ServiceError):
@@ -115,6 +200,9 @@ class QueueFull(ServiceError):
 
     status = 503
     code = "queue_full"
+    summary = "Too many rows wait for a device; `Retry-After` says how many seconds to wait"
+    example = "1024 rows wait already (MASKSEMBLES_MAX_QUEUE_ROWS)"
+    headers = ("Retry-After",)
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
@@ -126,6 +214,8 @@ class DeadlineExceeded(ServiceError):
 
     status = 504
     code = "deadline_exceeded"
+    summary = "The deadline passed before all rows were at work; the rest is not computed"
+    example = "no device was free for these rows within 100 ms"
 
 
 class OutOfMemory(ServiceError):
@@ -133,6 +223,8 @@ class OutOfMemory(ServiceError):
 
     status = 503
     code = "out_of_memory"
+    summary = "The device has no memory left for even one row"
+    example = "digits:1: no memory for 1 rows"
 
 
 class DeviceFailed(ServiceError):
@@ -140,6 +232,8 @@ class DeviceFailed(ServiceError):
 
     status = 503
     code = "device_failed"
+    summary = "The device fails at what it could do before; the service has to be restarted"
+    example = "device 0 fails at what it did before; restart the service (CUDA error 719)"
 
 
 class ModelFailed(ServiceError):
@@ -147,6 +241,8 @@ class ModelFailed(ServiceError):
 
     status = 500
     code = "model_failed"
+    summary = "The model failed on these rows"
+    example = "digits:1 failed on these rows"
 
 
 class OutputNotFinite(ServiceError):
@@ -154,6 +250,8 @@ class OutputNotFinite(ServiceError):
 
     status = 500
     code = "output_not_finite"
+    summary = "The model answered NaN or infinity, which is never sent on"
+    example = "digits:1 gave NaN or infinity in energy"
 
 
 class ClientGone(Exception):
@@ -165,12 +263,17 @@ class StartError(Exception):
 
 
 class ModelRejected(Exception):
-    """A file in the store is not fit to be served; the message is the reason."""
+    """A file in the repository is not fit to be served; the message is the reason."""
 
 
 class PolicyMismatch(ModelRejected, StartError):
-    """The operator's policy wants a score, percentile or promise that the model does not have."""
+    """The operator's policy wants a score, percentile or threshold that the model does not have."""
 
 
 class DeviceOutOfMemory(Exception):
     """The device could not find memory for a batch; a smaller one may fit."""
+
+
+def service_errors(of: type[ServiceError] = ServiceError) -> tuple[type[ServiceError], ...]:
+    """Every class of errors that a client may be told of, the base first."""
+    return (of, *(kind for direct in of.__subclasses__() for kind in service_errors(direct)))

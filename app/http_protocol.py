@@ -1,8 +1,9 @@
 """uvicorn's HTTP protocol with limits for what comes beside a body, and our error body where nobody else answers."""
 
-import json
-
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from app.api.error_handlers import problem
+from app.errors import HeadersTooLarge, MalformedRequest, ServiceError
 
 MOST_HEAD = 2**16
 """Bytes of request line and headers together."""
@@ -49,7 +50,7 @@ class HttpProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """What uvicorn answers to what is no HTTP, in our form."""
         if not self._refused:
-            self._refuse(400, "malformed_request", "expected a request of HTTP/1.1")
+            self._refuse(MalformedRequest(MalformedRequest.example))
 
     def _most(self) -> int:
         return MOST_HEAD if self._in_head else _MOST_FRAMING
@@ -59,16 +60,15 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _refuse_head(self) -> None:
         what = "the head of a request" if self._in_head else "what is around the chunks of a body"
-        self._refuse(431, "headers_too_large", f"{what} may have {self._most()} bytes")
+        self._refuse(HeadersTooLarge(f"{what} may have {self._most()} bytes"))
 
-    def _refuse(self, status: int, code: str, message: str) -> None:
+    def _refuse(self, error: ServiceError) -> None:
         """Answers, unless an earlier request still waits for its answer, and closes."""
         self._refused = True
         waits = self.cycle is not None and not self.cycle.response_complete
         if not waits or not self._in_head:
-            of_v2 = getattr(self, "url", b"").startswith(b"/v2")
-            error = message if of_v2 else {"code": code, "message": message, "request_id": ""}
-            body = json.dumps({"error": error}).encode()
+            path = getattr(self, "url", b"").partition(b"?")[0].decode("latin-1")
+            status, body = problem(path, error, "")
             head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
             self.transport.write(STATUS_LINE[status] + head % len(body) + body)
         self.transport.close()

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 
+from app import __version__
 from app.api import error_handlers, health, metrics, models, openapi
 from app.api.middleware import Entry
 from app.api.predict import endpoint as predict
@@ -25,7 +26,7 @@ def routes(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | No
     """Every route, still without anything behind it: enough for the OpenAPI document."""
     app = FastAPI(
         title=openapi.TITLE,
-        version=openapi.VERSION,
+        version=__version__,
         description=openapi.DESCRIPTION,
         lifespan=lifespan,
         redoc_url=None,

@@ -1,4 +1,4 @@
-"""Turns every error into the one error body, with the id of its request."""
+"""Turns every error into the error body of its path, with the id of its request."""
 
 import logging
 
@@ -10,11 +10,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import ClientGone, ServiceError
+from app.api.error_formats import format_of
+from app.errors import ClientGone, InvalidInput, MethodNotAllowed, NotFound, ServiceError
 
 _log = logging.getLogger(__name__)
-
-_CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
 def install(app: FastAPI) -> None:
@@ -27,19 +26,14 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
-        code = _CODES.get(error.status_code, "http_error")
-        message = {
-            404: f"no such path: {request.scope['path']}",
-            405: f"{request.method} is not allowed here",
-        }.get(error.status_code, str(error.detail))
-        response = _respond(request, error.status_code, code, message)
+        response = answer_to(request, _of_framework(request, error))
         response.headers.update(error.headers or {})
         return response
 
     @app.exception_handler(RequestValidationError)
     async def invalid_path(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        return _respond(request, 422, "invalid_input", first["msg"], ".".join(str(part) for part in first["loc"][1:]))
+        return answer_to(request, InvalidInput(first["msg"], ".".join(str(part) for part in first["loc"][1:])))
 
 
 class Unforeseen:
@@ -68,13 +62,15 @@ class Unforeseen:
 
 def answer_to(request: Request, error: Exception) -> Response:
     """The answer to a request that ended with an error; what a client cannot help is logged."""
+    request_id = request.state.request_id
     if not isinstance(error, ServiceError):
-        _log.error("failed", exc_info=error, extra={"request_id": request.state.request_id})
-        return _respond(request, 500, "internal_error", "the service failed on this request; its log says why")
-    response = _respond(request, error.status, error.code, error.message, error.field)
+        _log.error("failed", exc_info=error, extra={"request_id": request_id})
+        error = ServiceError(ServiceError.example)  # what it was is for the log alone
+    elif error.status == 500:
+        _log.error("%s", error.message, extra={"request_id": request_id, "code": error.code})
+    status, body = problem(request.scope["path"], error, request_id)
+    response = Response(body, status, media_type="application/json")
     response.raw_headers.extend(extra_headers(error))
-    if error.status == 500:
-        _log.error("%s", error.message, extra={"request_id": request.state.request_id, "code": error.code})
     return response
 
 
@@ -88,16 +84,16 @@ def extra_headers(error: ServiceError) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-def _respond(request: Request, status: int, code: str, message: str, field: str | None = None) -> Response:
-    status, body = problem(request.scope["path"], status, code, message, request.state.request_id, field)
-    return Response(body, status, media_type="application/json")
+def problem(path: str, error: ServiceError, request_id: str) -> tuple[int, bytes]:
+    """Status and body of an answer that is not a success, in the format of its path."""
+    form = format_of(path)
+    return form.status(error.status), orjson.dumps(form.content(error.code, error.message, error.field, request_id))
 
 
-def problem(
-    path: str, status: int, code: str, message: str, request_id: str, field: str | None = None
-) -> tuple[int, bytes]:
-    """Status and body of an answer that is not a success; on /v2 those of the Open Inference Protocol."""
-    if path == "/v2" or path.startswith("/v2/"):
-        return 400 if status == 422 else status, orjson.dumps({"error": f"{field}: {message}" if field else message})
-    error = {"code": code, "message": message, "request_id": request_id}
-    return status, orjson.dumps({"error": {**error, "field": field} if field else error})
+def _of_framework(request: Request, error: HTTPException) -> Exception:
+    """The framework's own errors, as ours; any but these two nobody foresaw."""
+    if error.status_code == NotFound.status:
+        return NotFound(f"no such path: {request.scope['path']}")
+    if error.status_code == MethodNotAllowed.status:
+        return MethodNotAllowed(f"{request.method} is not allowed here")
+    return error

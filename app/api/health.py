@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request
 
-from app.api.openapi import errors
+from app.api.error_responses import errors
 from app.api.schemas import Alive, Readiness
 from app.engine.batcher import Batcher
 from app.engine.registry import ModelRegistry
@@ -11,13 +11,13 @@ from app.errors import NotReady
 router = APIRouter(prefix="/health", tags=["health"])
 
 
-@router.get("/live", operation_id="live", summary="Is the process alive?", responses=errors())
+@router.get("/live", operation_id="live", summary="Is the process alive?")
 async def live() -> Alive:
     """200 as long as the process answers at all."""
     return Alive()
 
 
-@router.get("/ready", operation_id="ready", summary="Can predictions be made?", responses=errors(503))
+@router.get("/ready", operation_id="ready", summary="Can predictions be made?", responses=errors(NotReady))
 async def ready(request: Request) -> Readiness:
     """200 when at least one model answers, which has run on the chosen device, or will with its first request; 503
     from SIGTERM on."""

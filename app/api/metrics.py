@@ -3,8 +3,6 @@
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
-from app.api.openapi import errors
-
 _EXAMPLE = """\
 # HELP masksembles_queue_rows Rows that wait for a device
 # TYPE masksembles_queue_rows gauge
@@ -20,10 +18,7 @@ router = APIRouter(tags=["metrics"])
     operation_id="metrics",
     summary="Metrics for Prometheus",
     response_class=Response,
-    responses={
-        200: {"description": "Prometheus's text format", "content": _TEXT},
-        **errors(401, 403, 429),
-    },
+    responses={200: {"description": "Prometheus's text format", "content": _TEXT}},
 )
 def metrics(request: Request) -> Response:
     """Requests, decisions, queue, batches, seconds, devices, reloads, and how the rows' uncertainty is distributed."""

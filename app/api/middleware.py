@@ -112,14 +112,14 @@ class Entry:
         try:
             self._guard.admit(scope["path"], scope["headers"])
         except ServiceError as error:
-            self._telemetry.refused(error.code)
+            self._telemetry.rejected(error.code)
             await self._refuse(error, scope, receive, send)
             return
         endpoint = self._find(scope) if scope["method"] == "POST" else None
         if endpoint is None:
             await self._app(scope, receive, send)
         elif (refusal := self._batcher.refusal()) is not None:
-            self._telemetry.refused(refusal.code)
+            self._telemetry.rejected(refusal.code)
             await self._refuse(refusal, scope, receive, send)
         else:
             await self._shortcut(endpoint, scope, receive, send)
@@ -145,7 +145,7 @@ class Entry:
                 while left > 0 and (message := await receive()).get("more_body", False):
                     left -= len(message["body"])
         request_id = scope["state"]["request_id"]
-        status, body = problem(scope["path"], error.status, error.code, error.message, request_id)
+        status, body = problem(scope["path"], error, request_id)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         headers += extra_headers(error)
         await send({"type": "http.response.start", "status": status, "headers": headers})

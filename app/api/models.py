@@ -6,12 +6,12 @@ from fastapi import APIRouter, Path, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BeforeValidator
 
-from app.api.openapi import errors
+from app.api.error_responses import errors
 from app.api.schemas import Catalog, ModelSummary, PolicyInForce, VersionDetail, VersionSummary
 from app.contract.repository import HIGHEST_VERSION, NAME_PATTERN, parse_version
 from app.engine.model_versions import ModelVersions, VersionStatus
 from app.engine.registry import ModelRegistry
-from app.errors import AdminDisabled, UnknownModel, UnknownVersion
+from app.errors import AdminDisabled, InvalidInput, UnknownModel, UnknownVersion, VersionRejected
 from app.settings import Settings
 
 router = APIRouter(prefix="/models", tags=["models"])
@@ -31,7 +31,6 @@ Number = Annotated[
     operation_id="list_models",
     summary="All models",
     response_model_exclude_none=True,
-    responses=errors(401, 403, 429),
 )
 async def list_models(request: Request) -> Catalog:
     """Every model in the store, those too of which no version is fit to be served."""
@@ -46,7 +45,7 @@ async def list_models(request: Request) -> Catalog:
     operation_id="get_model",
     summary="One model",
     response_model_exclude_none=True,
-    responses=errors(401, 403, 404, 422, 429),
+    responses=errors(UnknownModel, InvalidInput),
 )
 async def get_model(request: Request, name: Name) -> ModelSummary:
     """Its input, its labels, its policy, its versions and which of them answers."""
@@ -59,7 +58,7 @@ async def get_model(request: Request, name: Name) -> ModelSummary:
     operation_id="get_version",
     summary="One version with its contract",
     response_model_exclude_none=True,
-    responses=errors(401, 403, 404, 422, 429),
+    responses=errors(UnknownModel, UnknownVersion, InvalidInput),
 )
 async def get_version(request: Request, name: Name, version: Number) -> VersionDetail:
     """Inputs and outputs with units, masks, calibration, evaluation, and where the file came from."""
@@ -76,7 +75,7 @@ async def get_version(request: Request, name: Name, version: Number) -> VersionD
     operation_id="load_model",
     summary="Look for new versions of a model now",
     response_model_exclude_none=True,
-    responses=errors(401, 403, 404, 409, 422, 429),
+    responses=errors(UnknownModel, VersionRejected, InvalidInput, AdminDisabled),
 )
 async def load_model(request: Request, name: Name) -> ModelSummary:
     """Answers once the version that is to answer does; takes back an unload. Off unless MASKSEMBLES_ENABLE_ADMIN."""
@@ -89,7 +88,7 @@ async def load_model(request: Request, name: Name) -> ModelSummary:
     operation_id="unload_model",
     summary="Take a model out of service",
     response_model_exclude_none=True,
-    responses=errors(401, 403, 404, 422, 429),
+    responses=errors(UnknownModel, InvalidInput, AdminDisabled),
 )
 async def unload_model(request: Request, name: Name) -> ModelSummary:
     """What it is at work on is finished; it stays unloaded until it is loaded. Off unless MASKSEMBLES_ENABLE_ADMIN."""

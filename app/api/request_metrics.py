@@ -38,7 +38,7 @@ class RequestMetrics:
     ) -> None:
         code = "ok" if error is None else _code(error)
         if self._series is None:
-            self._telemetry.refused(code)
+            self._telemetry.rejected(code)
             return
         ended = time.perf_counter()
         self._series.answered(code, ended - self._began)
@@ -54,4 +54,4 @@ def _code(error: BaseException) -> str:
         return error.code
     if isinstance(error, ClientGone | ClientDisconnect):
         return "client_gone"
-    return "cancelled" if isinstance(error, asyncio.CancelledError) else "internal_error"  # the grace time is over
+    return "cancelled" if isinstance(error, asyncio.CancelledError) else ServiceError.code  # the grace time is over

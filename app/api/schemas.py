@@ -1,80 +1,19 @@
-"""The public shapes of requests and answers, as the OpenAPI document shows them.
+"""The public shapes of answers, as the OpenAPI document shows them.
 
 Answers to `/predict` are written from arrays without passing through these classes; tests hold the two together.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from app.api.predict.params import LONGEST_POLICY
 from app.contract.decisions import Action, Source
 from app.contract.policy import Rule
-from app.contract.repository import HIGHEST_VERSION, NAME_PATTERN
 from app.contract.schema import Contract, Method, Target
+from app.errors import service_errors
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 State = Literal["serving", "kept", "standby", "rejected"]
-Output = Literal[
-    "prediction",
-    "probabilities",
-    "variance",
-    "epistemic_variance",
-    "aleatoric_variance",
-    "entropy",
-    "expected_entropy",
-    "mutual_information",
-    "energy",
-    "intervals",
-    "percentiles",
-    "prediction_set",
-    "decision",
-    "submodels",
-    "logits",
-]
-
-
-class PredictRequest(BaseModel):
-    """Rows to predict, and what to answer about them."""
-
-    model_config = ConfigDict(extra="forbid")  # answers may grow, so they don't
-
-    model: str | None = Field(
-        None,
-        pattern=f"^{NAME_PATTERN}$",
-        description="Name of the model; without it the configured default answers",
-    )
-    version: int | None = Field(
-        None,
-        ge=1,
-        le=HIGHEST_VERSION,
-        description="Version of the model; without it the highest valid one, or the pinned one, answers",
-    )
-    inputs: list[Any] = Field(
-        min_length=1,
-        description="Numbers nested as [B, …], B rows in the model's natural units; "
-        "`GET /models/{name}` tells shape and range",
-    )
-    outputs: Annotated[list[Output], Field(min_length=1, json_schema_extra={"uniqueItems": True})] | None = Field(
-        None,
-        description="Which outputs to answer, of those that the kind of model has; of a classifier `prediction` is "
-        "label, index and confidence. Default: all but `logits`",
-    )
-    policy: str | None = Field(
-        None,
-        max_length=LONGEST_POLICY,
-        description="Rules, separated by commas, of which the first that applies decides, such as `reject energy>p99, "
-        "defer confidence<0.6`; pNN is a percentile on the calibration rows, cNN and rNN are the contract's thresholds "
-        "that promise a coverage or a risk of NN %. They make `decision` stricter, never laxer, than the policy of "
-        "model or operator",
-        examples=["defer entropy>p95"],
-    )
-    coverage: Probability | None = Field(
-        None,
-        description="Which of the model's prediction sets to answer, by its coverage; of a regressor, which of its "
-        "intervals. Default: the first set, all intervals",
-    )
-    id: str | None = Field(None, max_length=256, description="Comes back in the answer as it is")
 
 
 class ModelReference(BaseModel):
@@ -235,12 +174,7 @@ class Error(BaseModel):
     """What went wrong."""
 
     code: str = Field(
-        description="Stable, for programs: `malformed_body`, `invalid_input`, `unknown_model`, `unknown_version`, "
-        "`body_too_large`, `unsupported_media_type`, `queue_full`, `deadline_exceeded`, `out_of_memory`, "
-        "`device_failed`, `model_failed`, `output_not_finite`, `internal_error`, `not_ready`, `not_found`, "
-        "`method_not_allowed`, `admin_disabled`, `version_rejected`, `unauthorized`, `insufficient_scope`, "
-        "`rate_limited`, `headers_too_large`, `request_timeout`, `malformed_request`; "
-        "others may come"
+        description=f"Stable, for programs: {', '.join(f'`{kind.code}`' for kind in service_errors())}; others may come"
     )
     message: str = Field(description="For people; names what was expected")
     field: str | None = Field(None, description="The part of the request that it is about")

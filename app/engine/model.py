@@ -16,7 +16,7 @@ from app.engine.device import Device
 from app.engine.io_binding import IOBindingSession
 from app.engine.session import Session
 from app.errors import ModelRejected, PolicyMismatch
-from app.telemetry.metrics import monitored_outputs
+from app.telemetry.drift import monitored_outputs
 
 _SECONDS_TO_WARM_UP = 60.0
 _SMALL_SECONDS = 0.5e-3

@@ -1,24 +1,20 @@
 """What the service says about itself to Prometheus, at /metrics; base units, names with the prefix `masksembles_`."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
-import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import HistogramMetricFamily
-from prometheus_client.registry import Collector
 
 from app.contract.decisions import Action
 from app.contract.schema import Contract
+from app.telemetry.drift import ScoreHistogram, ScoreHistograms
 from app.telemetry.statistics import Statistics
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _MODEL = ("model", "version")
 _VERSIONS_BEFORE = 3  # of each model, besides those that are loaded; the series of older ones end
-SCORES = ("entropy", "mutual_information")
-"""The outputs whose distribution is shown."""
 
 
 class Telemetry:
@@ -32,10 +28,10 @@ class Telemetry:
         self._versions = loaded + _VERSIONS_BEFORE
         self._registry = CollectorRegistry()
         self._series: dict[str, dict[int, Series]] = {}  # by model and version
-        self._refused: dict[str, Any] = {}
+        self._rejected: dict[str, Any] = {}
         ProcessCollector(registry=self._registry)
-        self._uncertainty = _Uncertainty()
-        self._registry.register(self._uncertainty)
+        self._drift = ScoreHistograms()
+        self._registry.register(self._drift)
 
         def histogram(name: str, says: str, buckets: tuple[float, ...]) -> Histogram:
             return Histogram(f"masksembles_{name}", says, _MODEL, registry=self._registry, buckets=buckets)
@@ -61,7 +57,7 @@ class Telemetry:
         self.batch_rows = histogram("batch_rows", "Rows in a batch", _ROWS)
         self._reloads = Counter(
             "masksembles_reloads",
-            "Versions that began to answer, left memory, or were refused; those at the start among them",
+            "Versions that were loaded, unloaded or rejected; those at the start among them",
             ("model", "result"),
             registry=self._registry,
         )
@@ -105,22 +101,22 @@ class Telemetry:
         except KeyError:
             pass
         versions = self._series.setdefault(model, {})
-        scores = self._uncertainty.add(model, version, contract) if contract is not None else {}
+        scores = self._drift.add(model, version, contract) if contract is not None else {}
         versions[version] = made = Series(self, model, version, scores)
         for old in list(versions)[: -self._versions]:
             versions.pop(old).end()
-            self._uncertainty.remove(model, old)
+            self._drift.remove(model, old)
         return made
 
-    def refused(self, outcome: str) -> None:
+    def rejected(self, outcome: str) -> None:
         """Counts a request that ended before a model was found for it."""
-        counter = self._refused.get(outcome)
+        counter = self._rejected.get(outcome)
         if counter is None:
-            counter = self._refused[outcome] = self.requests.labels("", "", outcome)
+            counter = self._rejected[outcome] = self.requests.labels("", "", outcome)
         counter.inc()
 
     def reloaded(self, model: str, result: str) -> None:
-        """Counts a version that was `loaded`, `unloaded` or `refused`."""
+        """Counts a version that was `loaded`, `unloaded` or `rejected`."""
         self._reloads.labels(model, result).inc()
 
     def working(self, devices: int) -> None:
@@ -139,7 +135,7 @@ class Telemetry:
 class Series:
     """The metrics of one version of a model."""
 
-    def __init__(self, of: Telemetry, model: str, version: int, scores: "dict[str, _Score]") -> None:
+    def __init__(self, of: Telemetry, model: str, version: int, scores: dict[str, ScoreHistogram]) -> None:
         self._of = of
         self._labels = (model, str(version))
         self._outcomes: dict[str, Any] = {}
@@ -192,72 +188,3 @@ class Series:
             self._of.requests.remove(*self._labels, outcome)
         for action in self._decisions:
             self._of.decisions.remove(*self._labels, action)
-
-
-class _Score:
-    """How a score is distributed over buckets that its own reference gives."""
-
-    def __init__(self, edges: NDArray[np.float64]) -> None:
-        self._edges = edges
-        self._counts = np.zeros(len(edges) + 1, dtype=np.int64)
-        self._sum = 0.0
-
-    def observe(self, values: NDArray[Any]) -> None:
-        values = values[np.isfinite(values)]
-        counts = np.bincount(np.searchsorted(self._edges, values), minlength=len(self._counts))
-        self._counts += counts
-        self._sum += float(values.sum(dtype=np.float64))
-
-    def buckets(self) -> tuple[list[tuple[str, float]], float]:
-        """Upper bounds with the counts up to each, and the sum of all values."""
-        bounds = [*map(str, self._edges.tolist()), "+Inf"]
-        return list(zip(bounds, self._counts.cumsum().tolist())), self._sum
-
-
-class _Uncertainty(Collector):
-    """Histograms of the scores, with the deciles of each version's calibration rows as edges.
-
-    As many of the served rows as of the calibration rows should fall between two edges, a tenth; where they don't, the
-    inputs have drifted. The library's own histograms have one set of edges for all labels.
-    """
-
-    def __init__(self) -> None:
-        self._scores: dict[tuple[str, str], dict[str, _Score]] = {}
-
-    def add(self, model: str, version: int, contract: Contract) -> dict[str, _Score]:
-        found: dict[str, _Score] = {}
-        for name in monitored_outputs(contract):
-            edges = reference_deciles(contract, name)
-            if len(edges):
-                found[name] = _Score(edges)
-        self._scores[model, str(version)] = found
-        return found
-
-    def remove(self, model: str, version: int) -> None:
-        self._scores.pop((model, str(version)), None)
-
-    def collect(self) -> Iterator[HistogramMetricFamily]:
-        for name in SCORES:
-            says = f"{name} of the rows served, in nats; edges: deciles on the calibration rows"
-            family = HistogramMetricFamily(f"masksembles_{name}_nats", says, labels=_MODEL)
-            for labels, scores in list(self._scores.items()):
-                if name in scores:
-                    buckets, total = scores[name].buckets()
-                    family.add_metric(labels, buckets, total)
-            yield family
-
-
-def monitored_outputs(contract: Contract) -> tuple[str, ...]:
-    """Which of SCORES a model has: a regressor that predicts no variance has none."""
-    return tuple(score for score in SCORES if score in contract.scores)
-
-
-def reference_deciles(contract: Contract, score: str) -> NDArray[np.float64]:
-    """The 10 %, 20 %, … 90 % quantiles of a score on the calibration rows, each value once.
-
-    None where there was no calibration, or the score is the same on all rows.
-    """
-    table = dict(contract.calibration.quantiles).get(score) if contract.calibration else None  # type: ignore[call-overload]
-    if table is None or table[0] == table[-1]:
-        return np.empty(0)
-    return np.unique(np.asarray(table[10:100:10], dtype=np.float64))

@@ -27,7 +27,7 @@ NPY = "application/x-npy"
 FORM = "multipart/form-data"
 PICTURES = ("image/png", "image/jpeg", "image/webp")
 TYPES = (JSON, NPY, *PICTURES, FORM)
-QUERY = ("model", "version", "outputs", "policy", "coverage", "id")
+QUERY = PredictParams.__struct_fields__
 
 _LONGEST_NPY_HEADER = 10_000
 _LONGEST_FIELD = 1024

@@ -6,9 +6,9 @@ from time import perf_counter
 
 from fastapi import APIRouter, Request, Response
 
+from app.api import request_headers
 from app.api.body import read_body
-from app.api.openapi import PREDICT_REQUEST, PREDICT_RESPONSE, QUERY, TIMEOUT_HEADER, errors
-from app.api.predict import content_types, outputs, response
+from app.api.predict import content_types, openapi, outputs, response
 from app.api.request_metrics import RequestMetrics
 from app.engine.bare_model import BareModel
 from app.engine.batcher import Batcher
@@ -27,8 +27,8 @@ _MANY = 2**16  # bytes of outputs that take longer to write than as many take to
     operation_id="predict",
     summary="Predict rows with a model",
     response_class=Response,
-    responses={200: PREDICT_RESPONSE, **errors(401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504)},
-    openapi_extra={"parameters": [*QUERY, TIMEOUT_HEADER], "requestBody": PREDICT_REQUEST},
+    responses=openapi.RESPONSES,
+    openapi_extra={"parameters": [*openapi.QUERY, request_headers.TIMEOUT], "requestBody": openapi.REQUEST_BODY},
 )
 async def predict(request: Request) -> Response:
     """Each row goes through all N submodels at once.

@@ -94,6 +94,7 @@ PLAIN_REGRESSOR = Menu(
     }
 )
 """Of a regressor whose submodels predict no variance: it has no scores, so percentiles and decision are null."""
+MENUS = (CLASSIFIER, REGRESSOR, PLAIN_REGRESSOR)
 
 
 @dataclass(frozen=True, slots=True)

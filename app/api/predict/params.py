@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from app.api import json_arrays
@@ -20,33 +21,72 @@ from app.contract.schema import Contract
 from app.contract.tensor import Tensor
 from app.errors import InvalidInput
 
-LONGEST_POLICY = 1000
+_LONGEST_POLICY = 1000
+_LONGEST_ID = 256
+_NAME = Meta(pattern=rf"^(?:{NAME_PATTERN})\Z")  # $ would match before a newline, too
 
 
 class PredictParams(msgspec.Struct, forbid_unknown_fields=True):
     """What a request to predict wants, in whatever form its inputs come."""
 
-    model: Annotated[str, msgspec.Meta(pattern=rf"^(?:{NAME_PATTERN})\Z")] | None = None
-    version: Annotated[int, msgspec.Meta(ge=1, le=HIGHEST_VERSION)] | None = None
-    outputs: list[str] | None = None
-    policy: Annotated[str, msgspec.Meta(max_length=LONGEST_POLICY)] | None = None
-    coverage: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
-    id: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    model: Annotated[
+        Annotated[str, _NAME] | None,
+        Meta(description="Name of the model; without it the configured default answers"),
+    ] = None
+    version: Annotated[
+        Annotated[int, Meta(ge=1, le=HIGHEST_VERSION)] | None,
+        Meta(description="Version of the model; without it the highest valid one, or the pinned one, answers"),
+    ] = None
+    outputs: Annotated[
+        Annotated[list[str], Meta(extra_json_schema={"minItems": 1, "uniqueItems": True})] | None,
+        Meta(
+            description="Which outputs to answer, of those that the kind of model has; of a classifier `prediction` is "
+            "label, index and confidence. Default: all but `logits`"
+        ),
+    ] = None
+    policy: Annotated[
+        Annotated[str, Meta(max_length=_LONGEST_POLICY)] | None,
+        Meta(
+            description="Rules, separated by commas, of which the first that applies decides, such as "
+            "`reject energy>p99, defer confidence<0.6`; pNN is a percentile on the calibration rows, cNN and rNN are "
+            "the contract's thresholds that promise a coverage or a risk of NN %. They make `decision` stricter, never "
+            "laxer, than the policy of model or operator",
+            examples=["defer entropy>p95"],
+        ),
+    ] = None
+    coverage: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | None,
+        Meta(
+            description="Which of the model's prediction sets to answer, by its coverage; of a regressor, which of its "
+            "intervals. Default: the first set, all intervals"
+        ),
+    ] = None
+    id: Annotated[
+        Annotated[str, Meta(max_length=_LONGEST_ID)] | None, Meta(description="Comes back in the answer as it is")
+    ] = None
 
 
-class PredictBody(PredictParams, kw_only=True):
-    """The same as JSON, with `inputs` still unread: their shape depends on the model."""
+class PredictRequest(PredictParams, kw_only=True):
+    """Rows to predict, and what to answer about them."""
 
-    inputs: msgspec.Raw
+    # unread: their shape depends on the model
+    inputs: Annotated[
+        msgspec.Raw,
+        Meta(
+            description="Numbers nested as [B, …], B rows in the model's natural units; "
+            "`GET /models/{name}` tells shape and range",
+            extra_json_schema={"type": "array", "items": {}, "minItems": 1},
+        ),
+    ]
 
 
 _LARGEST = float(np.finfo(np.float32).max)
 
-_call = msgspec.json.Decoder(PredictBody)
+_call = msgspec.json.Decoder(PredictRequest)
 _rows = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def read_call(body: bytes) -> PredictBody:
+def read_call(body: bytes) -> PredictRequest:
     """The envelope of a request.
 
     Raises:
@@ -160,7 +200,7 @@ def _form(given: Tensor) -> _Form:
 
 @cache
 def _nested(dtype: str, rank: int) -> msgspec.json.Decoder[list[Any]]:
-    kind: Any = Annotated[int, msgspec.Meta(ge=0, le=255)] if dtype == "uint8" else float
+    kind: Any = Annotated[int, Meta(ge=0, le=255)] if dtype == "uint8" else float
     for _ in range(rank):
         kind = list[kind]
     return msgspec.json.Decoder(kind)

@@ -6,15 +6,25 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from app import __version__
 from app.api.body import LARGE, LARGE_BINARY, accepted_encoding, compress, read_body
 from app.api.health import why_not_ready
-from app.api.openapi import TIMEOUT_HEADER, VERSION
 from app.api.predict.endpoint import seconds_to_wait
+from app.api.request_headers import TIMEOUT
 from app.api.request_metrics import RequestMetrics
 from app.api.v2 import models, tensors
 from app.api.v2 import request as requests
 from app.api.v2 import response as answers
-from app.api.v2.openapi import INFER_REQUEST, INFER_RESPONSE, LENGTH_HEADER, PATHS, errors, unready
+from app.api.v2.openapi import (
+    INFER_ERRORS,
+    INFER_REQUEST,
+    INFER_RESPONSE,
+    LENGTH_HEADER,
+    NO_MODEL,
+    PATHS,
+    errors,
+    unready,
+)
 from app.api.v2.schemas import Live, ModelMetadata, ModelReady, Ready, ServerMetadata
 from app.contract.signature import Port
 from app.engine.batcher import Batcher
@@ -37,7 +47,6 @@ _SMALL = 1024  # bytes that are not worth compressing
     "/health/live",
     operation_id="v2_live",
     summary="Is the process alive?",
-    responses=errors(open_to_all=True),
 )
 async def live() -> Live:
     """200 as long as the process answers at all."""
@@ -48,7 +57,7 @@ async def live() -> Live:
     "/health/ready",
     operation_id="v2_ready",
     summary="Can inferences be made?",
-    responses={**unready(Ready, {"ready": False}), **errors(open_to_all=True)},
+    responses=unready(Ready, {"ready": False}),
 )
 async def ready(request: Request, response: Response) -> Ready:
     """200 when at least one model answers; 503 from SIGTERM on."""
@@ -58,10 +67,10 @@ async def ready(request: Request, response: Response) -> Ready:
     return Ready(ready=reason is None)
 
 
-@router.get("", operation_id="v2_server", summary="Name, version and extensions of the server", responses=errors())
+@router.get("", operation_id="v2_server", summary="Name, version and extensions of the server")
 async def server() -> ServerMetadata:
     """Only extensions that exist are named."""
-    return ServerMetadata(name="masksembles", version=VERSION, extensions=list(EXTENSIONS))
+    return ServerMetadata(name="masksembles", version=__version__, extensions=list(EXTENSIONS))
 
 
 async def model_ready(request: Request, response: Response) -> ModelReady:
@@ -158,7 +167,7 @@ for _path, _suffix, _parameters in PATHS:
         model_ready,
         operation_id=f"v2_model{_suffix}_ready",
         summary="Does the model answer?",
-        responses={**unready(ModelReady, {"name": "digits", "ready": False}), **errors(400, 404)},
+        responses={**unready(ModelReady, {"name": "digits", "ready": False}), **errors(*NO_MODEL)},
         openapi_extra={"parameters": _parameters},
     )
     router.add_api_route(
@@ -166,7 +175,7 @@ for _path, _suffix, _parameters in PATHS:
         metadata,
         operation_id=f"v2_model{_suffix}",
         summary="Inputs and outputs of a model",
-        responses=errors(400, 404),
+        responses=errors(*NO_MODEL),
         openapi_extra={"parameters": _parameters},
     )
     router.add_api_route(
@@ -176,6 +185,6 @@ for _path, _suffix, _parameters in PATHS:
         operation_id=f"v2_infer{_suffix}",
         summary="Run a model",
         response_class=Response,
-        responses={200: INFER_RESPONSE, **errors(400, 404, 408, 413, 415, 500, 503, 504)},
-        openapi_extra={"parameters": [*_parameters, LENGTH_HEADER, TIMEOUT_HEADER], "requestBody": INFER_REQUEST},
+        responses={200: INFER_RESPONSE, **INFER_ERRORS},
+        openapi_extra={"parameters": [*_parameters, LENGTH_HEADER, TIMEOUT], "requestBody": INFER_REQUEST},
     )

@@ -4,25 +4,36 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.api.openapi import EXAMPLE_ANSWER, EXAMPLE_REQUEST, error_headers
-from app.api.v2.schemas import InferAnswer, V2Error
+from app.api import error_responses
+from app.api.examples import ANSWER, REQUEST
+from app.api.v2.error_format import V2
+from app.api.v2.infer_request import InferParameters, InferRequest, InputParameters, OutputParameters
+from app.api.v2.repository_request import ControlRequest, IndexRequest
+from app.api.v2.schemas import InferAnswer
 from app.contract.repository import NAME_PATTERN, VERSION_PATTERN
+from app.errors import (
+    BodyTooLarge,
+    DeadlineExceeded,
+    DeviceFailed,
+    InvalidInput,
+    MalformedBody,
+    ModelFailed,
+    OutOfMemory,
+    OutputNotFinite,
+    QueueFull,
+    RequestTimeout,
+    ServiceError,
+    UnknownModel,
+    UnknownVersion,
+    UnsupportedMediaType,
+)
 
-_ERRORS = {
-    400: ("Not what the protocol or the model expects", "inputs[0].shape: expected the shape [B, 1, 8, 8], got [8]"),
-    401: ("No API key, or one that is not known", "the API key is not known here"),
-    403: ("Switched off, or the key is not for this", "the key 'ci' does not have the scope admin"),
-    408: ("The body did not come to its end in time", "the body did not come within 60 seconds"),
-    431: ("Request line and headers are over the limit", "the head of a request may have 65536 bytes"),
-    404: ("No such model or version", "no model 'cats' is served; there are: digits"),
-    409: ("No version fit to be served", "no version of 'digits' is fit to be served"),
-    413: ("The body is over the limit", "the body is larger than the 16777216 bytes that are accepted"),
-    415: ("Another content encoding than gzip or deflate", "expected Content-Encoding: gzip or deflate, got br"),
-    429: ("Too many requests a second; `Retry-After` says how many seconds to wait", "more than 10 requests a second"),
-    500: ("The model or the service failed", "digits:1 failed on these rows"),
-    503: ("Not now: too many rows wait, or the service stops or lost its device", "1024 rows wait already"),
-    504: ("No device was free in time", "no device was free for these rows within 100 ms"),
-}
+REQUESTS = (InferRequest, InputParameters, OutputParameters, InferParameters, IndexRequest, ControlRequest)
+"""What its routes read."""
+NO_MODEL = (InvalidInput, UnknownModel, UnknownVersion)
+"""Errors of a path that names a model."""
+BAD_BODY = (InvalidInput, MalformedBody, UnsupportedMediaType, BodyTooLarge, RequestTimeout)
+"""Errors of a request that has a body."""
 
 
 def _in_path(name: str, description: str, pattern: str, example: str) -> dict[str, Any]:
@@ -50,13 +61,13 @@ LENGTH_HEADER = {
     "schema": {"type": "integer", "minimum": 0},
 }
 
-_PIXELS = [value for row in EXAMPLE_REQUEST["inputs"][0][0] for value in row]
+_PIXELS = [value for row in REQUEST["inputs"][0][0] for value in row]
 _EXAMPLE = {
     "id": "42",
     "inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": _PIXELS}],
     "outputs": [{"name": "entropy"}, {"name": "mutual_information"}],
 }
-_ROW = EXAMPLE_ANSWER["predictions"][0]
+_ROW = ANSWER["predictions"][0]
 INFER_REQUEST = {
     "required": True,
     "content": {
@@ -106,17 +117,22 @@ LOAD_REQUEST = _optional("ControlRequest", {})
 UNLOAD_REQUEST = _optional("ControlRequest", {"parameters": {"unload_dependents": False}})
 
 
-def errors(*statuses: int, open_to_all: bool = False) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that can fail in these ways, and in those of every route that needs a key."""
-    return {
-        status: {
-            "model": V2Error,
-            "description": _ERRORS[status][0],
-            "headers": error_headers(status),
-            "content": {"application/json": {"example": {"error": _ERRORS[status][1]}}},
-        }
-        for status in sorted({*statuses, *(() if open_to_all else (401, 403, 429)), 431})
-    }
+def errors(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that can fail in these ways, beside those in which every route can."""
+    return error_responses.errors(*kinds, form=V2)
+
+
+INFER_ERRORS = errors(
+    *BAD_BODY,
+    UnknownModel,
+    UnknownVersion,
+    QueueFull,
+    DeadlineExceeded,
+    OutOfMemory,
+    DeviceFailed,
+    ModelFailed,
+    OutputNotFinite,
+)
 
 
 def unready(model: type[BaseModel], example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:

@@ -11,12 +11,13 @@ from app.api.json_errors import NOT_JSON, malformed, place
 from app.api.models import administered
 from app.api.v2 import models, tensors
 from app.api.v2.endpoint import PLATFORM
-from app.api.v2.openapi import INDEX_REQUEST, LOAD_REQUEST, NAME, PATHS, UNLOAD_REQUEST, errors
+from app.api.v2.openapi import BAD_BODY, INDEX_REQUEST, LOAD_REQUEST, NAME, NO_MODEL, PATHS, UNLOAD_REQUEST, errors
+from app.api.v2.repository_request import ControlRequest, IndexRequest
 from app.api.v2.schemas import IndexEntry, ModelConfig, ModelStatistics
 from app.contract.signature import Port
 from app.engine.model_versions import Answering, VersionStatus
 from app.engine.registry import ModelRegistry
-from app.errors import InvalidInput
+from app.errors import AdminDisabled, InvalidInput, UnknownModel, VersionRejected
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
 from app.telemetry.statistics import Duration
@@ -27,15 +28,7 @@ _LONGEST_BODY = 2**16
 _TYPES = {"float16": "TYPE_FP16", "float32": "TYPE_FP32", "float64": "TYPE_FP64", "str": "TYPE_STRING"}
 
 
-class _Index(msgspec.Struct):
-    ready: bool = False
-
-
-class _Control(msgspec.Struct):
-    parameters: dict[str, Any] | None = None
-
-
-_T = TypeVar("_T", _Index, _Control)
+_T = TypeVar("_T", IndexRequest, ControlRequest)
 
 
 @router.post(
@@ -43,12 +36,12 @@ _T = TypeVar("_T", _Index, _Control)
     operation_id="v2_repository_index",
     summary="All models and versions in the store",
     response_model_exclude_none=True,
-    responses=errors(400, 408, 413, 415),
+    responses=errors(*BAD_BODY),
     openapi_extra={"requestBody": INDEX_REQUEST},
 )
 async def index(request: Request) -> list[IndexEntry]:
     """READY is what answers; UNAVAILABLE what is unloaded, superseded or refused, and why."""
-    asked = await _read(request, _Index)
+    asked = await _read(request, IndexRequest)
     store: ModelRegistry = request.app.state.registry
     entries = [
         IndexEntry(name=name, version=str(version.number), state=_state(version), reason=_reason(version))
@@ -63,7 +56,7 @@ async def index(request: Request) -> list[IndexEntry]:
     operation_id="v2_repository_load",
     summary="Look for new versions of a model now",
     response_class=Response,
-    responses={200: {"description": "It answers"}, **errors(400, 403, 404, 408, 409, 413, 415)},
+    responses={200: {"description": "It answers"}, **errors(*BAD_BODY, UnknownModel, VersionRejected, AdminDisabled)},
     openapi_extra={"parameters": [NAME], "requestBody": LOAD_REQUEST},
 )
 async def load(request: Request) -> Response:
@@ -71,7 +64,7 @@ async def load(request: Request) -> Response:
     MASKSEMBLES_ENABLE_ADMIN."""
     store = administered(request)
     name = models.name(request)
-    control = await _read(request, _Control)
+    control = await _read(request, ControlRequest)
     if control.parameters:
         raise InvalidInput("models are loaded as they lie in the store, without parameters", "parameters")
     await run_in_threadpool(store.load, name)
@@ -83,14 +76,14 @@ async def load(request: Request) -> Response:
     operation_id="v2_repository_unload",
     summary="Take a model out of service",
     response_class=Response,
-    responses={200: {"description": "It answers no more"}, **errors(400, 403, 404, 408, 413, 415)},
+    responses={200: {"description": "It answers no more"}, **errors(*BAD_BODY, UnknownModel, AdminDisabled)},
     openapi_extra={"parameters": [NAME], "requestBody": UNLOAD_REQUEST},
 )
 async def unload(request: Request) -> Response:
     """What it is at work on is finished. Off unless MASKSEMBLES_ENABLE_ADMIN."""
     store = administered(request)
     name = models.name(request)
-    await _read(request, _Control)
+    await _read(request, ControlRequest)
     await run_in_threadpool(store.unload, name)
     return Response()
 
@@ -99,7 +92,6 @@ async def unload(request: Request) -> Response:
     "/models/stats",
     operation_id="v2_statistics",
     summary="What all models have done",
-    responses=errors(),
 )
 async def all_statistics(request: Request) -> ModelStatistics:
     """Counts and nanoseconds since each version was first asked."""
@@ -204,7 +196,7 @@ for _path, _suffix, _parameters in PATHS:
         statistics,
         operation_id=f"v2_model{_suffix}_statistics",
         summary="What a model has done",
-        responses=errors(400, 404),
+        responses=errors(*NO_MODEL),
         openapi_extra={"parameters": _parameters},
     )
     router.add_api_route(
@@ -213,6 +205,6 @@ for _path, _suffix, _parameters in PATHS:
         operation_id=f"v2_model{_suffix}_config",
         summary="Configuration of a model",
         response_model_exclude_none=True,
-        responses=errors(400, 404),
+        responses=errors(*NO_MODEL),
         openapi_extra={"parameters": _parameters},
     )

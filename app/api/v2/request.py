@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -12,40 +12,27 @@ from numpy.typing import NDArray
 from app.api import json_arrays
 from app.api.json_errors import NOT_JSON, malformed, place
 from app.api.v2 import tensors
+from app.api.v2.infer_request import (
+    InferInput,
+    InferOutput,
+    InferParameters,
+    InferRequest,
+    InputParameters,
+    OutputParameters,
+)
 from app.contract.schema import Contract
 from app.contract.signature import Port, Signature
 from app.engine.bare_model import Servable
 from app.errors import InvalidInput
 
 Parameters = dict[str, str | bool | int | float | None]
+_Kind = TypeVar("_Kind", InferParameters, InputParameters, OutputParameters)
 
-_LARGEST_TIMEOUT = 2**53
 _MOST_ELEMENTS = 2**59  # that NumPy can address; it counts axes of size 0 as 1
 _SEQUENCES = ("sequence_id", "sequence_start", "sequence_end")
 _RESERVED = "triton_"
-_LONGEST_ID = 1024
 _LONGEST = 4096  # bytes of a shape, or of parameters
 _SHARED_MEMORY = "shared_memory_region"
-
-
-class _Input(msgspec.Struct):
-    name: str
-    datatype: str
-    shape: msgspec.Raw
-    parameters: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-class _Output(msgspec.Struct):
-    name: str
-    parameters: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-class _Request(msgspec.Struct):
-    inputs: list[_Input]
-    outputs: list[_Output] | None = None
-    parameters: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    id: Annotated[str, msgspec.Meta(max_length=_LONGEST_ID)] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +67,7 @@ class Request:
     outputs: Sequence[Wanted]
 
 
-_request = msgspec.json.Decoder(_Request)
+_request = msgspec.json.Decoder(InferRequest)
 _shape = msgspec.json.Decoder(list[Annotated[int, msgspec.Meta(ge=0)]])
 _parameters = msgspec.json.Decoder(Parameters | None)
 
@@ -110,15 +97,16 @@ def read(body: bytes, head: bytes | None, signature: Signature) -> Request:
     for name in _SEQUENCES:
         if parameters.get(name):
             raise InvalidInput("no model here keeps anything from one request to the next", f"parameters.{name}")
+    wanted = _typed(InferParameters, parameters, "parameters")
     return Request(
         id=asked.id,
-        seconds=_seconds(parameters.get("timeout")),
+        seconds=wanted.timeout / 1e6 if wanted.timeout else None,
         inputs=_split(asked.inputs, memoryview(body)[size:]),
-        outputs=_outputs(asked.outputs, _flag(parameters, "binary_data_output", "parameters"), signature),
+        outputs=_outputs(asked.outputs, bool(wanted.binary_data_output), signature),
     )
 
 
-def _decode(text: bytes) -> _Request:
+def _decode(text: bytes) -> InferRequest:
     try:
         return _request.decode(text)
     except msgspec.ValidationError as error:
@@ -181,23 +169,16 @@ def _raw(body: bytes, signature: Signature) -> Request:
     return Request(id=None, seconds=None, inputs=[given], outputs=outputs)
 
 
-def _seconds(timeout: Any) -> float | None:
-    """The parameter `timeout` is in microseconds; 0 is none."""
-    if timeout is None:
-        return None
-    if isinstance(timeout, bool) or not isinstance(timeout, int) or not 0 <= timeout <= _LARGEST_TIMEOUT:
-        raise InvalidInput("expected a whole number of microseconds", "parameters.timeout")
-    return timeout / 1e6 or None
+def _typed(kind: type[_Kind], parameters: Parameters, field: str) -> _Kind:
+    """The parameters that mean something here."""
+    try:
+        return msgspec.convert(parameters, kind)
+    except msgspec.ValidationError as error:
+        message, where = place(error)
+        raise InvalidInput(message, f"{field}.{where}") from None
 
 
-def _flag(parameters: Parameters, name: str, field: str) -> bool:
-    value = parameters.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise InvalidInput("expected true or false", f"{field}.{name}")
-    return bool(value)
-
-
-def _split(inputs: Sequence[_Input], data: memoryview) -> list[Given]:
+def _split(inputs: Sequence[InferInput], data: memoryview) -> list[Given]:
     """Gives each input its bytes, in the order in which they are named."""
     found: list[Given] = []
     at = 0
@@ -207,15 +188,13 @@ def _split(inputs: Sequence[_Input], data: memoryview) -> list[Given]:
         if _SHARED_MEMORY in parameters:
             raise InvalidInput("shared memory is not supported; send data or binary_data_size", field)
         shape = _read_shape(given.shape, f"{field}.shape")
-        size = parameters.get("binary_data_size")
+        size = _typed(InputParameters, parameters, f"{field}.parameters").binary_data_size
         text = None if _is_absent(given.data) else given.data
-        if (size is None) == (text is None):
-            raise InvalidInput("expected either data or the parameter binary_data_size", field)
-        if isinstance(text, msgspec.Raw):
+        if isinstance(text, msgspec.Raw) and size is None:
             found.append(Given(given.name, given.datatype, shape, text))
             continue
-        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-            raise InvalidInput("expected a whole number of bytes", f"{field}.parameters.binary_data_size")
+        if size is None or text is not None:
+            raise InvalidInput("expected either data or the parameter binary_data_size", field)
         if at + size > len(data):
             left = len(data) - at
             raise InvalidInput(f"expected {size} bytes after the JSON, {left} are left", field)
@@ -230,7 +209,7 @@ def _is_absent(data: msgspec.Raw | msgspec.UnsetType) -> bool:
     return not isinstance(data, msgspec.Raw) or (len(memoryview(data)) == 4 and bytes(data) == b"null")
 
 
-def _outputs(asked: Sequence[_Output] | None, binary: bool, signature: Signature) -> list[Wanted]:
+def _outputs(asked: Sequence[InferOutput] | None, binary: bool, signature: Signature) -> list[Wanted]:
     there = [port.name for port in signature.outputs]
     if not asked:
         return [Wanted(name, binary) for name in there]
@@ -244,13 +223,9 @@ def _outputs(asked: Sequence[_Output] | None, binary: bool, signature: Signature
         parameters = _read_parameters(output.parameters, f"{field}.parameters")
         if _SHARED_MEMORY in parameters:
             raise InvalidInput("shared memory is not supported", field)
-        classes = parameters.get("classification")
-        classes = 0 if classes is None else classes
-        if isinstance(classes, bool) or not isinstance(classes, int) or classes < 0:
-            raise InvalidInput("expected how many classes to show", f"{field}.parameters.classification")
-        named = parameters.get("binary_data") is not None
-        own = _flag(parameters, "binary_data", f"{field}.parameters") if named else binary
-        wanted.append(Wanted(output.name, own, classes))
+        form = _typed(OutputParameters, parameters, f"{field}.parameters")
+        own = binary if form.binary_data is None else form.binary_data
+        wanted.append(Wanted(output.name, own, form.classification or 0))
     return wanted
 
 

@@ -1,13 +1,10 @@
-"""The public shapes of /v2, as the OpenAPI document shows them. Requests and answers of infer are read and written by
-hand, in another way than these classes would; tests hold the two together."""
+"""The public shapes of the answers of /v2, as the OpenAPI document shows them; those of infer are written by hand."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-Datatype = Literal[
-    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"
-]  # fmt: skip
+from app.api.v2.infer_request import Datatype
 
 
 class V2Error(BaseModel):
@@ -61,60 +58,6 @@ class ModelMetadata(BaseModel):
     outputs: list[TensorMetadata]
 
 
-class InputParameters(BaseModel):
-    """How an input comes."""
-
-    model_config = ConfigDict(extra="allow")
-
-    binary_data_size: int | None = Field(None, ge=0, description="Its bytes after the JSON, instead of `data`")
-
-
-class InferInput(BaseModel):
-    """An input tensor."""
-
-    name: str
-    datatype: Datatype
-    shape: list[Annotated[int, Field(ge=0)]]
-    parameters: InputParameters | None = None
-    data: list[Any] | None = Field(None, description="Row-major, nested as `shape` says or flat")
-
-
-class OutputParameters(BaseModel):
-    """How an output is wanted."""
-
-    model_config = ConfigDict(extra="allow")
-
-    binary_data: bool | None = Field(None, description="As bytes after the JSON")
-    classification: int | None = Field(
-        None, ge=0, description="The so many largest values of each row, as texts `value:index:label`"
-    )
-
-
-class InferOutput(BaseModel):
-    """An output that is wanted."""
-
-    name: str
-    parameters: OutputParameters | None = None
-
-
-class InferParameters(BaseModel):
-    """What holds for a whole request."""
-
-    model_config = ConfigDict(extra="allow")
-
-    binary_data_output: bool | None = Field(None, description="Outputs as bytes, unless one says otherwise")
-    timeout: int | None = Field(None, ge=0, description="How long it may wait for a device, in microseconds")
-
-
-class InferRequest(BaseModel):
-    """Tensors to run a model on."""
-
-    id: str | None = Field(None, description="Comes back in the answer as it is")
-    parameters: InferParameters | None = None
-    inputs: list[InferInput]
-    outputs: list[InferOutput] | None = Field(None, description="Default: all")
-
-
 class ResponseParameters(BaseModel):
     """How an output comes."""
 
@@ -138,18 +81,6 @@ class InferAnswer(BaseModel):
     model_name: str
     model_version: str
     outputs: list[InferredTensor]
-
-
-class IndexRequest(BaseModel):
-    """Which versions to list."""
-
-    ready: bool = Field(False, description="Only those that answer")
-
-
-class ControlRequest(BaseModel):
-    """Parameters of loading; none is supported."""
-
-    parameters: dict[str, Any] | None = None
 
 
 class IndexEntry(BaseModel):

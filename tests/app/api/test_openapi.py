@@ -9,9 +9,10 @@ import openapi_spec_validator
 import pytest
 
 from app.api.predict import content_types, outputs, params
-from app.api.schemas import Classification, ClassificationAnswer, Output, PredictRequest, Regression
-from app.api.v2 import request, schemas, tensors
-from app.errors import ServiceError
+from app.api.schemas import Classification, ClassificationAnswer, Regression
+from app.api.v2 import infer_request, tensors
+from app.contract.repository import NAME_PATTERN
+from app.errors import InvalidInput, service_errors
 
 EXAMPLES = Path(__file__).parents[3] / "app" / "api" / "examples"
 
@@ -46,6 +47,7 @@ def test_every_operation_has_a_stable_id_a_summary_and_its_errors(document: dict
     assert set(operations["post", "/predict"]["responses"]) == {
         "200", "401", "403", "404", "408", "413", "415", "422", "429", "431", "500", "503", "504",
     }  # fmt: skip
+    assert set(operations["get", "/health/live"]["responses"]) == {"200", "431", "500"}
 
 
 def test_every_operation_shows_what_it_takes_and_gives(document: dict[str, Any]) -> None:
@@ -58,7 +60,11 @@ def test_every_operation_shows_what_it_takes_and_gives(document: dict[str, Any])
                 schema = {**content["schema"], "components": document["components"]}
                 jsonschema.Draft202012Validator(schema).validate(content["example"])
             for status, response in operation["responses"].items():
-                assert status == "200" or "example" in response["content"]["application/json"], (path, status)
+                shown = response.get("content", {}).get("application/json", {})
+                assert status == "200" or shown.get("example") or shown["examples"], (path, status)
+                for example in shown.get("examples", {}).values():
+                    schema = {**shown["schema"], "components": document["components"]}
+                    jsonschema.Draft202012Validator(schema).validate(example["value"])
             body = operation.get("requestBody", {}).get("content", {}).get("application/json")
             if body is not None:
                 schema = {**body["schema"], "components": document["components"]}
@@ -74,14 +80,35 @@ def test_the_document_in_the_checkout_is_that_of_the_service(document: dict[str,
     assert checked_in == document, "app/openapi.json is stale: make openapi"
 
 
-def test_v2_requests_are_read_as_they_are_documented() -> None:
-    for kind, documented in (
-        (request._Request, schemas.InferRequest),
-        (request._Input, schemas.InferInput),
-        (request._Output, schemas.InferOutput),
-    ):
-        assert set(kind.__struct_fields__) == set(documented.model_fields)
-    assert set(tensors.DATATYPES.values()) == set(get_args(schemas.Datatype))
+def test_v2_knows_the_same_datatypes_everywhere() -> None:
+    assert set(tensors.DATATYPES.values()) == set(get_args(infer_request.Datatype))
+
+
+def test_requests_are_documented_as_they_are_read(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["PredictRequest"]["properties"]["version"] == {
+        "anyOf": [{"type": "integer", "minimum": 1, "maximum": 999_999_999}, {"type": "null"}],
+        "description": "Version of the model; without it the highest valid one, or the pinned one, answers",
+    }
+    assert schemas["PredictRequest"]["properties"]["model"]["anyOf"][0]["pattern"] == f"^{NAME_PATTERN}$"
+    assert schemas["PredictRequest"]["required"] == ["inputs"]
+    assert schemas["InferRequest"]["properties"]["inputs"]["items"] == {"$ref": "#/components/schemas/InferInput"}
+    assert schemas["InferInput"]["required"] == ["name", "datatype", "shape"]
+    assert schemas["IndexRequest"]["properties"]["ready"]["default"] is False
+    assert "default" not in json.dumps(schemas["PredictRequest"]["properties"]["id"])
+
+
+def test_a_query_and_a_form_say_what_a_body_does(document: dict[str, Any]) -> None:
+    body = document["components"]["schemas"]["PredictRequest"]["properties"]
+    form = document["components"]["schemas"]["PredictForm"]["properties"]
+    query = {one["name"]: one for one in document["paths"]["/predict"]["post"]["parameters"] if one["in"] == "query"}
+    assert form.keys() == body.keys()
+    assert query.keys() == set(content_types.QUERY) == body.keys() - {"inputs"}
+    for name, one in query.items():
+        assert one["schema"] == form[name]
+        assert "null" not in json.dumps(one["schema"])
+        if name != "outputs":  # a text with commas, where JSON has a list
+            assert one["schema"].items() >= body[name]["anyOf"][0].items()
 
 
 def test_every_reference_resolves(document: dict[str, Any]) -> None:
@@ -116,23 +143,39 @@ def test_answers_may_grow(document: dict[str, Any]) -> None:
     assert not any("const" in fields[name] for name in ("plan", "precision", "task"))
 
 
-def test_every_code_is_documented(document: dict[str, Any]) -> None:
-    documented = document["components"]["schemas"]["Error"]["properties"]["code"]["description"]
-    readme = (EXAMPLES.parents[2] / "README.md").read_text()
-    codes = {kind.code for kind in (ServiceError, *ServiceError.__subclasses__())} | {
-        "not_found", "method_not_allowed", "headers_too_large", "malformed_request",
-    }  # fmt: skip
-    assert all(f"`{code}`" in documented and f"`{code}`" in readme for code in codes)
+def test_every_error_is_shown_where_it_can_happen(document: dict[str, Any]) -> None:
+    shown: dict[str, set[str]] = {}
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            for status, response in operation["responses"].items():
+                for code in response.get("content", {}).get("application/json", {}).get("examples", {}):
+                    shown.setdefault(code, set()).add(status if not path.startswith("/v2") else "")
+    for code in document["components"]["responses"]:
+        shown.setdefault(code, set())
+    kinds = service_errors()
+    assert shown.keys() == {kind.code for kind in kinds}
+    assert len(shown) == len(kinds)
+    assert all(shown[kind.code] <= {str(kind.status), ""} for kind in kinds)
+    assert set(document["components"]["responses"]) == {"malformed_request", "not_found", "method_not_allowed"}
+    described = document["components"]["schemas"]["Error"]["properties"]["code"]["description"]
+    assert all(f"`{kind.code}`" in described for kind in kinds)
 
 
-def test_the_request_is_read_as_it_is_documented() -> None:
-    assert set(params.PredictBody.__struct_fields__) == set(PredictRequest.model_fields)
+def test_v2_says_400_for_what_is_422_elsewhere(document: dict[str, Any]) -> None:
+    responses = document["paths"]["/v2/models/{name}/infer"]["post"]["responses"]
+    assert "422" not in responses
+    examples = responses["400"]["content"]["application/json"]["examples"]
+    assert examples.keys() == {"invalid_input", "malformed_body"}
+    assert examples["invalid_input"]["value"] == {"error": f"{InvalidInput.example_field}: {InvalidInput.example}"}
+
+
+def test_answers_show_what_can_be_asked_for(document: dict[str, Any]) -> None:
+    asked = document["components"]["schemas"]["PredictRequest"]["properties"]["outputs"]["anyOf"][0]["items"]["enum"]
     classes, numbers = set(outputs.CLASSIFIER.selectable), set(outputs.REGRESSOR.selectable)
-    assert set(get_args(Output)) == classes | numbers
+    assert set(asked) == classes | numbers
     assert set(outputs.PLAIN_REGRESSOR.selectable) < numbers
     assert classes - {"prediction"} <= set(Classification.model_fields)
     assert numbers == set(Regression.model_fields)
-    assert set(content_types.QUERY) == set(params.PredictParams.__struct_fields__)
 
 
 def test_the_version_is_that_of_the_project(document: dict[str, Any]) -> None:
@@ -144,6 +187,6 @@ def test_the_example_is_valid(document: dict[str, Any]) -> None:
     operation = document["paths"]["/predict"]["post"]
     request = operation["requestBody"]["content"]["application/json"]["example"]
     answer = operation["responses"]["200"]["content"]["application/json"]["example"]
-    PredictRequest.model_validate(request)
+    params.read_call(json.dumps(request).encode())
     ClassificationAnswer.model_validate(answer)
     assert answer == json.loads((EXAMPLES / "answer.json").read_text())

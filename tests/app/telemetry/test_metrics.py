@@ -1,25 +1,10 @@
-import math
-
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.contract import schema
-from app.contract.calibration import Calibration
-from app.contract.tasks import regression
-from app.telemetry.metrics import Telemetry, monitored_outputs, reference_deciles
+from app.telemetry.metrics import Telemetry
 from tests.app.engine.fakes import CONTRACT
-
-
-def calibrated(**tables: list[float]) -> schema.Contract:
-    calibration = Calibration(
-        data="held out", rows=1000, temperature=1.0, nll_before=1.0, nll_after=1.0,
-        quantiles={name: tuple(table) for name, table in tables.items()},  # type: ignore[arg-type,misc]
-    )  # fmt: skip
-    return CONTRACT.model_copy(update={"calibration": calibration})
-
-
-EVEN = [at / 100 for at in range(101)]
+from tests.app.telemetry.calibrated import EVEN, calibrated
 
 
 def samples(telemetry: Telemetry) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -34,63 +19,6 @@ def value(telemetry: Telemetry, name: str, **labels: str) -> float:
     return samples(telemetry)[name, frozenset(labels.items())]
 
 
-def test_the_edges_are_the_reference_deciles() -> None:
-    assert reference_deciles(calibrated(entropy=EVEN), "entropy").tolist() == pytest.approx(
-        [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
-    )
-
-
-def test_equal_deciles_are_one_edge() -> None:
-    table = [0.0] * 50 + [1.0] * 30 + [2.0] * 21
-    assert reference_deciles(calibrated(entropy=table), "entropy").tolist() == [0.0, 1.0, 2.0]
-
-
-def test_there_are_none_without_a_calibration_or_for_a_score_that_is_constant() -> None:
-    assert reference_deciles(CONTRACT, "entropy").size == 0
-    assert reference_deciles(calibrated(entropy=EVEN), "mutual_information").size == 0
-    contract = calibrated(entropy=EVEN, mutual_information=[0.0] * 101)
-    assert reference_deciles(contract, "mutual_information").size == 0
-    telemetry = Telemetry()
-    telemetry.series("one", 1, contract).computed(1, 0.1, {"entropy": np.ones(1), "mutual_information": np.zeros(1)})
-    names = {name for name, _ in samples(telemetry)}
-    assert "masksembles_entropy_nats_bucket" in names
-    assert "masksembles_mutual_information_nats_bucket" not in names
-
-
-def test_what_a_model_has_not_is_not_watched() -> None:
-    parts = {"task": "regression", "outputs": regression.outputs(False)}
-    contract = calibrated(entropy=EVEN).model_copy(update=parts)
-    assert monitored_outputs(contract) == ()
-    Telemetry().series("one", 1, contract).computed(1, 0.1, {"prediction": np.ones(1)})
-
-
-def test_scores_fall_into_the_buckets_of_their_own_version() -> None:
-    telemetry = Telemetry()
-    rng = np.random.default_rng(0)
-    first = telemetry.series("one", 1, calibrated(entropy=EVEN))
-    second = telemetry.series("one", 2, calibrated(entropy=[2 * at for at in EVEN]))
-    drawn = rng.random(1000)
-    for part in np.split(drawn, 10):
-        first.computed(100, 0.1, {"entropy": part})
-        second.computed(100, 0.1, {"entropy": part})
-    for version, edge in (("1", 0.3), ("2", 0.6)):
-        found = value(telemetry, "masksembles_entropy_nats_bucket", model="one", version=version, le=str(edge))
-        assert found == (drawn <= edge).sum()
-    assert value(telemetry, "masksembles_entropy_nats_bucket", model="one", version="1", le="+Inf") == 1000
-    assert value(telemetry, "masksembles_entropy_nats_count", model="one", version="1") == 1000
-    total = value(telemetry, "masksembles_entropy_nats_sum", model="one", version="1")
-    assert total == pytest.approx(drawn.sum())
-
-
-def test_a_value_on_an_edge_belongs_below_it_and_nan_nowhere() -> None:
-    telemetry = Telemetry()
-    series = telemetry.series("one", 1, calibrated(entropy=EVEN))
-    series.computed(3, 0.1, {"entropy": np.array([0.5, math.nan, math.inf])})
-    assert value(telemetry, "masksembles_entropy_nats_bucket", model="one", version="1", le="0.4") == 0
-    assert value(telemetry, "masksembles_entropy_nats_bucket", model="one", version="1", le="0.5") == 1
-    assert value(telemetry, "masksembles_entropy_nats_count", model="one", version="1") == 1
-
-
 def test_requests_batches_and_times_are_counted() -> None:
     telemetry = Telemetry()
     series = telemetry.series("one", 1, CONTRACT)
@@ -100,7 +28,7 @@ def test_requests_batches_and_times_are_counted() -> None:
     series.waited(0.004)
     series.computed(5, 0.01, {})
     series.decided({"accept": 4, "defer": 1})
-    telemetry.refused("unknown_model")
+    telemetry.rejected("unknown_model")
     telemetry.reloaded("one", "rejected")
     telemetry.halved()
     labels = {"model": "one", "version": "1"}

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from app import __version__
 from app.api.middleware import Entry
-from app.api.openapi import VERSION
 from app.engine.session import Session
 from models.data import Dataset
 from tests.app.api.v2.protocol import LENGTH, binary_tensor, error_of, packed, post, read, strict, tensor, write
@@ -97,7 +97,7 @@ def test_a_service_without_models_is_not_ready(tmp_path: Path) -> None:
 def test_server_metadata(client: httpx.Client) -> None:
     assert strict(client.get("/v2").content) == {
         "name": "masksembles",
-        "version": VERSION,
+        "version": __version__,
         "extensions": [
             "binary_tensor_data",
             "classification",

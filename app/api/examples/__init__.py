@@ -1,0 +1,17 @@
+"""What the service answered with the shipped models, as the OpenAPI document shows it; some long parts left out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+_FOLDER = Path(__file__).parent
+
+
+def _load(name: str) -> Any:
+    return json.loads((_FOLDER / name).read_text())
+
+
+REQUEST = _load("request.json")
+ANSWER = _load("answer.json")
+ANSWERS = {**_load("answers.json"), "predict": ANSWER}
+"""By operation id."""

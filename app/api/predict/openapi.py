@@ -1,0 +1,117 @@
+"""What the OpenAPI document says of /predict beyond the route's signature: query, bodies, answers, errors."""
+
+from typing import Any
+
+from app.api.error_responses import errors
+from app.api.examples import REQUEST
+from app.api.predict import content_types, outputs, response
+from app.api.predict.params import PredictParams, PredictRequest
+from app.api.schemas import ClassificationAnswer, RegressionAnswer
+from app.api.struct_schemas import components, fields
+from app.errors import (
+    BodyTooLarge,
+    DeadlineExceeded,
+    DeviceFailed,
+    InvalidInput,
+    MalformedBody,
+    ModelFailed,
+    OutOfMemory,
+    OutputNotFinite,
+    QueueFull,
+    RequestTimeout,
+    UnknownModel,
+    UnknownVersion,
+    UnsupportedMediaType,
+)
+
+SELECTABLE = tuple(dict.fromkeys(name for menu in outputs.MENUS for name in menu.selectable))
+"""What can be asked of a model of some kind."""
+_FIELDS = fields(PredictParams)
+_FIELDS["outputs"] = {  # what the body says as a list
+    "type": "string",
+    "description": f"{_FIELDS['outputs']['description']}. Separated by commas",
+    "examples": ["prediction,entropy"],
+}
+QUERY = [
+    {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": f"{schema['description']}. Only where the body is an array or an image",
+        "schema": schema,
+    }
+    for name, schema in _FIELDS.items()
+]
+"""What JSON says in the body, for bodies that have no place for it."""
+_FORM: dict[str, Any] = {
+    "title": "PredictForm",
+    "description": "Images to predict, as files of a form.",
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["inputs"],
+    "properties": {
+        "inputs": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "string", "format": "binary"},
+            "description": "PNG, JPEG or WebP files, one a row",
+        },
+        **_FIELDS,
+    },
+}
+
+
+def request_schemas() -> dict[str, dict[str, Any]]:
+    """The components for what the route reads."""
+    found = components([PredictRequest])
+    (listed,) = (one for one in found["PredictRequest"]["properties"]["outputs"]["anyOf"] if "items" in one)
+    listed["items"] = {"type": "string", "enum": list(SELECTABLE)}  # reading knows which of them the model has
+    return {**found, "PredictForm": _FORM}
+
+
+def _file(description: str) -> dict[str, Any]:
+    return {"schema": {"type": "string", "format": "binary", "description": description}}
+
+
+REQUEST_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {"$ref": "#/components/schemas/PredictRequest"},
+            "example": REQUEST,
+        },
+        **{kind: _file("One image, for a model that takes images") for kind in content_types.PICTURES},
+        content_types.FORM: {"schema": {"$ref": "#/components/schemas/PredictForm"}},
+        # last: a generator that knows one kind of file sends it as the last type that is one
+        content_types.NPY: _file("An array [B, …] as `numpy.save` writes it"),
+    },
+}
+_ANSWER: dict[str, Any] = {
+    "description": "One prediction for each row, in order; `model.task` tells which of the two kinds it is",
+    "model": ClassificationAnswer | RegressionAnswer,
+    "content": {
+        response.NPZ: _file(
+            "With `Accept: application/x-npz`: the chosen outputs as arrays, as `numpy.load` reads them, and `model`, "
+            "`version` and `id`; `percentiles.SCORE` [B], `prediction_set` as booleans [B, K] and "
+            "`prediction_set.coverage`, `intervals` [B, C, 2, D] and `intervals.coverage` [C], `decision` as texts [B]"
+        ),
+    },
+}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: _ANSWER,
+    **errors(
+        InvalidInput,
+        MalformedBody,
+        UnknownModel,
+        UnknownVersion,
+        UnsupportedMediaType,
+        BodyTooLarge,
+        RequestTimeout,
+        QueueFull,
+        DeadlineExceeded,
+        OutOfMemory,
+        DeviceFailed,
+        ModelFailed,
+        OutputNotFinite,
+    ),
+}

@@ -1,0 +1,17 @@
+"""Contracts with a calibration of given tables."""
+
+from app.contract import schema
+from app.contract.calibration import Calibration
+from tests.app.engine.fakes import CONTRACT
+
+
+def calibrated(**tables: list[float]) -> schema.Contract:
+    """A contract whose scores have these quantiles, 0 % to 100 %."""
+    calibration = Calibration(
+        data="held out", rows=1000, temperature=1.0, nll_before=1.0, nll_after=1.0,
+        quantiles={name: tuple(table) for name, table in tables.items()},  # type: ignore[arg-type,misc]
+    )  # fmt: skip
+    return CONTRACT.model_copy(update={"calibration": calibration})
+
+
+EVEN = [at / 100 for at in range(101)]
