@@ -14,7 +14,7 @@ from app.contract.repository import HIGHEST_VERSION, NAME_PATTERN
 from app.contract.schema import Contract, Method, Target
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-State = Literal["serving", "kept", "standby", "rejected"]
+State = Literal["available", "standby", "unloaded", "rejected"]
 Output = Literal[
     "prediction",
     "probabilities",
@@ -264,7 +264,7 @@ class VersionSummary(BaseModel):
 
     version: int
     state: State = Field(
-        description="`serving` answers, `kept` answers requests that name it, `standby` could, `refused` is not fit to"
+        description="`available` answers, `standby` could, `unloaded` was taken out of service, `rejected` is unfit"
     )
     loaded: bool = Field(description=_LOADED)
     reason: str | None = Field(None, description=_REASON)

@@ -52,6 +52,7 @@ class FakeModel:
     """Has the parts of a model that the batcher uses."""
 
     contract = CONTRACT
+    batchable = checked_inputs = finite_outputs = True
     monitored_outputs = ("entropy", "mutual_information")
     inline_max_rows = 0
 

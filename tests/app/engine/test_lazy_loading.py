@@ -14,9 +14,10 @@ import pytest
 from app.engine import loader
 from app.engine.bare_model import Servable
 from app.engine.device import Device
-from app.engine.model_versions import UnloadedModel
-from app.engine.registry import ModelRegistry
-from app.engine.verifier import Verdict, verify
+from app.engine.model_versions import VerifiedModel
+from app.engine.options import RegistryOptions
+from app.engine.reconciler import Reconciler, open_repository
+from app.engine.verifier import Verification, verify
 from app.errors import DeadlineExceeded, ModelRejected, UnknownModel, UnknownVersion
 from tests.app.engine.fakes import FakeSession, fake, until
 
@@ -52,51 +53,50 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loads]:
 
 
 @pytest.fixture(scope="module")
-def verdict(tiny_repository: Path) -> Verdict:
+def verification(tiny_repository: Path) -> Verification:
     """On the one file that all versions here are copies of."""
-    (verdict,) = verify([tiny_repository / "tiny" / "1" / "model.onnx"]).values()
-    return verdict
+    (verification,) = verify([tiny_repository / "tiny" / "1" / "model.onnx"]).values()
+    return verification
 
 
 @pytest.fixture
-def folder(tiny_repository: Path, verdict: Verdict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tiny_repository: Path, verification: Verification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """tiny:1 and tiny:2, and other:1."""
-    monkeypatch.setattr("app.engine.repository.verify", lambda paths: dict.fromkeys(paths, verdict))
+    monkeypatch.setattr("app.engine.repository.verify", lambda paths: dict.fromkeys(paths, verification))
     for place in ("tiny/1", "tiny/2", "other/1"):
         shutil.copytree(tiny_repository / "tiny" / "1", tmp_path / place)
     return tmp_path
 
 
-def opened(folder: Path, keep: int = 0, reports: list[tuple[str, str]] | None = None) -> ModelRegistry:
-    return ModelRegistry(
+def opened(folder: Path, keep: int = 0, reports: list[tuple[str, str]] | None = None) -> Reconciler:
+    return open_repository(
         folder,
         CPU,
-        keep=keep,
-        first_use=True,
-        report=lambda *what: reports.append(what) if reports is not None else None,
+        RegistryOptions(keep_versions=keep, lazy=True),
+        lambda *what: reports.append(what) if reports is not None else None,
     )
 
 
-def obtain(store: ModelRegistry, name: str, version: int | None = None) -> Servable:
-    model, _ = asyncio.run(store.obtain(name, version, 30))
+def obtain(store: Reconciler, name: str, version: int | None = None) -> Servable:
+    model, _ = asyncio.run(store.registry.obtain(name, version, 30))
     return model
 
 
-def became(store: ModelRegistry, name: str = "tiny") -> dict[int, tuple[str, bool]]:
-    return {version.number: (version.state, version.loaded) for version in store.shelves[name].versions}
+def became(store: Reconciler, name: str = "tiny") -> dict[int, tuple[str, bool]]:
+    return {version.number: (version.state, version.loaded) for version in store.registry.models[name].versions}
 
 
 def test_at_the_start_nothing_is_loaded_and_everything_is_known(folder: Path, loads: Loads) -> None:
     store = opened(folder, keep=1)
     assert loads.begun == []
-    assert became(store) == {1: ("kept", False), 2: ("serving", False)}
-    found = store.find("tiny", None)
-    assert isinstance(found, UnloadedModel)
+    assert became(store) == {1: ("available", False), 2: ("available", False)}
+    found = store.registry.find("tiny", None)
+    assert isinstance(found, VerifiedModel)
     assert (found.name, found.version) == ("tiny", 2)
     assert found.contract is not None
     assert found.contract.labels == ("a", "b", "c")
     assert [port.name for port in found.signature.inputs] == ["input"]
-    assert sorted(store.serving) == ["other", "tiny"]
+    assert sorted(store.registry.serving) == ["other", "tiny"]
 
 
 def test_the_first_requests_load_a_model_once(folder: Path, loads: Loads) -> None:
@@ -105,16 +105,16 @@ def test_the_first_requests_load_a_model_once(folder: Path, loads: Loads) -> Non
     loads.free.clear()
 
     async def ask() -> list[Servable]:
-        asking = [asyncio.create_task(store.obtain("tiny", None, 30)) for _ in range(20)]
+        asking = [asyncio.create_task(store.registry.obtain("tiny", None, 30)) for _ in range(20)]
         await asyncio.to_thread(until, lambda: bool(loads.begun))
         loads.free.set()
         return [model for model, _ in await asyncio.gather(*asking)]
 
     models = asyncio.run(ask())
     assert loads.begun == [("tiny", 2)]
-    assert {id(model) for model in models} == {id(store.find("tiny", None))}
-    assert became(store) == {1: ("standby", False), 2: ("serving", True)}
-    assert became(store, "other") == {1: ("serving", False)}
+    assert {id(model) for model in models} == {id(store.registry.find("tiny", None))}
+    assert became(store) == {1: ("standby", False), 2: ("available", True)}
+    assert became(store, "other") == {1: ("available", False)}
     assert reports == [("tiny", "loaded")]
 
 
@@ -125,10 +125,11 @@ def test_those_that_are_loaded_answer_meanwhile(folder: Path, loads: Loads) -> N
     async def ask() -> None:
         loads.free.clear()
         with pytest.raises(DeadlineExceeded, match=r"tiny:2 was not loaded within 50 ms"):
-            await store.obtain("tiny", None, 0.05)
-        assert await store.obtain("other", None, 0.05) == (store.find("other", None), 0.05)
+            await store.registry.obtain("tiny", None, 0.05)
+        assert await store.registry.obtain("other", None, 0.05) == (store.registry.find("other", None), 0.05)
         loads.free.set()
-        assert await store.obtain("tiny", None, 30) == (store.find("tiny", None), ANY)  # that one went on
+        found = await store.registry.obtain("tiny", None, 30)  # that one went on
+        assert found == (store.registry.find("tiny", None), ANY)
 
     asyncio.run(ask())
     assert loads.begun == [("other", 1), ("tiny", 2)]
@@ -139,11 +140,11 @@ def test_loads_take_turns_and_waiters_keep_their_deadlines(folder: Path, loads: 
 
     async def ask() -> list[Servable]:
         loads.free.clear()
-        asking = [asyncio.create_task(store.obtain("tiny", None, 30))]
+        asking = [asyncio.create_task(store.registry.obtain("tiny", None, 30))]
         await asyncio.to_thread(until, lambda: bool(loads.begun))
-        asking.append(asyncio.create_task(store.obtain("other", None, 30)))
+        asking.append(asyncio.create_task(store.registry.obtain("other", None, 30)))
         with pytest.raises(DeadlineExceeded, match=r"other:1 was not loaded within 50 ms"):
-            await store.obtain("other", None, 0.05)
+            await store.registry.obtain("other", None, 0.05)
         assert loads.begun == [("tiny", 2)]
         loads.free.set()
         return [model for model, _ in await asyncio.gather(*asking)]
@@ -159,7 +160,7 @@ def test_whoever_loads_waits_for_its_turn(folder: Path, loads: Loads) -> None:
 
     async def ask() -> None:
         loads.free.clear()
-        asking = asyncio.create_task(store.obtain("tiny", None, 30))
+        asking = asyncio.create_task(store.registry.obtain("tiny", None, 30))
         await asyncio.to_thread(until, lambda: len(loads.begun) == 2)
         others = [asyncio.to_thread(store.load, "other"), asyncio.to_thread(store.load, "tiny")]
         doing = asyncio.gather(asking, asyncio.to_thread(store.refresh, settled=True), *others)
@@ -171,7 +172,7 @@ def test_whoever_loads_waits_for_its_turn(folder: Path, loads: Loads) -> None:
 
     asyncio.run(ask())
     assert ("other", 2) in loads.begun
-    assert became(store, "other")[2] == became(store)[2] == ("serving", True)
+    assert became(store, "other")[2] == became(store)[2] == ("available", True)
 
 
 def test_one_unloaded_before_its_turn_is_not_loaded(folder: Path, loads: Loads) -> None:
@@ -179,9 +180,9 @@ def test_one_unloaded_before_its_turn_is_not_loaded(folder: Path, loads: Loads) 
 
     async def ask() -> None:
         loads.free.clear()
-        first = asyncio.create_task(store.obtain("tiny", None, 30))
+        first = asyncio.create_task(store.registry.obtain("tiny", None, 30))
         await asyncio.to_thread(until, lambda: bool(loads.begun))
-        second = asyncio.create_task(store.obtain("other", None, 30))
+        second = asyncio.create_task(store.registry.obtain("other", None, 30))
         await asyncio.sleep(0)
         store.unload("other")
         loads.free.set()
@@ -199,20 +200,20 @@ def test_what_is_left_of_the_deadline_is_handed_on(folder: Path, loads: Loads, m
     async def ask() -> None:
         loads.free.clear()
         asyncio.get_running_loop().call_later(0.1, loads.free.set)
-        model, left = await store.obtain("tiny", None, 30)
+        model, left = await store.registry.obtain("tiny", None, 30)
         assert 0 < left <= 29.9
-        assert await store.obtain("tiny", None, 30) == (model, 30)
+        assert await store.registry.obtain("tiny", None, 30) == (model, 30)
 
     asyncio.run(ask())
-    find = store.find
+    find = store.registry.find
 
     def slowly(*asked: Any) -> Any:
         time.sleep(0.06)
         return find(*asked)
 
-    monkeypatch.setattr(store, "find", slowly)  # the event loop is busy beyond the deadline
+    monkeypatch.setattr(store.registry, "find", slowly)  # the event loop is busy beyond the deadline
     with pytest.raises(DeadlineExceeded, match=r"other:1 was not loaded within 50 ms"):
-        asyncio.run(store.obtain("other", None, 0.05))
+        asyncio.run(store.registry.obtain("other", None, 0.05))
 
 
 def test_one_that_cannot_be_loaded_is_refused_and_a_lower_one_answers(folder: Path, loads: Loads) -> None:
@@ -220,8 +221,8 @@ def test_one_that_cannot_be_loaded_is_refused_and_a_lower_one_answers(folder: Pa
     store = opened(folder, reports=reports)
     loads.bad = {("tiny", 2), ("other", 1)}
     assert obtain(store, "tiny").version == 1
-    assert became(store) == {1: ("serving", True), 2: ("rejected", False)}
-    assert store.shelves["tiny"].versions[1].reason == "no memory on the device"
+    assert became(store) == {1: ("available", True), 2: ("rejected", False)}
+    assert store.registry.models["tiny"].versions[1].reason == "no memory on the device"
     assert reports == [("tiny", "rejected"), ("tiny", "loaded")]
     with pytest.raises(UnknownVersion, match=r"version 2 of 'tiny' is not served; there are: 1"):
         obtain(store, "tiny", 2)
@@ -242,7 +243,7 @@ def test_what_nobody_foresaw_refuses_too(folder: Path, monkeypatch: pytest.Monke
     store = opened(folder)
     with pytest.raises(UnknownModel):
         obtain(store, "tiny")
-    assert [version.reason for version in store.shelves["tiny"].versions] == ["cannot be loaded: none left"] * 2
+    assert [version.reason for version in store.registry.models["tiny"].versions] == ["cannot be loaded: none left"] * 2
 
 
 def test_a_new_version_is_loaded_only_where_the_old_one_was(folder: Path, loads: Loads) -> None:
@@ -252,8 +253,8 @@ def test_a_new_version_is_loaded_only_where_the_old_one_was(folder: Path, loads:
         shutil.copytree(folder / "tiny" / "1", folder / name / "3")
     store.refresh()
     assert loads.begun == [("tiny", 2), ("tiny", 3)]
-    assert became(store) == {1: ("standby", False), 2: ("standby", False), 3: ("serving", True)}
-    assert became(store, "other") == {1: ("standby", False), 3: ("serving", False)}
+    assert became(store) == {1: ("standby", False), 2: ("standby", False), 3: ("available", True)}
+    assert became(store, "other") == {1: ("standby", False), 3: ("available", False)}
     assert obtain(store, "other").version == 3
 
 
@@ -261,9 +262,9 @@ def test_a_kept_version_is_loaded_when_it_is_named(folder: Path, loads: Loads) -
     store = opened(folder, keep=1)
     assert obtain(store, "tiny").version == 2
     store.refresh()
-    assert became(store) == {1: ("kept", False), 2: ("serving", True)}
+    assert became(store) == {1: ("available", False), 2: ("available", True)}
     assert obtain(store, "tiny", 1).version == 1
-    assert became(store) == {1: ("kept", True), 2: ("serving", True)}
+    assert became(store) == {1: ("available", True), 2: ("available", True)}
     assert loads.begun == [("tiny", 2), ("tiny", 1)]
 
 
@@ -272,26 +273,26 @@ def test_of_a_model_only_the_version_that_is_named_is_loaded(folder: Path, loads
     assert obtain(store, "tiny", 1).version == 1
     store.refresh()
     assert loads.begun == [("tiny", 1)]
-    assert became(store) == {1: ("kept", True), 2: ("serving", False)}
+    assert became(store) == {1: ("available", True), 2: ("available", False)}
     shutil.rmtree(folder / "tiny" / "2")
     store.refresh()
-    assert became(store) == {1: ("serving", True)}
+    assert became(store) == {1: ("available", True)}
     shutil.copytree(folder / "tiny" / "1", folder / "tiny" / "3")
     store.refresh()  # one that answered gives way to one that can
-    assert became(store) == {1: ("kept", True), 3: ("serving", True)}
+    assert became(store) == {1: ("available", True), 3: ("available", True)}
 
 
 def test_on_request_a_model_is_loaded_and_unloaded(folder: Path, loads: Loads) -> None:
     store = opened(folder)
     store.load("tiny")
     assert loads.begun == [("tiny", 2)]
-    assert became(store)[2] == ("serving", True)
+    assert became(store)[2] == ("available", True)
     store.unload("tiny")
-    assert became(store) == {1: ("standby", False), 2: ("standby", False)}
+    assert became(store) == {1: ("unloaded", False), 2: ("unloaded", False)}
     with pytest.raises(UnknownModel):
         obtain(store, "tiny")
     store.unload("other")
-    assert became(store, "other") == {1: ("standby", False)}
+    assert became(store, "other") == {1: ("unloaded", False)}
     assert loads.begun == [("tiny", 2)]
 
 
@@ -300,7 +301,7 @@ def test_one_unloaded_while_it_is_loaded_stays_unloaded(folder: Path, loads: Loa
 
     async def ask() -> None:
         loads.free.clear()
-        asking = asyncio.create_task(store.obtain("tiny", None, 30))
+        asking = asyncio.create_task(store.registry.obtain("tiny", None, 30))
         await asyncio.to_thread(until, lambda: bool(loads.begun))
         store.unload("tiny")
         loads.free.set()
@@ -308,17 +309,17 @@ def test_one_unloaded_while_it_is_loaded_stays_unloaded(folder: Path, loads: Loa
             await asking
 
     asyncio.run(ask())
-    assert became(store) == {1: ("standby", False), 2: ("standby", False)}
+    assert became(store) == {1: ("unloaded", False), 2: ("unloaded", False)}
 
 
 def test_a_model_that_was_never_loaded_goes_with_its_folder(folder: Path, loads: Loads) -> None:
     store = opened(folder)
     shutil.rmtree(folder / "other")
     store.refresh()
-    assert list(store.shelves) == ["tiny"]
+    assert list(store.registry.models) == ["tiny"]
 
 
 def test_a_check_loads_everything(folder: Path, loads: Loads) -> None:
-    store = ModelRegistry(folder, CPU, first_use=True, load_all=True)
+    store = open_repository(folder, CPU, RegistryOptions(lazy=True, load_all=True))
     assert sorted(loads.begun) == [("other", 1), ("tiny", 1), ("tiny", 2)]
-    assert became(store) == {1: ("standby", False), 2: ("serving", True)}
+    assert became(store) == {1: ("standby", False), 2: ("available", True)}

@@ -11,7 +11,8 @@ import torch
 
 from app.contract.repository import list_versions, model_path, plan_path
 from app.engine.device import Device
-from app.engine.registry import ModelRegistry
+from app.engine.options import RegistryOptions
+from app.engine.reconciler import Reconciler, open_repository
 from app.engine.verifier import verify
 from app.errors import ModelRejected, StartError, UnknownModel, UnknownVersion, VersionRejected
 from models import artefact
@@ -34,32 +35,32 @@ def model_file(store: Path, version: int) -> Path:
     return store / "tiny" / str(version) / "model.onnx"
 
 
-def states(store: ModelRegistry, name: str = "tiny") -> dict[int, str]:
-    return {version.number: version.state for version in store.shelves[name].versions}
+def states(store: Reconciler, name: str = "tiny") -> dict[int, str]:
+    return {version.number: version.state for version in store.registry.models[name].versions}
 
 
 def test_the_highest_valid_version_answers(store: Path) -> None:
-    opened = ModelRegistry(store, CPU)
-    assert states(opened) == {1: "standby", 2: "standby", 10: "serving"}
-    assert opened.find("tiny", None).version == 10
-    assert opened.find(None, 10).version == 10
+    opened = open_repository(store, CPU)
+    assert states(opened) == {1: "standby", 2: "standby", 10: "available"}
+    assert opened.registry.find("tiny", None).version == 10
+    assert opened.registry.find(None, 10).version == 10
     with pytest.raises(UnknownVersion, match=r"version 2 of 'tiny' is not served; there are: 10"):
-        opened.find("tiny", 2)
+        opened.registry.find("tiny", 2)
     with pytest.raises(UnknownModel, match=r"no model 'other' is served; there are: tiny"):
-        opened.find("other", None)
+        opened.registry.find("other", None)
 
 
 def test_a_pinned_version_answers(store: Path) -> None:
-    opened = ModelRegistry(store, CPU, pin={"tiny": 2})
-    assert states(opened) == {1: "standby", 2: "serving", 10: "standby"}
-    assert opened.find("tiny", None).version == 2
+    opened = open_repository(store, CPU, RegistryOptions(pin={"tiny": 2}))
+    assert states(opened) == {1: "standby", 2: "available", 10: "standby"}
+    assert opened.registry.find("tiny", None).version == 2
 
 
 def test_a_bad_version_is_refused_and_the_next_lower_one_serves(store: Path) -> None:
     model_file(store, 10).write_bytes(model_file(store, 10).read_bytes()[:1000])
-    opened = ModelRegistry(store, CPU)
-    assert states(opened) == {1: "standby", 2: "serving", 10: "rejected"}
-    assert "truncated" in (opened.shelves["tiny"].versions[-1].reason or "")
+    opened = open_repository(store, CPU)
+    assert states(opened) == {1: "standby", 2: "available", 10: "rejected"}
+    assert "truncated" in (opened.registry.models["tiny"].versions[-1].reason or "")
 
 
 def test_what_onnxruntime_refuses_is_refused_too(store: Path) -> None:
@@ -67,9 +68,9 @@ def test_what_onnxruntime_refuses_is_refused_too(store: Path) -> None:
     next(node for node in model.graph.node if node.op_type == "Exp").domain = "com.microsoft"  # no such operator there
     model.opset_import.add(domain="com.microsoft", version=1)
     model_file(store, 10).write_bytes(model.SerializeToString())
-    opened = ModelRegistry(store, CPU)
-    assert states(opened) == {1: "standby", 2: "serving", 10: "rejected"}
-    assert "onnxruntime cannot load it" in (opened.shelves["tiny"].versions[-1].reason or "")
+    opened = open_repository(store, CPU)
+    assert states(opened) == {1: "standby", 2: "available", 10: "rejected"}
+    assert "onnxruntime cannot load it" in (opened.registry.models["tiny"].versions[-1].reason or "")
 
 
 def endless(model: onnx.ModelProto) -> None:
@@ -100,9 +101,9 @@ def test_a_graph_that_never_ends_is_refused(store: Path, monkeypatch: pytest.Mon
     model = onnx.load(model_file(store, 10))
     endless(model)
     model_file(store, 10).write_bytes(model.SerializeToString())
-    opened = ModelRegistry(store, CPU)
-    assert states(opened) == {1: "standby", 2: "serving", 10: "rejected"}
-    assert "its first run on 1 rows fails" in (opened.shelves["tiny"].versions[-1].reason or "")
+    opened = open_repository(store, CPU)
+    assert states(opened) == {1: "standby", 2: "available", 10: "rejected"}
+    assert "its first run on 1 rows fails" in (opened.registry.models["tiny"].versions[-1].reason or "")
 
 
 def test_versions_that_stand_by_are_loaded_when_asked(store: Path) -> None:
@@ -110,8 +111,9 @@ def test_versions_that_stand_by_are_loaded_when_asked(store: Path) -> None:
     next(node for node in model.graph.node if node.op_type == "Exp").domain = "com.microsoft"
     model.opset_import.add(domain="com.microsoft", version=1)
     model_file(store, 1).write_bytes(model.SerializeToString())
-    assert states(ModelRegistry(store, CPU)) == {1: "standby", 2: "standby", 10: "serving"}
-    assert states(ModelRegistry(store, CPU, load_all=True)) == {1: "rejected", 2: "standby", 10: "serving"}
+    assert states(open_repository(store, CPU)) == {1: "standby", 2: "standby", 10: "available"}
+    checked = open_repository(store, CPU, RegistryOptions(load_all=True))
+    assert states(checked) == {1: "rejected", 2: "standby", 10: "available"}
 
 
 def test_a_folder_that_cannot_be_read_stops_nothing(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,42 +126,42 @@ def test_a_folder_that_cannot_be_read_stops_nothing(store: Path, monkeypatch: py
         return real(folder, name)
 
     monkeypatch.setattr("app.engine.repository.list_versions", versions)
-    opened = ModelRegistry(store, CPU)
-    assert list(opened.serving) == ["tiny"]
-    assert opened.shelves["closed"].versions == ()
-    assert opened.unreadable == {"closed": "Permission denied"}
+    opened = open_repository(store, CPU)
+    assert list(opened.registry.serving) == ["tiny"]
+    assert opened.registry.models["closed"].versions == ()
+    assert opened.registry.unreadable == {"closed": "Permission denied"}
 
 
 def test_a_pin_that_cannot_be_held_is_an_error(store: Path) -> None:
-    with pytest.raises(StartError, match=r"tiny:3 cannot be served: the store has versions 1, 2, 10"):
-        ModelRegistry(store, CPU, pin={"tiny": 3})
-    with pytest.raises(StartError, match=r"other:1 cannot be served: the store has no such model"):
-        ModelRegistry(store, CPU, pin={"other": 1})
+    with pytest.raises(StartError, match=r"tiny:3 cannot be served: the repository has versions 1, 2, 10"):
+        open_repository(store, CPU, RegistryOptions(pin={"tiny": 3}))
+    with pytest.raises(StartError, match=r"other:1 cannot be served: the repository has no such model"):
+        open_repository(store, CPU, RegistryOptions(pin={"other": 1}))
     model_file(store, 2).write_bytes(b"no")
     with pytest.raises(StartError, match=r"tiny:2 cannot be served: not an ONNX file"):
-        ModelRegistry(store, CPU, pin={"tiny": 2})
+        open_repository(store, CPU, RegistryOptions(pin={"tiny": 2}))
 
 
 def test_the_default_model(store: Path) -> None:
     shutil.copytree(store / "tiny", store / "other")
     with pytest.raises(UnknownModel, match=r"there is no default; there are: other, tiny"):
-        ModelRegistry(store, CPU).find(None, None)
-    assert ModelRegistry(store, CPU, default="tiny").find(None, None).name == "tiny"
+        open_repository(store, CPU).registry.find(None, None)
+    assert open_repository(store, CPU, RegistryOptions(default_model="tiny")).registry.find(None, None).name == "tiny"
     with pytest.raises(StartError, match=r"'missing' cannot be served; there are: other, tiny"):
-        ModelRegistry(store, CPU, default="missing")
+        open_repository(store, CPU, RegistryOptions(default_model="missing"))
 
 
 def test_an_empty_store_serves_nothing(tmp_path: Path) -> None:
-    opened = ModelRegistry(tmp_path, CPU)
-    assert opened.serving == {}
+    opened = open_repository(tmp_path, CPU)
+    assert opened.registry.serving == {}
     with pytest.raises(StartError, match="is no folder that can be read"):
-        ModelRegistry(tmp_path / "missing", CPU)
+        open_repository(tmp_path / "missing", CPU)
 
 
 def test_a_version_without_a_file_is_refused(store: Path) -> None:
     model_file(store, 10).unlink()
-    opened = ModelRegistry(store, CPU)
-    assert opened.shelves["tiny"].versions[-1].reason == "cannot be read: No such file or directory"
+    opened = open_repository(store, CPU)
+    assert opened.registry.models["tiny"].versions[-1].reason == "cannot be read: No such file or directory"
 
 
 def test_bytes_that_change_after_they_were_verified_are_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,9 +175,9 @@ def test_bytes_that_change_after_they_were_verified_are_refused(store: Path, mon
         return verdicts
 
     monkeypatch.setattr(module, "verify", verify_and_swap)
-    opened = ModelRegistry(store, CPU)
+    opened = open_repository(store, CPU)
     assert states(opened)[10] == "rejected"
-    assert "bytes changed" in (opened.shelves["tiny"].versions[-1].reason or "")
+    assert "bytes changed" in (opened.registry.models["tiny"].versions[-1].reason or "")
 
 
 @pytest.fixture(scope="module")
@@ -196,13 +198,13 @@ def planned(exported: Path, tmp_path: Path) -> Path:
 
 
 def test_the_plan_of_the_device_is_preferred(planned: Path) -> None:
-    model = ModelRegistry(planned, CPU).find("net", None)
+    model = open_repository(planned, CPU).registry.find("net", None)
     assert model.contract.plan == "branches"
     assert model.contract.compilation is not None
     assert model.contract.compilation.device == "cpu"
     plan_path(planned, "net", 2, "cpu").rename(plan_path(planned, "net", 2, "cuda"))
     assert (
-        ModelRegistry(planned, CPU).find("net", None).contract.plan == "folded"
+        open_repository(planned, CPU).registry.find("net", None).contract.plan == "folded"
     )  # that of another device is not touched
 
 
@@ -218,16 +220,16 @@ def test_a_bad_plan_is_no_reason_to_serve_something_else_in_silence(
 ) -> None:
     path = plan_path(planned, "net", 2, "cpu")
     path.write_bytes(content if isinstance(content, bytes) else model_file(tiny_repository, 1).read_bytes())
-    opened = ModelRegistry(planned, CPU)
-    assert states(opened, "net") == {1: "serving", 2: "rejected"}
-    assert re.search(reason, opened.shelves["net"].versions[1].reason or "")
+    opened = open_repository(planned, CPU)
+    assert states(opened, "net") == {1: "available", 2: "rejected"}
+    assert re.search(reason, opened.registry.models["net"].versions[1].reason or "")
 
 
 def test_a_plan_without_the_portable_file_is_refused(planned: Path) -> None:
     model_path(planned, "net", 2).unlink()
-    opened = ModelRegistry(planned, CPU)
-    assert states(opened, "net") == {1: "serving", 2: "rejected"}
-    assert "No such file" in (opened.shelves["net"].versions[1].reason or "")
+    opened = open_repository(planned, CPU)
+    assert states(opened, "net") == {1: "available", 2: "rejected"}
+    assert "No such file" in (opened.registry.models["net"].versions[1].reason or "")
 
 
 Reports = list[tuple[str, str]]
@@ -239,10 +241,10 @@ def reports() -> Reports:
 
 
 @pytest.fixture
-def running(tiny_repository: Path, tmp_path: Path, reports: Reports) -> ModelRegistry:
+def running(tiny_repository: Path, tmp_path: Path, reports: Reports) -> Reconciler:
     """A store over tmp_path/"store" with tiny:1."""
     shutil.copytree(tiny_repository, tmp_path / "store")
-    return ModelRegistry(tmp_path / "store", CPU, report=lambda name, result: reports.append((name, result)))
+    return open_repository(tmp_path / "store", CPU, report=lambda name, result: reports.append((name, result)))
 
 
 def add(folder: Path, version: int, content: bytes | None = None, name: str = "tiny") -> None:
@@ -254,14 +256,14 @@ def add(folder: Path, version: int, content: bytes | None = None, name: str = "t
     made.rename(folder / name / str(version))
 
 
-def test_a_new_version_takes_over_and_the_old_one_leaves_memory(running: ModelRegistry, tmp_path: Path) -> None:
-    old = running.find("tiny", None)
+def test_a_new_version_takes_over_and_the_old_one_leaves_memory(running: Reconciler, tmp_path: Path) -> None:
+    old = running.registry.find("tiny", None)
     add(tmp_path / "store", 2)
     running.refresh()
-    assert running.find("tiny", None).version == 2
-    assert states(running) == {1: "standby", 2: "serving"}
+    assert running.registry.find("tiny", None).version == 2
+    assert states(running) == {1: "standby", 2: "available"}
     with pytest.raises(UnknownVersion):
-        running.find("tiny", 1)
+        running.registry.find("tiny", 1)
     assert old.sessions[0].run(np.zeros((1, 6), np.float32), ["entropy"])  # for those who are still at it
     left = weakref.ref(old)
     del old
@@ -269,7 +271,7 @@ def test_a_new_version_takes_over_and_the_old_one_leaves_memory(running: ModelRe
     assert left() is None
 
 
-def test_what_is_still_being_written_is_left_for_the_next_look(running: ModelRegistry, tmp_path: Path) -> None:
+def test_what_is_still_being_written_is_left_for_the_next_look(running: Reconciler, tmp_path: Path) -> None:
     store = tmp_path / "store"
     whole = model_file(store, 1).read_bytes()
     (store / "tiny" / "2").mkdir()
@@ -277,28 +279,28 @@ def test_what_is_still_being_written_is_left_for_the_next_look(running: ModelReg
     running.refresh(settled=True)
     model_file(store, 2).write_bytes(whole)
     running.refresh(settled=True)
-    assert states(running) == {1: "serving"}
+    assert states(running) == {1: "available"}
     running.refresh(settled=True)
-    assert states(running) == {1: "standby", 2: "serving"}
+    assert states(running) == {1: "standby", 2: "available"}
 
 
 def test_a_bad_version_is_refused_once_while_the_old_one_serves(
-    running: ModelRegistry, tmp_path: Path, reports: Reports, monkeypatch: pytest.MonkeyPatch
+    running: Reconciler, tmp_path: Path, reports: Reports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from app.engine import repository as module
 
     add(tmp_path / "store", 2, b"damaged")
     running.refresh()
-    assert running.find("tiny", None).version == 1
-    assert states(running) == {1: "serving", 2: "rejected"}
-    assert "not an ONNX file" in (running.shelves["tiny"].versions[-1].reason or "")
+    assert running.registry.find("tiny", None).version == 1
+    assert states(running) == {1: "available", 2: "rejected"}
+    assert "not an ONNX file" in (running.registry.models["tiny"].versions[-1].reason or "")
     monkeypatch.setattr(module, "verify", lambda _: pytest.fail("it was read again"))
     running.refresh()
     assert reports == [("tiny", "loaded"), ("tiny", "rejected")]
 
 
 def test_a_version_that_cannot_be_loaded_is_not_tried_again_until_it_changes(
-    running: ModelRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    running: Reconciler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from app.engine import loader as module
 
@@ -313,134 +315,132 @@ def test_a_version_that_cannot_be_loaded_is_not_tried_again_until_it_changes(
     for _ in range(3):
         running.refresh()
     assert tried == [2]
-    assert states(running) == {1: "serving", 2: "rejected"}
+    assert states(running) == {1: "available", 2: "rejected"}
     model_file(tmp_path / "store", 2).touch()
     running.refresh()
     assert tried == [2, 2]
 
 
-def test_a_refused_version_is_looked_at_again_when_it_changes(running: ModelRegistry, tmp_path: Path) -> None:
+def test_a_refused_version_is_looked_at_again_when_it_changes(running: Reconciler, tmp_path: Path) -> None:
     store = tmp_path / "store"
     add(store, 2, b"half")
     running.refresh()
     shutil.copy(model_file(store, 1), model_file(store, 2))
     running.refresh()
-    assert states(running) == {1: "standby", 2: "serving"}
+    assert states(running) == {1: "standby", 2: "available"}
 
 
-def test_changed_bytes_under_a_served_version_are_reported_and_not_loaded(
-    running: ModelRegistry, tmp_path: Path
-) -> None:
+def test_changed_bytes_under_a_served_version_are_reported_and_not_loaded(running: Reconciler, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    serving = running.find("tiny", None)
+    serving = running.registry.find("tiny", None)
     model, _, _ = artefact.read(store, "tiny", 1)
     model.producer_name = "somebody else"
     for content in (model.SerializeToString(), b"damaged"):
         model_file(store, 1).write_bytes(content)
         running.refresh()
-        assert running.find("tiny", None) is serving
-        (version,) = running.shelves["tiny"].versions
-        assert version.state == "serving"
+        assert running.registry.find("tiny", None) is serving
+        (version,) = running.registry.models["tiny"].versions
+        assert version.state == "available"
         assert "its files changed after it was loaded" in (version.reason or "")
 
 
-def test_touching_a_file_changes_nothing(running: ModelRegistry, tmp_path: Path) -> None:
-    serving = running.find("tiny", None)
+def test_touching_a_file_changes_nothing(running: Reconciler, tmp_path: Path) -> None:
+    serving = running.registry.find("tiny", None)
     model_file(tmp_path / "store", 1).touch()
     running.refresh()
-    assert running.find("tiny", None) is serving
-    assert running.shelves["tiny"].versions[0].reason is None
+    assert running.registry.find("tiny", None) is serving
+    assert running.registry.models["tiny"].versions[0].reason is None
 
 
-def test_removing_the_highest_version_rolls_back(running: ModelRegistry, tmp_path: Path) -> None:
+def test_removing_the_highest_version_rolls_back(running: Reconciler, tmp_path: Path) -> None:
     add(tmp_path / "store", 2)
     running.refresh()
     shutil.rmtree(tmp_path / "store" / "tiny" / "2")
     running.refresh()
-    assert running.find("tiny", None).version == 1
-    assert states(running) == {1: "serving"}
+    assert running.registry.find("tiny", None).version == 1
+    assert states(running) == {1: "available"}
 
 
-def test_a_model_does_not_go_with_its_folder(running: ModelRegistry, tmp_path: Path) -> None:
+def test_a_model_does_not_go_with_its_folder(running: Reconciler, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "store" / "tiny")
     running.refresh()
-    assert running.find("tiny", None).version == 1
-    assert "its folder is gone" in (running.shelves["tiny"].versions[0].reason or "")
+    assert running.registry.find("tiny", None).version == 1
+    assert "its folder is gone" in (running.registry.models["tiny"].versions[0].reason or "")
     running.unload("tiny")
-    assert running.shelves == {}
+    assert running.registry.models == {}
 
 
-def test_a_store_that_cannot_be_read_changes_nothing(running: ModelRegistry, tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_read_changes_nothing(running: Reconciler, tmp_path: Path) -> None:
     (tmp_path / "store").rename(tmp_path / "elsewhere")
     running.refresh()
-    assert states(running) == {1: "serving"}
-    assert running.shelves["tiny"].versions[0].reason is None
+    assert states(running) == {1: "available"}
+    assert running.registry.models["tiny"].versions[0].reason is None
 
 
-def test_a_model_that_is_new(running: ModelRegistry, tmp_path: Path) -> None:
-    assert running.default == "tiny"
+def test_a_model_that_is_new(running: Reconciler, tmp_path: Path) -> None:
+    assert running.registry.default == "tiny"
     (tmp_path / "store" / "other").mkdir()
     running.refresh()
-    assert running.find(None, None).name == "tiny"
+    assert running.registry.find(None, None).name == "tiny"
     add(tmp_path / "store", 1, name="other")
     running.refresh()
-    assert running.find("other", None).version == 1
-    assert running.default is None
+    assert running.registry.find("other", None).version == 1
+    assert running.registry.default is None
 
 
 def test_as_many_lower_versions_are_kept_as_asked_for(store: Path) -> None:
-    opened = ModelRegistry(store, CPU, keep=1)
-    assert states(opened) == {1: "standby", 2: "kept", 10: "serving"}
-    assert opened.find("tiny", 2).version == 2
+    opened = open_repository(store, CPU, RegistryOptions(keep_versions=1))
+    assert states(opened) == {1: "standby", 2: "available", 10: "available"}
+    assert opened.registry.find("tiny", 2).version == 2
     with pytest.raises(UnknownVersion, match=r"there are: 10, 2"):
-        opened.find("tiny", 1)
-    kept = opened.find("tiny", 10)
+        opened.registry.find("tiny", 1)
+    kept = opened.registry.find("tiny", 10)
     add(store, 11)
     opened.refresh()
-    assert states(opened) == {1: "standby", 2: "standby", 10: "kept", 11: "serving"}
-    assert opened.find("tiny", 10) is kept
+    assert states(opened) == {1: "standby", 2: "standby", 10: "available", 11: "available"}
+    assert opened.registry.find("tiny", 10) is kept
 
 
 def test_a_pin_holds_when_a_higher_version_comes(store: Path) -> None:
-    opened = ModelRegistry(store, CPU, pin={"tiny": 2}, keep=5)
-    assert states(opened) == {1: "kept", 2: "serving", 10: "standby"}
+    opened = open_repository(store, CPU, RegistryOptions(pin={"tiny": 2}, keep_versions=5))
+    assert states(opened) == {1: "available", 2: "available", 10: "standby"}
     add(store, 11)
     opened.refresh()
-    assert opened.find("tiny", None).version == 2
+    assert opened.registry.find("tiny", None).version == 2
 
 
-def test_unloading_and_loading(running: ModelRegistry, tmp_path: Path, reports: Reports) -> None:
+def test_unloading_and_loading(running: Reconciler, tmp_path: Path, reports: Reports) -> None:
     running.unload("tiny")
     with pytest.raises(UnknownModel, match=r"no model 'tiny' is served; there are: none"):
-        running.find("tiny", None)
+        running.registry.find("tiny", None)
     add(tmp_path / "store", 2)
     running.refresh()
-    assert states(running) == {1: "standby", 2: "standby"}  # it stays unloaded
-    assert running.load("tiny").answering is running.find("tiny", 2)
+    assert states(running) == {1: "unloaded", 2: "unloaded"}  # it stays so
+    assert running.load("tiny").default is running.registry.find("tiny", 2)
     assert reports == [("tiny", "loaded"), ("tiny", "unloaded"), ("tiny", "loaded")]
     for call in (running.load, running.unload):
         with pytest.raises(UnknownModel, match=r"no model 'dogs'; there are: tiny"):
             call("dogs")
 
 
-def test_loading_what_is_not_fit_says_why(running: ModelRegistry, tmp_path: Path) -> None:
+def test_loading_what_is_not_fit_says_why(running: Reconciler, tmp_path: Path) -> None:
     running.unload("tiny")
     model_file(tmp_path / "store", 1).write_bytes(b"no")
     with pytest.raises(VersionRejected, match=r"no version of 'tiny' is fit to be served \(1: not an ONNX file"):
         running.load("tiny")
 
 
-def test_the_folder_is_followed(running: ModelRegistry, tmp_path: Path) -> None:
+def test_the_folder_is_followed(running: Reconciler, tmp_path: Path) -> None:
     running.watch(0.05)
     try:
         add(tmp_path / "store", 2)
-        until(lambda: running.find("tiny", None).version == 2, 30)
+        until(lambda: running.registry.find("tiny", None).version == 2, 30)
     finally:
         running.close()
 
 
 def test_bytes_changed_while_unloaded_are_not_served_under_the_same_version(
-    running: ModelRegistry, tmp_path: Path
+    running: Reconciler, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
     running.unload("tiny")
@@ -454,20 +454,20 @@ def test_bytes_changed_while_unloaded_are_not_served_under_the_same_version(
 def test_a_folder_that_cannot_be_read_for_a_moment_changes_nothing(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = ModelRegistry(store, CPU, keep=1)
-    before = opened.shelves
+    opened = open_repository(store, CPU, RegistryOptions(keep_versions=1))
+    before = opened.registry.models
     with monkeypatch.context() as patch:
         patch.setattr(
             "app.engine.repository.list_versions",
             lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")),
         )
         opened.refresh()
-    assert opened.shelves == before
-    assert opened.find("tiny", 2).version == 2
+    assert opened.registry.models == before
+    assert opened.registry.find("tiny", 2).version == 2
 
 
 def test_loading_on_request_tries_again_what_failed(
-    running: ModelRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    running: Reconciler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from app.engine import loader as module
 
@@ -479,13 +479,13 @@ def test_loading_on_request_tries_again_what_failed(
         patch.setattr(module, "load", load)
         running.refresh()
     running.refresh()
-    assert states(running) == {1: "serving", 2: "rejected"}
+    assert states(running) == {1: "available", 2: "rejected"}
     running.load("tiny")
-    assert states(running) == {1: "standby", 2: "serving"}
+    assert states(running) == {1: "standby", 2: "available"}
 
 
 def test_trouble_with_one_model_does_not_keep_the_others_from_being_loaded(
-    running: ModelRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    running: Reconciler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from app.engine import loader as module
 
@@ -501,8 +501,8 @@ def test_trouble_with_one_model_does_not_keep_the_others_from_being_loaded(
         (tmp_path / "store" / name).mkdir()
         add(tmp_path / "store", 1, name=name)
     running.refresh()
-    assert sorted(running.serving) == ["other", "tiny"]
-    assert running.shelves["bad"].versions[0].reason == "cannot be loaded: none left"
+    assert sorted(running.registry.serving) == ["other", "tiny"]
+    assert running.registry.models["bad"].versions[0].reason == "cannot be loaded: none left"
 
 
 def test_a_device_that_onnxruntime_does_not_take_ends_the_start(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -513,4 +513,4 @@ def test_a_device_that_onnxruntime_does_not_take_ends_the_start(store: Path, mon
 
     monkeypatch.setattr(module, "load", load)
     with pytest.raises(StartError, match="onnxruntime took its CPUExecutionProvider"):
-        ModelRegistry(store, CPU)
+        open_repository(store, CPU)
