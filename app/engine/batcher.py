@@ -233,7 +233,7 @@ class Batcher:
                 hand_out(batch, found)
 
     def _lose(self, index: int, reason: str) -> None:
-        """Goes on without a device; without any, refuses everything."""
+        """Goes on without a device; without any, rejects everything."""
         self._working -= 1
         self._telemetry.working(self._working)
         _log.critical("device %d is lost: %s", index, reason)

@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 _DEFAULTS = RegistryOptions()
 _SECONDS_TO_END = 2.0
 _MOST_CHILDREN = 4  # that verify at the same time: each holds a whole file, parsed, and wants a core
+_BYTES_WORTH_A_CHILD = 64 * 2**20  # verified in the 0.3 s that a child takes to import onnx
 
 Report = Callable[[str, Literal["loaded", "unloaded", "rejected"]], None]
 """Is told the name of a model and what became of one of its versions."""
@@ -143,8 +144,9 @@ class Reconciler:
         names = sorted({*self._scanner.names, *self.registry.models})
         slow = [name for name in names if self._publish(name) is not None or unverified.get(name)]
         groups = [[name] for name in slow]
-        if self._starting:  # all of them are waited for, and a child takes 0.3 s to import onnx: no more than cores
-            count = min(_MOST_CHILDREN, cpu_count())
+        if self._starting:  # all of them are waited for: a child for each would only import onnx more often
+            size = sum(version.size for name in slow for version in unverified.get(name, ()))
+            count = min(_MOST_CHILDREN, cpu_count(), 1 + size // _BYTES_WORTH_A_CHILD)
             groups = [slow[index::count] for index in range(min(count, len(slow)))]
         return [
             in_background(partial(self._reconcile, group, unverified, skip_busy), f"reconcile-{group[0]}")

@@ -50,6 +50,11 @@ class UnverifiedVersion:
     stamp: Stamp
     paths: tuple[Path, ...]
 
+    @property
+    def size(self) -> int:
+        """Of all its files, in bytes."""
+        return sum(size for _, _, size, _ in self.stamp)
+
 
 class RepositoryScanner:
     """The versions in a folder, for one kind of device. Its methods may be called by several threads.
