@@ -27,7 +27,7 @@ class BareSession(Session):
     """Runs one request after the other: a list of one dictionary of inputs → lists of one output each."""
 
     def _run(self, inputs: Any, outputs: Sequence[str], options: onnxruntime.RunOptions | None) -> dict[str, Any]:
-        (feeds,) = inputs
+        (feeds,) = inputs  # never two: nobody says along which axis they could be joined
         found = self._session.run(list(outputs), feeds, options)
         return {name: [values] for name, values in zip(outputs, found)}
 

@@ -57,7 +57,7 @@ class Batcher:
         ]
         self._working = devices
         self._seconds_per_row = 0.0
-        self._ran_here = False
+        self._ran_here = False  # since the event loop last looked around
         self.failed: str | None = None
         """Why no device can work any more."""
 
@@ -173,7 +173,7 @@ class Batcher:
         except Exception:  # whatever it is, the thread must live and the requests must end
             _log.exception("a batch of %d parts failed", len(batch))
             runs = [_Run(batch, ModelFailed("the service failed on these rows; its log says why"))]
-        self._hand_back(runs, began)
+        self._hand_back(runs, began)  # outputs are handed out in the loop: jobs belong to it
         return True
 
     def _run(self, batch: Sequence[Slice], index: int) -> list[_Run]:

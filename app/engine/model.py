@@ -21,7 +21,7 @@ from app.telemetry.metrics import monitored_outputs
 
 _SECONDS_TO_WARM_UP = 60.0
 _SMALL_SECONDS = 0.5e-3
-_LEAST_ROUNDS, _ROUNDS = 3, 20
+_LEAST_ROUNDS, _ROUNDS = 3, 20  # of a quick model more: one run in a few is disturbed, and the shortest counts
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ class Reconciler:
                 state.unloaded = False
                 state.in_use = True
                 state.forget_failures()
-            self._scanner.forget_rejected(name)
+            self._scanner.forget_rejected(name)  # memory, or a permission, may be there now: the bytes need not change
             self._verify(self._scan(name).get(name, ()))
             self._settle(name)
         found = self.registry.models.get(name, ModelVersions())
@@ -231,7 +231,7 @@ class Reconciler:
             after = self._choose(name)
             if isinstance(after, VerifiedModel):
                 return after
-            state = self._state(name)
+            state = self._state(name)  # from here on its successors are loaded before they are asked for
             if after.default is not None and not isinstance(after.default, VerifiedModel):
                 state.in_use = True
             there = after.versions or name in self._scanner.names

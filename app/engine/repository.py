@@ -159,6 +159,7 @@ class RepositoryScanner:
         unverified = []
         for number, paths in sorted(versions.items()):
             version = UnverifiedVersion(name, number, _stamp(paths), paths)
+            # A file that grows has another size or time at the next look; a folder renamed into place has not.
             if settled and self._seen.get((name, number)) != version.stamp:
                 self._seen[name, number] = version.stamp
             elif self._is_due(version):

@@ -61,7 +61,7 @@ def _run(paths: list[Path], module: str) -> tuple[bytes, str]:
             [sys.executable, "-m", module],
             input="".join(json.dumps(str(path)) + "\n" for path in paths).encode(),
             capture_output=True,
-            cwd=_ROOT,
+            cwd=_ROOT,  # where `app` is found, wherever the service was started
             timeout=_SECONDS,
             check=False,
         )
