@@ -19,7 +19,8 @@ from starlette.types import ASGIApp
 from app.api.middleware import Entry
 from app.auth.guard import Guard
 from app.engine.device import Device
-from app.engine.registry import ModelRegistry
+from app.engine.options import RegistryOptions
+from app.engine.reconciler import Reconciler, open_repository
 from app.main import create_app
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
@@ -36,34 +37,33 @@ def settings_of(folder: Path, **settings: Any) -> Settings:
     return Settings(**{"model_repository": folder, "poll_seconds": 0, **settings})
 
 
-def registry(folder: Path, device: Device = CPU, *, load_all: bool = False, **settings: Any) -> ModelRegistry:
+def open_models(folder: Path, device: Device = CPU, *, load_all: bool = False, **settings: Any) -> Reconciler:
     """The models of a folder in memory, as these settings want it.
 
     Raises:
-        StartError: as ModelRegistry.
+        StartError: as open_repository.
     """
     chosen = settings_of(folder, **settings)
-    return ModelRegistry(
-        folder,
-        device,
-        chosen.pin,
-        chosen.default_model,
-        keep=chosen.keep_versions,
-        most_batch=chosen.max_batch,
-        plain=chosen.allow_bare_onnx,
-        first_use=chosen.load == "lazy",
+    options = RegistryOptions(
+        pin=chosen.pin,
+        default_model=chosen.default_model,
+        keep_versions=chosen.keep_versions,
+        max_batch=chosen.max_batch,
+        allow_bare_onnx=chosen.allow_bare_onnx,
+        lazy=chosen.load == "lazy",
         load_all=load_all,
         policies=chosen.policy,
     )
+    return open_repository(folder, device, options)
 
 
 def application(
-    folder: Path, *, models: ModelRegistry | None = None, guard: Guard | None = None, **settings: Any
+    folder: Path, *, models: Reconciler | None = None, guard: Guard | None = None, **settings: Any
 ) -> Entry:
     """The service over a folder of models, on the CPU, with these settings; or over models that are open already."""
     chosen = settings_of(folder, **settings)
     telemetry = Telemetry(loaded=1 + chosen.keep_versions)
-    return create_app(chosen, models or registry(folder, **settings), telemetry, guard)
+    return create_app(chosen, models or open_models(folder, **settings), telemetry, guard)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from app.contract.schema import Contract, Method, Target
 from app.errors import service_errors
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-State = Literal["serving", "kept", "standby", "rejected"]
+State = Literal["available", "standby", "unloaded", "rejected"]
 
 
 class ModelReference(BaseModel):
@@ -198,7 +198,7 @@ class VersionSummary(BaseModel):
 
     version: int
     state: State = Field(
-        description="`serving` answers, `kept` answers requests that name it, `standby` could, `rejected` is not fit to"
+        description="`available` answers, `standby` could, `unloaded` was taken out of service, `rejected` is unfit"
     )
     loaded: bool = Field(description=_LOADED)
     reason: str | None = Field(None, description=_REASON)

@@ -12,7 +12,7 @@ from app.engine import loader
 from app.engine.batcher import Batcher
 from app.errors import ModelRejected
 from tests.app.engine.fakes import until
-from tests.serving import registry, serving
+from tests.serving import open_models, serving
 
 ROWS = {"tiny": [[0.0] * 6], "digits": [[[[0.0] * 8] * 8]], "bytes": [[[[0, 0], [0, 0]]]]}
 
@@ -34,15 +34,15 @@ def test_a_first_request_waits_and_what_is_loaded_answers(folder: Path, monkeypa
         return real(name, *rest)
 
     monkeypatch.setattr(loader, "load", load)
-    store = registry(folder, load="lazy")
+    models = open_models(folder, load="lazy")
     with (
-        serving(folder, models=store) as client,
+        serving(folder, models=models) as client,
         ThreadPoolExecutor(20) as threads,
     ):
         assert client.get("/health/ready").json()["models"] == {"bytes": 1, "digits": 1, "tiny": 1}
         before = client.get("/models/tiny").json()
         assert before["labels"] == ["a", "b", "c"]
-        assert before["versions"][0] == {"version": 1, "state": "serving", "loaded": False}
+        assert before["versions"][0] == {"version": 1, "state": "available", "loaded": False}
         for path in ("", "/ready", "/config", "/stats", "/versions/1"):
             assert client.get(f"/v2/models/tiny{path}").status_code == 200
         assert begun == []

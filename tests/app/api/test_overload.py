@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from app.engine.registry import ModelRegistry
+from app.engine.reconciler import Reconciler
 from app.engine.session import Session
 from tests.app.engine.fakes import until
-from tests.serving import registry, serving
+from tests.serving import open_models, serving
 
 ROW = {"model": "tiny", "inputs": [[0.5] * 6]}
 
@@ -37,15 +37,15 @@ class Held:
 
 
 @pytest.fixture
-def queue_of_2(tiny_repository: Path) -> Iterator[tuple[httpx.Client, ModelRegistry]]:
-    store = registry(tiny_repository)
-    store.find("tiny", None).inline_max_rows = 0
-    with serving(tiny_repository, models=store, max_queue_rows=2, queue_timeout_ms=20_000) as client:
-        yield client, store
+def queue_of_2(tiny_repository: Path) -> Iterator[tuple[httpx.Client, Reconciler]]:
+    models = open_models(tiny_repository)
+    models.registry.find("tiny", None).inline_max_rows = 0
+    with serving(tiny_repository, models=models, max_queue_rows=2, queue_timeout_ms=20_000) as client:
+        yield client, models
 
 
 def test_a_full_queue_is_503_with_retry_after_and_a_late_row_504(
-    queue_of_2: tuple[httpx.Client, ModelRegistry], monkeypatch: pytest.MonkeyPatch
+    queue_of_2: tuple[httpx.Client, Reconciler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, _ = queue_of_2
     held = Held(monkeypatch)
@@ -76,7 +76,7 @@ def test_a_full_queue_is_503_with_retry_after_and_a_late_row_504(
 
 
 def test_a_refusal_reaches_a_client_that_is_still_sending(
-    queue_of_2: tuple[httpx.Client, ModelRegistry], monkeypatch: pytest.MonkeyPatch
+    queue_of_2: tuple[httpx.Client, Reconciler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, _ = queue_of_2
     held = Held(monkeypatch)
@@ -111,7 +111,7 @@ def test_more_time_than_the_setting_gives_is_cut_to_it(client: httpx.Client) -> 
 
 
 def test_a_client_that_vanishes_has_its_rows_dropped(
-    queue_of_2: tuple[httpx.Client, ModelRegistry], monkeypatch: pytest.MonkeyPatch
+    queue_of_2: tuple[httpx.Client, Reconciler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, _ = queue_of_2
     held = Held(monkeypatch)

@@ -22,7 +22,7 @@ from models import artefact
 from models.data import Dataset
 from tests import regressors
 from tests.app.api.test_metrics import metrics
-from tests.serving import registry, serving
+from tests.serving import open_models, serving
 
 OWN = Policy(
     rules=(
@@ -225,7 +225,7 @@ def test_the_catalog_shows_the_policy_in_force(store: Path, load: str) -> None:
 
 def test_a_version_that_will_not_keep_it_shows_none(store: Path, tmp_path: Path) -> None:
     shutil.copytree(store / "own", tmp_path / "own")
-    opened = registry(tmp_path, policy="*=defer entropy>p95", load="lazy")
+    opened = open_models(tmp_path, policy="*=defer entropy>p95", load="lazy")
     model, contract, _ = artefact.read(tmp_path, "own")
     artefact.set_temperature(model, 1.0)
     artefact.embed(model, contract.model_copy(update={"calibration": None}))
@@ -309,20 +309,20 @@ def test_a_policy_that_a_model_cannot_keep_is_refused_at_the_start(
         regressors.store(tmp_path / "store", "numbers", aleatoric=True)
         regressors.store(tmp_path / "store", "points", aleatoric=False)
     with pytest.raises(StartError) as caught:
-        registry(tmp_path / "store", policy=text, load=load)
+        open_models(tmp_path / "store", policy=text, load=load)
     assert message in str(caught.value)
 
 
 def test_a_new_version_that_cannot_keep_it_is_refused_and_the_old_one_serves_on(store: Path, tmp_path: Path) -> None:
     shutil.copytree(store / "own", tmp_path / "own")
-    opened = registry(tmp_path, policy="*=defer entropy>p95")
+    opened = open_models(tmp_path, policy="*=defer entropy>p95")
     model, contract, _ = artefact.read(tmp_path, "own")
     artefact.set_temperature(model, 1.0)
     artefact.embed(model, contract.model_copy(update={"calibration": None}))
     artefact.write(model, tmp_path, "own")
     opened.refresh()
-    assert {version.number: version.state for version in opened.shelves["own"].versions} == {
-        1: "serving",
+    assert {version.number: version.state for version in opened.registry.models["own"].versions} == {
+        1: "available",
         2: "rejected",
     }
-    assert "MASKSEMBLES_POLICY: own:2: a percentile" in (opened.shelves["own"].versions[-1].reason or "")
+    assert "MASKSEMBLES_POLICY: own:2: a percentile" in (opened.registry.models["own"].versions[-1].reason or "")

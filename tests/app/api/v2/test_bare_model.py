@@ -461,11 +461,11 @@ def test_predict_says_that_v2_alone_serves_it(plain: httpx.Client) -> None:
 
 def test_the_catalog_and_the_index_show_it_with_the_reason(plain: httpx.Client) -> None:
     models = {model["name"]: model for model in strict(plain.get("/models").content)["models"]}
-    versions = [{"version": 1, "state": "serving", "loaded": True, "reason": REASON}]
+    versions = [{"version": 1, "state": "available", "loaded": True, "reason": REASON}]
     assert models["simple"] == {"name": "simple", "version": 1, "versions": versions}
     assert strict(plain.get("/models/simple").content) == models["simple"]
     version = strict(plain.get("/models/simple/versions/1").content)
-    assert (version["state"], version["reason"]) == ("serving", REASON)
+    assert (version["state"], version["reason"]) == ("available", REASON)
     index = {entry["name"]: entry for entry in strict(plain.post("/v2/repository/index").content)}
     assert index["simple"] == {"name": "simple", "version": "1", "state": "READY", "reason": REASON}
     assert index["tiny"] == {"name": "tiny", "version": "1", "state": "READY"}

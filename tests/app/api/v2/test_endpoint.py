@@ -20,7 +20,7 @@ from app.engine.session import Session
 from models.data import Dataset
 from tests.app.api.v2.protocol import LENGTH, binary_tensor, error_of, packed, post, read, strict, tensor, write
 from tests.app.engine.fakes import until
-from tests.serving import application, in_thread, registry, serving
+from tests.serving import application, in_thread, open_models, serving
 
 SCORES = ("entropy", "expected_entropy", "mutual_information", "energy")
 OUTPUTS = ["prediction", "probabilities", "submodels", *SCORES, "logits"]
@@ -33,11 +33,11 @@ Own = tuple[httpx.Client, Entry]
 @pytest.fixture(scope="module")
 def own(tiny_repository: Path) -> Iterator[Own]:
     """An application to reach into; its queue holds one row."""
-    store = registry(tiny_repository)
-    store.find("tiny", None).inline_max_rows = 0
+    models = open_models(tiny_repository)
+    models.registry.find("tiny", None).inline_max_rows = 0
     app = application(
         tiny_repository,
-        models=store,
+        models=models,
         max_queue_rows=1,
         queue_timeout_ms=20_000,
         cors_origins=("https://page.example",),
