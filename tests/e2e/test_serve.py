@@ -170,7 +170,7 @@ def test_cuda_without_a_gpu_does_not_start_and_says_what_is_missing() -> None:
     [
         ({"MASKSEMBLES_DEVICE": "tpu"}, "error: MASKSEMBLES_DEVICE: Input should be 'auto', 'cpu' or 'cuda'"),
         ({"MASKSEMBLES_PORT": "many"}, "error: MASKSEMBLES_PORT: Input should be a valid integer"),
-        ({"MASKSEMBLES_PIN": "digits"}, "error: MASKSEMBLES_PIN: Value error, 'digits' is not a model and version"),
+        ({"MASKSEMBLES_PIN": "digits"}, "error: MASKSEMBLES_PIN: 'digits' is not a model and version"),
         ({"MASKSEMBLES_PIN": "digits:99"}, "error: MASKSEMBLES_PIN: digits:99 cannot be served: the store has"),
         ({"MASKSEMBLES_MODEL_REPOSITORY": "/nowhere"}, "error: MASKSEMBLES_MODEL_REPOSITORY: /nowhere is no folder"),
         ({"MASKSEMBLES_DEFAULT_MODEL": "cats"}, "error: MASKSEMBLES_DEFAULT_MODEL: 'cats' cannot be served"),
@@ -240,4 +240,4 @@ def test_check_reports_every_version(tmp_path: Path) -> None:
     assert found.stdout.splitlines()[1].startswith("digits:3 rejected: not an ONNX file, or truncated")
     (tmp_path / "empty").mkdir()
     found = start("--check", MASKSEMBLES_MODEL_REPOSITORY=str(tmp_path / "empty"))
-    assert (found.returncode, found.stdout) == (1, "nothing to serve\n")
+    assert (found.returncode, found.stdout) == (1, "no model is available\n")
