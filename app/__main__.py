@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from app.auth.guard import Guard
 from app.auth.keys import make_key
 from app.engine.device import Cuda, choose
+from app.engine.options import RegistryOptions
+from app.engine.reconciler import open_repository
 from app.engine.registry import ModelRegistry
 from app.errors import StartError
 from app.main import create_app, routes
@@ -44,19 +46,17 @@ def main() -> int:
         cuda = Cuda(settings.tf32, settings.cuda_graphs, settings.gpu_memory_mb)
         device = choose(settings.device, cuda)
         _log.info("device %s (asked for %s): %s", device.name, device.asked, device.reason)
-        store = ModelRegistry(
-            settings.model_repository,
-            device,
-            settings.pin,
-            settings.default_model,
-            keep=settings.keep_versions,
-            most_batch=settings.max_batch,
-            report=telemetry.reloaded,
-            plain=settings.allow_bare_onnx,
-            first_use=settings.load == "lazy",
+        served = RegistryOptions(
+            pin=settings.pin,
+            default_model=settings.default_model,
+            keep_versions=settings.keep_versions,
+            max_batch=settings.max_batch,
+            allow_bare_onnx=settings.allow_bare_onnx,
+            lazy=settings.load == "lazy",
             load_all=options.check,
             policies=settings.policy,
         )
+        reconciler = open_repository(settings.model_repository, device, served, telemetry.reloaded)
     except ValidationError as error:
         for problem in error.errors():
             name = f"masksembles_{problem['loc'][0]}".upper()
@@ -66,7 +66,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if options.check:
-        return _report(store)
+        return _report(reconciler.registry)
     done = "loaded" if settings.load == "start" else "verified"
     _log.info("models %s", done, extra={"seconds": round(time.perf_counter() - began, 3)})
     sys.setswitchinterval(_SWITCH_SECONDS)
@@ -74,7 +74,7 @@ def main() -> int:
     gc.freeze()  # what is there now is there to stay, and need not be looked through again
     gc.set_threshold(*_COLLECT_AFTER)
     grace = settings.queue_timeout_ms // 1000 + _GRACE_SECONDS
-    Server(create_app(settings, store, telemetry, guard), settings.host, settings.port, grace).run()
+    Server(create_app(settings, reconciler, telemetry, guard), settings.host, settings.port, grace).run()
     return 0
 
 
@@ -126,15 +126,15 @@ def _new_key(name: str, scopes: str) -> int:
     return 0
 
 
-def _report(store: ModelRegistry) -> int:
-    sound = bool(store.serving) and not store.unreadable
-    for name, reason in store.unreadable.items():
+def _report(registry: ModelRegistry) -> int:
+    sound = bool(registry.serving) and not registry.unreadable
+    for name, reason in registry.unreadable.items():
         print(f"{name} cannot be read: {reason}")
-    for name, shelf in store.shelves.items():
-        for version in shelf.versions:
+    for name, found in registry.models.items():
+        for version in found.versions:
             sound = sound and version.state != "rejected"
             print(f"{name}:{version.number} {version.state}{f': {version.reason}' if version.reason else ''}")
-    if not store.serving:
+    if not registry.serving:
         print("no model is available")
     return 0 if sound else 1
 

@@ -17,7 +17,7 @@ from app.auth.guard import Guard
 from app.engine.batcher import Batcher
 from app.engine.cpu_count import cpu_count
 from app.engine.queue import Queue
-from app.engine.registry import ModelRegistry
+from app.engine.reconciler import Reconciler
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
 
@@ -39,12 +39,13 @@ def routes(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | No
     return app
 
 
-def create_app(settings: Settings, registry: ModelRegistry, telemetry: Telemetry, guard: Guard | None = None) -> Entry:
-    """The ASGI application that serves an opened registry, and follows it from start to end.
+def create_app(settings: Settings, reconciler: Reconciler, telemetry: Telemetry, guard: Guard | None = None) -> Entry:
+    """The ASGI application that serves an opened model repository, and follows it from start to end.
 
     Args:
         guard: who is let in; by default whom the settings say.
     """
+    registry = reconciler.registry
     device = registry.device
     queue = Queue(settings.max_queue_rows, settings.max_batch, settings.max_delay_ms / 1000, device.enough_rows)
     batcher = Batcher(queue, device.count, telemetry)
@@ -56,14 +57,15 @@ def create_app(settings: Settings, registry: ModelRegistry, telemetry: Telemetry
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max(2, cpu_count()), "aside"))
         batcher.start()
         if settings.poll_seconds:
-            registry.watch(settings.poll_seconds)
+            reconciler.watch(settings.poll_seconds)
         yield
-        await asyncio.to_thread(registry.close)
+        await asyncio.to_thread(reconciler.close)
         await batcher.close()
 
     app = routes(lifespan)
     app.state.settings = settings
     app.state.registry = registry
+    app.state.reconciler = reconciler
     app.state.batcher = batcher
     app.state.telemetry = telemetry
     app.state.stopping = False

@@ -8,7 +8,7 @@ import torch
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.engine.registry import ModelRegistry
+from app.engine.reconciler import open_repository
 from app.main import create_app
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
@@ -42,7 +42,7 @@ def test_the_way_from_a_network_to_the_store(tmp_path: Path) -> None:
 
 
 def test_the_client_that_waits_while_the_service_is_full(digits_repository: Path) -> None:
-    app = create_app(Settings(model_repository=digits_repository), ModelRegistry(digits_repository, CPU), Telemetry())
+    app = create_app(Settings(model_repository=digits_repository), open_repository(digits_repository, CPU), Telemetry())
     refused = []
 
     async def full_at_first(scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,6 +10,7 @@ from app.api.error_responses import errors
 from app.api.schemas import Catalog, ModelSummary, PolicyInForce, VersionDetail, VersionSummary
 from app.contract.repository import HIGHEST_VERSION, NAME_PATTERN, parse_version
 from app.engine.model_versions import ModelVersions, VersionStatus
+from app.engine.reconciler import Reconciler
 from app.engine.registry import ModelRegistry
 from app.errors import AdminDisabled, InvalidInput, UnknownModel, UnknownVersion, VersionRejected
 from app.settings import Settings
@@ -36,7 +37,7 @@ async def list_models(request: Request) -> Catalog:
     """Every model in the store, those too of which no version is fit to be served."""
     store: ModelRegistry = request.app.state.registry
     return Catalog(
-        default=store.default, models=[_summary(store, name, shelf) for name, shelf in sorted(store.shelves.items())]
+        default=store.default, models=[_summary(store, name, shelf) for name, shelf in sorted(store.models.items())]
     )
 
 
@@ -79,8 +80,8 @@ async def get_version(request: Request, name: Name, version: Number) -> VersionD
 )
 async def load_model(request: Request, name: Name) -> ModelSummary:
     """Answers once the version that is to answer does; takes back an unload. Off unless MASKSEMBLES_ENABLE_ADMIN."""
-    store = administered(request)
-    return _summary(store, name, await run_in_threadpool(store.load, name))
+    reconciler = administered(request)
+    return _summary(reconciler.registry, name, await run_in_threadpool(reconciler.load, name))
 
 
 @router.post(
@@ -92,12 +93,12 @@ async def load_model(request: Request, name: Name) -> ModelSummary:
 )
 async def unload_model(request: Request, name: Name) -> ModelSummary:
     """What it is at work on is finished; it stays unloaded until it is loaded. Off unless MASKSEMBLES_ENABLE_ADMIN."""
-    store = administered(request)
-    return _summary(store, name, await run_in_threadpool(store.unload, name))
+    reconciler = administered(request)
+    return _summary(reconciler.registry, name, await run_in_threadpool(reconciler.unload, name))
 
 
-def administered(request: Request) -> ModelRegistry:
-    """The store, where models may be loaded and unloaded on request.
+def administered(request: Request) -> Reconciler:
+    """What loads and unloads, where models may be loaded and unloaded on request.
 
     Raises:
         AdminDisabled: they may not, or a browser says that a page of another site asks.
@@ -107,14 +108,14 @@ def administered(request: Request) -> ModelRegistry:
         raise AdminDisabled("models are loaded and unloaded on request only with MASKSEMBLES_ENABLE_ADMIN=true")
     if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         raise AdminDisabled("models are not loaded and unloaded by pages of other sites")
-    store: ModelRegistry = request.app.state.registry
-    return store
+    reconciler: Reconciler = request.app.state.reconciler
+    return reconciler
 
 
 def _shelf(store: ModelRegistry, name: str) -> ModelVersions:
-    shelf = store.shelves.get(name)
+    shelf = store.models.get(name)
     if shelf is None:
-        raise UnknownModel(f"no model {name!r}; there are: {', '.join(sorted(store.shelves)) or 'none'}", "name")
+        raise UnknownModel(f"no model {name!r}; there are: {', '.join(sorted(store.models)) or 'none'}", "name")
     return shelf
 
 
@@ -124,13 +125,13 @@ def _became(found: VersionStatus) -> dict[str, Any]:
 
 def _summary(store: ModelRegistry, name: str, shelf: ModelVersions) -> ModelSummary:
     versions = [VersionSummary(**_became(found)) for found in shelf.versions]
-    model = shelf.answering
+    model = shelf.default
     if model is None:
         return ModelSummary(name=name, reason=store.unreadable.get(name), versions=versions)
     if model.contract is None:
         return ModelSummary(name=name, version=model.version, versions=versions)
     given = model.contract.inputs[0]
-    judge = store.judge(model)
+    judge = store.policy(model)
     return ModelSummary(
         name=name,
         version=model.version,

@@ -10,10 +10,10 @@ from pydantic import BaseModel, Field
 from app.contract.decisions import Action, Source
 from app.contract.policy import Rule
 from app.contract.schema import Contract, Method, Target
+from app.engine.model_versions import VersionState
 from app.errors import service_errors
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-State = Literal["serving", "kept", "standby", "rejected"]
 
 
 class ModelReference(BaseModel):
@@ -197,8 +197,8 @@ class VersionSummary(BaseModel):
     """A version in the store and what became of it."""
 
     version: int
-    state: State = Field(
-        description="`serving` answers, `kept` answers requests that name it, `standby` could, `rejected` is not fit to"
+    state: VersionState = Field(
+        description="`available` answers, `standby` could, `unloaded` was taken out of service, `rejected` is unfit"
     )
     loaded: bool = Field(description=_LOADED)
     reason: str | None = Field(None, description=_REASON)
@@ -243,7 +243,7 @@ class VersionDetail(BaseModel):
 
     name: str
     version: int
-    state: State
+    state: VersionState
     loaded: bool = Field(description=_LOADED)
     reason: str | None = Field(None, description=_REASON)
     contract: Contract | None = Field(None, description="Absent where the version is rejected, or has none")

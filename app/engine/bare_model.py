@@ -13,8 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from app.contract.signature import Port, Signature
-from app.engine.device import Device
-from app.engine.model import Model
+from app.engine.model import LoadOptions, Model
 from app.engine.session import Session
 
 _log = logging.getLogger(__name__)
@@ -41,6 +40,9 @@ class BareModel:
     """
 
     contract = None
+    batchable = False
+    checked_inputs = False
+    finite_outputs = False
     inline_max_rows = 0
     monitored_outputs: tuple[str, ...] = ()
 
@@ -66,16 +68,17 @@ class BareModel:
 
 
 Servable = Model | BareModel
-"""What a store holds."""
+"""A model in memory."""
 
 
-def load_bare(name: str, version: int, signature: Signature, content: bytes, device: Device, threads: int) -> BareModel:
+def load_bare(name: str, version: int, signature: Signature, content: bytes, options: LoadOptions) -> BareModel:
     """A model from the bytes of a file without a contract, on every device of the kind.
 
     Raises:
         ModelRejected, StartError: see Session.
     """
-    sessions = [BareSession(content, device, threads, index) for index in range(device.count)]
+    device = options.device
+    sessions = [BareSession(content, device, options.threads, index) for index in range(device.count)]
     return BareModel(name, version, signature, sessions)
 
 

@@ -8,21 +8,18 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from app.engine.bare_model import Servable
-from app.engine.job import Arrays, Job, Slice
+from app.engine.client_watch import ClientWatch
+from app.engine.job import Arrays, Job, Slice, halves, hand_out, join_inputs
 from app.engine.queue import Queue
 from app.errors import (
-    ClientGone,
-    DeadlineExceeded,
     DeviceFailed,
     DeviceOutOfMemory,
     InvalidInput,
     ModelFailed,
     OutOfMemory,
-    OutputNotFinite,
     QueueFull,
     ServiceError,
 )
@@ -30,12 +27,9 @@ from app.telemetry.metrics import Telemetry
 
 _log = logging.getLogger(__name__)
 
-_UNWATCHED_SECONDS = 0.02  # a request that is answered sooner is not worth watching its client
 _LONGEST_RETRY = 60
 _LONGEST_REASON = 300
 _SECONDS_TO_END = 5.0
-
-_LARGE_BYTES = 2**20
 
 
 class _Run(NamedTuple):
@@ -116,7 +110,7 @@ class Batcher:
             return await job.future
         if not self._queue.put(job):
             raise self._queue_full()
-        watch = _Watch(job, seconds, gone, self._loop)
+        watch = ClientWatch(job, seconds, gone, self._loop)
         try:
             return await job.future
         finally:
@@ -187,15 +181,15 @@ class Batcher:
         model = batch[0].job.model
         size = sum(part.rows for part in batch)
         try:
-            return [_Run(batch, _answers(model, index, batch, _join(batch)))]
+            return [_Run(batch, _answers(model, index, batch, join_inputs(batch)))]
         except DeviceOutOfMemory as error:
             self._telemetry.halved()
             if size == 1:
                 return [_Run(batch, OutOfMemory(f"{model.name}:{model.version}: {error}"))]
             _log.warning("%s:%d: %s; tried again in halves", model.name, model.version, error)
-            return [run for half in _halves(batch) for run in self._run(half, index)]
+            return [run for half in halves(batch) for run in self._run(half, index)]
         except Exception as error:  # onnxruntime's own
-            if model.contract is None:  # what it takes is written nowhere, so it may well be the client's fault
+            if not model.checked_inputs:  # so it may well be the client's fault
                 _check_device(model, index, error)
                 reason = f"the model fails on these inputs: {_first_line(error)}"
                 return [_Run(batch, InvalidInput(reason, "inputs"))]
@@ -236,10 +230,10 @@ class Batcher:
                 series.computed(own, spent, found)
                 for part in batch:
                     series.statistics.ran(spent, began - part.job.submitted, part.start == 0)
-                _split(batch, found)
+                hand_out(batch, found)
 
     def _lose(self, index: int, reason: str) -> None:
-        """Goes on without a device; without any, refuses everything."""
+        """Goes on without a device; without any, rejects everything."""
         self._working -= 1
         self._telemetry.working(self._working)
         _log.critical("device %d is lost: %s", index, reason)
@@ -248,42 +242,6 @@ class Batcher:
             self._queue.close()
             for job in self._queue.empty():
                 self._hand_back([_Run([job.whole], DeviceFailed(reason))], job.submitted)
-
-
-class _Watch:
-    """Ends a job whose time is up, or whose client has gone."""
-
-    def __init__(
-        self, job: Job, seconds: float, gone: Callable[[], Awaitable[object]] | None, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self._job = job
-        self._seconds = seconds
-        self._gone = gone
-        self._loop = loop
-        self._client: asyncio.Task[None] | None = None
-        if gone is None or seconds <= _UNWATCHED_SECONDS:
-            self._timer = loop.call_later(seconds, self._expire)
-        else:
-            self._timer = loop.call_later(_UNWATCHED_SECONDS, self._look_out)
-
-    def end(self) -> None:
-        self._timer.cancel()
-        client, self._client = self._client, None  # a cycle through its traceback would have to wait for the collector
-        if client is not None:
-            client.cancel()
-
-    def _look_out(self) -> None:
-        self._timer = self._loop.call_later(self._seconds - _UNWATCHED_SECONDS, self._expire)
-        self._client = self._loop.create_task(self._wait_for_the_client())
-
-    async def _wait_for_the_client(self) -> None:
-        if self._gone is not None:
-            await self._gone()
-            self._job.fail(ClientGone())
-
-    def _expire(self) -> None:
-        if self._job.taken < self._job.rows:
-            self._job.fail(DeadlineExceeded(f"no device was free for these rows within {1000 * self._seconds:.0f} ms"))
 
 
 def _check_device(model: Servable, index: int, error: Exception) -> None:
@@ -306,19 +264,6 @@ def _first_line(error: Exception) -> str:
     return lines[0][:_LONGEST_REASON]
 
 
-def _halves(batch: Sequence[Slice]) -> tuple[list[Slice], list[Slice]]:
-    """A batch of 2 rows or more as two, a part cut where the middle lies within it."""
-    room = sum(part.rows for part in batch) // 2
-    first: list[Slice] = []
-    second: list[Slice] = []
-    for job, start, stop in batch:
-        middle = min(stop, start + room)
-        room -= middle - start
-        first += [Slice(job, start, middle)] if middle > start else []
-        second += [Slice(job, middle, stop)] if stop > middle else []
-    return first, second
-
-
 def _answers(model: Servable, index: int, batch: Sequence[Slice], inputs: Any) -> Arrays:
     """The outputs that anybody in a batch wants, and those that telemetry shows of every row."""
     asked = dict.fromkeys([name for part in batch for name in part.job.outputs] + list(model.monitored_outputs))
@@ -326,31 +271,3 @@ def _answers(model: Servable, index: int, batch: Sequence[Slice], inputs: Any) -
     if any(len(values) != len(inputs) for values in found.values()):
         raise ValueError(f"the graph answered with another number of rows than the {len(inputs)} it was given")
     return found
-
-
-def _join(batch: Sequence[Slice]) -> Any:
-    """The rows of a batch in one array.
-
-    Small ones in one copy under the interpreter's lock: NumPy lets go of it at every part, and gets it back late.
-    """
-    if len(batch) == 1:
-        return batch[0].inputs
-    parts = [part.inputs for part in batch]
-    if sum(part.nbytes for part in parts) > _LARGE_BYTES:
-        return np.concatenate(parts)
-    return np.frombuffer(b"".join(part.data for part in parts), parts[0].dtype).reshape(-1, *parts[0].shape[1:])
-
-
-def _split(batch: Sequence[Slice], found: Arrays) -> None:
-    """Gives each part of a batch its outputs, or tells it that they are not finite, as a contract wants them to be."""
-    bound = batch[0].job.model.contract is not None
-    suspect = [name for name in found if bound and not np.isfinite(found[name]).all()]
-    at = 0
-    for job, start, stop in batch:
-        own = {name: found[name][at : at + stop - start] for name in job.outputs}
-        at += stop - start
-        bad = [name for name in suspect if name in own and not np.isfinite(own[name]).all()]
-        if bad:
-            job.fail(OutputNotFinite(f"{job.model.name}:{job.model.version} gave NaN or infinity in {bad[0]}"))
-        else:
-            job.succeed(start, own)

@@ -1,15 +1,20 @@
-"""A request's rows on their way through the queue and the devices."""
+"""A request's rows on their way through the queue and the devices: cut into slices, joined to batches, and put together
+again."""
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.engine.bare_model import Servable
+from app.errors import OutputNotFinite
 
 Arrays = dict[str, NDArray[Any]]
+
+_LARGE_BYTES = 2**20
 
 
 class Job:
@@ -81,3 +86,44 @@ class Slice(NamedTuple):
     @property
     def inputs(self) -> Any:
         return self.job.inputs[self.start : self.stop]
+
+
+def halves(batch: Sequence[Slice]) -> tuple[list[Slice], list[Slice]]:
+    """A batch of 2 rows or more as two, a slice cut where the middle lies within it."""
+    room = sum(part.rows for part in batch) // 2
+    first: list[Slice] = []
+    second: list[Slice] = []
+    for job, start, stop in batch:
+        middle = min(stop, start + room)
+        room -= middle - start
+        first += [Slice(job, start, middle)] if middle > start else []
+        second += [Slice(job, middle, stop)] if stop > middle else []
+    return first, second
+
+
+def join_inputs(batch: Sequence[Slice]) -> Any:
+    """The rows of a batch in one array.
+
+    Small ones in one copy under the interpreter's lock: NumPy lets go of it at every part, and gets it back late.
+    """
+    if len(batch) == 1:
+        return batch[0].inputs
+    parts = [part.inputs for part in batch]
+    if sum(part.nbytes for part in parts) > _LARGE_BYTES:
+        return np.concatenate(parts)
+    return np.frombuffer(b"".join(part.data for part in parts), parts[0].dtype).reshape(-1, *parts[0].shape[1:])
+
+
+def hand_out(batch: Sequence[Slice], found: Arrays) -> None:
+    """Gives each slice of a batch its outputs, or tells it that they are not finite where the model's have to be."""
+    finite = batch[0].job.model.finite_outputs
+    suspect = [name for name in found if finite and not np.isfinite(found[name]).all()]
+    at = 0
+    for job, start, stop in batch:
+        own = {name: found[name][at : at + stop - start] for name in job.outputs}
+        at += stop - start
+        bad = [name for name in suspect if name in own and not np.isfinite(own[name]).all()]
+        if bad:
+            job.fail(OutputNotFinite(f"{job.model.name}:{job.model.version} gave NaN or infinity in {bad[0]}"))
+        else:
+            job.succeed(start, own)

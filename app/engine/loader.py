@@ -4,60 +4,56 @@ import hashlib
 from pathlib import Path
 
 from app.contract.decisions import DecisionPolicy
-from app.contract.policy import Policies
 from app.contract.signature import Signature
 from app.engine.bare_model import Servable, load_bare
 from app.engine.device import Device
-from app.engine.model import judge, load
-from app.engine.model_versions import Answering, UnloadedModel
+from app.engine.model import LoadOptions, load, policy_for
+from app.engine.model_versions import AvailableModel, VerifiedModel
 from app.errors import ModelRejected, PolicyMismatch
 
 
 class Loader:
-    """Loads versions and warms them up.
+    """Loads versions and warms them up. Keeps none of them."""
 
-    Args:
-        device: where models run.
-        threads: the most threads for one batch, on a CPU.
-        most_batch: the largest batch that will be asked of a model, in rows.
-        policies: the operator's.
-    """
+    def __init__(self, options: LoadOptions) -> None:
+        self._options = options
 
-    def __init__(self, device: Device, threads: int, most_batch: int, policies: Policies) -> None:
-        self._device = device
-        self._threads = threads
-        self._most_batch = most_batch
-        self._policies = policies
+    @property
+    def device(self) -> Device:
+        """Where models run."""
+        return self._options.device
 
-    def judge(self, model: Answering) -> DecisionPolicy | None:
+    def policy(self, model: AvailableModel) -> DecisionPolicy | None:
         """What decides on a model's answers, if anything does, whether it is loaded or not.
 
         Raises:
             PolicyMismatch: the operator's policy for it is none for this version.
         """
+        policies = self._options.policies
         if model.contract is not None:
-            return judge(self._policies, model.name, model.version, model.contract)
-        if self._policies.get(model.name):
+            return policy_for(policies, model.name, model.version, model.contract)
+        if policies.get(model.name):
             raise PolicyMismatch(f"MASKSEMBLES_POLICY: {model.name}:{model.version} has no contract, hence no scores")
         return None
 
-    def load(self, version: UnloadedModel) -> Servable:
+    def load(self, version: VerifiedModel) -> Servable:
         """The version in memory.
 
         Raises:
             ModelRejected: the file cannot be read or is not the one that was verified, or see model.load.
-            PolicyMismatch: see judge.
+            PolicyMismatch: see policy.
             StartError: see model.load.
         """
         name, number, declared = version.name, version.version, version.declared
-        self.judge(version)
-        content = _read(version.entry.path, version.entry.digests[-1])
+        self.policy(version)  # before any work: a policy that cannot be kept is known from the contract alone
+        content = _read(version.scanned.path, version.scanned.digests[-1])
         if isinstance(declared, Signature):
-            return load_bare(name, number, declared, content, self._device, self._threads)
-        return load(name, number, declared, content, self._device, self._threads, self._most_batch, self._policies)
+            return load_bare(name, number, declared, content, self._options)
+        return load(name, number, declared, content, self._options)
 
 
 def _read(path: Path, digest: str) -> bytes:
+    """The bytes that were verified: between then and now somebody may have written others."""
     try:
         content = path.read_bytes()
     except OSError as error:

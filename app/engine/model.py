@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,23 @@ _SMALL_SECONDS = 0.5e-3
 _LEAST_ROUNDS, _ROUNDS = 3, 20
 
 
+@dataclass(frozen=True)
+class LoadOptions:
+    """How the models of a service are loaded.
+
+    Args:
+        device: where they run, on every one of the kind.
+        threads: the most threads for one batch, on a CPU.
+        max_batch: the largest batch that will be asked of a model, in rows.
+        policies: the operator's.
+    """
+
+    device: Device
+    threads: int = 1
+    max_batch: int = 64
+    policies: Policies = field(default_factory=lambda: NO_POLICIES)
+
+
 class Model:
     """A file in onnxruntime, warmed up: every batch size that will be met on a GPU has been run once.
 
@@ -36,6 +54,13 @@ class Model:
         StartError: onnxruntime left the device that was chosen.
     """
 
+    batchable = True
+    """Its rows are independent: those of several requests may run together."""
+    checked_inputs = True
+    """Inputs were held against its contract before they came here: a run that fails is not the client's fault."""
+    finite_outputs = True
+    """NaN or infinity in an output is an error."""
+
     def __init__(
         self,
         name: str,
@@ -48,7 +73,7 @@ class Model:
         self.version = version
         self.contract = contract
         self.signature = signature.of(contract)
-        self.judge = judge(policies, name, version, contract)
+        self.policy = policy_for(policies, name, version, contract)
         """What decides on its answers, if anything does."""
         self.tables = percentiles.quantile_tables(contract)
         """The quantiles of its scores."""
@@ -97,7 +122,7 @@ class Model:
                     )
 
 
-def judge(policies: Policies, name: str, version: int, contract: Contract) -> DecisionPolicy | None:
+def policy_for(policies: Policies, name: str, version: int, contract: Contract) -> DecisionPolicy | None:
     """What decides on a model's answers, if anything does.
 
     Raises:
@@ -109,35 +134,23 @@ def judge(policies: Policies, name: str, version: int, contract: Contract) -> De
         raise PolicyMismatch(f"MASKSEMBLES_POLICY: {name}:{version}: {error}") from None
 
 
-def load(
-    name: str,
-    version: int,
-    contract: Contract,
-    content: bytes,
-    device: Device,
-    threads: int,
-    most: int,
-    policies: Policies = NO_POLICIES,
-) -> Model:
+def load(name: str, version: int, contract: Contract, content: bytes, options: LoadOptions) -> Model:
     """A model from the bytes of its file, on every device of the kind.
 
     On a CPU a model whose row takes less than half a millisecond gets one thread: sharing so little work costs more
     than it gains, and HTTP needs cores too. A larger one gets all of them.
 
-    Args:
-        threads: the most threads for one batch, on a CPU.
-        most: the largest batch, in rows.
-        policies: the operator's.
-
     Raises:
         ModelRejected, PolicyMismatch, StartError: see Model and Session.
     """
+    device, policies = options.device, options.policies
     if device.name == "cuda":
-        sessions = [IOBindingSession(content, device, contract, most, index) for index in range(device.count)]
+        rows = options.max_batch
+        sessions = [IOBindingSession(content, device, contract, rows, index) for index in range(device.count)]
         return Model(name, version, contract, sessions, policies)
     model = Model(name, version, contract, [Session(content, device)], policies)
     model.inline_max_rows = int(_SMALL_SECONDS / model.seconds_per_row())
-    if threads == 1 or model.inline_max_rows:
+    if options.threads == 1 or model.inline_max_rows:
         return model
     del model  # before its successor needs as much memory
-    return Model(name, version, contract, [Session(content, device, threads)], policies)
+    return Model(name, version, contract, [Session(content, device, options.threads)], policies)

@@ -1,4 +1,4 @@
-"""A model in the store: its versions, what became of each, and which of them answer."""
+"""A model in the repository: its versions, what became of each, and which of them answer."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,39 +8,42 @@ from app.contract.signature import Signature
 from app.engine.bare_model import Servable
 from app.engine.repository import ScannedVersion
 
+VersionState = Literal["available", "standby", "unloaded", "rejected"]
+
 
 @dataclass(frozen=True)
 class VersionStatus:
     """A version and what became of it.
 
-    `serving` answers, `kept` answers those who name it, `standby` is fit to, `refused` is not. `reason` says why it is
-    rejected, what is wrong with its files since it was loaded, or that it has no contract. `loaded` says whether it is
-    in memory; what answers and is not will be loaded at its first request.
+    `available` answers, by default or when it is named; `standby` is fit to and does not; `unloaded` likewise, since an
+    administrator took its model out of service; `rejected` is not fit to. `reason` says why it is rejected, what is
+    wrong with its files since it was loaded, or that it has no contract. `loaded` says whether it is in memory; what is
+    available and is not will be loaded at its first request.
     """
 
     number: int
-    state: Literal["serving", "kept", "standby", "rejected"]
+    state: VersionState
     reason: str | None = None
     contract: schema.Contract | None = None
     loaded: bool = False
 
 
 @dataclass(frozen=True)
-class UnloadedModel:
+class VerifiedModel:
     """A version that is fit to be loaded and is not yet; tells of itself what its file declares."""
 
-    entry: ScannedVersion
+    scanned: ScannedVersion
     declared: schema.Contract | Signature
 
     @property
     def name(self) -> str:
         """Of the model."""
-        return self.entry.name
+        return self.scanned.name
 
     @property
     def version(self) -> int:
         """Its number."""
-        return self.entry.number
+        return self.scanned.number
 
     @property
     def contract(self) -> schema.Contract | None:
@@ -53,20 +56,27 @@ class UnloadedModel:
         return self.declared if isinstance(self.declared, Signature) else signature.of(self.declared)
 
 
-Answering = Servable | UnloadedModel
+AvailableModel = Servable | VerifiedModel
 """What answers: now, or as soon as it is loaded."""
 
 
 @dataclass(frozen=True)
 class ModelVersions:
-    """A model: its versions, lowest first, and those of them that answer. Replaced as a whole, never changed."""
+    """A model: its versions, lowest first, and those of them that answer. Replaced as a whole, never changed.
+
+    `default` answers requests without a version; `kept` are lower ones that answer requests which name them.
+    """
 
     versions: tuple[VersionStatus, ...] = ()
-    answering: Answering | None = None
-    kept: tuple[Answering, ...] = ()
+    default: AvailableModel | None = None
+    kept: tuple[AvailableModel, ...] = ()
+
+    @property
+    def available(self) -> tuple[AvailableModel, ...]:
+        """All that answer, the default first."""
+        return self.kept if self.default is None else (self.default, *self.kept)
 
     @property
     def loaded(self) -> dict[int, Servable]:
         """What is in memory, by version."""
-        there = (self.answering, *self.kept)
-        return {model.version: model for model in there if model is not None and not isinstance(model, UnloadedModel)}
+        return {model.version: model for model in self.available if not isinstance(model, VerifiedModel)}

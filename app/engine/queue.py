@@ -11,7 +11,7 @@ from app.engine.job import Job, Slice
 class Queue:
     """Filled by the event loop, emptied by the threads that run devices.
 
-    A batch holds rows of one model; of one without a contract, a single request. Models take turns; within one, who
+    A batch holds rows of one model; of one that is not batchable, a single request. Models take turns; within one, who
     came first is served first, and a request that is larger than a batch, or than what is left of one, goes in parts.
 
     Args:
@@ -101,7 +101,7 @@ class Queue:
     def _fill(self, model: Servable, jobs: OrderedDict[Job, None]) -> list[Slice]:
         batch: list[Slice] = []
         more = self.rows // 2 if model.inline_max_rows else 0
-        room = size_of_batch = min(self._most_batch, max(self._enough, more)) if model.contract else 1
+        room = size_of_batch = min(self._most_batch, max(self._enough, more)) if model.batchable else 1
         while jobs and room:
             job = next(iter(jobs))
             size = min(room, job.rows - job.taken)

@@ -19,7 +19,7 @@ _TOO_LONG = "took longer than {} s"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verification:
     """What became of a file: the reason why it is rejected, or what it declares and the SHA-256 of what was verified.
 
     A file without a contract declares its signature only.
@@ -30,10 +30,13 @@ class Verdict:
     digest: str | None = None
 
 
-def verify(paths: Iterable[Path], module: str = "app.engine.verifier_child") -> dict[Path, Verdict]:
-    """A verdict on each file; one that kills the child or keeps it busy too long is rejected like any other."""
+def verify(paths: Iterable[Path], module: str = "app.engine.verifier_child") -> dict[Path, Verification]:
+    """What became of each file; one child reads all of them, in order. May be called by several threads.
+
+    One that kills the child or keeps it busy too long is rejected like any other.
+    """
     waiting = list(paths)
-    verdicts: dict[Path, Verdict] = {}
+    found: dict[Path, Verification] = {}
     alone = False
     while waiting:
         batch = waiting[:1] if alone else waiting
@@ -41,14 +44,14 @@ def verify(paths: Iterable[Path], module: str = "app.engine.verifier_child") -> 
         for line in output.splitlines(keepends=True):
             if line.endswith(b"\n"):  # or it was cut off with the child
                 answer = json.loads(line)
-                verdicts[Path(answer["path"])] = _read(answer)
-        waiting = [path for path in waiting if path not in verdicts]
+                found[Path(answer["path"])] = _read(answer)
+        waiting = [path for path in waiting if path not in found]
         # It answers in order, so it was at work on the first one left. When the time was up it may not be that one's
         # fault: it gets the whole time for itself.
         alone = end == _TOO_LONG and len(batch) > 1
         if not alone and set(batch) & set(waiting):
-            verdicts[waiting.pop(0)] = Verdict(rejected=f"the verifier {end.format(_SECONDS)}")
-    return verdicts
+            found[waiting.pop(0)] = Verification(rejected=f"the verifier {end.format(_SECONDS)}")
+    return found
 
 
 def _run(paths: list[Path], module: str) -> tuple[bytes, str]:
@@ -69,9 +72,9 @@ def _run(paths: list[Path], module: str) -> tuple[bytes, str]:
     return child.stdout, f"ended with {child.returncode}"
 
 
-def _read(answer: dict[str, str]) -> Verdict:
+def _read(answer: dict[str, str]) -> Verification:
     if "rejected" in answer:
-        return Verdict(rejected=answer["rejected"])
+        return Verification(rejected=answer["rejected"])
     if "signature" in answer:
-        return Verdict(declared=Signature.model_validate_json(answer["signature"]), digest=answer["sha256"])
-    return Verdict(declared=read_contract(answer["contract"]), digest=answer["sha256"])
+        return Verification(declared=Signature.model_validate_json(answer["signature"]), digest=answer["sha256"])
+    return Verification(declared=read_contract(answer["contract"]), digest=answer["sha256"])

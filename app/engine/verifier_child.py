@@ -27,7 +27,7 @@ _DTYPES = {
     onnx.TensorProto.UINT8: "uint8",
     onnx.TensorProto.INT64: "int64",
 }
-_PLAIN_DTYPES = {
+_BARE_DTYPES = {
     **_DTYPES,
     onnx.TensorProto.BOOL: "bool",
     onnx.TensorProto.INT8: "int8",
@@ -43,7 +43,7 @@ _PLAIN_DTYPES = {
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 
 
-class Refused(Exception):
+class FileRejected(Exception):
     """The file is not fit to be served; the message is the reason."""
 
 
@@ -51,39 +51,39 @@ def examine(content: bytes) -> dict[str, str]:
     """What a file declares: the `contract` that it holds, as JSON, when the file keeps it; or else its `signature`.
 
     Raises:
-        Refused: damaged, with external data, with unknown operators, against its contract; or without one, and with
-            inputs or outputs that are no tensors of a known type and rank.
+        FileRejected: damaged, with external data, with unknown operators, against its contract; or without one, and
+            with inputs or outputs that are no tensors of a known type and rank.
     """
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's own, undocumented
-        raise Refused(f"not an ONNX file, or truncated ({error})") from error
+        raise FileRejected(f"not an ONNX file, or truncated ({error})") from error
     if not model.graph.node:
-        raise Refused("not an ONNX file, or truncated (it has no graph)")
+        raise FileRejected("not an ONNX file, or truncated (it has no graph)")
     for tensor in _tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise Refused(f"the weights of {tensor.name!r} lie in an external file; they must be inside")
+            raise FileRejected(f"the weights of {tensor.name!r} lie in an external file; they must be inside")
         if tensor.data_type in _FLOATS and np.isnan(onnx.numpy_helper.to_array(tensor)).any():
-            raise Refused(f"the weights of {tensor.name!r} hold NaN")
+            raise FileRejected(f"the weights of {tensor.name!r} hold NaN")
     domains = {entry.domain for entry in model.opset_import} | {node.domain for node in _nodes(model)}
     if foreign := sorted(domains - _DOMAINS):
-        raise Refused(f"operators of an unknown domain: {', '.join(foreign)}")
+        raise FileRejected(f"operators of an unknown domain: {', '.join(foreign)}")
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
-        raise Refused(f"not a valid ONNX graph: {str(error).strip().splitlines()[0]}") from error
+        raise FileRejected(f"not a valid ONNX graph: {str(error).strip().splitlines()[0]}") from error
     texts: list[str] = [entry.value for entry in model.metadata_props if entry.key == METADATA_KEY]
     if not texts:
         return {"signature": _signature(model).model_dump_json()}
     if len(texts) != 1:
-        raise Refused(f"has more than one contract (metadata key {METADATA_KEY!r})")
+        raise FileRejected(f"has more than one contract (metadata key {METADATA_KEY!r})")
     try:
         contract = read_contract(texts[0])
         initializers = {tensor.name: tensor for tensor in model.graph.initializer}
         given = _inputs(model)
         check_agreement(contract, _describe(given), _describe(model.graph.output), _temperature(initializers))
     except ContractError as error:
-        raise Refused(f"contract: {error}") from error
+        raise FileRejected(f"contract: {error}") from error
     return {"contract": texts[0]}
 
 
@@ -96,9 +96,9 @@ def _inputs(model: Any) -> list[Any]:
 def _signature(model: Any) -> signature.Signature:
     def port(value: Any) -> signature.Port:
         tensor = value.type.tensor_type
-        dtype = _PLAIN_DTYPES.get(tensor.elem_type)
+        dtype = _BARE_DTYPES.get(tensor.elem_type)
         if not value.type.HasField("tensor_type") or dtype is None or not tensor.HasField("shape"):
-            raise Refused(f"has no contract, and {value.name!r} is no tensor of a type and rank that /v2 knows")
+            raise FileRejected(f"has no contract, and {value.name!r} is no tensor of a type and rank that /v2 knows")
         sizes = [
             dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else dim.dim_param or None
             for dim in tensor.shape.dim
@@ -107,7 +107,7 @@ def _signature(model: Any) -> signature.Signature:
 
     given = _inputs(model)
     if not given:
-        raise Refused("has no contract, and no inputs")
+        raise FileRejected("has no contract, and no inputs")
     return signature.Signature(inputs=tuple(map(port, given)), outputs=tuple(map(port, model.graph.output)))
 
 
@@ -161,14 +161,14 @@ def main() -> None:
         path = json.loads(line)
         try:
             if Path(path).exists() and not Path(path).is_file():
-                raise Refused("not a regular file")
+                raise FileRejected("not a regular file")
             content = Path(path).read_bytes()
             answer = {"sha256": hashlib.sha256(content).hexdigest(), **examine(content)}
         except OSError as error:
             answer = {"rejected": f"cannot be read: {error.strerror}"}
-        except Refused as error:
+        except FileRejected as error:
             answer = {"rejected": str(error)}
-        except Exception as error:  # a reader that stumbles over a file refuses it
+        except Exception as error:  # a reader that stumbles over a file rejects it
             answer = {"rejected": f"cannot be verified: {type(error).__name__}: {error}"[:500]}
         print(json.dumps({"path": path, **answer}), flush=True)
 

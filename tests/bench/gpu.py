@@ -203,12 +203,14 @@ def main(arguments: list[str] | None = None) -> None:
         store = options.prepared or Path(folder)
         if options.prepared is None:
             prepare(store, options.networks, options.device)
-        for name, entries in RepositoryScanner(store, device.name).look().items():
-            for entry in entries:
+        scanner = RepositoryScanner(store, device.name)
+        for name, unverified in scanner.scan().items():
+            scanner.verify(unverified)
+            for entry in scanner.versions(name):
                 if name.split(".")[0] not in options.networks:
                     continue
                 if entry.declared is None:
-                    print(f"{name}: {entry.refused}")
+                    print(f"{name}: {entry.rejected}")
                     continue
                 try:
                     measure(entry, entry.declared, device, options.batches, options.seconds, rows)

@@ -122,7 +122,7 @@ def test_a_recalibrated_version_takes_over(line: tuple[Path, Path], tmp_path: Pa
     with as_process(store) as (client, _):
         detail = client.get("/models/mine/versions/2").raise_for_status().json()
         old = schema.Contract.model_validate(client.get("/models/mine/versions/1").json()["contract"])
-    assert detail["state"] == "serving"
+    assert detail["state"] == "available"
     new = schema.Contract.model_validate(detail["contract"])
     assert new.origin.recalibrated_from == 1
     assert new.calibration is not None

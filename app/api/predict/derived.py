@@ -35,12 +35,12 @@ def decisions(model: Model, wanted: OutputSelection, found: Arrays, decided: Cou
     Args:
         decided: the model's or the operator's are counted there, whatever the request's are.
     """
-    judges = [judge for judge in (model.judge, wanted.judge) if judge is not None]
+    judges = [judge for judge in (model.policy, wanted.judge) if judge is not None]
     if not judges:
         return None
     of_rows = model.contract.score_values(found)
     first, *others = (judge.decide(of_rows) for judge in judges)
-    if model.judge is not None:
+    if model.policy is not None:
         decided.update(map(_ACTION, first))
     return stricter(first, others[0]) if others else first
 

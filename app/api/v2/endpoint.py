@@ -92,15 +92,15 @@ async def model_ready(request: Request, response: Response) -> ModelReady:
 
 
 def _is_there(store: ModelRegistry, name: str, version: str | None) -> bool:
-    shelf = store.shelves.get(name)
+    shelf = store.models.get(name)
     return shelf is not None and (version is None or version in [str(found.number) for found in shelf.versions])
 
 
 async def metadata(request: Request) -> ModelMetadata:
     """Inputs and outputs with datatype and shape, −1 for the number of rows, and the versions that answer."""
     model = models.find(request)
-    shelf = request.app.state.registry.shelves.get(model.name, ModelVersions())  # it may just have gone
-    loaded = {other.version for other in (model, shelf.answering, *shelf.kept) if other is not None}
+    shelf = request.app.state.registry.models.get(model.name, ModelVersions())  # it may just have gone
+    loaded = {other.version for other in (model, *shelf.available)}
     return ModelMetadata(
         name=model.name,
         versions=[str(version) for version in sorted(loaded)],

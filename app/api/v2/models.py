@@ -4,12 +4,12 @@ from fastapi import Request
 
 from app.contract.repository import check_name, parse_version
 from app.engine.bare_model import Servable
-from app.engine.model_versions import Answering
+from app.engine.model_versions import AvailableModel
 from app.engine.registry import ModelRegistry
 from app.errors import InvalidInput
 
 
-def find(request: Request) -> Answering:
+def find(request: Request) -> AvailableModel:
     """The model that the path names, in the version that it names or the one that answers; perhaps not loaded yet.
 
     Raises:

@@ -15,7 +15,7 @@ from app.api.v2.openapi import BAD_BODY, INDEX_REQUEST, LOAD_REQUEST, NAME, NO_M
 from app.api.v2.repository_request import ControlRequest, IndexRequest
 from app.api.v2.schemas import IndexEntry, ModelConfig, ModelStatistics
 from app.contract.signature import Port
-from app.engine.model_versions import Answering, VersionStatus
+from app.engine.model_versions import AvailableModel, VersionStatus
 from app.engine.registry import ModelRegistry
 from app.errors import AdminDisabled, InvalidInput, UnknownModel, VersionRejected
 from app.settings import Settings
@@ -45,7 +45,7 @@ async def index(request: Request) -> list[IndexEntry]:
     store: ModelRegistry = request.app.state.registry
     entries = [
         IndexEntry(name=name, version=str(version.number), state=_state(version), reason=_reason(version))
-        for name, shelf in sorted(store.shelves.items())
+        for name, shelf in sorted(store.models.items())
         for version in shelf.versions
     ]
     return [entry for entry in entries if entry.state == "READY" or not asked.ready]
@@ -62,12 +62,12 @@ async def index(request: Request) -> list[IndexEntry]:
 async def load(request: Request) -> Response:
     """Answers when the version that is to answer does. Models come from the store only. Off but for
     MASKSEMBLES_ENABLE_ADMIN."""
-    store = administered(request)
+    reconciler = administered(request)
     name = models.name(request)
     control = await _read(request, ControlRequest)
     if control.parameters:
         raise InvalidInput("models are loaded as they lie in the store, without parameters", "parameters")
-    await run_in_threadpool(store.load, name)
+    await run_in_threadpool(reconciler.load, name)
     return Response()
 
 
@@ -81,10 +81,10 @@ async def load(request: Request) -> Response:
 )
 async def unload(request: Request) -> Response:
     """What it is at work on is finished. Off unless MASKSEMBLES_ENABLE_ADMIN."""
-    store = administered(request)
+    reconciler = administered(request)
     name = models.name(request)
     await _read(request, ControlRequest)
-    await run_in_threadpool(store.unload, name)
+    await run_in_threadpool(reconciler.unload, name)
     return Response()
 
 
@@ -96,13 +96,8 @@ async def unload(request: Request) -> Response:
 async def all_statistics(request: Request) -> ModelStatistics:
     """Counts and nanoseconds since each version was first asked."""
     store: ModelRegistry = request.app.state.registry
-    answering = [
-        model
-        for _, shelf in sorted(store.shelves.items())
-        for model in (shelf.answering, *shelf.kept)
-        if model is not None
-    ]
-    return ModelStatistics(model_stats=[_statistics(request, model) for model in answering])
+    available = [model for _, shelf in sorted(store.models.items()) for model in shelf.available]
+    return ModelStatistics(model_stats=[_statistics(request, model) for model in available])
 
 
 async def statistics(request: Request) -> ModelStatistics:
@@ -150,7 +145,7 @@ def _describe(port: Port, *, batched: bool) -> Any:
 
 
 def _state(version: VersionStatus) -> Literal["READY", "UNAVAILABLE"]:
-    return "READY" if version.state in ("serving", "kept") else "UNAVAILABLE"
+    return "READY" if version.state == "available" else "UNAVAILABLE"
 
 
 def _reason(version: VersionStatus) -> str | None:
@@ -159,7 +154,7 @@ def _reason(version: VersionStatus) -> str | None:
     return "not loaded"
 
 
-def _statistics(request: Request, model: Answering) -> Any:
+def _statistics(request: Request, model: AvailableModel) -> Any:
     telemetry: Telemetry = request.app.state.telemetry
     counted = telemetry.series(model.name, model.version, model.contract).statistics
     batches = [

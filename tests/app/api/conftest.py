@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from app.engine.device import Device
-from app.engine.registry import ModelRegistry
+from app.engine.options import RegistryOptions
+from app.engine.reconciler import open_repository
 from app.main import create_app
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
@@ -35,7 +36,7 @@ def folder(digits_repository: Path, tiny_repository: Path, tmp_path_factory: pyt
 @pytest.fixture(scope="session")
 def client(folder: Path) -> Iterator[httpx.Client]:
     settings = Settings(model_repository=folder, max_body_bytes=200_000, max_rows=500)
-    app = create_app(settings, ModelRegistry(folder, CPU, default="tiny"), Telemetry())
+    app = create_app(settings, open_repository(folder, CPU, RegistryOptions(default_model="tiny")), Telemetry())
     with in_thread(app) as opened:
         yield opened
 
@@ -52,7 +53,9 @@ def administered(store: Path) -> Iterator[httpx.Client]:
     """Over that copy, where models may be loaded and unloaded."""
     with in_thread(
         create_app(
-            Settings(model_repository=store, enable_admin=True, poll_seconds=0), ModelRegistry(store, CPU), Telemetry()
+            Settings(model_repository=store, enable_admin=True, poll_seconds=0),
+            open_repository(store, CPU),
+            Telemetry(),
         )
     ) as it:
         yield it

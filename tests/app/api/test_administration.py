@@ -11,7 +11,7 @@ ROW = {"model": "tiny", "inputs": [[0.5] * 6]}
 
 def test_unload_and_load(administered: httpx.Client, store: Path) -> None:
     assert administered.post("/models/tiny/unload").json()["versions"] == [
-        {"version": 1, "state": "standby", "loaded": False}
+        {"version": 1, "state": "unloaded", "loaded": False}
     ]
     response = administered.post("/predict", json=ROW)
     assert response.status_code == 404

@@ -3,7 +3,7 @@ from pathlib import Path
 import httpx
 
 from app.engine.device import Device
-from app.engine.registry import ModelRegistry
+from app.engine.reconciler import open_repository
 from app.main import create_app
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
@@ -23,7 +23,7 @@ def test_ready_tells_the_device_and_the_models(client: httpx.Client) -> None:
 
 def test_a_service_without_models_is_alive_and_not_ready(tmp_path: Path) -> None:
     app = create_app(
-        Settings(model_repository=tmp_path), ModelRegistry(tmp_path, Device("cpu", "cpu", "")), Telemetry()
+        Settings(model_repository=tmp_path), open_repository(tmp_path, Device("cpu", "cpu", "")), Telemetry()
     )
     with in_thread(app) as client:
         assert client.get("/health/live").status_code == 200

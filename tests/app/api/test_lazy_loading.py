@@ -10,7 +10,8 @@ import pytest
 
 from app.engine import loader
 from app.engine.batcher import Batcher
-from app.engine.registry import ModelRegistry
+from app.engine.options import RegistryOptions
+from app.engine.reconciler import open_repository
 from app.errors import ModelRejected
 from app.main import create_app
 from app.settings import Settings
@@ -39,7 +40,7 @@ def test_a_first_request_waits_and_what_is_loaded_answers(folder: Path, monkeypa
         return real(name, *rest)
 
     monkeypatch.setattr(loader, "load", load)
-    store = ModelRegistry(folder, CPU, first_use=True)
+    store = open_repository(folder, CPU, RegistryOptions(lazy=True))
     with (
         in_thread(create_app(Settings(model_repository=folder, poll_seconds=0), store, Telemetry())) as client,
         ThreadPoolExecutor(20) as threads,
@@ -47,7 +48,7 @@ def test_a_first_request_waits_and_what_is_loaded_answers(folder: Path, monkeypa
         assert client.get("/health/ready").json()["models"] == {"bytes": 1, "digits": 1, "tiny": 1}
         before = client.get("/models/tiny").json()
         assert before["labels"] == ["a", "b", "c"]
-        assert before["versions"][0] == {"version": 1, "state": "serving", "loaded": False}
+        assert before["versions"][0] == {"version": 1, "state": "available", "loaded": False}
         for path in ("", "/ready", "/config", "/stats", "/versions/1"):
             assert client.get(f"/v2/models/tiny{path}").status_code == 200
         assert begun == []
@@ -87,7 +88,7 @@ def test_rows_may_wait_for_what_loading_left(
 
     monkeypatch.setattr(loader, "load", slowly)
     monkeypatch.setattr(Batcher, "predict", note)
-    store = ModelRegistry(folder, CPU, first_use=True)
+    store = open_repository(folder, CPU, RegistryOptions(lazy=True))
     with in_thread(create_app(Settings(model_repository=folder, poll_seconds=0), store, Telemetry())) as client:
         for _ in range(2):
             assert client.post(path, json=body, headers={"X-Request-Timeout-Ms": "9000"}).status_code == 200

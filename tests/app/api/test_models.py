@@ -14,7 +14,7 @@ def test_all_models_with_what_became_of_their_versions(client: httpx.Client) -> 
     assert (digits["task"], digits["method"], digits["num_submodels"]) == ("classification", "masksembles", 4)
     assert tiny["version"] == 1
     good, bad = tiny["versions"]
-    assert good == {"version": 1, "state": "serving", "loaded": True}
+    assert good == {"version": 1, "state": "available", "loaded": True}
     assert bad["state"] == "rejected"
     assert "truncated" in bad["reason"]
     assert client.get("/models/tiny").json() == tiny
@@ -24,7 +24,7 @@ def test_a_version_shows_its_contract(client: httpx.Client) -> None:
     detail = client.get("/models/digits/versions/1").json()
     contract = schema.Contract.model_validate(detail["contract"])
     assert contract.calibration is not None
-    assert (detail["name"], detail["version"], detail["state"]) == ("digits", 1, "serving")
+    assert (detail["name"], detail["version"], detail["state"]) == ("digits", 1, "available")
     units = {tensor["name"]: tensor["unit"] for tensor in detail["contract"]["outputs"]}
     assert units["entropy"] == units["mutual_information"] == "nats"
     refused = client.get("/models/tiny/versions/2").json()

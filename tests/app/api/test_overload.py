@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.engine.registry import ModelRegistry
+from app.engine.reconciler import Reconciler, open_repository
 from app.engine.session import Session
 from app.main import create_app
 from app.settings import Settings
@@ -41,16 +41,16 @@ class Held:
 
 
 @pytest.fixture
-def queue_of_2(tiny_repository: Path) -> Iterator[tuple[httpx.Client, ModelRegistry]]:
-    store = ModelRegistry(tiny_repository, CPU)
-    store.find("tiny", None).inline_max_rows = 0
+def queue_of_2(tiny_repository: Path) -> Iterator[tuple[httpx.Client, Reconciler]]:
+    store = open_repository(tiny_repository, CPU)
+    store.registry.find("tiny", None).inline_max_rows = 0
     settings = Settings(model_repository=tiny_repository, max_queue_rows=2, queue_timeout_ms=20_000, poll_seconds=0)
     with in_thread(create_app(settings, store, Telemetry())) as client:
         yield client, store
 
 
 def test_a_full_queue_is_503_with_retry_after_and_a_late_row_504(
-    queue_of_2: tuple[httpx.Client, ModelRegistry], monkeypatch: pytest.MonkeyPatch
+    queue_of_2: tuple[httpx.Client, Reconciler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, _ = queue_of_2
     held = Held(monkeypatch)
@@ -81,7 +81,7 @@ def test_a_full_queue_is_503_with_retry_after_and_a_late_row_504(
 
 
 def test_a_refusal_reaches_a_client_that_is_still_sending(
-    queue_of_2: tuple[httpx.Client, ModelRegistry], monkeypatch: pytest.MonkeyPatch
+    queue_of_2: tuple[httpx.Client, Reconciler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, _ = queue_of_2
     held = Held(monkeypatch)
@@ -116,7 +116,7 @@ def test_more_time_than_the_setting_gives_is_cut_to_it(client: httpx.Client) -> 
 
 
 def test_a_client_that_vanishes_has_its_rows_dropped(
-    queue_of_2: tuple[httpx.Client, ModelRegistry], monkeypatch: pytest.MonkeyPatch
+    queue_of_2: tuple[httpx.Client, Reconciler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, _ = queue_of_2
     held = Held(monkeypatch)

@@ -15,7 +15,7 @@ from app.auth import guard as guard_module
 from app.auth import keys
 from app.auth.guard import Guard, needed
 from app.auth.keys import Key
-from app.engine.registry import ModelRegistry
+from app.engine.reconciler import open_repository
 from app.errors import InsufficientScope, RateLimited, Unauthorized
 from app.main import create_app, routes
 from app.settings import Settings
@@ -341,7 +341,7 @@ Secured = tuple[httpx.Client, Entry]
 @pytest.fixture(scope="module")
 def secured(tiny_repository: Path) -> Iterator[Secured]:
     settings = Settings(model_repository=tiny_repository, enable_admin=True, poll_seconds=0, max_body_bytes=100_000)
-    app = create_app(settings, ModelRegistry(tiny_repository, CPU), Telemetry(), Guard(KEYS))
+    app = create_app(settings, open_repository(tiny_repository, CPU), Telemetry(), Guard(KEYS))
     with in_thread(app) as client:
         yield client, app
 
@@ -549,7 +549,7 @@ def test_pages_of_other_origins_may_not_call(secured: Secured) -> None:
 
 def store_of_nothing(folder: Path, keys: tuple[Key, ...], **settings: object) -> Entry:
     made = Settings.model_validate({"model_repository": folder, "poll_seconds": 0, **settings})
-    return create_app(made, ModelRegistry(folder, CPU), Telemetry(), Guard(keys))
+    return create_app(made, open_repository(folder, CPU), Telemetry(), Guard(keys))
 
 
 def test_a_preflight_is_refused_without_keys_too(tmp_path: Path) -> None:

@@ -1,17 +1,22 @@
 """Models without onnxruntime, whose sessions do what a test wants."""
 
+import hashlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.contract import schema
+from app.contract.repository import model_path
 from app.contract.tasks import classification
 from app.contract.tensor import Tensor
 from app.engine.model import Model
+from app.engine.verifier import Verification
+from app.errors import ModelRejected
 
 Arrays = dict[str, NDArray[Any]]
 CONTRACT = schema.Contract(
@@ -52,6 +57,7 @@ class FakeModel:
     """Has the parts of a model that the batcher uses."""
 
     contract = CONTRACT
+    batchable = checked_inputs = finite_outputs = True
     monitored_outputs = ("entropy", "mutual_information")
     inline_max_rows = 0
 
@@ -68,6 +74,76 @@ class FakeModel:
 
 def fake(*sessions: FakeSession, name: str = "fake", version: int = 1) -> Model:
     return cast(Model, FakeModel(*sessions, name=name, version=version))
+
+
+class FakeLoads:
+    """Stands in for `loader.load`: notes what is loaded, can be held up, and fails where it is told to."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, int]] = []
+        self.bad: set[tuple[str, int]] = set()
+        self.free = threading.Event()
+        self.free.set()
+        self.most_at_once = 0
+        self._at_once = 0
+        self._counting = threading.Lock()
+
+    def __call__(self, name: str, number: int, *_: object) -> Model:
+        with self._counting:
+            self.begun.append((name, number))
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            time.sleep(0.002)  # long enough for another to begin, were it let
+            assert self.free.wait(30)
+        finally:
+            with self._counting:
+                self._at_once -= 1
+        if (name, number) in self.bad:
+            raise ModelRejected("no memory on the device")
+        return fake(FakeSession(), name=name, version=number)
+
+
+class FakeVerifier:
+    """Stands in for `repository.verify`: every file holds CONTRACT, but for those that begin with `bad`; those of some
+    models keep it busy until they are released."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[Path]] = []
+        self.at_work: list[str] = []
+        self._held: dict[str, threading.Event] = {}
+
+    def hold(self, name: str) -> None:
+        """Is not done with a model's files before `release`."""
+        self._held[name] = threading.Event()
+
+    def release(self) -> None:
+        for event in self._held.values():
+            event.set()
+
+    def __call__(self, paths: Iterable[Path]) -> dict[Path, Verification]:
+        paths = list(paths)
+        self.calls.append(paths)
+        names = dict.fromkeys(path.parts[-3] for path in paths)
+        self.at_work += names
+        for name in names:
+            assert name not in self._held or self._held[name].wait(30)
+            self.at_work.remove(name)
+        return {path: self._read(path) for path in paths}
+
+    def _read(self, path: Path) -> Verification:
+        content = path.read_bytes()
+        if content.startswith(b"bad"):
+            return Verification(rejected=content.decode())
+        return Verification(declared=CONTRACT, digest=hashlib.sha256(content).hexdigest())
+
+
+def put(folder: Path, name: str, version: int, content: bytes = b"a model") -> Path:
+    """A file in a repository, as its portable artefact."""
+    path = model_path(folder, name, version)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
 
 
 def rows(*values: float) -> NDArray[np.float32]:

@@ -18,7 +18,7 @@ from app.engine.batcher import Batcher
 from app.engine.device import Device
 from app.engine.model import Model
 from app.engine.queue import Queue
-from app.engine.registry import ModelRegistry
+from app.engine.reconciler import open_repository
 from app.errors import (
     ClientGone,
     DeadlineExceeded,
@@ -436,7 +436,7 @@ def test_too_few_answers_are_an_error_and_not_a_request_without_end(quick: int) 
     asyncio.run(scene())
 
 
-@pytest.mark.parametrize("place", ["_join", "_split"])
+@pytest.mark.parametrize("place", ["join_inputs", "hand_out"])
 def test_trouble_of_our_own_ends_the_requests_and_not_the_thread(
     place: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -496,7 +496,7 @@ def test_a_waiting_device_keeps_no_model_alive() -> None:
 def models(digits_repository: Path, tiny_repository: Path) -> list[Model]:
     """Two models with real sessions, one of which may run in the event loop."""
     device = Device("cpu", "cpu", "for tests")
-    found = [ModelRegistry(store, device).find(None, None) for store in (digits_repository, tiny_repository)]
+    found = [open_repository(store, device).registry.find(None, None) for store in (digits_repository, tiny_repository)]
     found[1].inline_max_rows = 0
     return found
 

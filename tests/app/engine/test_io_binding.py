@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 from app.contract.repository import model_path
+from app.contract.schema import Contract
 from app.engine import io_binding
 from app.engine.device import Cuda, Device, choose, missing_for_cuda
 from app.engine.io_binding import IOBindingSession, batch_sizes
-from app.engine.model import Model, load
-from app.engine.repository import RepositoryScanner
+from app.engine.model import LoadOptions, Model, load
 from app.engine.session import Session
 from app.errors import ModelRejected
+from tests.app.engine.scanning import scan
 
 CPU = Device("cpu", "cpu", "for tests")
 NAMES = ["probabilities", "submodels", "entropy", "prediction"]
@@ -24,8 +25,7 @@ def content(digits_repository: Path) -> bytes:
 
 @pytest.fixture(scope="module")
 def contract(digits_repository: Path) -> object:
-    (entry,) = RepositoryScanner(digits_repository, "cpu").look()["digits"]
-    return entry.declared
+    return scan(digits_repository, "cpu", "digits").declared
 
 
 @pytest.mark.parametrize(
@@ -104,10 +104,10 @@ def test_on_a_gpu_every_size_gives_the_answers_of_the_cpu(
     digits_repository: Path, tmp_path: Path, graphs: bool
 ) -> None:
     shutil.copytree(digits_repository, tmp_path / "store")
-    (entry,) = RepositoryScanner(tmp_path / "store", "cuda").look()["digits"]
-    assert entry.contract is not None
+    entry = scan(tmp_path / "store", "cuda", "digits")
+    assert isinstance(entry.declared, Contract)
     device = choose("cuda", Cuda(graphs=graphs))
-    model = load("digits", 1, entry.contract, entry.path.read_bytes(), device, 1, 16)
+    model = load("digits", 1, entry.declared, entry.path.read_bytes(), LoadOptions(device, 1, 16))
     assert {session.provider for session in model.sessions} == {"CUDAExecutionProvider"}
     plain = Session(entry.path.read_bytes(), CPU)
     rng = np.random.default_rng(0)

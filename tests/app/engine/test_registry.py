@@ -1,516 +1,90 @@
-import gc
-import re
-import shutil
-import weakref
-from pathlib import Path
+"""The snapshot that requests read."""
 
-import numpy as np
-import onnx
+import asyncio
+
 import pytest
-import torch
 
-from app.contract.repository import list_versions, model_path, plan_path
 from app.engine.device import Device
+from app.engine.loader import Loader
+from app.engine.model import LoadOptions
+from app.engine.model_versions import ModelVersions, VerifiedModel
 from app.engine.registry import ModelRegistry
-from app.engine.verifier import verify
-from app.errors import ModelRejected, StartError, UnknownModel, UnknownVersion, VersionRejected
-from models import artefact
-from models.export import export
-from models.networks import mlp
-from tests.app.engine.fakes import until
-
-CPU = Device("cpu", "cpu", "for tests")
-
-
-@pytest.fixture
-def store(tiny_repository: Path, tmp_path: Path) -> Path:
-    """tiny:1, tiny:2 and tiny:10, all good."""
-    for version in (1, 2, 10):
-        shutil.copytree(tiny_repository / "tiny" / "1", tmp_path / "store" / "tiny" / str(version))
-    return tmp_path / "store"
-
-
-def model_file(store: Path, version: int) -> Path:
-    return store / "tiny" / str(version) / "model.onnx"
-
-
-def states(store: ModelRegistry, name: str = "tiny") -> dict[int, str]:
-    return {version.number: version.state for version in store.shelves[name].versions}
-
-
-def test_the_highest_valid_version_answers(store: Path) -> None:
-    opened = ModelRegistry(store, CPU)
-    assert states(opened) == {1: "standby", 2: "standby", 10: "serving"}
-    assert opened.find("tiny", None).version == 10
-    assert opened.find(None, 10).version == 10
-    with pytest.raises(UnknownVersion, match=r"version 2 of 'tiny' is not served; there are: 10"):
-        opened.find("tiny", 2)
-    with pytest.raises(UnknownModel, match=r"no model 'other' is served; there are: tiny"):
-        opened.find("other", None)
-
-
-def test_a_pinned_version_answers(store: Path) -> None:
-    opened = ModelRegistry(store, CPU, pin={"tiny": 2})
-    assert states(opened) == {1: "standby", 2: "serving", 10: "standby"}
-    assert opened.find("tiny", None).version == 2
-
-
-def test_a_bad_version_is_refused_and_the_next_lower_one_serves(store: Path) -> None:
-    model_file(store, 10).write_bytes(model_file(store, 10).read_bytes()[:1000])
-    opened = ModelRegistry(store, CPU)
-    assert states(opened) == {1: "standby", 2: "serving", 10: "rejected"}
-    assert "truncated" in (opened.shelves["tiny"].versions[-1].reason or "")
-
-
-def test_what_onnxruntime_refuses_is_refused_too(store: Path) -> None:
-    model = onnx.load(model_file(store, 10))
-    next(node for node in model.graph.node if node.op_type == "Exp").domain = "com.microsoft"  # no such operator there
-    model.opset_import.add(domain="com.microsoft", version=1)
-    model_file(store, 10).write_bytes(model.SerializeToString())
-    opened = ModelRegistry(store, CPU)
-    assert states(opened) == {1: "standby", 2: "serving", 10: "rejected"}
-    assert "onnxruntime cannot load it" in (opened.shelves["tiny"].versions[-1].reason or "")
-
-
-def endless(model: onnx.ModelProto) -> None:
-    """Puts a loop without end before the entropy."""
-    helper, kinds = onnx.helper, onnx.TensorProto
-    for node in model.graph.node:
-        node.output[:] = ["entropy_" if name == "entropy" else name for name in node.output]
-    body = helper.make_graph(
-        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Abs", ["before"], ["after"])],
-        "body",
-        [
-            helper.make_tensor_value_info("trip", kinds.INT64, []),
-            helper.make_tensor_value_info("go", kinds.BOOL, []),
-            helper.make_tensor_value_info("before", kinds.FLOAT, None),
-        ],
-        [
-            helper.make_tensor_value_info("on", kinds.BOOL, []),
-            helper.make_tensor_value_info("after", kinds.FLOAT, None),
-        ],
-    )
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(2**62), "trips"))
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(True), "forever"))
-    model.graph.node.append(helper.make_node("Loop", ["trips", "forever", "entropy_"], ["entropy"], body=body))
-
-
-def test_a_graph_that_never_ends_is_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.engine.model._SECONDS_TO_WARM_UP", 0.5)
-    model = onnx.load(model_file(store, 10))
-    endless(model)
-    model_file(store, 10).write_bytes(model.SerializeToString())
-    opened = ModelRegistry(store, CPU)
-    assert states(opened) == {1: "standby", 2: "serving", 10: "rejected"}
-    assert "its first run on 1 rows fails" in (opened.shelves["tiny"].versions[-1].reason or "")
-
-
-def test_versions_that_stand_by_are_loaded_when_asked(store: Path) -> None:
-    model = onnx.load(model_file(store, 1))
-    next(node for node in model.graph.node if node.op_type == "Exp").domain = "com.microsoft"
-    model.opset_import.add(domain="com.microsoft", version=1)
-    model_file(store, 1).write_bytes(model.SerializeToString())
-    assert states(ModelRegistry(store, CPU)) == {1: "standby", 2: "standby", 10: "serving"}
-    assert states(ModelRegistry(store, CPU, load_all=True)) == {1: "rejected", 2: "standby", 10: "serving"}
-
-
-def test_a_folder_that_cannot_be_read_stops_nothing(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(store / "tiny", store / "closed")
-    real = list_versions
-
-    def versions(folder: Path, name: str) -> list[int]:
-        if name == "closed":
-            raise PermissionError(13, "Permission denied")
-        return real(folder, name)
-
-    monkeypatch.setattr("app.engine.repository.list_versions", versions)
-    opened = ModelRegistry(store, CPU)
-    assert list(opened.serving) == ["tiny"]
-    assert opened.shelves["closed"].versions == ()
-    assert opened.unreadable == {"closed": "Permission denied"}
-
-
-def test_a_pin_that_cannot_be_held_is_an_error(store: Path) -> None:
-    with pytest.raises(StartError, match=r"tiny:3 cannot be served: the store has versions 1, 2, 10"):
-        ModelRegistry(store, CPU, pin={"tiny": 3})
-    with pytest.raises(StartError, match=r"other:1 cannot be served: the store has no such model"):
-        ModelRegistry(store, CPU, pin={"other": 1})
-    model_file(store, 2).write_bytes(b"no")
-    with pytest.raises(StartError, match=r"tiny:2 cannot be served: not an ONNX file"):
-        ModelRegistry(store, CPU, pin={"tiny": 2})
-
-
-def test_the_default_model(store: Path) -> None:
-    shutil.copytree(store / "tiny", store / "other")
-    with pytest.raises(UnknownModel, match=r"there is no default; there are: other, tiny"):
-        ModelRegistry(store, CPU).find(None, None)
-    assert ModelRegistry(store, CPU, default="tiny").find(None, None).name == "tiny"
-    with pytest.raises(StartError, match=r"'missing' cannot be served; there are: other, tiny"):
-        ModelRegistry(store, CPU, default="missing")
-
-
-def test_an_empty_store_serves_nothing(tmp_path: Path) -> None:
-    opened = ModelRegistry(tmp_path, CPU)
-    assert opened.serving == {}
-    with pytest.raises(StartError, match="is no folder that can be read"):
-        ModelRegistry(tmp_path / "missing", CPU)
-
-
-def test_a_version_without_a_file_is_refused(store: Path) -> None:
-    model_file(store, 10).unlink()
-    opened = ModelRegistry(store, CPU)
-    assert opened.shelves["tiny"].versions[-1].reason == "cannot be read: No such file or directory"
-
-
-def test_bytes_that_change_after_they_were_verified_are_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from app.engine import repository as module
-
-    def verify_and_swap(paths: object) -> object:
-        verdicts = verify(paths)  # type: ignore[arg-type]
-        model, _, _ = artefact.read(store, "tiny", 10)
-        model.producer_name = "somebody else"
-        model_file(store, 10).write_bytes(model.SerializeToString())
-        return verdicts
-
-    monkeypatch.setattr(module, "verify", verify_and_swap)
-    opened = ModelRegistry(store, CPU)
-    assert states(opened)[10] == "rejected"
-    assert "bytes changed" in (opened.shelves["tiny"].versions[-1].reason or "")
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """net:1 and net:2 with a plan for the CPU beside them. Not to be written to: copy it."""
-    store = tmp_path_factory.mktemp("planned")
-    for _ in range(2):
-        torch.manual_seed(0)
-        network = mlp((6,), 3, submodels=3, hidden=(32, 32))
-        export(network, torch.rand(2, 6), name="net", store=store, labels="abc", plan="branches")
-    return store
-
-
-@pytest.fixture
-def planned(exported: Path, tmp_path: Path) -> Path:
-    """A copy of these, to be changed."""
-    return shutil.copytree(exported, tmp_path / "planned")
-
-
-def test_the_plan_of_the_device_is_preferred(planned: Path) -> None:
-    model = ModelRegistry(planned, CPU).find("net", None)
-    assert model.contract.plan == "branches"
-    assert model.contract.compilation is not None
-    assert model.contract.compilation.device == "cpu"
-    plan_path(planned, "net", 2, "cpu").rename(plan_path(planned, "net", 2, "cuda"))
-    assert (
-        ModelRegistry(planned, CPU).find("net", None).contract.plan == "folded"
-    )  # that of another device is not touched
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"no model", r"model\.cpu\.onnx: not an ONNX file"),
-        ("another", r"model\.cpu\.onnx: its contract is not that of model\.onnx"),
-    ],
-)
-def test_a_bad_plan_is_no_reason_to_serve_something_else_in_silence(
-    planned: Path, tiny_repository: Path, content: bytes | str, reason: str
-) -> None:
-    path = plan_path(planned, "net", 2, "cpu")
-    path.write_bytes(content if isinstance(content, bytes) else model_file(tiny_repository, 1).read_bytes())
-    opened = ModelRegistry(planned, CPU)
-    assert states(opened, "net") == {1: "serving", 2: "rejected"}
-    assert re.search(reason, opened.shelves["net"].versions[1].reason or "")
-
-
-def test_a_plan_without_the_portable_file_is_refused(planned: Path) -> None:
-    model_path(planned, "net", 2).unlink()
-    opened = ModelRegistry(planned, CPU)
-    assert states(opened, "net") == {1: "serving", 2: "rejected"}
-    assert "No such file" in (opened.shelves["net"].versions[1].reason or "")
-
-
-Reports = list[tuple[str, str]]
-
-
-@pytest.fixture
-def reports() -> Reports:
-    return []
-
-
-@pytest.fixture
-def running(tiny_repository: Path, tmp_path: Path, reports: Reports) -> ModelRegistry:
-    """A store over tmp_path/"store" with tiny:1."""
-    shutil.copytree(tiny_repository, tmp_path / "store")
-    return ModelRegistry(tmp_path / "store", CPU, report=lambda name, result: reports.append((name, result)))
-
-
-def add(folder: Path, version: int, content: bytes | None = None, name: str = "tiny") -> None:
-    """A version more, as the workshop would put it there."""
-    made = folder / f".{version}"
-    shutil.copytree(folder / "tiny" / "1", made)
-    if content is not None:
-        (made / "model.onnx").write_bytes(content)
-    made.rename(folder / name / str(version))
-
-
-def test_a_new_version_takes_over_and_the_old_one_leaves_memory(running: ModelRegistry, tmp_path: Path) -> None:
-    old = running.find("tiny", None)
-    add(tmp_path / "store", 2)
-    running.refresh()
-    assert running.find("tiny", None).version == 2
-    assert states(running) == {1: "standby", 2: "serving"}
-    with pytest.raises(UnknownVersion):
-        running.find("tiny", 1)
-    assert old.sessions[0].run(np.zeros((1, 6), np.float32), ["entropy"])  # for those who are still at it
-    left = weakref.ref(old)
-    del old
-    gc.collect()
-    assert left() is None
-
-
-def test_what_is_still_being_written_is_left_for_the_next_look(running: ModelRegistry, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    whole = model_file(store, 1).read_bytes()
-    (store / "tiny" / "2").mkdir()
-    model_file(store, 2).write_bytes(whole[:1000])
-    running.refresh(settled=True)
-    model_file(store, 2).write_bytes(whole)
-    running.refresh(settled=True)
-    assert states(running) == {1: "serving"}
-    running.refresh(settled=True)
-    assert states(running) == {1: "standby", 2: "serving"}
-
-
-def test_a_bad_version_is_refused_once_while_the_old_one_serves(
-    running: ModelRegistry, tmp_path: Path, reports: Reports, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from app.engine import repository as module
-
-    add(tmp_path / "store", 2, b"damaged")
-    running.refresh()
-    assert running.find("tiny", None).version == 1
-    assert states(running) == {1: "serving", 2: "rejected"}
-    assert "not an ONNX file" in (running.shelves["tiny"].versions[-1].reason or "")
-    monkeypatch.setattr(module, "verify", lambda _: pytest.fail("it was read again"))
-    running.refresh()
-    assert reports == [("tiny", "loaded"), ("tiny", "rejected")]
-
-
-def test_a_version_that_cannot_be_loaded_is_not_tried_again_until_it_changes(
-    running: ModelRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from app.engine import loader as module
-
-    tried: list[int] = []
-
-    def load(name: str, number: int, *_: object) -> object:
-        tried.append(number)
-        raise ModelRejected("no memory on the device")
-
-    add(tmp_path / "store", 2)
-    monkeypatch.setattr(module, "load", load)
-    for _ in range(3):
-        running.refresh()
-    assert tried == [2]
-    assert states(running) == {1: "serving", 2: "rejected"}
-    model_file(tmp_path / "store", 2).touch()
-    running.refresh()
-    assert tried == [2, 2]
-
-
-def test_a_refused_version_is_looked_at_again_when_it_changes(running: ModelRegistry, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    add(store, 2, b"half")
-    running.refresh()
-    shutil.copy(model_file(store, 1), model_file(store, 2))
-    running.refresh()
-    assert states(running) == {1: "standby", 2: "serving"}
-
-
-def test_changed_bytes_under_a_served_version_are_reported_and_not_loaded(
-    running: ModelRegistry, tmp_path: Path
-) -> None:
-    store = tmp_path / "store"
-    serving = running.find("tiny", None)
-    model, _, _ = artefact.read(store, "tiny", 1)
-    model.producer_name = "somebody else"
-    for content in (model.SerializeToString(), b"damaged"):
-        model_file(store, 1).write_bytes(content)
-        running.refresh()
-        assert running.find("tiny", None) is serving
-        (version,) = running.shelves["tiny"].versions
-        assert version.state == "serving"
-        assert "its files changed after it was loaded" in (version.reason or "")
-
-
-def test_touching_a_file_changes_nothing(running: ModelRegistry, tmp_path: Path) -> None:
-    serving = running.find("tiny", None)
-    model_file(tmp_path / "store", 1).touch()
-    running.refresh()
-    assert running.find("tiny", None) is serving
-    assert running.shelves["tiny"].versions[0].reason is None
-
-
-def test_removing_the_highest_version_rolls_back(running: ModelRegistry, tmp_path: Path) -> None:
-    add(tmp_path / "store", 2)
-    running.refresh()
-    shutil.rmtree(tmp_path / "store" / "tiny" / "2")
-    running.refresh()
-    assert running.find("tiny", None).version == 1
-    assert states(running) == {1: "serving"}
-
-
-def test_a_model_does_not_go_with_its_folder(running: ModelRegistry, tmp_path: Path) -> None:
-    shutil.rmtree(tmp_path / "store" / "tiny")
-    running.refresh()
-    assert running.find("tiny", None).version == 1
-    assert "its folder is gone" in (running.shelves["tiny"].versions[0].reason or "")
-    running.unload("tiny")
-    assert running.shelves == {}
-
-
-def test_a_store_that_cannot_be_read_changes_nothing(running: ModelRegistry, tmp_path: Path) -> None:
-    (tmp_path / "store").rename(tmp_path / "elsewhere")
-    running.refresh()
-    assert states(running) == {1: "serving"}
-    assert running.shelves["tiny"].versions[0].reason is None
-
-
-def test_a_model_that_is_new(running: ModelRegistry, tmp_path: Path) -> None:
-    assert running.default == "tiny"
-    (tmp_path / "store" / "other").mkdir()
-    running.refresh()
-    assert running.find(None, None).name == "tiny"
-    add(tmp_path / "store", 1, name="other")
-    running.refresh()
-    assert running.find("other", None).version == 1
-    assert running.default is None
-
-
-def test_as_many_lower_versions_are_kept_as_asked_for(store: Path) -> None:
-    opened = ModelRegistry(store, CPU, keep=1)
-    assert states(opened) == {1: "standby", 2: "kept", 10: "serving"}
-    assert opened.find("tiny", 2).version == 2
-    with pytest.raises(UnknownVersion, match=r"there are: 10, 2"):
-        opened.find("tiny", 1)
-    kept = opened.find("tiny", 10)
-    add(store, 11)
-    opened.refresh()
-    assert states(opened) == {1: "standby", 2: "standby", 10: "kept", 11: "serving"}
-    assert opened.find("tiny", 10) is kept
-
-
-def test_a_pin_holds_when_a_higher_version_comes(store: Path) -> None:
-    opened = ModelRegistry(store, CPU, pin={"tiny": 2}, keep=5)
-    assert states(opened) == {1: "kept", 2: "serving", 10: "standby"}
-    add(store, 11)
-    opened.refresh()
-    assert opened.find("tiny", None).version == 2
-
-
-def test_unloading_and_loading(running: ModelRegistry, tmp_path: Path, reports: Reports) -> None:
-    running.unload("tiny")
-    with pytest.raises(UnknownModel, match=r"no model 'tiny' is served; there are: none"):
-        running.find("tiny", None)
-    add(tmp_path / "store", 2)
-    running.refresh()
-    assert states(running) == {1: "standby", 2: "standby"}  # it stays unloaded
-    assert running.load("tiny").answering is running.find("tiny", 2)
-    assert reports == [("tiny", "loaded"), ("tiny", "unloaded"), ("tiny", "loaded")]
-    for call in (running.load, running.unload):
-        with pytest.raises(UnknownModel, match=r"no model 'dogs'; there are: tiny"):
-            call("dogs")
-
-
-def test_loading_what_is_not_fit_says_why(running: ModelRegistry, tmp_path: Path) -> None:
-    running.unload("tiny")
-    model_file(tmp_path / "store", 1).write_bytes(b"no")
-    with pytest.raises(VersionRejected, match=r"no version of 'tiny' is fit to be served \(1: not an ONNX file"):
-        running.load("tiny")
-
-
-def test_the_folder_is_followed(running: ModelRegistry, tmp_path: Path) -> None:
-    running.watch(0.05)
-    try:
-        add(tmp_path / "store", 2)
-        until(lambda: running.find("tiny", None).version == 2, 30)
-    finally:
-        running.close()
-
-
-def test_bytes_changed_while_unloaded_are_not_served_under_the_same_version(
-    running: ModelRegistry, tmp_path: Path
-) -> None:
-    store = tmp_path / "store"
-    running.unload("tiny")
-    model, _, _ = artefact.read(store, "tiny", 1)
-    model.producer_name = "somebody else"
-    model_file(store, 1).write_bytes(model.SerializeToString())
-    with pytest.raises(VersionRejected, match="its files changed since they were served"):
-        running.load("tiny")
-
-
-def test_a_folder_that_cannot_be_read_for_a_moment_changes_nothing(
-    store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened = ModelRegistry(store, CPU, keep=1)
-    before = opened.shelves
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            "app.engine.repository.list_versions",
-            lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")),
-        )
-        opened.refresh()
-    assert opened.shelves == before
-    assert opened.find("tiny", 2).version == 2
-
-
-def test_loading_on_request_tries_again_what_failed(
-    running: ModelRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from app.engine import loader as module
-
-    def load(*_: object) -> object:
-        raise ModelRejected("no memory on the device")
-
-    add(tmp_path / "store", 2)
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "load", load)
-        running.refresh()
-    running.refresh()
-    assert states(running) == {1: "serving", 2: "rejected"}
-    running.load("tiny")
-    assert states(running) == {1: "standby", 2: "serving"}
-
-
-def test_trouble_with_one_model_does_not_keep_the_others_from_being_loaded(
-    running: ModelRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from app.engine import loader as module
-
-    real = module.load
-
-    def load(name: str, *rest: object) -> object:
-        if name == "bad":
-            raise MemoryError("none left")
-        return real(name, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(module, "load", load)
-    for name in ("bad", "other"):
-        (tmp_path / "store" / name).mkdir()
-        add(tmp_path / "store", 1, name=name)
-    running.refresh()
-    assert sorted(running.serving) == ["other", "tiny"]
-    assert running.shelves["bad"].versions[0].reason == "cannot be loaded: none left"
-
-
-def test_a_device_that_onnxruntime_does_not_take_ends_the_start(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from app.engine import loader as module
-
-    def load(*_: object) -> object:
-        raise StartError("chosen to run on cuda, but onnxruntime took its CPUExecutionProvider")
-
-    monkeypatch.setattr(module, "load", load)
-    with pytest.raises(StartError, match="onnxruntime took its CPUExecutionProvider"):
-        ModelRegistry(store, CPU)
+from app.engine.repository import ScannedVersion
+from app.errors import UnknownModel, UnknownVersion
+from tests.app.engine.fakes import CONTRACT, FakeSession, fake
+
+LOADER = Loader(LoadOptions(Device("cpu", "cpu", "for tests")))
+
+
+def no_load(model: VerifiedModel) -> None:
+    raise AssertionError(f"{model.name} is loaded")
+
+
+def loaded(name: str, version: int, *kept: int) -> ModelVersions:
+    models = [fake(FakeSession(), name=name, version=number) for number in (version, *kept)]
+    return ModelVersions((), models[0], tuple(models[1:]))
+
+
+def test_it_is_replaced_as_a_whole_and_who_goes_through_it_is_not_disturbed() -> None:
+    registry = ModelRegistry(LOADER, no_load)
+    registry.replace("b", loaded("b", 1))
+    before = registry.models, registry.serving
+    registry.replace("a", loaded("a", 1))
+    registry.replace("b", None)
+    assert [list(mapping) for mapping in before] == [["b"], ["b"]]
+    assert list(registry.models) == list(registry.serving) == ["a"]
+    with pytest.raises(TypeError):
+        registry.models["c"] = ModelVersions()  # type: ignore[index]
+
+
+def test_models_are_found_by_name_and_version() -> None:
+    registry = ModelRegistry(LOADER, no_load)
+    registry.replace("a", loaded("a", 3, 2))
+    registry.replace("empty", ModelVersions())
+    assert registry.find("a", None).version == 3
+    assert registry.find("a", 2).version == 2
+    assert registry.find(None, 3).version == 3
+    with pytest.raises(UnknownVersion, match=r"version 1 of 'a' is not served; there are: 3, 2"):
+        registry.find("a", 1)
+    for name in ("empty", "b"):
+        with pytest.raises(UnknownModel, match=rf"no model '{name}' is served; there are: a"):
+            registry.find(name, None)
+    assert list(registry.models) == ["a", "empty"]
+
+
+def test_the_default_is_the_one_that_was_set_or_the_only_one() -> None:
+    chosen, free = ModelRegistry(LOADER, no_load, "b"), ModelRegistry(LOADER, no_load)
+    for name in ("a", "b"):
+        chosen.replace(name, loaded(name, 1))
+        free.replace(name, loaded(name, 1))
+        assert free.default == ("a" if name == "a" else None)
+    assert chosen.find(None, None).name == "b"
+    with pytest.raises(UnknownModel, match="there is no default; there are: a, b"):
+        free.find(None, None)
+
+
+def test_what_is_loaded_is_obtained_without_a_thread_and_the_rest_is_loaded_first() -> None:
+    begun: list[str] = []
+
+    def load(model: VerifiedModel) -> None:
+        begun.append(model.name)
+        registry.replace(model.name, loaded(model.name, model.version))
+
+    registry = ModelRegistry(LOADER, load)
+    registry.replace("a", ModelVersions((), VerifiedModel(ScannedVersion("a", 2, ()), CONTRACT)))
+
+    async def scene() -> None:
+        first, left = await registry.obtain("a", None, 30)
+        assert first is registry.find("a", 2)
+        assert 0 < left < 30
+        assert await registry.obtain("a", None, 30) == (first, 30)
+
+    asyncio.run(scene())
+    assert begun == ["a"]
+
+
+def test_an_error_of_the_load_itself_is_the_request_s() -> None:
+    registry = ModelRegistry(LOADER, no_load)
+    registry.replace("a", ModelVersions((), VerifiedModel(ScannedVersion("a", 2, ()), CONTRACT)))
+    with pytest.raises(AssertionError, match="a is loaded"):
+        asyncio.run(registry.obtain("a", None, 30))

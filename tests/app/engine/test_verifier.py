@@ -135,7 +135,7 @@ def test_every_truncation_is_refused(tiny_repository: Path, tmp_path: Path) -> N
     for index, end in enumerate(np.linspace(1, len(content) - 1, 40).astype(int)):
         paths.append(tmp_path / f"{index}.onnx")
         paths[-1].write_bytes(content[:end])
-    assert all(verdict.rejected for verdict in verify(paths).values())
+    assert all(verification.rejected for verification in verify(paths).values())
 
 
 def test_odd_paths_are_verified_like_any_other(tiny_repository: Path, tmp_path: Path) -> None:
@@ -145,18 +145,18 @@ def test_odd_paths_are_verified_like_any_other(tiny_repository: Path, tmp_path: 
     odd[1].write_bytes(good.read_bytes())
     odd[2].mkdir()
     os.mkfifo(odd[3])
-    reasons = [verdict.rejected for verdict in verify(odd).values()]
+    reasons = [verification.rejected for verification in verify(odd).values()]
     assert reasons == [None, None, "not a regular file", "not a regular file"]
 
 
 def test_a_good_file_among_bad_ones_is_accepted(tiny_repository: Path, tmp_path: Path) -> None:
     good, bad = tiny_repository / "tiny" / "1" / "model.onnx", tmp_path / "bad.onnx"
     bad.write_bytes(b"no")
-    verdicts = verify([bad, good, tmp_path / "missing.onnx"])
-    assert verdicts[good].rejected is None
-    assert verdicts[good].declared is not None
-    assert verdicts[bad].rejected
-    assert verdicts[tmp_path / "missing.onnx"].rejected == "cannot be read: No such file or directory"
+    found = verify([bad, good, tmp_path / "missing.onnx"])
+    assert found[good].rejected is None
+    assert found[good].declared is not None
+    assert found[bad].rejected
+    assert found[tmp_path / "missing.onnx"].rejected == "cannot be read: No such file or directory"
 
 
 @pytest.mark.slow
@@ -168,16 +168,16 @@ def test_many_files_may_take_longer_than_one_of_them(
     paths = [tmp_path / name for name in ("slow-1", "slow-2", "slow-3", "stuck", "slow-4")]
     for path in paths:
         path.write_bytes(content)
-    verdicts = verify(paths, module="tests.app.engine.dying_verifier")
-    assert {path.name for path, verdict in verdicts.items() if verdict.rejected} == {"stuck"}
-    assert verdicts[paths[3]].rejected == "the verifier took longer than 4 s"
+    found = verify(paths, module="tests.app.engine.dying_verifier")
+    assert {path.name for path, verification in found.items() if verification.rejected} == {"stuck"}
+    assert found[paths[3]].rejected == "the verifier took longer than 4 s"
 
 
 def test_a_file_that_kills_its_reader_is_refused_alone(tiny_repository: Path, tmp_path: Path) -> None:
     good = tiny_repository / "tiny" / "1" / "model.onnx"
     deadly = tmp_path / "deadly.onnx"
     deadly.write_bytes(b"no")
-    verdicts = verify([good, deadly, tiny_repository / "missing"], module="tests.app.engine.dying_verifier")
-    assert verdicts[good].rejected is None
-    assert "the verifier ended with -9" in (verdicts[deadly].rejected or "")
-    assert verdicts[tiny_repository / "missing"].rejected == "cannot be read: No such file or directory"
+    found = verify([good, deadly, tiny_repository / "missing"], module="tests.app.engine.dying_verifier")
+    assert found[good].rejected is None
+    assert "the verifier ended with -9" in (found[deadly].rejected or "")
+    assert found[tiny_repository / "missing"].rejected == "cannot be read: No such file or directory"

@@ -18,7 +18,8 @@ from app.api.schemas import ClassificationAnswer
 from app.contract import policy
 from app.contract.calibration import PredictionSet
 from app.contract.policy import Policy, Rule
-from app.engine.registry import ModelRegistry
+from app.engine.options import RegistryOptions
+from app.engine.reconciler import open_repository
 from app.errors import StartError
 from app.main import create_app
 from app.settings import Settings
@@ -64,9 +65,9 @@ def store(digits_repository: Path, tiny_repository: Path, tmp_path_factory: pyte
 @pytest.fixture(scope="module")
 def client(store: Path) -> Iterator[httpx.Client]:
     policies = policy.parse_all("other=reject confidence<p20, defer mutual_information>p50")
-    app = create_app(Settings(model_repository=store), ModelRegistry(store, CPU, policies=policies), Telemetry())
-    with in_thread(app) as opened:
-        yield opened
+    opened = open_repository(store, CPU, RegistryOptions(policies=policies))
+    with in_thread(create_app(Settings(model_repository=store), opened, Telemetry())) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +217,7 @@ def test_the_metrics_count_nothing_where_there_is_no_policy(client: httpx.Client
 @pytest.mark.parametrize("first_use", [False, True])
 def test_the_catalog_shows_the_policy_in_force(store: Path, first_use: bool) -> None:
     policies = policy.parse_all("other=reject confidence<p20, defer entropy>0.5")
-    opened = ModelRegistry(store, CPU, policies=policies, first_use=first_use)
+    opened = open_repository(store, CPU, RegistryOptions(policies=policies, lazy=first_use))
     with in_thread(create_app(Settings(model_repository=store, poll_seconds=0), opened, Telemetry())) as client:
         other, own, tiny = client.get("/models").json()["models"]
         assert [model["versions"][0]["loaded"] for model in (other, own, tiny)] == [not first_use] * 3
@@ -235,7 +236,8 @@ def test_the_catalog_shows_the_policy_in_force(store: Path, first_use: bool) -> 
 
 def test_a_version_that_will_not_keep_it_shows_none(store: Path, tmp_path: Path) -> None:
     shutil.copytree(store / "own", tmp_path / "own")
-    opened = ModelRegistry(tmp_path, CPU, policies=policy.parse_all("*=defer entropy>p95"), first_use=True)
+    policies = policy.parse_all("*=defer entropy>p95")
+    opened = open_repository(tmp_path, CPU, RegistryOptions(policies=policies, lazy=True))
     model, contract, _ = artefact.read(tmp_path, "own")
     artefact.set_temperature(model, 1.0)
     artefact.embed(model, contract.model_copy(update={"calibration": None}))
@@ -319,20 +321,20 @@ def test_a_policy_that_a_model_cannot_keep_is_refused_at_the_start(
         regressors.store(tmp_path / "store", "numbers", aleatoric=True)
         regressors.store(tmp_path / "store", "points", aleatoric=False)
     with pytest.raises(StartError) as caught:
-        ModelRegistry(tmp_path / "store", CPU, policies=policy.parse_all(text), first_use=first_use)
+        open_repository(tmp_path / "store", CPU, RegistryOptions(policies=policy.parse_all(text), lazy=first_use))
     assert message in str(caught.value)
 
 
 def test_a_new_version_that_cannot_keep_it_is_refused_and_the_old_one_serves_on(store: Path, tmp_path: Path) -> None:
     shutil.copytree(store / "own", tmp_path / "own")
-    opened = ModelRegistry(tmp_path, CPU, policies=policy.parse_all("*=defer entropy>p95"))
+    opened = open_repository(tmp_path, CPU, RegistryOptions(policies=policy.parse_all("*=defer entropy>p95")))
     model, contract, _ = artefact.read(tmp_path, "own")
     artefact.set_temperature(model, 1.0)
     artefact.embed(model, contract.model_copy(update={"calibration": None}))
     artefact.write(model, tmp_path, "own")
     opened.refresh()
-    assert {version.number: version.state for version in opened.shelves["own"].versions} == {
-        1: "serving",
+    assert {version.number: version.state for version in opened.registry.models["own"].versions} == {
+        1: "available",
         2: "rejected",
     }
-    assert "MASKSEMBLES_POLICY: own:2: a percentile" in (opened.shelves["own"].versions[-1].reason or "")
+    assert "MASKSEMBLES_POLICY: own:2: a percentile" in (opened.registry.models["own"].versions[-1].reason or "")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from app.engine.registry import ModelRegistry
+from app.engine.reconciler import open_repository
 from app.main import create_app
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
@@ -39,7 +39,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     }
     for method, arguments in networks.items():
         export(**arguments, example_input=torch.rand(2, 6), name=method, store=folder, labels=["a", "b", "c"])
-    with in_thread(create_app(Settings(model_repository=folder), ModelRegistry(folder, CPU), Telemetry())) as opened:
+    with in_thread(create_app(Settings(model_repository=folder), open_repository(folder, CPU), Telemetry())) as opened:
         yield opened
 
 

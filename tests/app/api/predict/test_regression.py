@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app.api.schemas import RegressionAnswer
 from app.contract.policy import Policy, Rule
-from app.engine.registry import ModelRegistry
+from app.engine.reconciler import open_repository
 from app.main import create_app
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
@@ -37,7 +37,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(store: Path) -> Iterator[httpx.Client]:
-    with in_thread(create_app(Settings(model_repository=store), ModelRegistry(store, CPU), Telemetry())) as opened:
+    with in_thread(create_app(Settings(model_repository=store), open_repository(store, CPU), Telemetry())) as opened:
         yield opened
 
 
@@ -148,7 +148,7 @@ def test_a_variance_that_makes_no_interval_is_an_error(tmp_path: Path) -> None:
     artefact.embed(model, contract)
     artefact.write(model, tmp_path, "negative")
     with in_thread(
-        create_app(Settings(model_repository=tmp_path), ModelRegistry(tmp_path, CPU), Telemetry())
+        create_app(Settings(model_repository=tmp_path), open_repository(tmp_path, CPU), Telemetry())
     ) as client:
         response = client.post("/predict", json={"inputs": X[:2].tolist()})
     assert (response.status_code, response.json()["error"]["code"]) == (500, "output_not_finite")

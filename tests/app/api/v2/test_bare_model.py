@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from app.api.v2.tensors import DATATYPES
-from app.engine.registry import ModelRegistry
+from app.engine.options import RegistryOptions
+from app.engine.reconciler import open_repository
 from app.main import create_app
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
@@ -102,7 +103,7 @@ def plain(tiny_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     save(folder, "gather", [("Gather", ["table", "index"], "picked")], {"index": (whole, ["n"])}, picked, table=table)
     save(folder, "fails", [("Reshape", ["x", "shape"], "y")], {"x": (number, ["n"])}, {"y": (number, [2, 3])},
          shape=np.array([2, 3]))  # fmt: skip
-    store = ModelRegistry(folder, CPU, plain=True)
+    store = open_repository(folder, CPU, RegistryOptions(allow_bare_onnx=True))
     app = create_app(
         Settings(model_repository=folder, allow_bare_onnx=True, poll_seconds=0, max_body_bytes=200_000),
         store,
@@ -472,11 +473,11 @@ def test_predict_says_that_v2_alone_serves_it(plain: httpx.Client) -> None:
 
 def test_the_catalog_and_the_index_show_it_with_the_reason(plain: httpx.Client) -> None:
     models = {model["name"]: model for model in strict(plain.get("/models").content)["models"]}
-    versions = [{"version": 1, "state": "serving", "loaded": True, "reason": REASON}]
+    versions = [{"version": 1, "state": "available", "loaded": True, "reason": REASON}]
     assert models["simple"] == {"name": "simple", "version": 1, "versions": versions}
     assert strict(plain.get("/models/simple").content) == models["simple"]
     version = strict(plain.get("/models/simple/versions/1").content)
-    assert (version["state"], version["reason"]) == ("serving", REASON)
+    assert (version["state"], version["reason"]) == ("available", REASON)
     index = {entry["name"]: entry for entry in strict(plain.post("/v2/repository/index").content)}
     assert index["simple"] == {"name": "simple", "version": "1", "state": "READY", "reason": REASON}
     assert index["tiny"] == {"name": "tiny", "version": "1", "state": "READY"}
@@ -484,7 +485,7 @@ def test_the_catalog_and_the_index_show_it_with_the_reason(plain: httpx.Client) 
 
 def test_without_the_setting_it_is_refused(tmp_path: Path) -> None:
     save_simple(tmp_path)
-    app = create_app(Settings(model_repository=tmp_path, poll_seconds=0), ModelRegistry(tmp_path, CPU), Telemetry())
+    app = create_app(Settings(model_repository=tmp_path, poll_seconds=0), open_repository(tmp_path, CPU), Telemetry())
     with in_thread(app) as client:
         (version,) = client.get("/models/simple").json()["versions"]
         assert version["state"] == "rejected"

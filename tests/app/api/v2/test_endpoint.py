@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from app import __version__
 from app.api.middleware import Entry
-from app.engine.registry import ModelRegistry
+from app.engine.reconciler import open_repository
 from app.engine.session import Session
 from app.main import create_app
 from app.settings import Settings
@@ -38,8 +38,8 @@ Own = tuple[httpx.Client, Entry]
 @pytest.fixture(scope="module")
 def own(tiny_repository: Path) -> Iterator[Own]:
     """An application to reach into; its queue holds one row."""
-    store = ModelRegistry(tiny_repository, CPU)
-    store.find("tiny", None).inline_max_rows = 0
+    store = open_repository(tiny_repository, CPU)
+    store.registry.find("tiny", None).inline_max_rows = 0
     settings = Settings(
         model_repository=tiny_repository,
         poll_seconds=0,
@@ -93,7 +93,7 @@ def test_a_stopping_service_lives_and_is_not_ready(own: Own, monkeypatch: pytest
 
 def test_a_service_without_models_is_not_ready(tmp_path: Path) -> None:
     with in_thread(
-        create_app(Settings(model_repository=tmp_path, poll_seconds=0), ModelRegistry(tmp_path, CPU), Telemetry())
+        create_app(Settings(model_repository=tmp_path, poll_seconds=0), open_repository(tmp_path, CPU), Telemetry())
     ) as client:
         assert client.get("/v2/health/live").status_code == 200
         ready = client.get("/v2/health/ready")

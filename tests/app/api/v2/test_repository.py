@@ -11,7 +11,8 @@ import httpx
 import numpy as np
 import pytest
 
-from app.engine.registry import ModelRegistry
+from app.engine.options import RegistryOptions
+from app.engine.reconciler import open_repository
 from app.main import create_app
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
@@ -26,7 +27,7 @@ TRUNCATED = "not an ONNX file, or truncated"
 @contextmanager
 def serving(folder: Path) -> Iterator[httpx.Client]:
     settings = Settings(model_repository=folder, poll_seconds=0, max_delay_ms=0.5, max_rows=300)
-    with in_thread(create_app(settings, ModelRegistry(folder, CPU), Telemetry())) as client:
+    with in_thread(create_app(settings, open_repository(folder, CPU), Telemetry())) as client:
         yield client
 
 
@@ -69,7 +70,7 @@ def test_a_bad_request_for_the_index_is_refused(client: httpx.Client, content: b
 
 def test_a_superseded_version_is_unavailable(store: Path) -> None:
     shutil.copytree(store / "tiny" / "1", store / "tiny" / "3")
-    app = create_app(Settings(model_repository=store, poll_seconds=0), ModelRegistry(store, CPU), Telemetry())
+    app = create_app(Settings(model_repository=store, poll_seconds=0), open_repository(store, CPU), Telemetry())
     with in_thread(app) as client:
         assert index(client) == [
             {"name": "tiny", "version": "1", "state": "UNAVAILABLE", "reason": "not loaded"},
@@ -84,7 +85,7 @@ def test_kept_versions_answer_those_who_name_them(store: Path) -> None:
     shutil.copytree(store / "tiny" / "1", store / "tiny" / "3")
     app = create_app(
         Settings(model_repository=store, poll_seconds=0, keep_versions=1),
-        ModelRegistry(store, CPU, keep=1),
+        open_repository(store, CPU, RegistryOptions(keep_versions=1)),
         Telemetry(2),
     )
     with in_thread(app) as client:

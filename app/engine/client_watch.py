@@ -1,0 +1,51 @@
+"""Ends a job whose time is up, or whose client has gone: what no device has taken by then is not computed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from app.engine.job import Job
+from app.errors import ClientGone, DeadlineExceeded
+
+_UNWATCHED_SECONDS = 0.02  # a request that is answered sooner is not worth a task that watches its client
+
+
+class ClientWatch:
+    """Begins with the job's time in the queue; to be ended with the job.
+
+    Args:
+        seconds: for how long its rows may wait for a device.
+        gone: what completes when the client goes away; None where nobody can tell.
+    """
+
+    def __init__(
+        self, job: Job, seconds: float, gone: Callable[[], Awaitable[object]] | None, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._job = job
+        self._seconds = seconds
+        self._gone = gone
+        self._loop = loop
+        self._client: asyncio.Task[None] | None = None
+        if gone is None or seconds <= _UNWATCHED_SECONDS:
+            self._timer = loop.call_later(seconds, self._expire)
+        else:
+            self._timer = loop.call_later(_UNWATCHED_SECONDS, self._look_out)
+
+    def end(self) -> None:
+        """Watches no longer."""
+        self._timer.cancel()
+        client, self._client = self._client, None  # a cycle through its traceback would have to wait for the collector
+        if client is not None:
+            client.cancel()
+
+    def _look_out(self) -> None:
+        self._timer = self._loop.call_later(self._seconds - _UNWATCHED_SECONDS, self._expire)
+        self._client = self._loop.create_task(self._wait_for_the_client())
+
+    async def _wait_for_the_client(self) -> None:
+        if self._gone is not None:
+            await self._gone()
+            self._job.fail(ClientGone())
+
+    def _expire(self) -> None:
+        if self._job.taken < self._job.rows:
+            self._job.fail(DeadlineExceeded(f"no device was free for these rows within {1000 * self._seconds:.0f} ms"))

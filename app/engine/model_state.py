@@ -1,0 +1,111 @@
+"""What the reconciler knows of one model beyond its files: what is loaded, what failed, what an administrator wants;
+and what follows from it."""
+
+import threading
+from dataclasses import dataclass, replace
+
+from app.engine.bare_model import Servable
+from app.engine.model_versions import AvailableModel, ModelVersions, VerifiedModel, VersionState, VersionStatus
+from app.engine.options import RegistryOptions
+from app.engine.repository import ScannedVersion, Stamp
+
+_NO_CONTRACT = "its file has no contract: served through /v2 alone"
+_CHANGED_SINCE_LOADED = (
+    "its files changed after it was loaded; what was loaded serves on, a new version would be loaded"
+)
+_CHANGED_SINCE_SERVED = "its files changed since they were served; what they are now would need a new version"
+_FOLDER_GONE = "its folder is gone from the model repository; what was loaded serves on"
+
+
+@dataclass(frozen=True)
+class _LoadedVersion:
+    model: Servable
+    digests: tuple[str, ...]
+
+
+class ModelState:
+    """Of one model. Not thread-safe: guarded by the reconciler's lock, all but `turn`."""
+
+    def __init__(self, name: str, options: RegistryOptions) -> None:
+        self.turn = threading.Lock()
+        """Held while its new files are verified and what follows is loaded: one thread at a time does that."""
+        self.unloaded = False
+        """An administrator took it out of service."""
+        self.in_use = False
+        """It was asked for: the version that is to answer is loaded without waiting for a request."""
+        self._name = name
+        self._pin = options.pin.get(name)
+        self._keep = options.keep_versions
+        self._lazy = options.lazy and not options.load_all
+        self._load_all = options.load_all
+        self._loaded: dict[int, _LoadedVersion] = {}
+        self._served: dict[int, tuple[str, ...]] = {}  # the digests of all that ever was in memory
+        self._failed: dict[tuple[int, Stamp], str] = {}  # verified well, and could not be loaded
+
+    def is_loaded(self, number: int) -> bool:
+        """Whether a version is in memory, or about to be published from there."""
+        return number in self._loaded
+
+    def note(self, scanned: ScannedVersion, outcome: Servable | str) -> None:
+        """Remembers a version that was loaded, or why it could not be."""
+        if isinstance(outcome, str):
+            self._failed[scanned.number, scanned.stamp] = outcome
+        else:
+            self._loaded[scanned.number] = _LoadedVersion(outcome, scanned.digests)
+            self._served[scanned.number] = scanned.digests
+
+    def forget_failures(self) -> None:
+        """Has versions that could not be loaded tried again."""
+        self._failed.clear()
+
+    def keep_only(self, loaded: dict[int, Servable], scanned: list[ScannedVersion]) -> None:
+        """Lets go of models that are not among those that answer, and of what failed and is there no more."""
+        self._loaded = {
+            number: version for number, version in self._loaded.items() if loaded.get(number) is version.model
+        }
+        there = {(version.number, version.stamp) for version in scanned}
+        self._failed = {key: reason for key, reason in self._failed.items() if key in there}
+
+    def choose(self, scanned: list[ScannedVersion], before: ModelVersions) -> ModelVersions | VerifiedModel:
+        """Which versions answer now; or the one to be loaded, or found unfit, before that can be said.
+
+        Args:
+            scanned: all versions, lowest first.
+            before: what has been published of the model.
+        """
+        default: AvailableModel | None = None
+        kept: list[AvailableModel] = []
+        statuses: dict[int, VersionStatus] = {}
+        for version in reversed(scanned):  # highest first
+            eligible = not self.unloaded and self._pin in (None, version.number)
+            answers = eligible and default is None
+            stays = default is not None and len(kept) < self._keep
+            wanted = answers or stays or self._load_all
+            model, status = self._look_up(version)
+            if isinstance(model, VerifiedModel) and wanted and (not self._lazy or (answers and self.in_use)):
+                return model
+            if model is not None and (answers or stays):
+                default, kept = (model, kept) if answers else (default, [*kept, model])
+                status = replace(status, state="available", loaded=not isinstance(model, VerifiedModel))
+            statuses[version.number] = status
+        last = before.default
+        if default is None and last is not None and not isinstance(last, VerifiedModel) and not self.unloaded:
+            default = last  # its folder is gone and nothing can follow it: better than to go with it
+            statuses[last.version] = VersionStatus(last.version, "available", _FOLDER_GONE, last.contract, loaded=True)
+        return ModelVersions(tuple(status for _, status in sorted(statuses.items())), default, tuple(kept))
+
+    def _look_up(self, version: ScannedVersion) -> tuple[AvailableModel | None, VersionStatus]:
+        """A version's model, where it has one, and what is to be said of it as long as it does not answer."""
+        fit: VersionState = "unloaded" if self.unloaded else "standby"
+        loaded = self._loaded.get(version.number)
+        if loaded is not None and loaded.digests != version.digests:  # even where its files are no model any more
+            return loaded.model, VersionStatus(version.number, fit, _CHANGED_SINCE_LOADED, loaded.model.contract)
+        rejected = version.rejected or self._failed.get((version.number, version.stamp))
+        if rejected is None and self._served.get(version.number, version.digests) != version.digests:
+            rejected = _CHANGED_SINCE_SERVED  # two answers under one version would contradict each other
+        if rejected is not None or version.declared is None:
+            return None, VersionStatus(version.number, "rejected", rejected)
+        verified = VerifiedModel(version, version.declared)
+        reason = _NO_CONTRACT if verified.contract is None else None
+        status = VersionStatus(version.number, fit, reason, verified.contract)
+        return verified if loaded is None else loaded.model, status

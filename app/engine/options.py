@@ -1,0 +1,32 @@
+"""What the operator decides about the models of a service."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from app.contract.policy import NO_POLICIES, Policies
+
+
+@dataclass(frozen=True)
+class RegistryOptions:
+    """Which versions answer, and when they are loaded.
+
+    Args:
+        pin: versions that answer instead of the highest valid one, by name of the model.
+        default_model: the model that answers when none is named.
+        keep_versions: how many valid versions below the one that answers by default stay available, for requests that
+            name them.
+        max_batch: the largest batch that will be asked of a model, in rows.
+        allow_bare_onnx: whether to serve files without a contract, too.
+        lazy: load a version when the first request for it comes, and not before.
+        load_all: load every version once, to find out whether it could be served; overrules `lazy`.
+        policies: the operator's, by name of the model.
+    """
+
+    pin: Mapping[str, int] = field(default_factory=dict)
+    default_model: str | None = None
+    keep_versions: int = 0
+    max_batch: int = 64
+    allow_bare_onnx: bool = False
+    lazy: bool = False
+    load_all: bool = False
+    policies: Policies = field(default_factory=lambda: NO_POLICIES)

@@ -1,0 +1,128 @@
+"""A model's warm-up and what it knows of itself, on sessions that need no file."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from app.contract import policy
+from app.engine import model as module
+from app.engine.device import Device
+from app.engine.model import LoadOptions, Model, load
+from app.engine.session import Session
+from app.errors import ModelRejected, PolicyMismatch, StartError
+from tests.app.engine.fakes import CONTRACT, Arrays
+
+
+class ShapedSession:
+    """Answers in the shapes that the contract says, but for those it is told."""
+
+    def __init__(self, sizes: tuple[int, ...] = (1, 2), shapes: dict[str, tuple[int, ...]] | None = None) -> None:
+        self.sizes = sizes
+        self.ran: list[int] = []
+        self.asked: list[Sequence[str]] = []
+        self._shapes = shapes or {}
+        self.checked = 0
+
+    def run(self, inputs: Any, outputs: Sequence[str], seconds: float | None = None) -> Arrays:
+        self.ran.append(len(inputs))
+        self.asked.append(outputs)
+        tensors = {tensor.name: tensor for tensor in CONTRACT.outputs}
+        shapes = {
+            name: tuple(len(inputs) if size is None else size for size in CONTRACT.sizes(tensors[name]))
+            for name in outputs
+        }
+        return {name: np.zeros(self._shapes.get(name, shape)) for name, shape in shapes.items()}
+
+    def check_provider(self) -> None:
+        self.checked += 1
+
+
+def made(*sessions: ShapedSession, **options: Any) -> Model:
+    return Model("a", 1, CONTRACT, cast(Sequence[Session], sessions), **options)
+
+
+def test_every_size_is_run_once_on_every_device_for_all_outputs() -> None:
+    sessions = ShapedSession((1, 2, 4)), ShapedSession((1, 2, 4))
+    model = made(*sessions)
+    for session in sessions:
+        assert session.ran == [1, 2, 4]
+        assert set(session.asked[0]) == {tensor.name for tensor in CONTRACT.outputs}
+        assert session.checked == 1
+    model.probe(1)
+    assert (len(sessions[0].ran), sessions[1].ran[3:]) == (3, [1])
+
+
+def test_it_tells_what_a_row_takes() -> None:
+    model = made(ShapedSession())
+    values = {"prediction": 1, "probabilities": 2, "submodels": 2 * 2, "entropy": 1, "expected_entropy": 1}
+    values |= {"mutual_information": 1, "energy": 1, "logits": 2 * 2}
+    assert model.row_bytes == 4 * sum(values[tensor.name] for tensor in CONTRACT.outputs)
+    assert model.signature.inputs[0].name == "input"
+    assert model.monitored_outputs == ("entropy", "mutual_information")
+    assert (model.batchable, model.checked_inputs, model.finite_outputs) == (True, True, True)
+
+
+def test_other_shapes_than_declared_are_rejected() -> None:
+    with pytest.raises(ModelRejected, match=r"outputs\.entropy: declared \[1\] for 1 rows, got \[1, 7\]"):
+        made(ShapedSession(shapes={"entropy": (1, 7)}))
+
+
+def test_a_first_run_that_fails_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*_: object) -> None:
+        raise RuntimeError("no kernel")
+
+    session = ShapedSession()
+    monkeypatch.setattr(session, "run", run)
+    with pytest.raises(ModelRejected, match="its first run on 1 rows fails: no kernel"):
+        made(session)
+
+
+def test_a_session_that_left_its_device_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check() -> None:
+        raise StartError("elsewhere")
+
+    session = ShapedSession()
+    monkeypatch.setattr(session, "check_provider", check)
+    with pytest.raises(StartError, match="elsewhere"):
+        made(session)
+
+
+def test_the_operators_policy_must_be_one_that_it_can_keep() -> None:
+    found = made(ShapedSession(), policies=policy.parse_all("a=defer entropy>0.5")).policy
+    assert found is not None
+    assert found.source == "operator"
+    with pytest.raises(PolicyMismatch, match="MASKSEMBLES_POLICY: a:1"):
+        made(ShapedSession(), policies=policy.parse_all("*=defer entropy>p95"))
+
+
+@pytest.mark.parametrize(("seconds", "inline", "threads"), [(1e-4, 5, [1]), (1e-2, 0, [1, 4])])
+def test_a_quick_model_gets_one_thread_and_a_slow_one_all(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, inline: int, threads: list[int]
+) -> None:
+    made: list[int] = []
+
+    def session(content: bytes, device: Device, threads: int = 1) -> ShapedSession:
+        made.append(threads)
+        return ShapedSession()
+
+    monkeypatch.setattr(module, "Session", session)
+    monkeypatch.setattr(Model, "seconds_per_row", lambda _: seconds)
+    model = load("a", 1, CONTRACT, b"a model", LoadOptions(Device("cpu", "cpu", ""), threads=4))
+    assert model.inline_max_rows == pytest.approx(inline, abs=1)
+    assert made == threads
+
+
+def test_on_gpus_there_is_a_session_on_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[int, int]] = []
+
+    def session(content: bytes, device: Device, contract: object, most: int, index: int) -> ShapedSession:
+        made.append((most, index))
+        return ShapedSession()
+
+    monkeypatch.setattr(module, "IOBindingSession", session)
+    device = Device("cuda", "cuda", "", count=2)
+    model = load("a", 1, CONTRACT, b"a model", LoadOptions(device, threads=4, max_batch=16))
+    assert made == [(16, 0), (16, 1)]
+    assert model.inline_max_rows == 0  # the loop must not wait for a GPU
