@@ -9,7 +9,8 @@ import openapi_spec_validator
 import pytest
 
 from app.api.predict import content_types, outputs, params
-from app.api.schemas import Classification, ClassificationAnswer, Regression
+from app.api.predict.schemas.classification import Classification, ClassificationAnswer
+from app.api.predict.schemas.regression import Regression
 from app.api.v2 import infer_request, tensors
 from app.contract.repository import NAME_PATTERN
 from app.errors import InvalidInput, service_errors
