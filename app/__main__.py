@@ -1,4 +1,4 @@
-"""`python -m app`: serves the store. `python -m app --check`: loads and verifies every model, then exits."""
+"""`python -m app` serves the model repository; `python -m app --check` loads and verifies every model, then exits."""
 
 import argparse
 import gc
@@ -30,14 +30,9 @@ _GRACE_SECONDS = 5  # for what is at work, beyond the time that rows may wait
 
 
 def main() -> int:
-    """Returns 0, or 1 when the service cannot start, or with --check when a version is refused or none is served."""
+    """Returns 0, or 1 when the service cannot start; with --check also when a version is rejected or none available."""
     began = time.perf_counter()
-    parser = argparse.ArgumentParser(prog="python -m app", description="Serves the models of a store over HTTP.")
-    parser.add_argument("--check", action="store_true", help="load and verify every model, then exit")
-    parser.add_argument("--openapi", action="store_true", help="print the OpenAPI document, then exit")
-    parser.add_argument("--new-key", metavar="NAME", help="print a new API key and the line that lets it in, then exit")
-    parser.add_argument("--scopes", default="predict", help="what the new key may do: predict, metrics, admin, with +")
-    options = parser.parse_args()
+    options = _arguments()
     if options.openapi:
         sys.stdout.buffer.write(json.dumps(routes().openapi(), indent=1, ensure_ascii=False).encode() + b"\n")
         return 0
@@ -64,8 +59,8 @@ def main() -> int:
         reconciler = open_repository(settings.model_repository, device, served, telemetry.reloaded)
     except ValidationError as error:
         for problem in error.errors():
-            name = "_".join(("masksembles", *(str(part) for part in problem["loc"]))).upper()
-            print(f"error: {name}: {problem['msg']}", file=sys.stderr)
+            name = f"masksembles_{problem['loc'][0]}".upper()
+            print(f"error: {name}: {problem['msg'].removeprefix('Value error, ')}", file=sys.stderr)
         return 1
     except StartError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -83,11 +78,27 @@ def main() -> int:
     return 0
 
 
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m app",
+        description="Serve the models of a repository over HTTP. Settings are environment variables: docs/settings.md",
+    )
+    parser.add_argument("--check", action="store_true", help="load and verify every model, then exit")
+    parser.add_argument("--openapi", action="store_true", help="print the OpenAPI document, then exit")
+    parser.add_argument(
+        "--new-key", metavar="NAME", help="print a new API key and its line for MASKSEMBLES_KEYS, then exit"
+    )
+    parser.add_argument(
+        "--scopes", default="predict", help="what the new key may do: predict, metrics and admin, joined by +"
+    )
+    return parser.parse_args()
+
+
 def _guard(settings: Settings, *, alone: bool = False) -> Guard:
-    """Who is let in, where anybody can be.
+    """The guard that the settings describe.
 
     Raises:
-        StartError: the file with the keys is not one, or there are no keys and others could connect.
+        StartError: the file with the keys cannot be read, or there are no keys and other machines could connect.
     """
     if (
         not alone
@@ -95,8 +106,8 @@ def _guard(settings: Settings, *, alone: bool = False) -> Guard:
         and not (settings.keys or settings.keys_file or settings.allow_anonymous)
     ):
         raise StartError(
-            f"MASKSEMBLES_HOST={settings.host}: others than this machine could connect; say who may with "
-            "MASKSEMBLES_KEYS or MASKSEMBLES_KEYS_FILE, or that everybody may with MASKSEMBLES_ALLOW_ANONYMOUS=true"
+            f"MASKSEMBLES_HOST={settings.host}: other machines could connect; say who may with MASKSEMBLES_KEYS or "
+            "MASKSEMBLES_KEYS_FILE, or let everybody in with MASKSEMBLES_ALLOW_ANONYMOUS=true"
         )
     try:
         return Guard(settings.keys, settings.keys_file, settings.rate_limit)
@@ -110,8 +121,8 @@ def _new_key(name: str, scopes: str) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"key, for its owner; it is stored nowhere: {key}")
-    print(f"line, for MASKSEMBLES_KEYS or the file:   {line}")
+    print(f"key, for its owner; it is not stored:   {key}")
+    print(f"line, for MASKSEMBLES_KEYS or the file: {line}")
     return 0
 
 
@@ -124,7 +135,7 @@ def _report(registry: ModelRegistry) -> int:
             sound = sound and version.state != "rejected"
             print(f"{name}:{version.number} {version.state}{f': {version.reason}' if version.reason else ''}")
     if not registry.serving:
-        print("nothing to serve")
+        print("no model is available")
     return 0 if sound else 1
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.api.error_format import ErrorFormat
-from app.api.schemas import ErrorBody
+from app.api.schemas.errors import ErrorBody
 from app.api.v2.error_format import V2
 
 

@@ -22,7 +22,7 @@ from app.errors import ClientGone, ServiceError
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
 
-_log = logging.getLogger("app.auth.keys")
+_log = logging.getLogger("app.access")
 _ID = b"x-request-id"
 _ACCEPTED = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _LONGEST_PATH = 200

@@ -1,4 +1,4 @@
-"""/models: what the store holds, what of it answers, what each file declares about itself; load and unload."""
+"""/models: what the repository holds, what of it answers, what each file declares about itself; load and unload."""
 
 from typing import Annotated, Any
 
@@ -7,7 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BeforeValidator
 
 from app.api.error_responses import errors
-from app.api.schemas import Catalog, ModelSummary, PolicyInForce, VersionDetail, VersionSummary
+from app.api.schemas.models import Catalog, ModelSummary, PolicyInForce, VersionDetail, VersionSummary
 from app.contract.repository import HIGHEST_VERSION, NAME_PATTERN, parse_version
 from app.engine.model_versions import ModelVersions, VersionStatus
 from app.engine.reconciler import Reconciler
@@ -18,11 +18,11 @@ from app.settings import Settings
 router = APIRouter(prefix="/models", tags=["models"])
 
 Name = Annotated[
-    str, Path(description="Name of a model in the store", pattern=f"^{NAME_PATTERN}$", examples=["fashion-mnist"])
+    str, Path(description="Name of a model in the repository", pattern=f"^{NAME_PATTERN}$", examples=["fashion-mnist"])
 ]
 Number = Annotated[
     int,
-    Path(ge=1, le=HIGHEST_VERSION, description="VersionStatus of the model", examples=[2]),
+    Path(ge=1, le=HIGHEST_VERSION, description="Version of the model", examples=[2]),
     BeforeValidator(parse_version),
 ]
 
@@ -34,10 +34,11 @@ Number = Annotated[
     response_model_exclude_none=True,
 )
 async def list_models(request: Request) -> Catalog:
-    """Every model in the store, those too of which no version is fit to be served."""
-    store: ModelRegistry = request.app.state.registry
+    """Every model in the repository, those too of which no version is available."""
+    registry: ModelRegistry = request.app.state.registry
     return Catalog(
-        default=store.default, models=[_summary(store, name, shelf) for name, shelf in sorted(store.models.items())]
+        default=registry.default,
+        models=[_summary(registry, name, found) for name, found in sorted(registry.models.items())],
     )
 
 
@@ -50,8 +51,8 @@ async def list_models(request: Request) -> Catalog:
 )
 async def get_model(request: Request, name: Name) -> ModelSummary:
     """Its input, its labels, its policy, its versions and which of them answers."""
-    store: ModelRegistry = request.app.state.registry
-    return _summary(store, name, _shelf(store, name))
+    registry: ModelRegistry = request.app.state.registry
+    return _summary(registry, name, _find(registry, name))
 
 
 @router.get(
@@ -63,11 +64,11 @@ async def get_model(request: Request, name: Name) -> ModelSummary:
 )
 async def get_version(request: Request, name: Name, version: Number) -> VersionDetail:
     """Inputs and outputs with units, masks, calibration, evaluation, and where the file came from."""
-    versions = _shelf(request.app.state.registry, name).versions
-    for found in versions:
-        if found.number == version:
-            return VersionDetail(name=name, contract=found.contract, **_became(found))
-    there = ", ".join(str(found.number) for found in versions)
+    versions = _find(request.app.state.registry, name).versions
+    for status in versions:
+        if status.number == version:
+            return VersionDetail(name=name, contract=status.contract, **_became(status))
+    there = ", ".join(str(status.number) for status in versions)
     raise UnknownVersion(f"no version {version} of {name!r}; there are: {there}", "version")
 
 
@@ -112,26 +113,26 @@ def administered(request: Request) -> Reconciler:
     return reconciler
 
 
-def _shelf(store: ModelRegistry, name: str) -> ModelVersions:
-    shelf = store.models.get(name)
-    if shelf is None:
-        raise UnknownModel(f"no model {name!r}; there are: {', '.join(sorted(store.models)) or 'none'}", "name")
-    return shelf
+def _find(registry: ModelRegistry, name: str) -> ModelVersions:
+    found = registry.models.get(name)
+    if found is None:
+        raise UnknownModel(f"no model {name!r}; there are: {', '.join(sorted(registry.models)) or 'none'}", "name")
+    return found
 
 
-def _became(found: VersionStatus) -> dict[str, Any]:
-    return {"version": found.number, "state": found.state, "loaded": found.loaded, "reason": found.reason}
+def _became(status: VersionStatus) -> dict[str, Any]:
+    return {"version": status.number, "state": status.state, "loaded": status.loaded, "reason": status.reason}
 
 
-def _summary(store: ModelRegistry, name: str, shelf: ModelVersions) -> ModelSummary:
-    versions = [VersionSummary(**_became(found)) for found in shelf.versions]
-    model = shelf.default
+def _summary(registry: ModelRegistry, name: str, found: ModelVersions) -> ModelSummary:
+    versions = [VersionSummary(**_became(status)) for status in found.versions]
+    model = found.default
     if model is None:
-        return ModelSummary(name=name, reason=store.unreadable.get(name), versions=versions)
+        return ModelSummary(name=name, reason=registry.unreadable.get(name), versions=versions)
     if model.contract is None:
         return ModelSummary(name=name, version=model.version, versions=versions)
     given = model.contract.inputs[0]
-    judge = store.policy(model)
+    policy = registry.policy(model)
     return ModelSummary(
         name=name,
         version=model.version,
@@ -142,6 +143,6 @@ def _summary(store: ModelRegistry, name: str, shelf: ModelVersions) -> ModelSumm
         input_range=given.range,
         labels=list(model.contract.labels) or None,
         targets=list(model.contract.targets) or None,
-        policy=judge and PolicyInForce(source=judge.source, rules=list(judge.policy.rules)),
+        policy=policy and PolicyInForce(source=policy.source, rules=list(policy.policy.rules)),
         versions=versions,
     )

@@ -1,4 +1,4 @@
-"""Who may do what, and how often: finds the key that a request brings, and holds it against what the path needs."""
+"""Who may do what, and how often: finds the key of a request and holds its scopes against what the path needs."""
 
 import hmac
 import logging
@@ -15,7 +15,8 @@ from app.errors import InsufficientScope, RateLimited, Unauthorized
 _log = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LOOKS = 1.0
-_OPEN = re.compile(r"/health/.*|/v2/health/.*|/docs|/openapi\.json")
+_OPEN = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json"})
+_OPEN_FOLDER = "/docs/"  # what the page is made of
 _ADMIN = re.compile(r"(/v2/repository)?/models/[^/]+/(un)?load")
 _PORT = re.compile(r":\d*$")
 _EXPECTED = "expected an API key, as Authorization: Bearer … or X-API-Key: …"
@@ -26,7 +27,7 @@ def needed(path: str) -> Scope | None:
     path = path.removesuffix("\n")  # a route's pattern ends with $, which matches before it
     if path == "/predict":
         return "predict"
-    if _OPEN.fullmatch(path):
+    if path in _OPEN or path.startswith(_OPEN_FOLDER):
         return None
     if path == "/metrics":
         return "metrics"
@@ -158,7 +159,7 @@ class _Bucket:
 
 
 def _check_host(host: bytes) -> None:
-    """Where nobody needs a key a browser could be led here under another site's name; what changes things is not done.
+    """Where nobody needs a key, a browser could be led here under another site's name (DNS rebinding).
 
     Raises:
         InsufficientScope: the request does not call this machine by a name or address of its own.
@@ -170,7 +171,7 @@ def _check_host(host: bytes) -> None:
         known = name.lower() == "localhost"
     if not known:
         raise InsufficientScope(
-            "without API keys models are loaded and unloaded under the name localhost or 127.0.0.1 only"
+            "without API keys, models are loaded and unloaded only by requests to localhost or 127.0.0.1"
         )
 
 

@@ -1,4 +1,4 @@
-"""API keys: what the operator writes down of them, and how a new one is made. Only hashes are ever stored.
+"""API keys: how the operator writes them down, and how a new one is made. Only hashes are ever stored.
 
 A key is 32 random bytes, so its SHA-256 can be neither guessed nor looked up, and needs no salt or slow hash.
 """

@@ -72,7 +72,7 @@ def test_not_root_and_nothing_to_write_to() -> None:
 def test_it_does_not_start_for_everybody_unless_that_is_said() -> None:
     found = compose("run", "--rm", "--no-deps", "-e", "MASKSEMBLES_ALLOW_ANONYMOUS=false", "masksembles", check=False)
     assert found.returncode == 1
-    assert "MASKSEMBLES_HOST=0.0.0.0: others than this machine could connect" in found.stderr
+    assert "MASKSEMBLES_HOST=0.0.0.0: other machines could connect" in found.stderr
 
 
 def test_keys_in_a_mounted_file_are_asked_for(tmp_path: Path) -> None:

@@ -170,8 +170,8 @@ def test_cuda_without_a_gpu_does_not_start_and_says_what_is_missing() -> None:
     [
         ({"MASKSEMBLES_DEVICE": "tpu"}, "error: MASKSEMBLES_DEVICE: Input should be 'auto', 'cpu' or 'cuda'"),
         ({"MASKSEMBLES_PORT": "many"}, "error: MASKSEMBLES_PORT: Input should be a valid integer"),
-        ({"MASKSEMBLES_PIN": "digits"}, "error: MASKSEMBLES_PIN: Value error, 'digits' is not a model and version"),
-        ({"MASKSEMBLES_PIN": "digits:99"}, "error: MASKSEMBLES_PIN: digits:99 cannot be served: the store has"),
+        ({"MASKSEMBLES_PIN": "digits"}, "error: MASKSEMBLES_PIN: 'digits' is not a model and version"),
+        ({"MASKSEMBLES_PIN": "digits:99"}, "error: MASKSEMBLES_PIN: digits:99 cannot be served: the repository has"),
         ({"MASKSEMBLES_MODEL_REPOSITORY": "/nowhere"}, "error: MASKSEMBLES_MODEL_REPOSITORY: /nowhere is no folder"),
         ({"MASKSEMBLES_DEFAULT_MODEL": "cats"}, "error: MASKSEMBLES_DEFAULT_MODEL: 'cats' cannot be served"),
     ],
@@ -228,7 +228,7 @@ def test_bad_files_are_refused_and_the_good_one_serves(tmp_path: Path) -> None:
 def test_check_reports_every_version(tmp_path: Path) -> None:
     found = start("--check", **SHIPPED)
     assert found.returncode == 0, found.stderr
-    assert {"digits:3 serving", "fashion-mnist:3 serving"} <= set(found.stdout.splitlines())
+    assert {"digits:3 available", "fashion-mnist:3 available"} <= set(found.stdout.splitlines())
     (tmp_path / "digits" / "1").mkdir(parents=True)
     content = (STORE / "digits" / "3" / "model.onnx").read_bytes()
     (tmp_path / "digits" / "1" / "model.onnx").write_bytes(content)
@@ -236,8 +236,8 @@ def test_check_reports_every_version(tmp_path: Path) -> None:
     (tmp_path / "digits" / "3" / "model.onnx").write_bytes(content[:5000])
     found = start("--check", MASKSEMBLES_MODEL_REPOSITORY=str(tmp_path))
     assert found.returncode == 1
-    assert found.stdout.splitlines()[0] == "digits:1 serving"
+    assert found.stdout.splitlines()[0] == "digits:1 available"
     assert found.stdout.splitlines()[1].startswith("digits:3 rejected: not an ONNX file, or truncated")
     (tmp_path / "empty").mkdir()
     found = start("--check", MASKSEMBLES_MODEL_REPOSITORY=str(tmp_path / "empty"))
-    assert (found.returncode, found.stdout) == (1, "nothing to serve\n")
+    assert (found.returncode, found.stdout) == (1, "no model is available\n")

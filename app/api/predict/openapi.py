@@ -6,7 +6,7 @@ from app.api.error_responses import errors
 from app.api.examples import REQUEST
 from app.api.predict import content_types, outputs, response
 from app.api.predict.params import PredictParams, PredictRequest
-from app.api.schemas import ClassificationAnswer, RegressionAnswer
+from app.api.predict.schemas import Answer
 from app.api.struct_schemas import components, fields
 from app.errors import (
     BodyTooLarge,
@@ -88,7 +88,7 @@ REQUEST_BODY: dict[str, Any] = {
 }
 _ANSWER: dict[str, Any] = {
     "description": "One prediction for each row, in order; `model.task` tells which of the two kinds it is",
-    "model": ClassificationAnswer | RegressionAnswer,
+    "model": Answer,
     "content": {
         response.NPZ: _file(
             "With `Accept: application/x-npz`: the chosen outputs as arrays, as `numpy.load` reads them, and `model`, "

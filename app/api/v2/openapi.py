@@ -48,7 +48,7 @@ def _in_path(name: str, description: str, pattern: str, example: str) -> dict[st
     }
 
 
-NAME = _in_path("name", "Name of a model in the store", NAME_PATTERN, "digits")
+NAME = _in_path("name", "Name of a model in the repository", NAME_PATTERN, "digits")
 NUMBER = _in_path("version", "Version of the model", VERSION_PATTERN, "2")
 PATHS = (("", "", [NAME]), ("/versions/{version}", "_version", [NAME, NUMBER]))
 """What is asked of a model may name a version: for each form its path after the name, a part of its operation ids, and

@@ -34,19 +34,19 @@ _T = TypeVar("_T", IndexRequest, ControlRequest)
 @router.post(
     "/repository/index",
     operation_id="v2_repository_index",
-    summary="All models and versions in the store",
+    summary="All models and versions in the repository",
     response_model_exclude_none=True,
     responses=errors(*BAD_BODY),
     openapi_extra={"requestBody": INDEX_REQUEST},
 )
 async def index(request: Request) -> list[IndexEntry]:
-    """READY is what answers; UNAVAILABLE what is unloaded, superseded or refused, and why."""
+    """READY is what is available; UNAVAILABLE what is on standby, unloaded or rejected, and why."""
     asked = await _read(request, IndexRequest)
-    store: ModelRegistry = request.app.state.registry
+    registry: ModelRegistry = request.app.state.registry
     entries = [
         IndexEntry(name=name, version=str(version.number), state=_state(version), reason=_reason(version))
-        for name, shelf in sorted(store.models.items())
-        for version in shelf.versions
+        for name, found in sorted(registry.models.items())
+        for version in found.versions
     ]
     return [entry for entry in entries if entry.state == "READY" or not asked.ready]
 
@@ -60,13 +60,13 @@ async def index(request: Request) -> list[IndexEntry]:
     openapi_extra={"parameters": [NAME], "requestBody": LOAD_REQUEST},
 )
 async def load(request: Request) -> Response:
-    """Answers when the version that is to answer does. Models come from the store only. Off but for
-    MASKSEMBLES_ENABLE_ADMIN."""
+    """Answers when the version that is to answer does. Models come from the repository
+    only. Off unless MASKSEMBLES_ENABLE_ADMIN."""
     reconciler = administered(request)
     name = models.name(request)
     control = await _read(request, ControlRequest)
     if control.parameters:
-        raise InvalidInput("models are loaded as they lie in the store, without parameters", "parameters")
+        raise InvalidInput("models are loaded as they lie in the repository, without parameters", "parameters")
     await run_in_threadpool(reconciler.load, name)
     return Response()
 
@@ -95,8 +95,8 @@ async def unload(request: Request) -> Response:
 )
 async def all_statistics(request: Request) -> ModelStatistics:
     """Counts and nanoseconds since each version was first asked."""
-    store: ModelRegistry = request.app.state.registry
-    available = [model for _, shelf in sorted(store.models.items()) for model in shelf.available]
+    registry: ModelRegistry = request.app.state.registry
+    available = [model for _, found in sorted(registry.models.items()) for model in found.available]
     return ModelStatistics(model_stats=[_statistics(request, model) for model in available])
 
 
@@ -151,7 +151,7 @@ def _state(version: VersionStatus) -> Literal["READY", "UNAVAILABLE"]:
 def _reason(version: VersionStatus) -> str | None:
     if version.reason is not None or _state(version) == "READY":
         return version.reason
-    return "not loaded"
+    return version.state
 
 
 def _statistics(request: Request, model: AvailableModel) -> Any:

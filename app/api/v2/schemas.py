@@ -84,7 +84,7 @@ class InferAnswer(BaseModel):
 
 
 class IndexEntry(BaseModel):
-    """A version in the store."""
+    """A version in the repository."""
 
     name: str
     version: str

@@ -7,9 +7,13 @@ import httpx
 import jsonschema
 import openapi_spec_validator
 import pytest
+from pydantic import BaseModel
 
+from app.api.examples import ANSWERS
 from app.api.predict import content_types, outputs, params
-from app.api.schemas import Classification, ClassificationAnswer, Regression
+from app.api.predict.schemas.classification import Classification, ClassificationAnswer
+from app.api.predict.schemas.regression import Regression
+from app.api.schemas.models import ModelSummary, VersionDetail
 from app.api.v2 import infer_request, tensors
 from app.contract.repository import NAME_PATTERN
 from app.errors import InvalidInput, service_errors
@@ -176,6 +180,14 @@ def test_answers_show_what_can_be_asked_for(document: dict[str, Any]) -> None:
     assert set(outputs.PLAIN_REGRESSOR.selectable) < numbers
     assert classes - {"prediction"} <= set(Classification.model_fields)
     assert numbers == set(Regression.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind"),
+    [("get_version", VersionDetail), ("unload_model", ModelSummary), ("load_model", ModelSummary)],
+)
+def test_examples_know_no_other_words_than_the_contract(operation: str, kind: type[BaseModel]) -> None:
+    kind.model_validate(ANSWERS[operation])  # a contract is strict, where the document leaves room
 
 
 def test_the_version_is_that_of_the_project(document: dict[str, Any]) -> None:

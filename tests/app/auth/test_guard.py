@@ -63,8 +63,22 @@ def test_every_path_of_the_document_needs_what_it_should() -> None:
 
 def test_the_document_and_its_page_are_open_and_other_paths_are_not() -> None:
     assert needed("/docs") is None
+    assert needed("/docs/swagger-ui.css") is None
     assert needed("/openapi.json") is None
-    others = ("/", "", "/nowhere", "/docs/x", "/openapi.json/x", "/v2/", "//health/live", "/predict/", "/health\n/live")
+    others = (
+        "/",
+        "",
+        "/nowhere",
+        "/docsx",
+        "/openapi.json/x",
+        "/v2/",
+        "/v2x",
+        "/health/x",
+        "/v2/health/",
+        "//health/live",
+        "/predict/",
+        "/health\n/live",
+    )
     for path in others:
         assert needed(path) is not None
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.special import entr
 
-from app.api.schemas import ClassificationAnswer
+from app.api.predict.schemas import ClassificationAnswer
 from app.engine.session import Session
 from models import artefact
 from models.data import Dataset

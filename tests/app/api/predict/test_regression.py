@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.api.schemas import RegressionAnswer
+from app.api.predict.schemas import RegressionAnswer
 from app.contract.policy import Policy, Rule
 from models import artefact
 from tests import regressors

@@ -58,7 +58,7 @@ def test_a_superseded_version_is_unavailable(store: Path) -> None:
     shutil.copytree(store / "tiny" / "1", store / "tiny" / "3")
     with serving(store) as client:
         assert index(client) == [
-            {"name": "tiny", "version": "1", "state": "UNAVAILABLE", "reason": "not loaded"},
+            {"name": "tiny", "version": "1", "state": "UNAVAILABLE", "reason": "standby"},
             {"name": "tiny", "version": "3", "state": "READY"},
         ]
         assert strict(client.get("/v2/models/tiny").content)["versions"] == ["3"]
@@ -81,7 +81,7 @@ def test_kept_versions_answer_those_who_name_them(store: Path) -> None:
 def test_unload_and_load(administered: httpx.Client, store: Path) -> None:
     response = administered.post("/v2/repository/models/tiny/unload")
     assert (response.status_code, response.content) == (200, b"")
-    assert index(administered) == [{"name": "tiny", "version": "1", "state": "UNAVAILABLE", "reason": "not loaded"}]
+    assert index(administered) == [{"name": "tiny", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"}]
     assert index(administered, b'{"ready": true}') == []
     ready = administered.get("/v2/models/tiny/ready")
     assert (ready.status_code, strict(ready.content)) == (503, {"name": "tiny", "ready": False})

@@ -1,0 +1,37 @@
+"""What the answers of all kinds of tasks have in common."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from app.contract.decisions import Action, Source
+from app.contract.schema import Method
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+PERCENTILES = (
+    "Where each score lies among those of the calibration rows, 0 to 100, without scores that were the same on all of "
+    "them; null where the model was not calibrated"
+)
+DECISION = "Null where nobody has a policy"
+
+
+class ModelReference(BaseModel):
+    """The model that answered."""
+
+    name: str
+    version: int = Field(ge=1)
+    method: Method
+    num_submodels: int = Field(ge=1, description="N, the number of submodels")
+
+
+class RowDecision(BaseModel):
+    """What to do with an answer, by the first rule of a policy that applies; by the last one where none does."""
+
+    action: Action = Field(
+        description="`accept`; `defer`: ambiguous, let somebody else look; `reject`: outside the model's world, "
+        "don't use the answer"
+    )
+    score: str = Field(description="The score that the rule looks at")
+    value: float = Field(description="Its value for this row")
+    threshold: float = Field(description="Beyond which the rule applies; for `confidence`, below which")
+    policy: Source = Field(description="Whose rule it is: the model's own, the operator's, or the request's")

@@ -1,0 +1,71 @@
+"""Models, their versions, and what became of each."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from app.contract.policy import Rule
+from app.contract.schema import Contract, Method, Target
+from app.contract.tasks import TaskName
+from app.engine.model_versions import VersionState
+
+_STATE = (
+    "`available` answers, by default or when a request names it; `standby` is fit to and does not; `unloaded` was "
+    "taken out of service; `rejected` is not fit to be served"
+)
+_REASON = "Why it is rejected, what became of its files since it was loaded, or that it has no contract"
+_LOADED = "Whether it is in memory; with MASKSEMBLES_LOAD=lazy it is not before its first request"
+
+
+class VersionSummary(BaseModel):
+    """A version in the repository and what became of it."""
+
+    version: int
+    state: VersionState = Field(description=_STATE)
+    loaded: bool = Field(description=_LOADED)
+    reason: str | None = Field(None, description=_REASON)
+
+
+class PolicyInForce(BaseModel):
+    """What decides on a model's answers: the first rule that applies; where none does, they are accepted."""
+
+    source: Literal["model", "operator"] = Field(
+        description="Whose it is: the file's own, or the operator's in its place"
+    )
+    rules: list[Rule] = Field(description="With percentiles and thresholds looked up in the model's calibration")
+
+
+class ModelSummary(BaseModel):
+    """A model in the repository. Everything but name and versions is absent where no version is available, and what a
+    contract would say where there is none."""
+
+    name: str
+    version: int | None = Field(None, description="The version that answers by default")
+    task: TaskName | None = None
+    method: Method | None = None
+    num_submodels: int | None = Field(None, description="N")
+    input_shape: list[int | str] | None = Field(None, description="Of a request's `inputs`; B is the number of rows")
+    input_range: tuple[float, float] | None = Field(None, description="Smallest and largest value accepted")
+    labels: list[str] | None = Field(None, description="Of a classifier: the K classes")
+    targets: list[Target] | None = Field(None, description="Of a regressor: the D numbers that it predicts")
+    policy: PolicyInForce | None = Field(None, description="What decides on its answers; absent where nobody has one")
+    reason: str | None = Field(None, description="Why its folder in the repository cannot be read")
+    versions: list[VersionSummary]
+
+
+class Catalog(BaseModel):
+    """All models in the repository."""
+
+    default: str | None = Field(None, description="The model that answers when a request names none")
+    models: list[ModelSummary]
+
+
+class VersionDetail(BaseModel):
+    """A version with everything its file declares about itself."""
+
+    name: str
+    version: int
+    state: VersionState = Field(description=_STATE)
+    loaded: bool = Field(description=_LOADED)
+    reason: str | None = Field(None, description=_REASON)
+    contract: Contract | None = Field(None, description="Absent where the version is rejected, or has none")
