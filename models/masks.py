@@ -111,7 +111,7 @@ def dropout(size: Sequence[int], submodels: int, rate: float, seed: Seed) -> NDA
 
 
 @dataclass(frozen=True)
-class Statistics:
+class MaskStatistics:
     """What N masks over C channels do: how much they keep and how far they overlap."""
 
     kept_fraction: float
@@ -124,7 +124,7 @@ class Statistics:
     """The scale S whose size formula gives this kept fraction; infinite when the masks are disjoint."""
 
 
-def statistics(masks: NDArray[np.bool_]) -> Statistics:
+def statistics(masks: NDArray[np.bool_]) -> MaskStatistics:
     """Statistics of masks [N, C] or, of single values of a map, [N, C, …]."""
     submodels = len(masks)
     masks = masks.reshape(submodels, -1)
@@ -138,7 +138,7 @@ def statistics(masks: NDArray[np.bool_]) -> Statistics:
     if submodels > 1:  # two empty masks are equal
         iou = np.divide(intersection[pairs], union[pairs], out=np.ones(len(pairs[0])), where=union[pairs] > 0)
     scale = _solve_scale(1 / kept, submodels) if kept else inf
-    return Statistics(kept, float(iou.mean()), float(iou.min()), float(iou.max()), scale)
+    return MaskStatistics(kept, float(iou.mean()), float(iou.min()), float(iou.max()), scale)
 
 
 def _generator(seed: Seed) -> np.random.PCG64:

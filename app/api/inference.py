@@ -28,7 +28,7 @@ _LONGEST_TIMEOUT = 9  # digits
 Result = TypeVar("Result")
 
 
-class Target(NamedTuple):
+class RequestedModel(NamedTuple):
     """The model that a request is for; None for the default, or for the version that answers."""
 
     name: str | None
@@ -60,7 +60,7 @@ class Call(ABC):
     """One request in one protocol. Its methods are called in the order in which they stand here."""
 
     @abstractmethod
-    def target(self) -> Target | None:
+    def target(self) -> RequestedModel | None:
         """The model, where something before the body names it.
 
         Raises:
@@ -72,7 +72,7 @@ class Call(ABC):
         """Whether to read so much would stall the event loop; the model where it is known by now."""
 
     @abstractmethod
-    def locate(self, body: bytes) -> Target:
+    def locate(self, body: bytes) -> RequestedModel:
         """The model that the body names; not called where something before it did.
 
         Raises:

@@ -25,6 +25,7 @@ Kind = Literal["d", "i", "u"]
 _NUMBERS = b"0123456789.eE+- \t\n\r"
 _FLAT = bytes(ord(" ") if byte in b"[]" else byte for byte in range(256))
 _PIECE = 2**17  # bytes that are read in a quarter of a millisecond
+_KINDS: dict[str, Kind] = {"f": "d", "i": "i", "u": "i"}
 _PARSED = {"d": "float64", "i": "int64", "u": "uint64"}
 _SLACK = 2**16  # bytes that may be beside the numbers when somebody is to be told what is wrong
 
@@ -79,6 +80,24 @@ def read(text: bytes | memoryview, kind: Kind) -> NDArray[Any] | None:
     except (ValueError, TypeError, RuntimeError):
         return None
     return np.concatenate(parts)
+
+
+def read_all(
+    text: bytes | memoryview, dtype: np.dtype[Any], count: int, limits: tuple[float, float] | None = None
+) -> NDArray[Any] | None:
+    """So many numbers of a JSON array in order [count], or None where somebody has to find out what is wrong.
+
+    Args:
+        text: as for `read`.
+        dtype: float or integer; what it cannot hold is wrong.
+        limits: smallest and largest value, where they are closer than those of the dtype.
+    """
+    values = read(text, "u" if dtype == np.uint64 else _KINDS[dtype.kind])
+    if values is None or len(values) != count:
+        return None
+    holds = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    low, high = (holds.min, holds.max) if limits is None else (max(holds.min, limits[0]), min(holds.max, limits[1]))
+    return values.astype(dtype) if values.min() >= low and values.max() <= high else None
 
 
 def check(values: NDArray[Any], given: Tensor, place: str) -> NDArray[Any]:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import cast
 
-from app.api.inference import Call, Encoded, Rows, Target
+from app.api.inference import Call, Encoded, RequestedModel, Rows
 from app.api.predict import content_types, outputs, response
 from app.api.predict.content_types import Inputs
 from app.api.predict.params import PredictParams
@@ -41,7 +41,7 @@ class PredictCall(Call):
         self._max_rows = max_rows
         self._npz = response.wants_npz(headers.get(b"accept", b""))
 
-    def target(self) -> Target | None:
+    def target(self) -> RequestedModel | None:
         """The body names it, or fields beside it that are read with it."""
         return None
 
@@ -49,10 +49,10 @@ class PredictCall(Call):
         """By content type and size."""
         return content_types.is_heavy(self._kind, len(body))
 
-    def locate(self, body: bytes) -> Target:
+    def locate(self, body: bytes) -> RequestedModel:
         """Reads everything but the rows."""
         self._asked, self._read = content_types.read(self._kind, self._content_type, body, self._query, self._max_rows)
-        return Target(self._asked.model, self._asked.version)
+        return RequestedModel(self._asked.model, self._asked.version)
 
     def decode(self, body: bytes, model: Servable) -> Rows:
         """Reads the rows."""

@@ -2,7 +2,7 @@
 
 from fastapi import Request
 
-from app.api.inference import Target
+from app.api.inference import RequestedModel
 from app.api.services import services
 from app.contract.repository import check_name, parse_version
 from app.engine.model_versions import AvailableModel
@@ -19,13 +19,13 @@ def find(request: Request) -> AvailableModel:
     return services(request).registry.find(*target(request))
 
 
-def target(request: Request) -> Target:
+def target(request: Request) -> RequestedModel:
     """The same, not looked for yet.
 
     Raises:
         InvalidInput: the path holds no name or no version.
     """
-    return Target(name(request), _version(request))
+    return RequestedModel(name(request), _version(request))
 
 
 def name(request: Request) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.api.body import LARGE, LARGE_BINARY
-from app.api.inference import Call, Encoded, Rows, Target
+from app.api.inference import Call, Encoded, RequestedModel, Rows
 from app.api.v2 import request as requests
 from app.api.v2 import response
 from app.contract.decisions import Action
@@ -26,12 +26,12 @@ class InferCall(Call):
 
     _asked: requests.Request
 
-    def __init__(self, headers: Mapping[bytes, bytes], target: Target, max_rows: int) -> None:
+    def __init__(self, headers: Mapping[bytes, bytes], target: RequestedModel, max_rows: int) -> None:
         self._target = target
         self._length = headers.get(_LENGTH.lower().encode())
         self._max_rows = max_rows
 
-    def target(self) -> Target | None:
+    def target(self) -> RequestedModel | None:
         """The path names it."""
         return self._target
 
@@ -42,7 +42,7 @@ class InferCall(Call):
         texts = model is not None and any(port.dtype == "str" for port in model.signature.inputs)
         return text > LARGE or len(body) > (LARGE if texts else LARGE_BINARY)
 
-    def locate(self, body: bytes) -> Target:
+    def locate(self, body: bytes) -> RequestedModel:
         """As the path says."""
         return self._target
 
