@@ -38,7 +38,7 @@ def rebuild(study: Study, folder: Path, results: Path, data: Path | None = None)
     pages = {
         "predictive": tables.predictive(study.compared, found),
         "severities": tables.severities(study.compared, found),
-        "strange": tables.strange(study.compared, found),
+        "ood": tables.ood(study.compared, found),
     }
     figures.severity(study.compared, found, results / "severity.png")
     figures.transition(study.compared, found, results / "transition.png")

@@ -66,7 +66,7 @@ class Study:
     rate: float = 0.1
     """Of MC-dropout."""
     held_out: tuple[str, ...] = ()
-    """Classes that some networks never see: foreign inputs that are near."""
+    """Classes that some networks never see: OOD inputs that are near."""
     family: Family = "cifar"
     corrupted_rows: int | None = None
     """Of how many test rows, the first ones, corruptions are measured; without it of all."""

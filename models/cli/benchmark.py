@@ -19,8 +19,8 @@ def add(commands: "arguments.Commands") -> None:
     command.add_argument("--folder", type=Path, help="for checkpoints and models, default models/checkpoints/benchmark")
     command.add_argument("--results", type=Path, help="for tables and pictures, default models/benchmark/results")
     command.add_argument("--readme", type=Path, metavar="FILE", help="put the tables between their marks in this file")
-    command.add_argument("--ship", action="store_true", help="put the models with the first seed into the store")
-    arguments.add_store(command)
+    command.add_argument("--ship", action="store_true", help="put the models with the first seed into the repository")
+    arguments.add_repository(command)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -38,5 +38,5 @@ def run(options: argparse.Namespace) -> None:
     if options.readme is not None:
         report.fill(options.readme, results)
     if options.ship:
-        print(f"shipped: {', '.join(report.ship(study, folder, options.store))}")
+        print(f"shipped: {', '.join(report.ship(study, folder, options.repository))}")
     print(f"written: {results}")

@@ -59,7 +59,7 @@ def add(commands: "arguments.Commands") -> None:
     compiler.add_argument("--plan", choices=["folded", "branches", "grouped"], help="force a plan for them")
     compiler.add_argument("--tune", action="store_true", help="choose it by measuring on this machine")
     compiler.add_argument("--half", action="store_true", help="float16 for everything before the last layer")
-    arguments.add_store(export)
+    arguments.add_repository(export)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> None:
     arguments = _trained_here(options) if options.network is None else _trained_elsewhere(options)
     path = export(
         **arguments,
-        store=options.store,
+        store=options.repository,
         devices=options.target,
         plan=options.plan,
         tune=options.tune,
@@ -80,9 +80,9 @@ def run(options: argparse.Namespace) -> None:
         coverages=options.coverages,
         risks=options.risks,
     )
-    contract = artefact.read(options.store, path.parents[1].name, int(path.parent.name))[1]
+    contract = artefact.read(options.repository, path.parents[1].name, int(path.parent.name))[1]
     if contract.evaluation:
-        show(contract.evaluation)
+        show(contract, contract.evaluation)
     for file in sorted(path.parent.iterdir(), reverse=True):
         print(f"exported: {file} ({file.stat().st_size / 1e6:.2f} MB)")
 

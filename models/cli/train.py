@@ -24,7 +24,7 @@ def add(commands: "arguments.Commands") -> None:
     command.add_argument("--scale", type=float, metavar="S", help="default 2")
     command.add_argument("--capacity", action="store_true", help="widen layers so that a submodel keeps their width")
     command.add_argument("--align", type=arguments.positive, help="keep a multiple of this many channels, default 16")
-    command.add_argument("--rate", type=arguments.rate, metavar="P", help="of MC-dropout, default 0.1")
+    command.add_argument("--rate", type=arguments.dropout, metavar="P", help="of MC-dropout, default 0.1")
     command.add_argument("--epochs", type=arguments.positive)
     command.add_argument("--batch-size", type=arguments.positive)
     command.add_argument("--learning-rate", type=float)

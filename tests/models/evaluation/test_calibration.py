@@ -10,7 +10,8 @@ from models import artefact
 from models.__main__ import main
 from models.data import Dataset, DatasetError, Split
 from models.data.dataset import shuffled
-from models.evaluation.calibration import calibrate, fit_temperature, fit_variance_factor
+from models.evaluation.calibration import calibrate
+from models.evaluation.likelihood import fit_temperature, fit_variance_factor
 from models.export import export
 from tests.models.lazy import Lazily
 
@@ -138,7 +139,7 @@ def test_a_policy_is_part_of_a_new_version(
     model, contract, _ = artefact.read(digits_repository, "digits")
     artefact.embed(model, contract)
     artefact.write(model, tmp_path, "digits")
-    rules, store = "reject energy>c99, defer entropy>r10, defer confidence<p5", ["--store", str(tmp_path)]
+    rules, store = "reject energy>c99, defer entropy>r10, defer confidence<p5", ["--repository", str(tmp_path)]
     assert main(["calibrate", "digits:1", "--policy", rules, *store]) == 0
     found = artefact.read(tmp_path, "digits", 2)[1]
     assert found.policy is not None
@@ -161,4 +162,4 @@ def test_a_policy_is_part_of_a_new_version(
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("policy: ") for line in lines) == 6
     assert sum(line.startswith("95 % prediction sets: hold ") for line in lines) == 6
-    assert [line for line in lines if line.startswith("made worse, severity 5: error 0.")]
+    assert [line for line in lines if line.startswith("corrupted, severity 5: error 0.")]
