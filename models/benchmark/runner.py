@@ -201,7 +201,7 @@ def _export(study: Study, entry: Entry, seed: int, folder: Path, dataset: Datase
         **({"networks": networks} if len(networks) > 1 else {"network": networks[0]}),
         example_input=torch.from_numpy(dataset.calibration.inputs[:2]),
         name=f"{entry.name}-{seed}",
-        store=store(folder),
+        repository=store(folder),
         labels=dataset.classes,
         normalise=recipes[0].normalise,
         calibration=dataset.calibration,

@@ -87,10 +87,18 @@ def test_a_network_from_elsewhere(tmp_path: Path) -> None:
     command = (
         "export", "--network", "tests.models.third_party:MaskedResNet", "--checkpoint", tmp_path / "theirs.pt",
         "--repository", tmp_path / "store", "--input-shape", "3,16,16", "--name", "theirs",
-        "--range", "0,1", "--layout", "BCHW", "--colour", "rgb", "--resize", "crop",
+        "--value-range", "0,1", "--layout", "BCHW", "--colour", "rgb", "--resize", "crop",
     )  # fmt: skip
     printed = workshop(
-        *command, "--labels", "a,b,c,d,e", "--data", tmp_path / "rows.npz", "--normalise", "0.5,0.4,0.3/0.25", "--half"
+        *command,
+        "--labels",
+        "a,b,c,d,e",
+        "--data",
+        tmp_path / "rows.npz",
+        "--normalise",
+        "0.5,0.4,0.3/0.25",
+        "--precision",
+        "float16",
     )
     assert "plan for cpu" in printed
     assert "verify: folded, 99 % of entropies within" in printed

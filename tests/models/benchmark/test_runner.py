@@ -198,7 +198,7 @@ def test_tables_pictures_and_models_come_of_it(
     monkeypatch.setattr(sinusoids, "PATH", sinusoids.PATH[:1])
     monkeypatch.setitem(DEFAULTS, "sinusoids", {**DEFAULTS["sinusoids"], "epochs": 2})
     monkeypatch.setattr(cost, "_ROUNDS", 1)
-    results, shipped = tmp_path / "results", tmp_path / "shipped"
+    results, published = tmp_path / "results", tmp_path / "published"
     pages = report.rebuild(STUDY, done[0], results, data)
     tables = {path.stem: path.read_text() for path in results.glob("*.md")}
     assert tables.keys() == {"predictive", "severities", "ood", "sinusoids", "seconds"}
@@ -213,14 +213,14 @@ def test_tables_pictures_and_models_come_of_it(
 
     methods = [f"fashion-mnist-{entry.method}" for entry in COMPARED[:4]]
     for version in ("1", "2"):
-        assert report.ship(STUDY, done[0], shipped) == [*methods, "sinusoids-single"]
-        assert sorted(path.name for path in shipped.iterdir()) == sorted([*methods, "sinusoids-single"])
-        for path in shipped.glob(f"*/{version}/*.onnx"):
+        assert report.publish(STUDY, done[0], published) == [*methods, "sinusoids-single"]
+        assert sorted(path.name for path in published.iterdir()) == sorted([*methods, "sinusoids-single"])
+        for path in published.glob(f"*/{version}/*.onnx"):
             assert "contract" in verifier_child.examine(path.read_bytes())
 
 
 @pytest.mark.parametrize(("name", "masked"), [("fashion-mnist", "s2"), ("cifar-10", "s2"), ("imagenet", "s2.17")])
-def test_one_model_of_each_method_is_shipped(tmp_path: Path, tiny_repository: Path, name: str, masked: str) -> None:
+def test_one_model_of_each_method_is_published(tmp_path: Path, tiny_repository: Path, name: str, masked: str) -> None:
     tiny, contract, _ = artefact.read(tiny_repository, "tiny")
     study = STUDIES[name]
     made = [f"{entry.name}-0" for entry in study.compared] + [point.name for point in sinusoids.PATH]
@@ -228,10 +228,10 @@ def test_one_model_of_each_method_is_shipped(tmp_path: Path, tiny_repository: Pa
         origin = contract.origin.model_copy(update={"recipe": {"name": model}})
         artefact.embed(tiny, contract.model_copy(update={"origin": origin}))
         artefact.write(tiny, runner.store(tmp_path), model)
-    shipped = report.ship(study, tmp_path, tmp_path / "shipped")
-    found = {name: artefact.read(tmp_path / "shipped", name, 1)[1].origin.recipe["name"] for name in shipped}
-    assert sorted(found) == sorted(path.name for path in (tmp_path / "shipped").iterdir())
-    assert not list((tmp_path / "shipped").glob("*/2"))
+    published = report.publish(study, tmp_path, tmp_path / "published")
+    found = {name: artefact.read(tmp_path / "published", name, 1)[1].origin.recipe["name"] for name in published}
+    assert sorted(found) == sorted(path.name for path in (tmp_path / "published").iterdir())
+    assert not list((tmp_path / "published").glob("*/2"))
     wanted = ["single", "mc-dropout", f"masksembles-{masked}-width", "deep-ensemble"]
     assert [found[f"{name}-{method}"] for method in ("single", "mc-dropout", "masksembles", "deep-ensemble")] == [
         f"all-{method}-0" for method in wanted

@@ -104,16 +104,16 @@ def test_figures_take_other_ood_sets_than_digits(tmp_path: Path) -> None:
 
 
 def test_fill_replaces_what_stands_between_the_marks(tmp_path: Path) -> None:
-    readme, results = tmp_path / "README.md", tmp_path / "results"
+    page, results = tmp_path / "results.md", tmp_path / "results"
     results.mkdir()
     (results / "seconds.md").write_text("| new |\n")
     (results / "unused.md").write_text("| never |\n")
-    readme.write_text("before\n<!-- seconds -->\n\n| old |\n\n<!-- /seconds -->\nafter <!-- ood -->\n")
+    page.write_text("before\n<!-- seconds -->\n\n| old |\n\n<!-- /seconds -->\nafter <!-- ood -->\n")
     for _ in range(2):
-        report.fill(readme, results)
-        assert readme.read_text() == ("before\n<!-- seconds -->\n\n| new |\n\n<!-- /seconds -->\nafter <!-- ood -->\n")
+        report.fill(page, results)
+        assert page.read_text() == ("before\n<!-- seconds -->\n\n| new |\n\n<!-- /seconds -->\nafter <!-- ood -->\n")
     text = "<!-- seconds -->\n| old |\n"
-    readme.write_text(text)
+    page.write_text(text)
     with pytest.raises(ValueError, match="<!-- seconds --> has no <!-- /seconds -->"):
-        report.fill(readme, results)
-    assert readme.read_text() == text
+        report.fill(page, results)
+    assert page.read_text() == text

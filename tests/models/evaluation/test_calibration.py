@@ -122,7 +122,9 @@ def _of(one: Threshold, score: str, promise: str) -> bool:
 def test_inputs_that_are_read_when_they_are_needed(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     inputs, labels = rng.integers(0, 256, (600, 6), np.uint8), rng.integers(0, 3, 600)
-    export(torch.nn.Linear(6, 3), torch.from_numpy(inputs[:2]), name="bytes", store=tmp_path, labels=["a", "b", "c"])
+    export(
+        torch.nn.Linear(6, 3), torch.from_numpy(inputs[:2]), name="bytes", repository=tmp_path, labels=["a", "b", "c"]
+    )
     model, contract, _ = artefact.read(tmp_path, "bytes")
     lazy = Lazily(inputs)
     assert calibrate(model, contract, "lazy", Split(lazy, labels)) == calibrate(

@@ -70,7 +70,7 @@ def store(data: Dataset, network: nn.Module, tmp_path_factory: pytest.TempPathFa
         network,
         torch.from_numpy(data.test.inputs[:2]),
         name="curves",
-        store=store,
+        repository=store,
         targets=data.targets,
         calibration=data.calibration,
         evaluation=data.test,
@@ -182,7 +182,7 @@ def test_every_method_is_exported_and_verified(method: str, aleatoric: bool, dat
         **ensemble,
         example_input=torch.from_numpy(data.test.inputs[:2]),
         name="curves",
-        store=tmp_path,
+        repository=tmp_path,
         targets=TARGETS,
         calibration=data.calibration,
         evaluation=data.test,
@@ -254,5 +254,5 @@ def test_what_is_no_regressor_is_refused(tmp_path: Path) -> None:
         ({"targets": [("y", "m")] * 3, "policy": "defer"}, "expected ACTION SCORE>THRESHOLD"),
     ):
         with pytest.raises(ValueError, match=message):
-            export(nn.Linear(3, 3), x, name="mine", store=tmp_path, **arguments)  # type: ignore[arg-type]
+            export(nn.Linear(3, 3), x, name="mine", repository=tmp_path, **arguments)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
