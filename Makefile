@@ -64,7 +64,7 @@ models: $(ALL)
 	done
 
 benchmark: $(ALL)
-	$(PYTHON) -m models benchmark fashion-mnist --readme README.md $(if $(DATA),--data $(DATA))
+	$(PYTHON) -m models benchmark fashion-mnist --page docs/results.md $(if $(DATA),--data $(DATA))
 
 benchmark-quick: $(ALL)
 	$(PYTHON) -m models benchmark fashion-mnist --quick $(if $(DATA),--data $(DATA))

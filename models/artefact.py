@@ -1,4 +1,4 @@
-"""The exported file: its contract, its temperature, running it, and its place in a store. No torch here."""
+"""The exported file: its contract, its temperature, running it, and its place in a model repository. No torch here."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ from app.contract.repository import (
 from models.data.dataset import Lazy
 
 REPOSITORY = Path(__file__).parent / "repository"
-"""The shipped store, where exports go unless another is named."""
+"""The model repository that comes with the project, where exports go unless another is named."""
 
 Name = TypeVar("Name", bound=str)
 
@@ -48,10 +48,10 @@ _log = logging.getLogger(__name__)
 
 
 class ArtefactError(ValueError):
-    """A file in the store is missing or is not an artefact of this project."""
+    """A file in the model repository is missing or is not an artefact of this project."""
 
 
-def read(store: Path, name: str, version: int | None = None) -> tuple[onnx.ModelProto, schema.Contract, int]:
+def read(repository: Path, name: str, version: int | None = None) -> tuple[onnx.ModelProto, schema.Contract, int]:
     """An artefact, its contract and its version; without a version the highest.
 
     Raises:
@@ -60,11 +60,11 @@ def read(store: Path, name: str, version: int | None = None) -> tuple[onnx.Model
     """
     check_name(name)
     if version is None:
-        found = list_versions(store, name)
+        found = list_versions(repository, name)
         if not found:
-            raise ArtefactError(f"{store} holds no model {name!r}")
+            raise ArtefactError(f"{repository} holds no model {name!r}")
         version = found[-1]
-    return *_read(model_path(store, name, version)), version
+    return *_read(model_path(repository, name, version)), version
 
 
 def embed(model: onnx.ModelProto, contract: schema.Contract) -> None:
@@ -180,20 +180,20 @@ def run_session(
     return {output: np.concatenate(columns) for output, columns in zip(outputs, zip(*parts))}
 
 
-def read_plans(store: Path, name: str, version: int) -> dict[str, tuple[onnx.ModelProto, schema.Contract]]:
+def read_plans(repository: Path, name: str, version: int) -> dict[str, tuple[onnx.ModelProto, schema.Contract]]:
     """The plans of a version beside the portable one, with their contracts, by device.
 
     Raises:
         ArtefactError: one of them is no artefact.
         ContractError: its contract is not readable.
     """
-    paths = {device: plan_path(store, name, version, device) for device in DEVICES}
+    paths = {device: plan_path(repository, name, version, device) for device in DEVICES}
     return {device: _read(path) for device, path in paths.items() if path.exists()}
 
 
 def write(
     model: onnx.ModelProto,
-    store: Path,
+    repository: Path,
     name: str,
     version: int | None = None,
     plans: Mapping[str, onnx.ModelProto] | None = None,
@@ -202,7 +202,7 @@ def write(
 
     Beside it lie the plans of devices, by name.
 
-    The folder is filled elsewhere in the store and renamed into place as the last step, so a reader sees all of it
+    The folder is filled elsewhere in the repository and renamed into place as the last step, so a reader sees all of it
     or nothing, and an existing version is never touched.
 
     Raises:
@@ -212,19 +212,19 @@ def write(
     check_name(name)
     if version is not None:
         parse_version(str(version))
-    store.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".writing-", dir=store))
+    repository.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".writing-", dir=repository))
     try:
         staging.chmod(0o755)  # mkdtemp's 0700, or a strict umask, would lock out the service's own user
         files = {MODEL_FILE: model}
-        files |= {plan_path(store, name, 1, device).name: plan for device, plan in (plans or {}).items()}
+        files |= {plan_path(repository, name, 1, device).name: plan for device, plan in (plans or {}).items()}
         for file_name, content in files.items():
             with (staging / file_name).open("wb") as file:
                 file.write(content.SerializeToString(deterministic=True))
                 file.flush()
                 os.fsync(file.fileno())
                 os.fchmod(file.fileno(), 0o644)
-        return _publish(staging, store, name, version)
+        return _publish(staging, repository, name, version)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -254,12 +254,12 @@ def _read(path: Path) -> tuple[onnx.ModelProto, schema.Contract]:
     return model, read_contract(texts[0])
 
 
-def _publish(staging: Path, store: Path, name: str, version: int | None) -> Path:
-    if not (store / name).exists():
-        (store / name).mkdir(exist_ok=True)
-        (store / name).chmod(0o755)
-    wanted = version if version is not None else max(list_versions(store, name), default=0) + 1
-    target = model_path(store, name, wanted).parent
+def _publish(staging: Path, repository: Path, name: str, version: int | None) -> Path:
+    if not (repository / name).exists():
+        (repository / name).mkdir(exist_ok=True)
+        (repository / name).chmod(0o755)
+    wanted = version if version is not None else max(list_versions(repository, name), default=0) + 1
+    target = model_path(repository, name, wanted).parent
     if target.exists():
         raise FileExistsError(f"{target} exists: versions are never overwritten")
     try:

@@ -39,7 +39,7 @@ def digits_repository(digits: Dataset, digits_network: nn.Module, tmp_path_facto
         digits_network,
         torch.from_numpy(digits.test.inputs[:2]),
         name="digits",
-        store=store,
+        repository=store,
         labels=digits.classes,
         calibration=digits.calibration,
         evaluation=digits.test,
@@ -58,7 +58,7 @@ def tiny_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     store = tmp_path_factory.mktemp("tiny")
     network = mlp((6,), 3, submodels=3, scale=2.0, align=1, hidden=(8,))
-    export(network, torch.rand(2, 6), name="tiny", store=store, labels=["a", "b", "c"], unit="feature")
+    export(network, torch.rand(2, 6), name="tiny", repository=store, labels=["a", "b", "c"], unit="feature")
     return store
 
 

@@ -28,7 +28,9 @@ def test_the_way_from_a_network_to_the_store(tmp_path: Path) -> None:
     build, write = (block for block in readme_blocks("python") if "from models." in block)
     exec(compile(build, "README.md", "exec"), place)
     assert place["logits"].shape == (4, 60, 10)
-    exec(compile(write.replace('name="mine"', f'name="mine", store={str(tmp_path)!r}'), "README.md", "exec"), place)
+    exec(
+        compile(write.replace('name="mine"', f'name="mine", repository={str(tmp_path)!r}'), "README.md", "exec"), place
+    )
     model, contract, version = artefact.read(tmp_path, "mine")
     assert version == 1
     assert contract.inputs[0].shape == ("B", 3, 12, 12)

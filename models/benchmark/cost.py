@@ -1,20 +1,33 @@
-"""How long an answer takes: models take turns on this machine, so that only their ratios are told."""
+"""What an answer costs: multiply-accumulates, weights, and time, of which only ratios on this machine are told."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 
+from app.contract.schema import Contract
 from models import artefact
 
 BATCHES = (1, 16, 64)
 _ROUNDS = 15
 
 
+def macs(contracts: Sequence[Contract]) -> int | None:
+    """Multiply-accumulates for one row, all submodels together, under the cheapest of a model's plans; None where the
+    contracts do not tell."""
+    return min((contract.compilation.macs for contract in contracts if contract.compilation), default=None)
+
+
+def weights(model: onnx.ModelProto) -> int:
+    """Numbers that a file holds."""
+    return sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
+
+
 def seconds(store: Path, single: str, names: Iterable[str], device: str = "cpu") -> dict[str, dict[str, float]]:
     """Seconds of each model relative to a single network, by name and batch size: the median over rounds.
 
-    Each runs its fastest plan for the device, with as many threads as there are cores.
+    Models take turns, and each runs its fastest plan for the device, with as many threads as there are cores.
     """
     sessions, shape, dtype = {}, list[int](), "float32"
     for name in dict.fromkeys([single, *names]):

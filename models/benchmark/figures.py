@@ -49,14 +49,14 @@ def severity(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
 
 
 def transition(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
-    """Accuracy, ECE before calibration, AUROC of entropy for the first foreign inputs, and disagreement against the
+    """Accuracy, ECE before calibration, AUROC of entropy for the first OOD set, and disagreement against the
     scale, a line for each variant of Masksembles and one across for each other method."""
     shown = [entry for entry in compared if not (entry.held_out or entry.tried)]
-    foreign = next(iter(figures[shown[0].name][0]["strange"]))
+    ood = next(iter(figures[shown[0].name][0]["ood"]))
     wanted: dict[str, Callable[[Mapping[str, Any]], Any]] = {
         "accuracy": lambda one: one["test"]["accuracy"],
         "ECE before calibration": lambda one: one["test"]["ece_uncalibrated"],
-        f"AUROC of entropy, {foreign}": lambda one: one["strange"][foreign]["entropy"]["auroc"],
+        f"AUROC of entropy, {ood}": lambda one: one["ood"][ood]["entropy"]["auroc"],
         "disagreement": lambda one: one["test"]["disagreement"],
     }
     figure = Figure(figsize=(13, 3.6), layout="constrained")
@@ -85,7 +85,7 @@ def transition(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
 def reliability(test: Mapping[str, Any], path: Path) -> None:
     """Accuracy by confidence before and after calibration, and the error among the rows with the lowest scores.
 
-    `test` is that of `models.benchmark.measurement.measure`.
+    `test` is that of `models.evaluation.measurement.measure`.
     """
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)

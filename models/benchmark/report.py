@@ -1,4 +1,4 @@
-"""Rebuilds what README shows: works a study off, writes its tables and pictures, and puts models into the store."""
+"""Rebuilds what the page of results shows: works a study off, writes its tables and pictures, and publishes models."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from models.benchmark.runner import store, work
 from models.benchmark.studies import Study, typical
 
 RESULTS = Path(__file__).parent / "results"
-"""Where the tables and pictures lie that README shows."""
+"""Where the tables and pictures lie that the page of results shows."""
 
 
 def rebuild(study: Study, folder: Path, results: Path, data: Path | None = None) -> list[str]:
@@ -38,7 +38,7 @@ def rebuild(study: Study, folder: Path, results: Path, data: Path | None = None)
     pages = {
         "predictive": tables.predictive(study.compared, found),
         "severities": tables.severities(study.compared, found),
-        "strange": tables.strange(study.compared, found),
+        "ood": tables.ood(study.compared, found),
     }
     figures.severity(study.compared, found, results / "severity.png")
     figures.transition(study.compared, found, results / "transition.png")
@@ -63,8 +63,8 @@ def _short(figures: dict[str, Any]) -> dict[str, Any]:
     return figures | {"test": {name: value for name, value in figures["test"].items() if name not in curves}}
 
 
-def ship(study: Study, folder: Path, target: Path = artefact.REPOSITORY) -> list[str]:
-    """Copies the models with the first seed, and the sinusoids', into a store, each as its next version.
+def publish(study: Study, folder: Path, target: Path = artefact.REPOSITORY) -> list[str]:
+    """Copies the models with the first seed, and the sinusoids', into a model repository, each as its next version.
 
     Returns:
         Their names there.
@@ -77,26 +77,26 @@ def ship(study: Study, folder: Path, target: Path = artefact.REPOSITORY) -> list
     }
     if study.data == "fashion-mnist":
         wanted |= {point.name: point.name for point in sinusoids.PATH}
-    for name, shipped in wanted.items():
+    for name, published in wanted.items():
         model, _, version = artefact.read(store(folder), name)
         plans = artefact.read_plans(store(folder), name, version)
-        artefact.write(model, target, shipped, plans={device: plan for device, (plan, _) in plans.items()})
+        artefact.write(model, target, published, plans={device: plan for device, (plan, _) in plans.items()})
     return list(wanted.values())
 
 
-def fill(readme: Path, results: Path) -> None:
+def fill(page: Path, results: Path) -> None:
     """Puts tables where a Markdown file has marks for them, `<!-- NAME -->` … `<!-- /NAME -->`.
 
     Raises:
         ValueError: there is a first mark without its second one.
     """
-    text = readme.read_text()
-    for page in sorted(results.glob("*.md")):
-        before, begin, rest = text.partition(f"<!-- {page.stem} -->\n")
+    text = page.read_text()
+    for table in sorted(results.glob("*.md")):
+        before, begin, rest = text.partition(f"<!-- {table.stem} -->\n")
         if not begin:
             continue
-        _, end, after = rest.partition(f"<!-- /{page.stem} -->")
+        _, end, after = rest.partition(f"<!-- /{table.stem} -->")
         if not end:
-            raise ValueError(f"{readme}: <!-- {page.stem} --> has no <!-- /{page.stem} -->")
-        text = f"{before}{begin}\n{page.read_text()}\n{end}{after}"
-    readme.write_text(text)
+            raise ValueError(f"{page}: <!-- {table.stem} --> has no <!-- /{table.stem} -->")
+        text = f"{before}{begin}\n{table.read_text()}\n{end}{after}"
+    page.write_text(text)

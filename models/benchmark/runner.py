@@ -19,7 +19,7 @@ from app.contract.repository import model_path
 from models.benchmark.studies import MEMBERS, Entry, Study
 from models.data import Dataset, DatasetError, Split, load
 from models.data.corrupted import Corrupted, cifar10_c, generated, imagenet_c
-from models.data.ood import foreign, held_out
+from models.data.ood import held_out, ood_inputs
 from models.data.svhn import FILE, svhn
 from models.training.recipe import Recipe, origin
 
@@ -122,15 +122,15 @@ def _seen(study: Study, entry: Entry, folder: Path | None) -> Dataset:
     return held_out(dataset, study.held_out)[0] if entry.held_out else dataset
 
 
-def _strange(study: Study, entry: Entry, folder: Path | None) -> dict[str, Any]:
-    """Inputs of another world by name."""
+def _ood(study: Study, entry: Entry, folder: Path | None) -> dict[str, Any]:
+    """Out-of-distribution inputs by name."""
     dataset = _load(study.data, folder)
     if entry.held_out:
         return {"held-out classes": held_out(dataset, study.held_out)[1].inputs}
-    strange = foreign(dataset)
+    found = ood_inputs(dataset)
     if study.data == "cifar-10" and folder is not None and (folder / FILE).exists():
-        strange = {"SVHN": svhn(folder), **strange}
-    return strange
+        found = {"SVHN": svhn(folder), **found}
+    return found
 
 
 def _corrupted(study: Study, entry: Entry, dataset: Dataset, folder: Path | None) -> Corrupted:
@@ -156,7 +156,9 @@ def _train(study: Study, entry: Entry, recipe: Recipe, checkpoint: Path, data: P
 
 def _measure(study: Study, entry: Entry, seed: int, folder: Path, data: Path | None) -> None:
     from models import artefact
-    from models.benchmark.measurement import macs, measure, weights
+    from models.benchmark.cost import macs, weights
+    from models.evaluation.answers import Respondent
+    from models.evaluation.measurement import measure
 
     target = _figures(folder, entry, seed)
     recipes = study.recipes(entry, seed)
@@ -172,9 +174,10 @@ def _measure(study: Study, entry: Entry, seed: int, folder: Path, data: Path | N
         _export(study, entry, seed, folder, dataset)
     model, contract, _ = artefact.read(store(folder), name, 1)
     plans = artefact.read_plans(store(folder), name, 1)
-    corrupted = _corrupted(study, entry, dataset, data)
-    strange = _strange(study, entry, data)
-    figures = measure(artefact.served(model, plans), contract, dataset.test, strange, corrupted)
+    respondent = Respondent(artefact.served(model, plans), contract)
+    ood = {name: respondent.outputs(rows) for name, rows in _ood(study, entry, data).items()}
+    corrupted = respondent.answer_corrupted(_corrupted(study, entry, dataset, data))
+    figures = measure(contract, respondent.answer(dataset.test), ood, corrupted)
     figures |= {
         "recipes": plain,
         "seed": seed,
@@ -198,7 +201,7 @@ def _export(study: Study, entry: Entry, seed: int, folder: Path, dataset: Datase
         **({"networks": networks} if len(networks) > 1 else {"network": networks[0]}),
         example_input=torch.from_numpy(dataset.calibration.inputs[:2]),
         name=f"{entry.name}-{seed}",
-        store=store(folder),
+        repository=store(folder),
         labels=dataset.classes,
         normalise=recipes[0].normalise,
         calibration=dataset.calibration,

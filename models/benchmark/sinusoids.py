@@ -77,7 +77,7 @@ def _measure(point: Point, dataset: Dataset, folder: Path, store: Path, seed: in
             **({"networks": networks} if len(networks) > 1 else {"network": networks[0]}),
             example_input=torch.from_numpy(dataset.calibration.inputs[:2]),
             name=point.name,
-            store=store,
+            repository=store,
             labels=dataset.classes,
             calibration=dataset.calibration,
             evaluation=dataset.test,

@@ -37,7 +37,7 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """As a model's name in a store, without the seed."""
+        """As a model's name in a repository, without the seed."""
         scale = f"-s{self.scale:g}" if self.method == "masksembles" else ""
         variant = f"-{self.variant}" if self.method == "masksembles" or self.variant != "width" else ""
         return f"{'near' if self.held_out else 'all'}-{self.method}{scale}{variant}"
@@ -63,10 +63,10 @@ class Study:
     """Of every recipe, over the defaults of the data set."""
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"width": {}})
     """Settings of recipes by variant: `width` is the single network with masks."""
-    rate: float = 0.1
-    """Of MC-dropout."""
+    dropout: float = 0.1
+    """The rate of MC-dropout."""
     held_out: tuple[str, ...] = ()
-    """Classes that some networks never see: foreign inputs that are near."""
+    """Classes that some networks never see: OOD inputs that are near."""
     family: Family = "cifar"
     corrupted_rows: int | None = None
     """Of how many test rows, the first ones, corruptions are measured; without it of all."""
@@ -99,7 +99,7 @@ class Study:
                     "method": entry.method,
                     "submodels": MEMBERS,
                     "scale": entry.scale,
-                    "rate": self.rate,
+                    "dropout": self.dropout,
                     "seed": seed,
                 }
             ),
@@ -180,12 +180,12 @@ STUDIES: dict[str, Study] = {
             "flip": False,
         },
         variants={
-            "width": {"options": {"capacity": False}},
-            "capacity": {"options": {"capacity": True}},
-            "head": {"options": {"capacity": False, "first_mask": 2}},
-            "long": {"options": {"capacity": False}, "epochs": 60},
+            "width": {"options": {"widen": False}},
+            "capacity": {"options": {"widen": True}},
+            "head": {"options": {"widen": False, "first_mask": 2}},
+            "long": {"options": {"widen": False}, "epochs": 60},
         },
-        rate=0.2,
+        dropout=0.2,
         held_out=("pullover", "sneaker"),
         corrupted_rows=2000,
     ),

@@ -73,21 +73,21 @@ def by_seed(figures: Sequence[Mapping[str, Any]], name: str, severity: int) -> l
     return [float(np.mean([kind[severity][name] for kind in one["corrupted"].values()])) for one in figures]
 
 
-def strange(compared: Sequence[Entry], figures: Figures) -> str:
-    """By kind of foreign inputs and method, of each score: AUROC and its spread, AUPR, FPR95."""
+def ood(compared: Sequence[Entry], figures: Figures) -> str:
+    """By OOD set and method, of each score: AUROC and its spread, AUPR, FPR95."""
     rows = [
-        [kind, entry.label, *(_detected(entry, figures[entry.name], kind, score) for score in _SHORT)]
+        [name, entry.label, *(_detected(entry, figures[entry.name], name, score) for score in _SHORT)]
         for entry in compared
-        for kind in figures[entry.name][0]["strange"]
+        for name in figures[entry.name][0]["ood"]
     ]
-    order = {kind: index for index, kind in enumerate(dict.fromkeys(row[0] for row in rows))}
-    return _table(["foreign", "method", *_SHORT.values()], sorted(rows, key=lambda row: order[row[0]]))
+    order = {name: index for index, name in enumerate(dict.fromkeys(row[0] for row in rows))}
+    return _table(["OOD set", "method", *_SHORT.values()], sorted(rows, key=lambda row: order[row[0]]))
 
 
-def _detected(entry: Entry, figures: Sequence[Mapping[str, Any]], kind: str, score: str) -> str:
+def _detected(entry: Entry, figures: Sequence[Mapping[str, Any]], ood_set: str, score: str) -> str:
     if entry.method == "single" and score == "mutual_information":
         return "–"
-    found = [one["strange"][kind][score] for one in figures]
+    found = [one["ood"][ood_set][score] for one in figures]
     aupr, fpr95 = (f"{np.mean([one[name] for one in found]):.3f}" for name in ("aupr", "fpr95"))
     return f"{_spread([one['auroc'] for one in found], 3)}, {aupr}, {fpr95}"
 

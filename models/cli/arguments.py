@@ -49,7 +49,7 @@ def add_seed(command: argparse._ActionsContainer, what: str) -> None:
 
 
 def add_rows(command: argparse.ArgumentParser) -> None:
-    """`--data`, where labelled rows for a model of the store are meant."""
+    """`--data`, where labelled rows for a model of the repository are meant."""
     command.add_argument(
         "--data",
         type=Path,
@@ -58,9 +58,11 @@ def add_rows(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_store(command: argparse.ArgumentParser) -> None:
-    """`--store`."""
-    command.add_argument("--store", type=Path, default=artefact.REPOSITORY, help="default models/repository")
+def add_repository(command: argparse.ArgumentParser) -> None:
+    """`--repository`."""
+    command.add_argument(
+        "--repository", type=Path, default=artefact.REPOSITORY, help="of models, default models/repository"
+    )
 
 
 def positive(text: str) -> int:
@@ -75,7 +77,7 @@ def seed(text: str) -> int:
     return int(text)
 
 
-def rate(text: str) -> float:
+def dropout(text: str) -> float:
     found = numbers(text)
     if len(found) != 1 or not 0 <= found[0] < 1:
         raise argparse.ArgumentTypeError(f"expected a number, 0 or more and below 1, got {text!r}")

@@ -18,9 +18,13 @@ def add(commands: "arguments.Commands") -> None:
     command.add_argument("--data", type=Path, metavar="PATH", help="the folder of the data set's files")
     command.add_argument("--folder", type=Path, help="for checkpoints and models, default models/checkpoints/benchmark")
     command.add_argument("--results", type=Path, help="for tables and pictures, default models/benchmark/results")
-    command.add_argument("--readme", type=Path, metavar="FILE", help="put the tables between their marks in this file")
-    command.add_argument("--ship", action="store_true", help="put the models with the first seed into the store")
-    arguments.add_store(command)
+    command.add_argument(
+        "--page", type=Path, metavar="FILE", help="put the tables between their marks in this Markdown file"
+    )
+    command.add_argument(
+        "--publish", action="store_true", help="put the models with the first seed into the repository"
+    )
+    arguments.add_repository(command)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -28,15 +32,15 @@ def run(options: argparse.Namespace) -> None:
     from models.benchmark import report
     from models.benchmark.studies import STUDIES
 
-    if options.quick and options.readme is not None:
-        raise ValueError("--quick, --readme: what one seed gives is no evidence to publish")
+    if options.quick and options.page is not None:
+        raise ValueError("--quick, --page: one seed is too few to publish tables")
     study = STUDIES[options.study].quick() if options.quick else STUDIES[options.study]
     folder = options.folder or FOLDER / "benchmark" / options.study
     results = options.results or (folder / "quick" if options.quick else report.RESULTS / options.study)
     for page in report.rebuild(study, folder, results, options.data):
         print(page)
-    if options.readme is not None:
-        report.fill(options.readme, results)
-    if options.ship:
-        print(f"shipped: {', '.join(report.ship(study, folder, options.store))}")
+    if options.page is not None:
+        report.fill(options.page, results)
+    if options.publish:
+        print(f"published: {', '.join(report.publish(study, folder, options.repository))}")
     print(f"written: {results}")

@@ -1,4 +1,4 @@
-"""`calibrate`: a model of the store on other rows, as its next version."""
+"""`calibrate`: a model of the repository on other rows, as its next version."""
 
 import argparse
 
@@ -13,13 +13,13 @@ from models.cli.rows import data_of, is_file
 
 def add(commands: "arguments.Commands") -> None:
     """Its options."""
-    calibrate = commands.add_parser("calibrate", help="recalibrate a model of the store as a new version")
+    calibrate = commands.add_parser("calibrate", help="recalibrate a model of the repository as a new version")
     calibrate.set_defaults(run=run)
     calibrate.add_argument("model", metavar="NAME:VERSION")
     arguments.add_policy(calibrate)
     arguments.add_promises(calibrate)
     arguments.add_rows(calibrate)
-    arguments.add_store(calibrate)
+    arguments.add_repository(calibrate)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> None:
     from models.evaluation.evaluation import evaluate
 
     name, version = parse_reference(options.model)
-    model, contract, _ = artefact.read(options.store, name, version)
+    model, contract, _ = artefact.read(options.repository, name, version)
     if contract.policy and options.policy is None:
         raise ValueError("the model's policy belongs to its old calibration: give --policy anew, or --policy none")
     rules = policy.parse(options.policy) if options.policy not in (None, "none") else None
@@ -50,12 +50,12 @@ def run(options: argparse.Namespace) -> None:
     if not is_file(options.data):  # a file of rows is one split, and that one is spent
         contract = contract.model_copy(update={"evaluation": evaluate(model, contract, dataset.name, dataset.test)})
     plans = {}
-    for device, (plan, planned) in artefact.read_plans(options.store, name, version).items():
+    for device, (plan, planned) in artefact.read_plans(options.repository, name, version).items():
         if contract.has_temperature:
             artefact.set_temperature(plan, calibration.temperature)
         updated = contract.model_copy(update={"plan": planned.plan, "compilation": planned.compilation})
         artefact.embed(plan, updated)
         plans[device] = plan
     artefact.embed(model, contract)
-    path = artefact.write(model, options.store, name, plans=plans)
-    print(f"{calibration.rows} rows of {calibration.data}: {fitted(calibration)}\nwrote: {path}")
+    path = artefact.write(model, options.repository, name, plans=plans)
+    print(f"{calibration.rows} rows of {calibration.data}: {fitted(contract, calibration)}\nwrote: {path}")

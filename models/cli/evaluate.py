@@ -1,8 +1,8 @@
-"""`evaluate`: models of the store on test rows, through onnxruntime, printed and as JSON and pictures."""
+"""`evaluate`: models of the repository on test rows, through onnxruntime, printed and as JSON and pictures."""
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +12,26 @@ from app.contract.repository import parse_version
 from app.contract.schema import Contract
 from models import artefact
 from models.cli import arguments
-from models.cli.console import show, show_measured, show_outcome
+from models.cli.console import show, show_corrupted, show_outcome
 from models.cli.rows import data_of
 from models.data import Dataset
+
+Plans = dict[str, tuple[onnx.ModelProto, Contract]]
+"""As `artefact.read_plans` gives them."""
 
 
 def add(commands: "arguments.Commands") -> None:
     """Its options."""
-    evaluate = commands.add_parser("evaluate", help="measure models of the store on test data")
+    evaluate = commands.add_parser("evaluate", help="measure models of the repository on test data")
     evaluate.set_defaults(run=run)
     evaluate.add_argument("models", nargs="+", metavar="NAME[:VERSION]")
-    evaluate.add_argument(
-        "--corruptions", action="store_true", help="also on the test pictures made worse in nine ways"
-    )
+    evaluate.add_argument("--corruptions", action="store_true", help="also on the test images corrupted in nine ways")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     evaluate.add_argument(
         "--figures", type=Path, metavar="FOLDER", help="draw reliability, and risk by coverage, there"
     )
     arguments.add_rows(evaluate)
-    arguments.add_store(evaluate)
+    arguments.add_repository(evaluate)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -39,34 +40,14 @@ def run(options: argparse.Namespace) -> None:
 
     All are measured in the file that the service would run here.
     """
-    from models.benchmark.measurement import macs
-    from models.evaluation.evaluation import evaluate
-    from models.evaluation.policy_outcome import corrupted, outcome
-
-    found = [_find(options.store, reference) for reference in options.models]
+    found = [_find(options.repository, reference) for reference in options.models]
     _check(options, [contract for *_, contract in found])
     reports: dict[str, dict[str, Any]] = {}
     for name, version, model, contract in found:
         dataset = data_of(options.data, f"{name}:{version}", contract)
         print(f"{name}:{version}, {contract.method}, N = {contract.num_submodels}")
-        plans = artefact.read_plans(options.store, name, version)
-        served = artefact.served(model, plans)
-        reached = evaluate(served, contract, dataset.name, dataset.test)
-        show(reached)
-        report: dict[str, Any] = {"method": contract.method, "evaluation": reached.model_dump(exclude_none=True)}
-        if contract.task == "classification":
-            report |= _measured(served, contract, dataset, options.corruptions)
-            report["macs"] = macs([contract, *(planned for _, planned in plans.values())])
-            report["macs_single"] = contract.compilation.macs_single if contract.compilation else None
-            show_measured(report)
-        now = outcome(served, contract, dataset.test)
-        show_outcome(now, contract)
-        report["outcome"] = {"clean": now.plain()}
-        for severity, worse in corrupted(served, contract, dataset.test).items() if options.corruptions else ():
-            print(f"made worse, severity {severity}: error {worse.errors.mean():.4f}")
-            show_outcome(worse, contract)
-            report["outcome"][f"severity {severity}"] = worse.plain()
-        reports[f"{name}:{version}"] = report
+        plans = artefact.read_plans(options.repository, name, version)
+        reports[f"{name}:{version}"] = _report(model, contract, plans, dataset, options.corruptions)
     _show_costs(reports)
     if options.json is not None:
         options.json.write_text(json.dumps(reports, indent=1) + "\n")
@@ -78,19 +59,19 @@ def run(options: argparse.Namespace) -> None:
                 figures.reliability(report["test"], options.figures / f"{name.replace(':', '-')}.png")
 
 
-def _find(store: Path, reference: str) -> tuple[str, int, onnx.ModelProto, Contract]:
+def _find(repository: Path, reference: str) -> tuple[str, int, onnx.ModelProto, Contract]:
     """Name, version, model and contract of NAME[:VERSION]."""
     name, colon, text = reference.partition(":")
-    model, contract, version = artefact.read(store, name, parse_version(text) if colon else None)
+    model, contract, version = artefact.read(repository, name, parse_version(text) if colon else None)
     return name, version, model, contract
 
 
 def _check(options: argparse.Namespace, contracts: Sequence[Contract]) -> None:
     """Whether all that is asked for can be done, and written, before any of it is."""
-    from models.evaluation.policy_outcome import check_pictures
+    from models.evaluation.policy_outcome import check_images
 
     for contract in contracts if options.corruptions else ():
-        check_pictures(contract)
+        check_images(contract)
     if options.figures is not None:
         options.figures.mkdir(parents=True, exist_ok=True)
     if options.json is not None:
@@ -98,18 +79,53 @@ def _check(options: argparse.Namespace, contracts: Sequence[Contract]) -> None:
         options.json.open("a").close()
 
 
-def _measured(model: onnx.ModelProto, contract: Contract, dataset: Dataset, corruptions: bool) -> dict[str, Any]:
-    from models.benchmark.measurement import measure
-    from models.data.corrupted import Corrupted, generated
-    from models.data.ood import foreign
+def _report(
+    model: onnx.ModelProto, contract: Contract, plans: Plans, dataset: Dataset, corruptions: bool
+) -> dict[str, Any]:
+    """Prints every figure of one model and returns them as JSON has them; every row is run once."""
+    from models.benchmark.cost import macs
+    from models.data.corrupted import generated
+    from models.data.ood import ood_inputs
+    from models.evaluation.answers import Answers, Respondent
+    from models.evaluation.evaluation import evaluate_answers
+    from models.evaluation.measurement import measure
+    from models.evaluation.policy_outcome import PolicyOutcome, apply_policy, join
+    from models.evaluation.rows import check_rows
+    from models.evaluation.tasks import TASKS
 
-    worse: Corrupted = generated(dataset.test) if corruptions else iter(())
-    return measure(model, contract, dataset.test, foreign(dataset), worse)
+    check_rows(contract, dataset.test)
+    respondent = Respondent(artefact.served(model, plans), contract)
+    answers, outcomes = respondent.answer(dataset.test), dict[int, list[PolicyOutcome]]()
+
+    def answer_corrupted() -> Iterator[tuple[str, int, Answers]]:
+        """Takes note of what the policy does while the answers are measured."""
+        for kind, severity, found in respondent.answer_corrupted(generated(dataset.test)) if corruptions else ():
+            outcomes.setdefault(severity, []).append(apply_policy(contract, found))
+            yield kind, severity, found
+
+    reached = evaluate_answers(contract, dataset.name, answers)
+    show(contract, reached)
+    report: dict[str, Any] = {"method": contract.method, "evaluation": reached.model_dump(exclude_none=True)}
+    ood = {name: respondent.outputs(rows) for name, rows in ood_inputs(dataset).items()}
+    measured = measure(contract, answers, ood, answer_corrupted())
+    if measured["test"]:
+        report |= measured
+        report["macs"] = macs([contract, *(planned for _, planned in plans.values())])
+        report["macs_single"] = contract.compilation.macs_single if contract.compilation else None
+        print(*TASKS[contract.task].describe_measured(report), sep="\n")
+    outcome = apply_policy(contract, answers)
+    show_outcome(contract, outcome)
+    report["outcome"] = {"clean": outcome.plain()}
+    for severity, parts in outcomes.items():
+        joined = join(parts)
+        show_corrupted(contract, severity, joined)
+        report["outcome"][f"severity {severity}"] = joined.plain()
+    return report
 
 
 def _show_costs(reports: dict[str, dict[str, Any]]) -> None:
     counted = {name: report for name, report in reports.items() if report.get("macs")}
-    single = next((report for report in counted.values() if report["method"] == "single"), None)
+    single = next((report for report in counted.values() if report["num_submodels"] == 1), None)
     if not counted:
         return
     first = single or next(iter(counted.values()))

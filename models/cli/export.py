@@ -1,4 +1,4 @@
-"""`export`: a trained network, compiled and calibrated, into the store."""
+"""`export`: a trained network, compiled and calibrated, into the model repository."""
 
 import argparse
 from collections.abc import Sequence
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 def add(commands: "arguments.Commands") -> None:
     """Its options."""
-    export = commands.add_parser("export", help="compile a trained network, calibrate it and write it to the store")
+    export = commands.add_parser(
+        "export", help="compile a trained network, calibrate it and write it to the model repository"
+    )
     export.set_defaults(run=run)
     export.add_argument("dataset", nargs="?", choices=sorted(LOADERS), help="that the network was trained on here")
     arguments.add_method(export)
-    export.add_argument("--name", help="of the model in the store, default DATASET[-METHOD]")
+    export.add_argument("--name", help="of the model, default DATASET[-METHOD]")
     export.add_argument(
         "--checkpoint", type=Path, nargs="+", metavar="FILE", help="as of `train`; several make a deep ensemble"
     )
@@ -40,7 +42,10 @@ def add(commands: "arguments.Commands") -> None:
         "--normalise", type=arguments.mean_and_std, metavar="MEAN/STD", help="a number or one a channel: 0.5,0.4/1"
     )
     other.add_argument(
-        "--range", type=arguments.value_range, metavar="LOW,HIGH", help="of input values; the service refuses others"
+        "--value-range",
+        type=arguments.value_range,
+        metavar="LOW,HIGH",
+        help="of input values; the service refuses others",
     )
     other.add_argument("--layout", metavar="BCHW", help="a letter for each axis of pictures, to be posted as files")
     other.add_argument("--colour", choices=["grey", "rgb"], help="of pictures")
@@ -51,15 +56,20 @@ def add(commands: "arguments.Commands") -> None:
     arguments.add_seed(other, "of those masks")
     compiler = export.add_argument_group("the compiler")
     compiler.add_argument(
-        "--target",
+        "--devices",
         type=arguments.devices,
         default=("cpu",),
         help="devices that may get a plan of their own: cpu (default), cuda",
     )
     compiler.add_argument("--plan", choices=["folded", "branches", "grouped"], help="force a plan for them")
     compiler.add_argument("--tune", action="store_true", help="choose it by measuring on this machine")
-    compiler.add_argument("--half", action="store_true", help="float16 for everything before the last layer")
-    arguments.add_store(export)
+    compiler.add_argument(
+        "--precision",
+        choices=["float32", "float16"],
+        default="float32",
+        help="of everything before the last layer, default float32",
+    )
+    arguments.add_repository(export)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -69,20 +79,20 @@ def run(options: argparse.Namespace) -> None:
     arguments = _trained_here(options) if options.network is None else _trained_elsewhere(options)
     path = export(
         **arguments,
-        store=options.store,
-        devices=options.target,
+        repository=options.repository,
+        devices=options.devices,
         plan=options.plan,
         tune=options.tune,
-        precision="float16" if options.half else "float32",
+        precision=options.precision,
         mc_dropout=options.mc_dropout,
         seed=options.seed,
         policy=None if options.policy == "none" else options.policy,
         coverages=options.coverages,
         risks=options.risks,
     )
-    contract = artefact.read(options.store, path.parents[1].name, int(path.parent.name))[1]
+    contract = artefact.read(options.repository, path.parents[1].name, int(path.parent.name))[1]
     if contract.evaluation:
-        show(contract.evaluation)
+        show(contract, contract.evaluation)
     for file in sorted(path.parent.iterdir(), reverse=True):
         print(f"exported: {file} ({file.stat().st_size / 1e6:.2f} MB)")
 
@@ -96,7 +106,7 @@ def _trained_here(options: argparse.Namespace) -> dict[str, Any]:
 
     if options.dataset is None:
         raise ValueError("name the data set of a network that was trained here, or give --network")
-    for option in ("input_shape", "labels", "normalise", "range", "layout", "colour", "resize"):
+    for option in ("input_shape", "labels", "normalise", "value_range", "layout", "colour", "resize"):
         if getattr(options, option) is not None:
             raise ValueError(f"--{option.replace('_', '-')} goes with --network; the data set says it here")
     dataset = load(options.dataset, options.data)
@@ -173,7 +183,7 @@ def _trained_elsewhere(options: argparse.Namespace) -> dict[str, Any]:
         "name": options.name,
         "labels": options.labels,
         "normalise": options.normalise,
-        "value_range": options.range,
+        "value_range": options.value_range,
         "layout": options.layout,
         "colour": options.colour,
         "resize": options.resize,

@@ -22,9 +22,9 @@ def add(commands: "arguments.Commands") -> None:
         "--submodels", type=arguments.positive, metavar="N", help="default 4; of a deep ensemble its networks"
     )
     command.add_argument("--scale", type=float, metavar="S", help="default 2")
-    command.add_argument("--capacity", action="store_true", help="widen layers so that a submodel keeps their width")
+    command.add_argument("--widen", action="store_true", help="widen layers so that a submodel keeps their width")
     command.add_argument("--align", type=arguments.positive, help="keep a multiple of this many channels, default 16")
-    command.add_argument("--rate", type=arguments.rate, metavar="P", help="of MC-dropout, default 0.1")
+    command.add_argument("--dropout", type=arguments.dropout, metavar="P", help="of MC-dropout, default 0.1")
     command.add_argument("--epochs", type=arguments.positive)
     command.add_argument("--batch-size", type=arguments.positive)
     command.add_argument("--learning-rate", type=float)
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
             "submodels",
             "scale",
             "align",
-            "rate",
+            "dropout",
             "epochs",
             "batch_size",
             "learning_rate",
@@ -59,8 +59,8 @@ def run(options: argparse.Namespace) -> None:
     defaults = DEFAULTS[options.dataset]
     if options.network not in (None, defaults["network"]):
         defaults = {name: value for name, value in defaults.items() if name not in ("options", "align")}
-    if options.capacity:
-        asked["options"] = {**defaults.get("options", {}), "capacity": True}
+    if options.widen:
+        asked["options"] = {**defaults.get("options", {}), "widen": True}
     recipe = Recipe(
         data=dataset.name,
         input_shape=dataset.train.inputs.shape[1:],

@@ -1,4 +1,4 @@
-"""Test rows made worse, kind by kind and severity by severity: from the official files of CIFAR-10-C and ImageNet-C
+"""Corrupted test rows, kind by kind and severity by severity: from the official files of CIFAR-10-C and ImageNet-C
 (Hendrycks and Dietterich, 2019, arXiv 1903.12261), or made from any pictures by `models.data.corruptions`."""
 
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from models.data.cifar10 import CLASSES
 from models.data.corruptions import KINDS, SEVERITIES, Family, corrupt
 from models.data.dataset import DatasetError, Lazy, Split
-from models.data.imagenet import Pictures, files_of, folders_in
+from models.data.imagenet import LazyImages, files_of, folders_in
 
 Corrupted = Iterator[tuple[str, int, Split]]
 
-_ROWS = 1000  # that are made worse at a time
+_ROWS = 1000  # that are corrupted at a time
 
 
 def cifar10_c(folder: Path) -> Corrupted:
@@ -63,28 +63,28 @@ def imagenet_c(folder: Path) -> Corrupted:
             if found != classes:
                 raise DatasetError(f"{place}: expected the same {len(classes)} classes as elsewhere, got {len(found)}")
             paths, labels = files_of(place, classes)
-            yield kind, severity, Split(Pictures(paths, shorter=224), labels)
+            yield kind, severity, Split(LazyImages(paths, shorter=224), labels)
 
 
 def generated(split: Split, family: Family = "cifar", seed: int = 0) -> Corrupted:
-    """Kind, severity and rows of pictures, float32 in [0, 1] or uint8, made worse; of the same dtype, uint8 rounded.
-    Rows that are read lazily are made worse when they are asked for.
+    """Kind, severity and rows of pictures, float32 in [0, 1] or uint8, corrupted; of the same dtype, uint8 rounded.
+    Rows that are read lazily are corrupted when they are asked for.
 
     Raises, while iterating:
         ValueError: inputs that are not pictures [B, C, H, W].
     """
     for kind in KINDS:
         for severity in SEVERITIES:
-            worse = _Worse(split.inputs, kind, severity, family, seed)
+            corrupted = LazilyCorrupted(split.inputs, kind, severity, family, seed)
             if isinstance(split.inputs, np.ndarray):
-                blocks = [worse[start : start + _ROWS] for start in range(0, max(len(worse), 1), _ROWS)]
+                blocks = [corrupted[start : start + _ROWS] for start in range(0, max(len(corrupted), 1), _ROWS)]
                 yield kind, severity, Split(np.concatenate(blocks), split.labels)
             else:
-                yield kind, severity, Split(worse, split.labels)
+                yield kind, severity, Split(corrupted, split.labels)
 
 
-class _Worse:
-    """Rows that are made worse when they are asked for."""
+class LazilyCorrupted:
+    """Rows that are corrupted when they are asked for."""
 
     def __init__(self, inputs: NDArray[Any] | Lazy, kind: str, severity: int, family: Family, seed: int) -> None:
         self._inputs, self._kind, self._severity, self._family, self._seed = inputs, kind, severity, family, seed
@@ -99,8 +99,8 @@ class _Worse:
         pictures: NDArray[Any] = self._inputs[rows]
         if self.dtype == np.uint8:
             pictures = pictures / np.float32(255)
-        worse = corrupt(pictures, self._kind, self._severity, self._seed, family=self._family, rows=numbers)
-        return np.rint(worse * 255).astype(np.uint8) if self.dtype == np.uint8 else worse
+        changed = corrupt(pictures, self._kind, self._severity, self._seed, family=self._family, rows=numbers)
+        return np.rint(changed * 255).astype(np.uint8) if self.dtype == np.uint8 else changed
 
 
 def _array(path: Path) -> NDArray[Any]:

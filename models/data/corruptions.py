@@ -1,4 +1,4 @@
-"""Pictures made worse in nine ways at five severities, as in CIFAR-10-C and ImageNet-C, with NumPy and SciPy only: to
+"""Images corrupted in nine ways at five severities, as in CIFAR-10-C and ImageNet-C, with NumPy and SciPy only: to
 see whether a network's doubt grows with its errors. Any height and width, grey or in colour."""
 
 from collections.abc import Callable, Sequence
@@ -52,7 +52,7 @@ def corrupt(
     family: Family = "cifar",
     rows: Sequence[int] | NDArray[np.int64] | None = None,
 ) -> Floats:
-    """Pictures float32 [B, C, H, W] in [0, 1], made worse; the same shape and range.
+    """Images float32 [B, C, H, W] in [0, 1], corrupted; the same shape and range.
 
     A picture's noise depends on the seed and on its row in the data set: `rows`, 0 to B − 1 where not told. So the
     result does not depend on how a data set is cut into batches. The severities of a kind share their random numbers.
@@ -69,12 +69,12 @@ def corrupt(
         raise ValueError(f"expected pictures float32 [B, C, H, W], got {pictures.dtype} {list(pictures.shape)}")
     amount = PARAMETERS[family][kind][severity - 1]
     if kind in _NOISES:
-        noise, worse = _NOISES[kind], np.empty_like(pictures)
+        noise, changed = _NOISES[kind], np.empty_like(pictures)
         for place, row in enumerate(range(len(pictures)) if rows is None else rows):
-            worse[place] = noise(pictures[place], amount, np.random.Generator(np.random.PCG64((seed, int(row)))))
+            changed[place] = noise(pictures[place], amount, np.random.Generator(np.random.PCG64((seed, int(row)))))
     else:
-        worse = _CHANGES[kind](pictures, amount)
-    return np.asarray(np.clip(worse, 0, 1), np.float32)
+        changed = _CHANGES[kind](pictures, amount)
+    return np.asarray(np.clip(changed, 0, 1), np.float32)
 
 
 def _gaussian_noise(x: Floats, sigma: float, rng: np.random.Generator) -> Floats:

@@ -24,7 +24,7 @@ _WORDS = ("LOC_synset_mapping.txt", "synset_words.txt")
 _SOLUTION = "LOC_val_solution.csv"
 
 
-class Pictures:
+class LazyImages:
     """Picture files as if they were one array uint8 [B, 3, 224, 224], indexed by a slice or an array of rows.
 
     A picture's shorter side is resized to `shorter` (bilinear, antialiased) and the middle 224×224 cut out, as usual
@@ -87,7 +87,7 @@ class Pictures:
 
 
 def imagenet(folder: Path | None = None) -> Dataset:
-    """`train/CLASS/*.JPEG` and `val/CLASS/*.JPEG`: inputs `Pictures`, classes in the order of their folders' names.
+    """`train/CLASS/*.JPEG` and `val/CLASS/*.JPEG`: inputs `LazyImages`, classes in the order of their folders' names.
 
     `val` is the test split; 10,000 of the training pictures, or a tenth of fewer, are for calibration. Where there is
     LOC_synset_mapping.txt or synset_words.txt, classes are named as it says. Kaggle's form is read as it is unpacked:
@@ -109,7 +109,7 @@ def imagenet(folder: Path | None = None) -> Dataset:
     train, calibration = np.split(order, [len(order) - min(_CALIBRATION, len(order) // 10)])
 
     def split(rows: NDArray[np.int64]) -> Split:
-        return Split(Pictures([paths[row] for row in rows]), labels[rows])
+        return Split(LazyImages([paths[row] for row in rows]), labels[rows])
 
     solution = folder / _SOLUTION
     found = _solved(root / "val", solution, synsets) if solution.exists() else files_of(root / "val", synsets)
@@ -118,7 +118,7 @@ def imagenet(folder: Path | None = None) -> Dataset:
         classes=_names(folder, synsets),
         train=split(train),
         calibration=split(calibration),
-        test=Split(Pictures(found[0]), found[1]),
+        test=Split(LazyImages(found[0]), found[1]),
         value_range=(0.0, 255.0),
         unit="brightness of red, green and blue, 0 to 255",
         layout="BCHW",
@@ -195,7 +195,7 @@ def _names(folder: Path, synsets: Sequence[str]) -> tuple[str, ...]:
 
 
 def _solved(folder: Path, solution: Path, synsets: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """Pictures in one folder whose classes a file tells: a heading, then lines `NAME,SYNSET x y x y …`."""
+    """Images in one folder whose classes a file tells: a heading, then lines `NAME,SYNSET x y x y …`."""
     numbers = {name: number for number, name in enumerate(synsets)}
     paths, labels = [], []
     for line in sorted(_lines(solution)[1:]):

@@ -1,4 +1,4 @@
-"""Inputs that a network was not trained for, to see whether it doubts them: digits for one that knows clothing, noise,
+"""Out-of-distribution (OOD) inputs, to see whether a network doubts them: digits for one that knows clothing, noise,
 and classes that were held out of its training."""
 
 from collections.abc import Collection
@@ -27,8 +27,8 @@ def noise(count: int, shape: tuple[int, ...], seed: int = 0) -> NDArray[np.float
     return np.random.Generator(np.random.PCG64(seed)).random((count, *shape), np.float32)
 
 
-def foreign(dataset: Dataset) -> dict[str, NDArray[Any]]:
-    """Pictures of another world for a data set of pictures, by name, of its dtype; none for others.
+def ood_inputs(dataset: Dataset) -> dict[str, NDArray[Any]]:
+    """Out-of-distribution images for a data set of images, by name, of its dtype; none for others.
 
     For Fashion-MNIST the digits and noise, else noise.
     """
@@ -64,7 +64,7 @@ def held_out(dataset: Dataset, classes: Collection[str]) -> tuple[Dataset, Split
         rows = np.flatnonzero(stays[split.labels])
         return Split(split.inputs[rows], number[split.labels[rows]])
 
-    strange = np.flatnonzero(~stays[dataset.test.labels])
+    unseen = np.flatnonzero(~stays[dataset.test.labels])
     rest = replace(
         dataset,
         classes=tuple(name for name in dataset.classes if name not in classes),
@@ -72,4 +72,4 @@ def held_out(dataset: Dataset, classes: Collection[str]) -> tuple[Dataset, Split
         calibration=known(dataset.calibration),
         test=known(dataset.test),
     )
-    return rest, Split(dataset.test.inputs[strange], dataset.test.labels[strange])
+    return rest, Split(dataset.test.inputs[unseen], dataset.test.labels[unseen])

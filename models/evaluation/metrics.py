@@ -1,21 +1,18 @@
-"""What can be said of predictions once the truth is known, and of scores that tell strange inputs from usual ones.
+"""What can be said of predictions once the truth is known, and of scores that tell out-of-distribution inputs.
 
-All take NumPy arrays and give numbers; torchmetrics where it has the metric.
+All take NumPy arrays and give numbers; torchmetrics where it has the metric. What needs torch imports it itself, so
+that evaluating starts without.
 """
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torchmetrics.functional.classification import (
-    binary_auroc,
-    binary_average_precision,
-    binary_specificity_at_sensitivity,
-    multiclass_calibration_error,
-)
 
-from models.evaluation.evaluation import BINS, Floats
+from models.evaluation.likelihood import Floats
 
 Labels = NDArray[np.int64]
+
+BINS = 15
+"""Of a calibration error."""
 
 
 def accuracy(probabilities: Floats, labels: Labels) -> float:
@@ -31,6 +28,9 @@ def brier(probabilities: Floats, labels: Labels) -> float:
 
 def calibration_error(probabilities: Floats, labels: Labels) -> float:
     """Expected calibration error of the most probable class, 15 bins of equal width (Guo et al. 2017)."""
+    import torch
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
     found = multiclass_calibration_error(
         torch.from_numpy(probabilities.astype(np.float64)),
         torch.from_numpy(labels),
@@ -38,6 +38,16 @@ def calibration_error(probabilities: Floats, labels: Labels) -> float:
         n_bins=BINS,
     )
     return float(found)
+
+
+def top_calibration_error(confidence: Floats, right: NDArray[np.bool_]) -> float:
+    """The same without torch, from the probability of the most probable class [B] and whether that class is right [B].
+
+    Σ over bins of (rows in bin / rows) · |accuracy − mean confidence| (arXiv 1706.04599).
+    """
+    bins = np.clip(np.ceil(confidence.astype(np.float64) * BINS) - 1, 0, BINS - 1).astype(int)
+    gap = np.bincount(bins, weights=right - confidence.astype(np.float64), minlength=BINS)
+    return float(np.abs(gap).sum() / len(confidence))
 
 
 def adaptive_calibration_error(probabilities: Floats, labels: Labels) -> float:
@@ -94,17 +104,24 @@ def disagreement(votes: NDArray[np.int64]) -> float | None:
     return float((votes[:, first] != votes[:, second]).mean())
 
 
-def detection(usual: Floats, strange: Floats) -> dict[str, float]:
-    """How well a score that should be higher for strange rows tells them from usual ones; strange is positive.
+def detection(test: Floats, ood: Floats) -> dict[str, float]:
+    """How well a score that should be higher for out-of-distribution rows tells them from test rows; OOD is positive.
 
-    AUROC, AUPR (average precision) and FPR95, the share of usual rows that are taken for strange where 95 % of the
-    strange ones are found.
+    AUROC, AUPR (average precision) and FPR95, the share of test rows that are taken for OOD where 95 % of the OOD rows
+    are found.
     """
-    scores = torch.from_numpy(np.concatenate([usual, strange]).astype(np.float64))
+    import torch
+    from torchmetrics.functional.classification import (
+        binary_auroc,
+        binary_average_precision,
+        binary_specificity_at_sensitivity,
+    )
+
+    scores = torch.from_numpy(np.concatenate([test, ood]).astype(np.float64))
     # torchmetrics takes a sigmoid of what lies outside [0, 1], where large scores would become equal; ranks do not
     _, ranks = torch.unique(scores, return_inverse=True)
     ranked = ranks.double() / max(int(ranks.max()), 1)
-    truth = torch.cat([torch.zeros(len(usual), dtype=torch.long), torch.ones(len(strange), dtype=torch.long)])
+    truth = torch.cat([torch.zeros(len(test), dtype=torch.long), torch.ones(len(ood), dtype=torch.long)])
     specificity, _ = binary_specificity_at_sensitivity(ranked, truth, min_sensitivity=0.95)
     return {
         "auroc": float(binary_auroc(ranked, truth)),

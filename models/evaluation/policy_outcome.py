@@ -1,21 +1,17 @@
-"""What a model's policy and its prediction sets come to on labelled rows, as they are or made worse. No torch here."""
+"""What a model's policy and its prediction sets come to on labelled rows, as they are or corrupted. No torch here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from app.contract.decisions import DecisionPolicy
 from app.contract.schema import Contract
-from app.contract.tasks.classification import prediction_set_members
-from models import artefact
-from models.data import Split
-from models.data.corrupted import generated
-from models.evaluation.evaluation import check_rows
+from models.evaluation.answers import Answers
+from models.evaluation.tasks import TASKS
+from models.evaluation.tasks.task import Sets
 
 Bools = NDArray[np.bool_]
 
@@ -27,12 +23,12 @@ class PolicyOutcome:
     Args:
         errors: [B, 1] whether a classifier's answer is wrong; [B, D] a regressor's squared errors.
         actions: [B] accept, defer or reject; None without a policy.
-        sets: by promised coverage, [B] whether the true class is in the prediction set, and [B] how large that is.
+        sets: see `Sets`.
     """
 
     errors: NDArray[Any]
     actions: NDArray[np.str_] | None
-    sets: dict[float, tuple[Bools, NDArray[np.int64]]]
+    sets: Sets
 
     def share(self, action: str) -> float:
         """The share of rows that are accepted, deferred or rejected."""
@@ -56,61 +52,17 @@ class PolicyOutcome:
         return np.ones(len(self.errors), np.bool_) if self.actions is None else self.actions == "accept"
 
 
-def outcome(model: onnx.ModelProto, contract: Contract, split: Split) -> PolicyOutcome:
-    """What happens to the rows of a split.
-
-    Raises:
-        DatasetError: the split does not fit the contract; see `check_rows`.
-    """
-    check_rows(contract, split)
-    return _outcome(artefact.session(model, artefact.where(model)), contract, split)
-
-
-def corrupted(model: onnx.ModelProto, contract: Contract, split: Split) -> dict[int, PolicyOutcome]:
-    """The same for pictures made worse in every known way, all ways together, for each severity.
-
-    Raises:
-        DatasetError: the split does not fit the contract; see `check_rows`.
-        ValueError: its inputs are no pictures of the layout BCHW, or of float32 in another range than 0 to 1.
-    """
-    check_pictures(contract)
-    check_rows(contract, split)
-    session = artefact.session(model, artefact.where(model))
-    parts: dict[int, list[PolicyOutcome]] = {}
-    for _, severity, worse in generated(split):
-        parts.setdefault(severity, []).append(_outcome(session, contract, worse))
-    return {severity: _together(outcomes) for severity, outcomes in parts.items()}
-
-
-def check_pictures(contract: Contract) -> None:
-    """Whether a model takes what can be made worse.
-
-    Raises:
-        ValueError: its inputs are no pictures of the layout BCHW, or of float32 in another range than 0 to 1.
-    """
-    given = contract.inputs[0]
-    if given.layout != "BCHW" or (given.dtype == "float32" and given.range != (0.0, 1.0)):
-        raise ValueError("only pictures can be made worse: layout BCHW, and uint8, or float32 in the range 0 to 1")
-
-
-def _outcome(session: onnxruntime.InferenceSession, contract: Contract, split: Split) -> PolicyOutcome:
-    classifies, labels = contract.task == "classification", split.labels
-    names = ["prediction", *(["probabilities"] if classifies else [])]
-    names += [name for name in contract.scores if name != "confidence"]
-    found = artefact.run_session(session, split.inputs, names)
-    wrong = found["prediction"] != labels if classifies else np.square(found["prediction"].astype(np.float64) - labels)
-    actions = None
+def apply_policy(contract: Contract, answers: Answers) -> PolicyOutcome:
+    """What happens to rows under the contract's policy, and how its prediction sets hold."""
+    task, actions = TASKS[contract.task], None
     if contract.policy is not None:
-        decisions = DecisionPolicy(contract.policy, "model").decide(contract.score_values(found))
+        decisions = DecisionPolicy(contract.policy, "model").decide(contract.score_values(answers.outputs))
         actions = np.array([decision.action for decision in decisions])
-    sets = {}
-    for one in contract.calibration.prediction_sets if contract.calibration else ():
-        order, sizes = prediction_set_members(one, found["probabilities"])
-        sets[one.coverage] = (order == labels[:, None]).argmax(axis=-1) < sizes, sizes
-    return PolicyOutcome(wrong.reshape(len(labels), -1), actions, sets)
+    return PolicyOutcome(task.errors(answers), actions, task.prediction_sets(contract, answers))
 
 
-def _together(parts: Sequence[PolicyOutcome]) -> PolicyOutcome:
+def join(parts: Sequence[PolicyOutcome]) -> PolicyOutcome:
+    """The outcome of all rows of several, which had the same contract."""
     actions = [part.actions for part in parts if part.actions is not None]
     return PolicyOutcome(
         np.concatenate([part.errors for part in parts]),
@@ -123,3 +75,14 @@ def _together(parts: Sequence[PolicyOutcome]) -> PolicyOutcome:
             for coverage in parts[0].sets
         },
     )
+
+
+def check_images(contract: Contract) -> None:
+    """Whether a model takes what can be corrupted.
+
+    Raises:
+        ValueError: its inputs are no images of the layout BCHW, or of float32 in another range than 0 to 1.
+    """
+    given = contract.inputs[0]
+    if given.layout != "BCHW" or (given.dtype == "float32" and given.range != (0.0, 1.0)):
+        raise ValueError("only images can be corrupted: layout BCHW, and uint8, or float32 in the range 0 to 1")

@@ -1,4 +1,4 @@
-"""The compiler from a PyTorch network to an artefact: adopt, trace, fold, compact, head, artefact, verify, store."""
+"""The compiler from a PyTorch network to an artefact: adopt, trace, fold, compact, head, artefact, verify, publish."""
 
 import logging
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def export(
     name: str,
     labels: Sequence[str] | None = None,
     targets: Sequence[tuple[str, str]] | None = None,
-    store: Path | str = artefact.REPOSITORY,
+    repository: Path | str = artefact.REPOSITORY,
     version: int | None = None,
     normalise: Normalise | None = None,
     calibration: Split | None = None,
@@ -66,7 +66,7 @@ def export(
     mc_dropout: int | None = None,
     seed: int = 0,
 ) -> Path:
-    """Writes a classifier or a regressor as a new version in a store and returns the file's path.
+    """Writes a classifier or a regressor as a new version in a model repository and returns the file's path.
 
     `model.onnx` folds the submodels into the batch and runs everywhere. Where dropping the channels that a submodel
     never sees is worth it on a device, that plan lies beside it as `model.cpu.onnx` or `model.cuda.onnx`.
@@ -79,7 +79,7 @@ def export(
         networks: instead of `network`, two or more without masks, trained by themselves: they become the submodels of a
             deep ensemble, in one file.
         example_input: at least one row in natural units, float32 or uint8 (uint8 is divided by 255 in the graph).
-        name: of the model in the store.
+        name: of the model in the repository.
         labels: the K class names in order, for a classifier.
         targets: instead, the names and units of the D numbers that a regressor predicts.
         version: to write; the next one by default. An existing one is never overwritten.
@@ -217,7 +217,7 @@ def export(
         else:
             worst = verify(finished, reference, rows[:_ROWS], contract.temperature)
             _log.info("verify: %s agrees with the torch loop over the masks, %.2g of the allowed", form, worst)
-    return artefact.write(model, Path(store), name, version, plans)
+    return artefact.write(model, Path(repository), name, version, plans)
 
 
 def _adopt(

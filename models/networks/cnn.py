@@ -1,11 +1,11 @@
-"""A small convolutional network for 28×28 pictures, masked after every hidden layer but the first."""
+"""A small convolutional network for 28×28 images, masked after every hidden layer but the first."""
 
 from collections.abc import Sequence
 
 from torch import nn
 
+from models import masks
 from models.layers import Masksembles1d, Masksembles2d
-from models.masks import widen
 
 
 def cnn(
@@ -17,7 +17,7 @@ def cnn(
     seed: int = 0,
     align: int | None = None,
     widths: Sequence[int] = (32, 64, 128, 128),
-    capacity: bool = False,
+    widen: bool = False,
     strided: bool = False,
     first_mask: int = 0,
 ) -> nn.Sequential:
@@ -26,15 +26,15 @@ def cnn(
     Args:
         seed: of the masks.
         widths: channels of the three convolutions, units of the hidden layer.
-        capacity: all but the first are what each submodel keeps, the layers themselves are wider.
-        strided: to_float16 the picture in the first convolution instead of after the second, for a quarter of the work.
+        widen: all but the first are what each submodel keeps, the layers themselves are wider.
+        strided: halve the image in the first convolution instead of after the second, for a quarter of the work.
         first_mask: leave out those before: of three, the last one stands before the last layer.
     """
     channels, height, width = input_shape
     if min(height, width) < 8:
         raise ValueError(f"cnn needs a height and width of at least 8, got {height}×{width}")
     first, *masked = widths
-    second, third, fourth = (widen(size, submodels, scale) for size in masked) if capacity else masked
+    second, third, fourth = (masks.widen(size, submodels, scale) for size in masked) if widen else masked
 
     def mask(index: int, size: int, kind: type[Masksembles1d] | type[Masksembles2d]) -> nn.Module:
         if index < first_mask:

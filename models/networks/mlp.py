@@ -5,8 +5,8 @@ from math import prod
 
 from torch import nn
 
+from models import masks
 from models.layers import Masksembles1d
-from models.masks import widen
 
 
 def mlp(
@@ -18,17 +18,17 @@ def mlp(
     seed: int = 0,
     align: int | None = None,
     hidden: Sequence[int] = (128, 128),
-    capacity: bool = False,
+    widen: bool = False,
 ) -> nn.Sequential:
     """[B, *input_shape] → logits [B, K].
 
     Args:
         seed: of the masks; weights come from torch's generator.
         hidden: units of each hidden layer.
-        capacity: they are what each submodel keeps, the layers themselves are wider.
+        widen: they are what each submodel keeps, the layers themselves are wider.
     """
-    if capacity:
-        hidden = [widen(size, submodels, scale) for size in hidden]
+    if widen:
+        hidden = [masks.widen(size, submodels, scale) for size in hidden]
     stack: list[nn.Module] = [nn.Flatten()]
     width = prod(input_shape)
     for index, next_width in enumerate(hidden):

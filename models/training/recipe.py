@@ -37,8 +37,8 @@ class Recipe:
     submodels: int = 4
     scale: float = 2.0
     align: int | None = 16
-    rate: float = 0.1
-    """Of MC-dropout, where masks would stand: of channels in maps, of single values elsewhere."""
+    dropout: float = 0.1
+    """The rate of MC-dropout, where masks would stand: of channels in maps, of single values elsewhere."""
     options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the network's builder."""
     rows: int | None = None
@@ -102,7 +102,7 @@ class Recipe:
     def _without_masks(self, layer: nn.Module) -> nn.Module:
         if self.method == "single":
             return nn.Identity()
-        return nn.Dropout2d(self.rate) if isinstance(layer, Masksembles2d) else nn.Dropout(self.rate)
+        return nn.Dropout2d(self.dropout) if isinstance(layer, Masksembles2d) else nn.Dropout(self.dropout)
 
 
 # What `train DATA` does when nothing else is asked for.
@@ -111,7 +111,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "fashion-mnist": {"network": "cnn", "epochs": 20, "flip": True},
     "sinusoids": {
         "network": "mlp",
-        "options": {"hidden": [100], "capacity": True},
+        "options": {"hidden": [100], "widen": True},
         "align": 1,
         "epochs": 300,
         "batch_size": 100,

@@ -14,7 +14,8 @@ from models.networks.gaussian import Gaussian
 from models.training.batches import Batches
 from models.training.recipe import Recipe
 
-_FORMAT = 1
+_FORMAT = 2
+"""Of checkpoints; those of format 1 name the fields of a recipe otherwise."""
 
 
 class CheckpointError(ValueError):
@@ -144,8 +145,10 @@ def _read(checkpoint: Path) -> dict[str, Any]:
     except Exception as error:  # the unpickler raises whatever it stumbles over
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{checkpoint}: not a readable checkpoint ({reason})") from error
-    if not isinstance(state, dict) or state.get("format") != _FORMAT:
+    if not isinstance(state, dict) or "format" not in state:
         raise CheckpointError(f"{checkpoint}: not a checkpoint of `python -m models train`")
+    if state["format"] != _FORMAT:
+        raise CheckpointError(f"{checkpoint}: of format {state['format']}, expected {_FORMAT}; train anew")
     return state
 
 

@@ -39,7 +39,7 @@ def store(folder: Path) -> None:
         torch.rand(2, 3, 224, 224),
         name="mean",
         labels=list("abcd"),
-        store=folder,
+        repository=folder,
         value_range=(0.0, 1.0),
         layout="BCHW",
         colour="rgb",

@@ -89,7 +89,7 @@ def prepare(folder: Path, networks: list[str], device: str) -> None:
                 options: dict[str, Any] = {} if plan == "single" else {"plan": plan}
                 try:
                     export(
-                        unmasked(network) if plan == "single" else network, torch.rand(2, *shape), store=folder,
+                        unmasked(network) if plan == "single" else network, torch.rand(2, *shape), repository=folder,
                         name=f"{name}.{plan}.{precision}", labels=[str(at) for at in range(classes)],
                         devices=(device,), precision=precision, **options,
                     )  # type: ignore[arg-type]  # fmt: skip

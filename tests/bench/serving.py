@@ -83,7 +83,7 @@ def cases(folder: Path) -> Iterator[Case]:
     torch.manual_seed(0)
     network = resnet((1, 28, 28), 10, submodels=4, scale=2.19, align=16)
     print("exporting ResNet-18 …", file=sys.stderr, flush=True)
-    export(network, torch.from_numpy(rows[:2]), name="resnet18", store=folder / "large", labels=list("0123456789"))
+    export(network, torch.from_numpy(rows[:2]), name="resnet18", repository=folder / "large", labels=list("0123456789"))
     yield Case("resnet18", folder / "large", plan(folder / "large", "resnet18", 1), body, rows)
 
 

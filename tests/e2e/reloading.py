@@ -23,7 +23,7 @@ def two_networks(folder: Path) -> Path:
     for seed in (0, 1):
         torch.manual_seed(seed)
         network = mlp((6,), 3, submodels=3, hidden=(_WIDE, _WIDE))
-        export(network, torch.rand(2, 6), name="net", store=folder / "two", labels="abc", plan="folded")
+        export(network, torch.rand(2, 6), name="net", repository=folder / "two", labels="abc", plan="folded")
     return folder / "two"
 
 

@@ -34,7 +34,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("line")
     checkpoint, store = folder / "digits.pt", folder / "store"
     workshop("train", "digits", "--epochs", "10", "--scale", "3", "--checkpoint", checkpoint)
-    printed = workshop("export", "digits", "--checkpoint", checkpoint, "--store", store, "--name", "mine")
+    printed = workshop("export", "digits", "--checkpoint", checkpoint, "--repository", store, "--name", "mine")
     assert "verify: folded agrees with the torch loop over the masks" in printed
     assert f"exported: {store / 'mine' / '1' / 'model.onnx'}" in printed
     return checkpoint, store
@@ -62,10 +62,10 @@ def test_a_recalibrated_version_keeps_the_plans_of_devices(
 ) -> None:
     checkpoint, _ = line
     store, rows = tmp_path / "store", tmp_path / "rows.npz"
-    printed = workshop("export", "digits", "--checkpoint", checkpoint, "--store", store, "--plan", "grouped")
+    printed = workshop("export", "digits", "--checkpoint", checkpoint, "--repository", store, "--plan", "grouped")
     assert "plan for cpu: grouped, forced" in printed
     np.savez(rows, inputs=digits.calibration.inputs[:90], labels=digits.calibration.labels[:90])
-    workshop("calibrate", "digits:1", "--store", store, "--data", rows)
+    workshop("calibrate", "digits:1", "--repository", store, "--data", rows)
     folded, contract, _ = artefact.read(store, "digits", 2)
     (plan, planned) = artefact.read_plans(store, "digits", 2)["cpu"]
     assert (planned.plan, planned.temperature) == ("grouped", contract.temperature)
@@ -86,11 +86,19 @@ def test_a_network_from_elsewhere(tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", inputs=rng.random((40, 3, 16, 16), np.float32), labels=rng.integers(0, 5, 40))
     command = (
         "export", "--network", "tests.models.third_party:MaskedResNet", "--checkpoint", tmp_path / "theirs.pt",
-        "--store", tmp_path / "store", "--input-shape", "3,16,16", "--name", "theirs",
-        "--range", "0,1", "--layout", "BCHW", "--colour", "rgb", "--resize", "crop",
+        "--repository", tmp_path / "store", "--input-shape", "3,16,16", "--name", "theirs",
+        "--value-range", "0,1", "--layout", "BCHW", "--colour", "rgb", "--resize", "crop",
     )  # fmt: skip
     printed = workshop(
-        *command, "--labels", "a,b,c,d,e", "--data", tmp_path / "rows.npz", "--normalise", "0.5,0.4,0.3/0.25", "--half"
+        *command,
+        "--labels",
+        "a,b,c,d,e",
+        "--data",
+        tmp_path / "rows.npz",
+        "--normalise",
+        "0.5,0.4,0.3/0.25",
+        "--precision",
+        "float16",
     )
     assert "plan for cpu" in printed
     assert "verify: folded, 99 % of entropies within" in printed
@@ -117,7 +125,7 @@ def test_a_recalibrated_version_takes_over(line: tuple[Path, Path], tmp_path: Pa
     _, store = line
     rows = tmp_path / "digits.npz"  # named like the data set, and still not its test split
     np.savez(rows, inputs=digits.calibration.inputs[:90], labels=digits.calibration.labels[:90])
-    printed = workshop("calibrate", "mine:1", "--store", store, "--data", rows)
+    printed = workshop("calibrate", "mine:1", "--repository", store, "--data", rows)
     assert f"wrote: {store / 'mine' / '2' / 'model.onnx'}" in printed
     with as_process(store) as (client, _):
         detail = client.get("/models/mine/versions/2").raise_for_status().json()
@@ -136,15 +144,15 @@ def test_a_model_recalibrated_on_a_file_still_knows_its_own_data(
     line: tuple[Path, Path], tmp_path: Path, digits: Dataset
 ) -> None:
     np.savez(tmp_path / "more.npz", inputs=digits.calibration.inputs, labels=digits.calibration.labels)
-    workshop("calibrate", "mine:1", "--store", line[1], "--data", tmp_path / "more.npz")
-    assert "digits, 300 test rows" in workshop("evaluate", "mine", "--store", line[1])
+    workshop("calibrate", "mine:1", "--repository", line[1], "--data", tmp_path / "more.npz")
+    assert "digits, 300 test rows" in workshop("evaluate", "mine", "--repository", line[1])
 
 
 def test_evaluate_prints_what_the_contract_says(line: tuple[Path, Path]) -> None:
     _, store = line
     figures = artefact.read(store, "mine", 1)[1].evaluation
     assert figures is not None
-    printed = workshop("evaluate", "mine:1", "--store", store)
+    printed = workshop("evaluate", "mine:1", "--repository", store)
     assert f"300 test rows: accuracy {figures.accuracy:.4f}, NLL {figures.nll:.4f}, ECE {figures.ece:.4f}" in printed
 
 
@@ -185,7 +193,7 @@ def test_the_process_ends_with_what_main_gives() -> None:
 def test_other_classes_than_the_model_s_are_refused(line: tuple[Path, Path], tmp_path: Path, digits: Dataset) -> None:
     names = np.array(digits.classes[::-1])
     np.savez(tmp_path / "x.npz", inputs=digits.test.inputs, labels=digits.test.labels, classes=names)
-    printed = workshop("evaluate", "mine:1", "--store", line[1], "--data", tmp_path / "x.npz", fails=True)
+    printed = workshop("evaluate", "mine:1", "--repository", line[1], "--data", tmp_path / "x.npz", fails=True)
     assert printed.startswith("error: classes: expected 0, 1, 2")
 
 

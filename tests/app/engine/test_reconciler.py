@@ -187,7 +187,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for _ in range(2):
         torch.manual_seed(0)
         network = mlp((6,), 3, submodels=3, hidden=(32, 32))
-        export(network, torch.rand(2, 6), name="net", store=folder, labels="abc", plan="branches")
+        export(network, torch.rand(2, 6), name="net", repository=folder, labels="abc", plan="branches")
     return folder
 
 

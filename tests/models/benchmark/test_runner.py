@@ -17,10 +17,10 @@ import torch
 from app.engine import verifier_child
 from models import artefact
 from models.benchmark import cost, report, runner, sinusoids
-from models.benchmark.measurement import SCORES
 from models.benchmark.studies import STUDIES, Entry
 from models.data import DatasetError
 from models.data.corruptions import KINDS
+from models.evaluation.classifier_figures import SCORES
 from models.training.recipe import DEFAULTS
 from models.training.trainer import CheckpointError
 from tests.models import official
@@ -98,8 +98,8 @@ def test_every_entry_has_all_figures(done: Done) -> None:
     for entry in COMPARED:
         (one,) = found[entry.name]
         assert one["recipes"] == [recipe.plain() for recipe in STUDY.recipes(entry, 0)]
-        assert list(one["strange"]) == (["held-out classes"] if entry.held_out else ["digits", "noise"])
-        assert all(list(scores) == list(SCORES) for scores in one["strange"].values())
+        assert list(one["ood"]) == (["held-out classes"] if entry.held_out else ["digits", "noise"])
+        assert all(list(scores) == list(SCORES) for scores in one["ood"].values())
         assert list(one["corrupted"]) == ([] if entry.held_out else list(KINDS))
         assert all(len(severities) == 5 for severities in one["corrupted"].values())
         assert all(math.isfinite(one["test"][name]) for name in ("accuracy", "nll", "ece", "brier", "ece_uncalibrated"))
@@ -198,13 +198,13 @@ def test_tables_pictures_and_models_come_of_it(
     monkeypatch.setattr(sinusoids, "PATH", sinusoids.PATH[:1])
     monkeypatch.setitem(DEFAULTS, "sinusoids", {**DEFAULTS["sinusoids"], "epochs": 2})
     monkeypatch.setattr(cost, "_ROUNDS", 1)
-    results, shipped = tmp_path / "results", tmp_path / "shipped"
+    results, published = tmp_path / "results", tmp_path / "published"
     pages = report.rebuild(STUDY, done[0], results, data)
     tables = {path.stem: path.read_text() for path in results.glob("*.md")}
-    assert tables.keys() == {"predictive", "severities", "strange", "sinusoids", "seconds"}
+    assert tables.keys() == {"predictive", "severities", "ood", "sinusoids", "seconds"}
     assert sorted(pages) == sorted(tables.values())
-    assert all(entry.label in tables[name] for entry in COMPARED for name in ("predictive", "severities", "strange"))
-    assert "held-out classes" in tables["strange"]
+    assert all(entry.label in tables[name] for entry in COMPARED for name in ("predictive", "severities", "ood"))
+    assert "held-out classes" in tables["ood"]
     for name in ("severity", "transition", "sinusoids"):
         assert (results / f"{name}.png").stat().st_size > 5000
     figures = json.loads((results / "figures.json").read_text())
@@ -213,14 +213,14 @@ def test_tables_pictures_and_models_come_of_it(
 
     methods = [f"fashion-mnist-{entry.method}" for entry in COMPARED[:4]]
     for version in ("1", "2"):
-        assert report.ship(STUDY, done[0], shipped) == [*methods, "sinusoids-single"]
-        assert sorted(path.name for path in shipped.iterdir()) == sorted([*methods, "sinusoids-single"])
-        for path in shipped.glob(f"*/{version}/*.onnx"):
+        assert report.publish(STUDY, done[0], published) == [*methods, "sinusoids-single"]
+        assert sorted(path.name for path in published.iterdir()) == sorted([*methods, "sinusoids-single"])
+        for path in published.glob(f"*/{version}/*.onnx"):
             assert "contract" in verifier_child.examine(path.read_bytes())
 
 
 @pytest.mark.parametrize(("name", "masked"), [("fashion-mnist", "s2"), ("cifar-10", "s2"), ("imagenet", "s2.17")])
-def test_one_model_of_each_method_is_shipped(tmp_path: Path, tiny_repository: Path, name: str, masked: str) -> None:
+def test_one_model_of_each_method_is_published(tmp_path: Path, tiny_repository: Path, name: str, masked: str) -> None:
     tiny, contract, _ = artefact.read(tiny_repository, "tiny")
     study = STUDIES[name]
     made = [f"{entry.name}-0" for entry in study.compared] + [point.name for point in sinusoids.PATH]
@@ -228,10 +228,10 @@ def test_one_model_of_each_method_is_shipped(tmp_path: Path, tiny_repository: Pa
         origin = contract.origin.model_copy(update={"recipe": {"name": model}})
         artefact.embed(tiny, contract.model_copy(update={"origin": origin}))
         artefact.write(tiny, runner.store(tmp_path), model)
-    shipped = report.ship(study, tmp_path, tmp_path / "shipped")
-    found = {name: artefact.read(tmp_path / "shipped", name, 1)[1].origin.recipe["name"] for name in shipped}
-    assert sorted(found) == sorted(path.name for path in (tmp_path / "shipped").iterdir())
-    assert not list((tmp_path / "shipped").glob("*/2"))
+    published = report.publish(study, tmp_path, tmp_path / "published")
+    found = {name: artefact.read(tmp_path / "published", name, 1)[1].origin.recipe["name"] for name in published}
+    assert sorted(found) == sorted(path.name for path in (tmp_path / "published").iterdir())
+    assert not list((tmp_path / "published").glob("*/2"))
     wanted = ["single", "mc-dropout", f"masksembles-{masked}-width", "deep-ensemble"]
     assert [found[f"{name}-{method}"] for method in ("single", "mc-dropout", "masksembles", "deep-ensemble")] == [
         f"all-{method}-0" for method in wanted
@@ -247,14 +247,16 @@ def test_cifar_10_with_its_corrupted_form_and_house_numbers(
     for name in official.CIFAR_10:
         batch = rng.integers(0, 256, (20, 3, 32, 32), np.uint8), rng.integers(0, 10, 20, np.uint8)
         (tmp_path / f"{name}.bin").write_bytes(official.cifar_10_binary(*batch))
-    worse = rng.integers(0, 256, (10, 32, 32, 3), np.uint8)
-    official.cifar_10_c(tmp_path / "CIFAR-10-C", ("fog", "frost"), worse, np.repeat(np.arange(5, dtype=np.uint8), 2))
+    corrupted = rng.integers(0, 256, (10, 32, 32, 3), np.uint8)
+    official.cifar_10_c(
+        tmp_path / "CIFAR-10-C", ("fog", "frost"), corrupted, np.repeat(np.arange(5, dtype=np.uint8), 2)
+    )
     official.svhn(tmp_path, np.zeros((7, 3, 32, 32), np.uint8))
     settings = {"epochs": 1, "options": {"depth": 10, "widening": 1}}
     study = replace(STUDIES["cifar-10"], compared=(SINGLE,), settings=settings)
     found = runner.work(study, tmp_path / "work", tmp_path)
     ((one,),) = found.values()
-    assert (list(one["corrupted"]), list(one["strange"])) == (["fog", "frost"], ["SVHN", "noise"])
+    assert (list(one["corrupted"]), list(one["ood"])) == (["fog", "frost"], ["SVHN", "noise"])
 
 
 def test_imagenet_is_read_lazily_throughout(tmp_path: Path, here: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,4 +272,4 @@ def test_imagenet_is_read_lazily_throughout(tmp_path: Path, here: None, monkeypa
     study = replace(STUDIES["imagenet"], compared=(SINGLE,), classes=2)
     found = runner.work(study, tmp_path / "work", tmp_path)
     ((one,),) = found.values()
-    assert (list(one["corrupted"]), list(one["strange"])) == (["fog"], ["noise"])
+    assert (list(one["corrupted"]), list(one["ood"])) == (["fog"], ["noise"])

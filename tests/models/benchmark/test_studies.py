@@ -93,7 +93,7 @@ def test_cifar_10_has_the_settings_of_the_paper() -> None:
     ]  # fmt: skip
     wide = recipe_of(STUDIES["cifar-10"], "masksembles", variant="wide").build()
     assert _weights(wide) / _weights(network) == pytest.approx(2.25, abs=0.05)
-    assert recipe_of(STUDIES["cifar-10"], "mc-dropout").rate == 0.1
+    assert recipe_of(STUDIES["cifar-10"], "mc-dropout").dropout == 0.1
 
 
 def test_imagenet_has_the_settings_of_the_paper() -> None:

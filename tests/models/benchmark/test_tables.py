@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from models.benchmark import figures, report, tables
-from models.benchmark.measurement import SCORES
 from models.benchmark.studies import Entry
+from models.evaluation.classifier_figures import SCORES
 
 SINGLE, MASKED, ENSEMBLE, NEAR = COMPARED = (
     Entry("single", seeds=(0,)),
@@ -27,11 +27,11 @@ def made(accuracy: float, macs: int = 100, weights: int = 10, disagreement: floa
         kind: [{"accuracy": value - 0.01 * at, "ece_uncalibrated": 0.2, "ece": 0.1} for at in range(5)]
         for kind, value in (("fog", accuracy - 0.1), ("snow", accuracy - 0.3))
     }
-    strange = {
+    ood = {
         kind: {score: {"auroc": accuracy, "aupr": 0.7, "fpr95": 0.2} for score in SCORES}
         for kind in ("digits", "noise")
     }
-    return {"macs": macs, "weights": weights, "test": test, "corrupted": corrupted, "strange": strange}
+    return {"macs": macs, "weights": weights, "test": test, "corrupted": corrupted, "ood": ood}
 
 
 FIGURES = {
@@ -73,9 +73,9 @@ def test_severities_are_means_over_kinds() -> None:
     assert tables.by_seed(FIGURES[MASKED.name], "accuracy", 4) == pytest.approx([0.67, 0.69, 0.71])
 
 
-def test_strange_is_sorted_by_kind_and_tells_no_disagreement_of_one_network() -> None:
-    found = rows(tables.strange(COMPARED, FIGURES))
-    kinds = [row["foreign"] for row in found]
+def test_ood_sets_are_sorted_by_kind_and_tells_no_disagreement_of_one_network() -> None:
+    found = rows(tables.ood(COMPARED, FIGURES))
+    kinds = [row["OOD set"] for row in found]
     assert kinds == ["digits"] * (len(kinds) // 2) + ["noise"] * (len(kinds) // 2)
     assert (found[0]["entropy"], found[0]["MI"]) == ("0.900, 0.700, 0.200", "–")
     assert found[1]["entropy"].startswith("0.930 ± 0.020, ")
@@ -98,26 +98,22 @@ def test_pictures_show_something(tmp_path: Path, compared: tuple[Entry, ...]) ->
             assert len(image.convert("RGB").getcolors(1 << 20)) > 10
 
 
-def test_pictures_take_other_foreign_inputs_than_digits(tmp_path: Path) -> None:
-    noise = {
-        name: [{**one, "strange": {"noise": one["strange"]["noise"]}} for one in each] for name, each in FIGURES.items()
-    }
+def test_figures_take_other_ood_sets_than_digits(tmp_path: Path) -> None:
+    noise = {name: [{**one, "ood": {"noise": one["ood"]["noise"]}} for one in each] for name, each in FIGURES.items()}
     figures.transition(COMPARED, noise, tmp_path / "a.png")
 
 
 def test_fill_replaces_what_stands_between_the_marks(tmp_path: Path) -> None:
-    readme, results = tmp_path / "README.md", tmp_path / "results"
+    page, results = tmp_path / "results.md", tmp_path / "results"
     results.mkdir()
     (results / "seconds.md").write_text("| new |\n")
     (results / "unused.md").write_text("| never |\n")
-    readme.write_text("before\n<!-- seconds -->\n\n| old |\n\n<!-- /seconds -->\nafter <!-- strange -->\n")
+    page.write_text("before\n<!-- seconds -->\n\n| old |\n\n<!-- /seconds -->\nafter <!-- ood -->\n")
     for _ in range(2):
-        report.fill(readme, results)
-        assert readme.read_text() == (
-            "before\n<!-- seconds -->\n\n| new |\n\n<!-- /seconds -->\nafter <!-- strange -->\n"
-        )
+        report.fill(page, results)
+        assert page.read_text() == ("before\n<!-- seconds -->\n\n| new |\n\n<!-- /seconds -->\nafter <!-- ood -->\n")
     text = "<!-- seconds -->\n| old |\n"
-    readme.write_text(text)
+    page.write_text(text)
     with pytest.raises(ValueError, match="<!-- seconds --> has no <!-- /seconds -->"):
-        report.fill(readme, results)
-    assert readme.read_text() == text
+        report.fill(page, results)
+    assert page.read_text() == text

@@ -44,8 +44,8 @@ def train(recipe: Recipe, digits: Dataset, path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("digits --network resnet --capacity", "resnet has no option capacity; it has depth, first_stage, placement"),
-        ("digits --network wide_resnet --capacity", "wide_resnet has no option capacity; it has depth, placement, wid"),
+        ("digits --network resnet --widen", "resnet has no option widen; it has depth, first_stage, placement"),
+        ("digits --network wide_resnet --widen", "wide_resnet has no option widen; it has depth, placement, wid"),
         ("sinusoids --network resnet", "resnet takes pictures [channels, height, width], not [2]"),
         ("diabetes --network cnn", "cnn takes pictures [channels, height, width], not [10]"),
         ("diabetes --network wide_resnet", "wide_resnet takes pictures [channels, height, width], not [10]"),
@@ -63,10 +63,10 @@ def test_a_network_that_cannot_be_built_is_named(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--rate 1", "0 or more and below 1, got '1'"),
-        ("--rate -0.1", "0 or more and below 1, got '-0.1'"),
-        ("--rate nan", "0 or more and below 1, got 'nan'"),
-        ("--rate 0.1,0.2", "0 or more and below 1"),
+        ("--dropout 1", "0 or more and below 1, got '1'"),
+        ("--dropout -0.1", "0 or more and below 1, got '-0.1'"),
+        ("--dropout nan", "0 or more and below 1, got 'nan'"),
+        ("--dropout 0.1,0.2", "0 or more and below 1"),
         ("--seed -1", "a whole number, 0 to 4294967295, got '-1'"),
         (f"--seed {2**63}", "a whole number, 0 to 4294967295"),
     ],
@@ -81,10 +81,10 @@ def test_numbers_that_no_training_takes(arguments: str, message: str, capsys: py
     ("dataset", "arguments", "shape", "options", "align"),
     [
         ("cifar-10", "", (3, 32, 32), {}, None),
-        ("cifar-10", "--network cnn --capacity", (3, 32, 32), {"capacity": True}, 16),
+        ("cifar-10", "--network cnn --widen", (3, 32, 32), {"widen": True}, 16),
         ("imagenet", "--network cnn", (3, 32, 32), {}, 16),
         ("imagenet", "--network resnet", (3, 32, 32), {"depth": 50}, None),
-        ("diabetes", "--capacity", (10,), {"hidden": [64, 64], "capacity": True}, 16),
+        ("diabetes", "--widen", (10,), {"hidden": [64, 64], "widen": True}, 16),
         ("diabetes", "--network mlp --align 4", (10,), {"hidden": [64, 64]}, 4),
     ],
 )
@@ -106,8 +106,8 @@ def test_wide_resnet_has_no_capacity(monkeypatch: pytest.MonkeyPatch, capsys: py
     split = Split(np.zeros((2, 3, 32, 32), np.uint8), np.zeros(2, np.int64))
     found = Dataset("cifar-10", ("a", "b"), split, split, split, None, "", "")
     monkeypatch.setattr(command, "load", lambda name, folder: found)
-    assert main(["train", "cifar-10", "--capacity"]) == 1
-    assert "wide_resnet has no option capacity" in capsys.readouterr().err
+    assert main(["train", "cifar-10", "--widen"]) == 1
+    assert "wide_resnet has no option widen" in capsys.readouterr().err
 
 
 def test_a_split_without_rows_is_not_trained_on(digits: Dataset, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_deep_ensemble_is_exported_whole_or_not_at_all(
     digits: Dataset, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = folder / "store"
-    export = ["export", "digits", "--method", "deep-ensemble", "--policy", "none", "--store", str(store)]
+    export = ["export", "digits", "--method", "deep-ensemble", "--policy", "none", "--repository", str(store)]
 
     def refused() -> str:
         assert main(export) == 1
@@ -165,7 +165,7 @@ def test_networks_of_several_trainings_are_no_deep_ensemble(
         ("wider", "wider.pt: the networks of a deep ensemble differ in the seed alone, got another options, batch_"),
     ):
         files = [str(tmp_path / f"{file}.pt") for file in ("first", name)]
-        assert main(["export", "digits", "--store", str(tmp_path / "store"), "--checkpoint", *files]) == 1
+        assert main(["export", "digits", "--repository", str(tmp_path / "store"), "--checkpoint", *files]) == 1
         assert message in capsys.readouterr().err
     assert not (tmp_path / "store").exists()
 
@@ -174,7 +174,7 @@ def test_promises_that_are_asked_for(digits: Dataset, tmp_path: Path, capsys: py
     """Of 150 rows: ⌈151 · 0.97⌉ = 147."""
     train(replace(MEMBER, epochs=15, batch_size=64, options={}), digits, tmp_path / "a.pt")
     policy = ["--policy", "reject energy>c97, defer entropy>r20"]
-    export = ["export", "digits", "--checkpoint", str(tmp_path / "a.pt"), "--store", str(tmp_path / "store")]
+    export = ["export", "digits", "--checkpoint", str(tmp_path / "a.pt"), "--repository", str(tmp_path / "store")]
     promises = ["--coverages", "0.8,0.97", "--risks", "0.2"]
     for wanted, message in (
         (["--coverages", "0,0.9"], "coverages: expected different numbers between 0 and 1, got 0.0, 0.9"),
@@ -185,7 +185,7 @@ def test_promises_that_are_asked_for(digits: Dataset, tmp_path: Path, capsys: py
         assert main([*export, *wanted]) == 1
         assert message in capsys.readouterr().err
     assert main([*export, *policy, *promises]) == 0
-    calibrate = ["calibrate", "digits-single:1", "--store", str(tmp_path / "store"), "--policy"]
+    calibrate = ["calibrate", "digits-single:1", "--repository", str(tmp_path / "store"), "--policy"]
     assert main([*calibrate, "defer entropy>c30", "--coverages", "1.5"]) == 1
     assert "coverages: expected different" in capsys.readouterr().err
     assert main([*calibrate, "defer entropy>c30", "--coverages", "0.3"]) == 0
@@ -213,9 +213,9 @@ def promised(contract: Contract) -> tuple[object, ...]:
 
 
 def test_one_seed_is_not_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    readme = tmp_path / "README.md"
-    assert main(["benchmark", "fashion-mnist", "--quick", "--readme", str(readme)]) == 1
-    assert "--quick, --readme" in capsys.readouterr().err
+    page = tmp_path / "results.md"
+    assert main(["benchmark", "fashion-mnist", "--quick", "--page", str(page)]) == 1
+    assert "--quick, --page" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from models import artefact
 from models.__main__ import main
-from models.benchmark.measurement import macs
+from models.benchmark.cost import macs
 from models.data import Dataset
 
 
@@ -33,7 +33,7 @@ def few(digits: Dataset, tmp_path: Path) -> Path:
 
 
 def evaluate(store: Path, data: Path, *arguments: str | Path) -> int:
-    return main(["evaluate", "--store", str(store), "--data", str(data), *map(str, arguments)])
+    return main(["evaluate", "--repository", str(store), "--data", str(data), *map(str, arguments)])
 
 
 def test_costs_are_told_where_they_are_known(
@@ -65,7 +65,7 @@ def test_nothing_is_measured_in_vain(
     shutil.copytree(tiny_repository / "tiny", store / "tiny")
     (tmp_path / "file").touch()
     for arguments, message in (
-        (["digits", "tiny", "--corruptions"], "only pictures can be made worse"),
+        (["digits", "tiny", "--corruptions"], "only images can be corrupted"),
         (["digits", "--json", tmp_path], "Is a directory"),
         (["digits", "--json", tmp_path / "file" / "x.json"], "file"),
         (["digits", "--figures", tmp_path / "file"], "exists"),

@@ -7,7 +7,7 @@ from PIL import Image
 from models.data import DatasetError, Split
 from models.data.corrupted import cifar10_c, generated, imagenet_c
 from models.data.corruptions import KINDS, SEVERITIES, corrupt
-from models.data.imagenet import Pictures
+from models.data.imagenet import LazyImages
 from tests.models import official
 
 RNG = np.random.default_rng(0)
@@ -79,7 +79,7 @@ def test_imagenet_c_is_read_lazily_and_not_resized(tmp_path: Path) -> None:
     found = list(imagenet_c(tmp_path))
     assert [(kind, severity) for kind, severity, _ in found] == [("fog", severity) for severity in SEVERITIES]
     split = found[2][2]
-    assert isinstance(split.inputs, Pictures)
+    assert isinstance(split.inputs, LazyImages)
     assert split.labels.tolist() == [0, 1]
     assert (split.inputs[:1][0].transpose(1, 2, 0) == np.asarray(Image.open(folder / "a.JPEG"))).all()
     (folder / "a.JPEG").unlink()
@@ -98,26 +98,26 @@ def test_generated_rows_are_corrupts(dtype: type, monkeypatch: pytest.MonkeyPatc
     split = Split(pictures if dtype == np.uint8 else scaled, np.arange(7))
     found = list(generated(split, "imagenet", seed=2))
     assert [(kind, severity) for kind, severity, _ in found] == [(k, s) for k in KINDS for s in SEVERITIES]
-    for kind, severity, worse in found:
+    for kind, severity, corrupted in found:
         expected = corrupt(scaled, kind, severity, seed=2, family="imagenet")
         if dtype == np.uint8:
             expected = np.rint(expected * 255)
-        assert worse.inputs.dtype == dtype
-        assert isinstance(worse.inputs, np.ndarray)
-        np.testing.assert_allclose(worse.inputs, expected, atol=1e-6)
-        assert (worse.labels == split.labels).all()
+        assert corrupted.inputs.dtype == dtype
+        assert isinstance(corrupted.inputs, np.ndarray)
+        np.testing.assert_allclose(corrupted.inputs, expected, atol=1e-6)
+        assert (corrupted.labels == split.labels).all()
 
 
-def test_lazy_rows_are_made_worse_when_asked_for(tmp_path: Path) -> None:
+def test_lazy_rows_are_corrupted_when_asked_for(tmp_path: Path) -> None:
     paths = [str(tmp_path / f"{number}.JPEG") for number in range(3)]
     for path in paths:
         Image.fromarray(RNG.integers(0, 256, (224, 224, 3), np.uint8)).save(path)
-    pictures = Pictures(paths, shorter=224)
-    _, _, worse = next(generated(Split(pictures, np.zeros(3, np.int64))))
-    assert (worse.inputs.shape, worse.inputs.dtype, len(worse.inputs)) == ((3, 3, 224, 224), np.uint8, 3)
-    assert not isinstance(worse.inputs, np.ndarray)
-    whole = worse.inputs[:]
-    assert (worse.inputs[np.array([2])][0] == whole[2]).all()
+    pictures = LazyImages(paths, shorter=224)
+    _, _, corrupted = next(generated(Split(pictures, np.zeros(3, np.int64))))
+    assert (corrupted.inputs.shape, corrupted.inputs.dtype, len(corrupted.inputs)) == ((3, 3, 224, 224), np.uint8, 3)
+    assert not isinstance(corrupted.inputs, np.ndarray)
+    whole = corrupted.inputs[:]
+    assert (corrupted.inputs[np.array([2])][0] == whole[2]).all()
     assert 5 < np.abs(whole.astype(int) - pictures[:]).mean() < 12
 
 

@@ -25,13 +25,13 @@ def test_a_higher_severity_is_further_away(kind: str, family: str, channels: int
     x = pictures(channels=channels)
     kept = x.copy()
     found = [corrupt(x, kind, severity, family=family) for severity in SEVERITIES]  # type: ignore[arg-type]
-    distances = [0.0, *(float(np.abs(worse - x).mean()) for worse in found)]
+    distances = [0.0, *(float(np.abs(changed - x).mean()) for changed in found)]
     assert all(less < more for less, more in pairwise(distances)), distances
     assert (x == kept).all()
-    for worse in found:
-        assert (worse.shape, worse.dtype) == (x.shape, np.float32)
-        assert worse.min() >= 0
-        assert worse.max() <= 1
+    for changed in found:
+        assert (changed.shape, changed.dtype) == (x.shape, np.float32)
+        assert changed.min() >= 0
+        assert changed.max() <= 1
 
 
 @pytest.mark.parametrize("kind", KINDS)

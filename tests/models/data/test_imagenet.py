@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.data import DatasetError, load
-from models.data.imagenet import Pictures, random_box
+from models.data.imagenet import LazyImages, random_box
 from tests.models.official import picture
 
 SYNSETS = ("n01", "n02", "n03")
@@ -69,23 +69,23 @@ def test_kaggles_form(folder: Path) -> None:
 def test_evaluation_takes_the_middle(tmp_path: Path) -> None:
     picture(tmp_path / "a.JPEG", 400, 256)
     original = np.asarray(Image.open(tmp_path / "a.JPEG")).transpose(2, 0, 1)
-    assert (Pictures([str(tmp_path / "a.JPEG")])[:] == original[:, 16:240, 88:312]).all()
+    assert (LazyImages([str(tmp_path / "a.JPEG")])[:] == original[:, 16:240, 88:312]).all()
     picture(tmp_path / "b.JPEG", 224, 224)
     original = np.asarray(Image.open(tmp_path / "b.JPEG")).transpose(2, 0, 1)
-    assert (Pictures([str(tmp_path / "b.JPEG")], shorter=224)[:] == original).all()
+    assert (LazyImages([str(tmp_path / "b.JPEG")], shorter=224)[:] == original).all()
 
 
 def test_every_mode_becomes_three_colours(tmp_path: Path) -> None:
     for mode in ("L", "CMYK"):
         picture(tmp_path / f"{mode}.JPEG", mode=mode)
     Image.new("RGBA", (5, 300)).save(tmp_path / "png.JPEG", "PNG")
-    assert Pictures([str(path) for path in tmp_path.iterdir()])[:].shape == (3, 3, 224, 224)
-    assert Pictures([])[:].shape == (0, 3, 224, 224)
+    assert LazyImages([str(path) for path in tmp_path.iterdir()])[:].shape == (3, 3, 224, 224)
+    assert LazyImages([])[:].shape == (0, 3, 224, 224)
 
 
 def test_augmented_parts_are_random_and_repeatable(folder: Path) -> None:
     pictures = load("imagenet", folder).train.inputs
-    assert isinstance(pictures, Pictures)
+    assert isinstance(pictures, LazyImages)
     rows = np.repeat(np.array([3], np.int64), 32)
 
     def draw(seed: int) -> NDArray[np.uint8]:

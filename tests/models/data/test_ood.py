@@ -23,10 +23,10 @@ def test_noise_is_uniform_and_repeatable() -> None:
 
 def test_classes_are_held_out() -> None:
     whole = load("digits")
-    rest, strange = held_out(whole, ["2", "7"])
+    rest, unseen = held_out(whole, ["2", "7"])
     assert rest.classes == ("0", "1", "3", "4", "5", "6", "8", "9")
-    assert set(strange.labels.tolist()) == {2, 7}
-    assert len(rest.test) + len(strange) == len(whole.test)
+    assert set(unseen.labels.tolist()) == {2, 7}
+    assert len(rest.test) + len(unseen) == len(whole.test)
     kept = whole.test.inputs[~np.isin(whole.test.labels, [2, 7])]
     assert (rest.test.inputs == kept).all()
     names = [rest.classes[label] for label in rest.test.labels]

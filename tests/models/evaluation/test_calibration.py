@@ -10,7 +10,8 @@ from models import artefact
 from models.__main__ import main
 from models.data import Dataset, DatasetError, Split
 from models.data.dataset import shuffled
-from models.evaluation.calibration import calibrate, fit_temperature, fit_variance_factor
+from models.evaluation.calibration import calibrate
+from models.evaluation.likelihood import fit_temperature, fit_variance_factor
 from models.export import export
 from tests.models.lazy import Lazily
 
@@ -121,7 +122,9 @@ def _of(one: Threshold, score: str, promise: str) -> bool:
 def test_inputs_that_are_read_when_they_are_needed(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     inputs, labels = rng.integers(0, 256, (600, 6), np.uint8), rng.integers(0, 3, 600)
-    export(torch.nn.Linear(6, 3), torch.from_numpy(inputs[:2]), name="bytes", store=tmp_path, labels=["a", "b", "c"])
+    export(
+        torch.nn.Linear(6, 3), torch.from_numpy(inputs[:2]), name="bytes", repository=tmp_path, labels=["a", "b", "c"]
+    )
     model, contract, _ = artefact.read(tmp_path, "bytes")
     lazy = Lazily(inputs)
     assert calibrate(model, contract, "lazy", Split(lazy, labels)) == calibrate(
@@ -138,7 +141,7 @@ def test_a_policy_is_part_of_a_new_version(
     model, contract, _ = artefact.read(digits_repository, "digits")
     artefact.embed(model, contract)
     artefact.write(model, tmp_path, "digits")
-    rules, store = "reject energy>c99, defer entropy>r10, defer confidence<p5", ["--store", str(tmp_path)]
+    rules, store = "reject energy>c99, defer entropy>r10, defer confidence<p5", ["--repository", str(tmp_path)]
     assert main(["calibrate", "digits:1", "--policy", rules, *store]) == 0
     found = artefact.read(tmp_path, "digits", 2)[1]
     assert found.policy is not None
@@ -161,4 +164,4 @@ def test_a_policy_is_part_of_a_new_version(
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("policy: ") for line in lines) == 6
     assert sum(line.startswith("95 % prediction sets: hold ") for line in lines) == 6
-    assert [line for line in lines if line.startswith("made worse, severity 5: error 0.")]
+    assert [line for line in lines if line.startswith("corrupted, severity 5: error 0.")]

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +9,25 @@ from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
 
 from app.contract.policy import parse, resolve
-from models import artefact
+from models import artefact, evaluation
 from models.data import Dataset, Split
+from models.data.corrupted import generated
 from models.data.corruptions import KINDS, corrupt
+from models.evaluation.answers import Respondent
 from models.evaluation.calibration import calibrate
-from models.evaluation.evaluation import calibration_error, evaluate, log_mixture
-from models.evaluation.policy_outcome import corrupted, outcome
+from models.evaluation.evaluation import evaluate
+from models.evaluation.likelihood import log_mixture
+from models.evaluation.metrics import top_calibration_error
+from models.evaluation.policy_outcome import PolicyOutcome, apply_policy, check_images, join
+
+
+def test_calibrating_and_evaluating_need_no_torch() -> None:
+    folder = Path(evaluation.__path__[0])
+    modules = ["models.__main__", *(".".join(path.relative_to(folder.parents[1]).with_suffix("").parts)
+                                    for path in folder.rglob("*.py"))]  # fmt: skip
+    assert len(modules) > 10
+    code = f"import {', '.join(modules)}, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=folder.parents[1], check=False).returncode == 0
 
 
 def test_calibration_error_is_that_of_torchmetrics() -> None:
@@ -20,7 +35,7 @@ def test_calibration_error_is_that_of_torchmetrics() -> None:
     probabilities = rng.dirichlet(np.full(4, 0.5), 3000)
     labels = rng.integers(0, 4, 3000)
     expected = multiclass_calibration_error(torch.from_numpy(probabilities), torch.from_numpy(labels), 4, n_bins=15)
-    found = calibration_error(probabilities.max(-1), probabilities.argmax(-1) == labels)
+    found = top_calibration_error(probabilities.max(-1), probabilities.argmax(-1) == labels)
     assert found == pytest.approx(float(expected), abs=1e-6)
 
 
@@ -58,7 +73,8 @@ def test_what_a_policy_and_prediction_sets_come_to(digits_repository: Path, digi
     model, contract, _ = artefact.read(digits_repository, "digits")
     contract = contract.model_copy(update={"calibration": calibrate(model, contract, "digits", digits.calibration)})
     rules = resolve(parse("reject energy>p90, defer entropy>0.5"), contract)
-    found = outcome(model, contract.model_copy(update={"policy": rules}), digits.test)
+    answers = Respondent(model, contract).answer(digits.test)
+    found = apply_policy(contract.model_copy(update={"policy": rules}), answers)
     outputs = artefact.run(model, digits.test.inputs, ["energy", "entropy", "prediction", "probabilities"])
     rejected = outputs["energy"] > rules.rules[0].threshold
     deferred = ~rejected & (outputs["entropy"] > 0.5)
@@ -75,22 +91,26 @@ def test_what_a_policy_and_prediction_sets_come_to(digits_repository: Path, digi
     assert held.tolist() == members[np.arange(len(members)), digits.test.labels].tolist()
     assert held.mean() > 0.97
     assert size.min() == 1
-    without = outcome(model, contract, digits.test)
+    without = apply_policy(contract, answers)
     assert without.actions is None
     assert without.accepted().all()
 
 
-def test_pictures_made_worse(digits_repository: Path, digits: Dataset) -> None:
+def test_corrupted_images(digits_repository: Path, digits: Dataset) -> None:
     model, contract, _ = artefact.read(digits_repository, "digits")
     few = Split(digits.test.inputs[:60], digits.test.labels[:60])
-    found = corrupted(model, contract, few)
+    parts: dict[int, list[PolicyOutcome]] = {}
+    for _, severity, answers in Respondent(model, contract).answer_corrupted(generated(few)):
+        parts.setdefault(severity, []).append(apply_policy(contract, answers))
+    found = {severity: join(outcomes) for severity, outcomes in parts.items()}
     assert list(found) == [1, 2, 3, 4, 5]
     assert all(len(one.errors) == 60 * len(KINDS) for one in found.values())
-    worse = corrupt(few.inputs, KINDS[0], 5)
-    expected = artefact.run(model, worse, ["prediction"])["prediction"] != few.labels
+    changed = corrupt(few.inputs, KINDS[0], 5)
+    expected = artefact.run(model, changed, ["prediction"])["prediction"] != few.labels
     np.testing.assert_array_equal(found[5].errors[:60, 0], expected)
     assert found[1].errors.mean() < found[5].errors.mean()
+    check_images(contract)
     for change in ({"layout": None}, {"range": (0.0, 2.0)}):
         given = contract.inputs[0].model_copy(update=change)
-        with pytest.raises(ValueError, match="only pictures can be made worse"):
-            corrupted(model, contract.model_copy(update={"inputs": (given,)}), few)
+        with pytest.raises(ValueError, match="only images can be corrupted"):
+            check_images(contract.model_copy(update={"inputs": (given,)}))

@@ -3,7 +3,6 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score, roc_curve
 
 from models.evaluation import metrics
-from models.evaluation.evaluation import calibration_error
 
 rng = np.random.default_rng(0)
 
@@ -15,7 +14,7 @@ def predictions(rows: int = 500, classes: int = 4) -> tuple[np.ndarray, np.ndarr
 
 def test_calibration_error_is_that_of_the_contract() -> None:
     probabilities, labels = predictions()
-    expected = calibration_error(probabilities.max(axis=-1), probabilities.argmax(axis=-1) == labels)
+    expected = metrics.top_calibration_error(probabilities.max(axis=-1), probabilities.argmax(axis=-1) == labels)
     assert metrics.calibration_error(probabilities, labels) == pytest.approx(expected, abs=1e-6)
 
 
@@ -53,9 +52,9 @@ def test_disagreement_counts_pairs() -> None:
 @pytest.mark.parametrize("scale", [1.0, 1e4])
 @pytest.mark.parametrize("digits", [1, 8])  # with ties and without
 def test_detection_is_that_of_scikit_learn(scale: float, digits: int) -> None:
-    usual, strange = rng.normal(0, 1, 400).round(digits) * scale, rng.normal(1, 1, 200).round(digits) * scale
-    scores, truth = np.concatenate([usual, strange]), np.repeat([0, 1], [400, 200])
-    found = metrics.detection(usual, strange)
+    test, ood = rng.normal(0, 1, 400).round(digits) * scale, rng.normal(1, 1, 200).round(digits) * scale
+    scores, truth = np.concatenate([test, ood]), np.repeat([0, 1], [400, 200])
+    found = metrics.detection(test, ood)
     assert found["auroc"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-6)
     assert found["aupr"] == pytest.approx(average_precision_score(truth, scores), abs=1e-6)
     false, true, _ = roc_curve(truth, scores, drop_intermediate=False)

@@ -26,7 +26,7 @@ def members() -> list[nn.Module]:
 @pytest.fixture(scope="module")
 def exported(members: list[nn.Module], tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("store")
-    export(networks=members, example_input=torch.rand(2, 6), name="ensemble", labels=LABELS, store=store)
+    export(networks=members, example_input=torch.rand(2, 6), name="ensemble", labels=LABELS, repository=store)
     return store
 
 
@@ -53,7 +53,13 @@ def test_the_contract_tells_that_nothing_is_shared(exported: Path) -> None:
 def test_it_is_calibrated_as_one_model(members: list[nn.Module], rows: Split, tmp_path: Path) -> None:
     example = torch.from_numpy(rows.inputs[:2])
     export(
-        networks=members, example_input=example, name="e", labels=LABELS, store=tmp_path, calibration=rows, data="rows"
+        networks=members,
+        example_input=example,
+        name="e",
+        labels=LABELS,
+        repository=tmp_path,
+        calibration=rows,
+        data="rows",
     )
     _, contract, _ = artefact.read(tmp_path, "e")
     assert contract.calibration is not None
@@ -62,7 +68,12 @@ def test_it_is_calibrated_as_one_model(members: list[nn.Module], rows: Split, tm
 
 def test_half_precision(members: list[nn.Module], tmp_path: Path) -> None:
     path = export(
-        networks=members, example_input=torch.rand(2, 6), name="e", labels=LABELS, store=tmp_path, precision="float16"
+        networks=members,
+        example_input=torch.rand(2, 6),
+        name="e",
+        labels=LABELS,
+        repository=tmp_path,
+        precision="float16",
     )
     assert path.stat().st_size < 20_000
 
@@ -79,7 +90,7 @@ def test_what_is_no_deep_ensemble_says_why(members: list[nn.Module], tmp_path: P
         ({"networks": [members[0], nn.Linear(6, 4)]}, "4 classes, got 3 labels"),
     ):
         with pytest.raises(ValueError, match=why):
-            export(example_input=torch.rand(2, 6), name="e", labels=LABELS, store=tmp_path, **arguments)
+            export(example_input=torch.rand(2, 6), name="e", labels=LABELS, repository=tmp_path, **arguments)
     assert not list(tmp_path.iterdir())
 
 

@@ -23,7 +23,7 @@ def test_entropies_of_a_trained_network_stay_where_they_were(
     found = {}
     for precision in ("float32", "float16"):
         path = export(
-            digits_network, torch.from_numpy(digits.test.inputs[:2]), name="digits", store=tmp_path,
+            digits_network, torch.from_numpy(digits.test.inputs[:2]), name="digits", repository=tmp_path,
             labels=digits.classes, calibration=digits.calibration, precision=precision, plan=plan,  # type: ignore[arg-type]
         )  # fmt: skip
         file = path if plan == "folded" else path.parent / "model.cpu.onnx"
@@ -55,17 +55,17 @@ def test_running_statistics_are_folded_away_before_they_are_rounded() -> None:
 
 def test_what_cannot_be_halved_says_why(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is only one layer"):
-        export(nn.Linear(6, 3), torch.rand(2, 6), name="one", labels="abc", store=tmp_path, precision="float16")
+        export(nn.Linear(6, 3), torch.rand(2, 6), name="one", labels="abc", repository=tmp_path, precision="float16")
     large = nn.Sequential(nn.Conv2d(1, 8, 3), Masksembles2d(8, 4), nn.Flatten(), nn.Linear(8 * 16, 3))
     large[0].weight.data *= 1e6  # beyond float16
     with pytest.raises((VerificationError, ValueError)):
-        export(large, torch.rand(2, 1, 6, 6), name="large", labels="abc", store=tmp_path, precision="float16")
+        export(large, torch.rand(2, 1, 6, 6), name="large", labels="abc", repository=tmp_path, precision="float16")
     assert not list(tmp_path.iterdir())
 
 
 def test_verify_half_notices_a_wrong_artefact(tmp_path: Path) -> None:
     network = mlp((6,), 3, hidden=(16,))
-    path = export(network, torch.rand(2, 6), name="mine", labels="abc", store=tmp_path, precision="float16")
+    path = export(network, torch.rand(2, 6), name="mine", labels="abc", repository=tmp_path, precision="float16")
     model = onnx.load(path)
     rows = torch.rand(50, 6) * 4
     assert verify_float16(model, network.eval(), rows, 1.0)[1] <= 5e-3
@@ -91,4 +91,6 @@ class Mixed(nn.Module):
 
 @pytest.mark.parametrize("plan", ["folded", "branches"])
 def test_a_body_of_many_kinds(plan, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    export(Mixed(), torch.rand(2, 1, 6, 6), name="mixed", labels="abc", store=tmp_path, precision="float16", plan=plan)
+    export(
+        Mixed(), torch.rand(2, 1, 6, 6), name="mixed", labels="abc", repository=tmp_path, precision="float16", plan=plan
+    )

@@ -16,9 +16,10 @@ from app.contract.tasks.regression import RegressionEvaluation
 from app.engine.verifier import verify as service_verifies
 from models import artefact
 from models.data import Dataset, DatasetError, Split
+from models.evaluation.answers import Respondent
 from models.evaluation.calibration import calibrate
 from models.evaluation.evaluation import evaluate
-from models.evaluation.policy_outcome import outcome
+from models.evaluation.policy_outcome import apply_policy
 from models.export import export
 from models.export.verify import VerificationError, regressor_reference, verify
 from models.layers import Masksembles1d
@@ -69,7 +70,7 @@ def store(data: Dataset, network: nn.Module, tmp_path_factory: pytest.TempPathFa
         network,
         torch.from_numpy(data.test.inputs[:2]),
         name="curves",
-        store=store,
+        repository=store,
         targets=data.targets,
         calibration=data.calibration,
         evaluation=data.test,
@@ -142,7 +143,7 @@ def test_intervals_hold_as_many_fresh_values_as_promised(store: Path) -> None:
 
 def test_a_policy_of_coverage_rejects_and_defers_as_few_as_promised(store: Path) -> None:
     model, contract, _ = artefact.read(store, "curves")
-    found = outcome(model, contract, drawn(4000, 3))
+    found = apply_policy(contract, Respondent(model, contract).answer(drawn(4000, 3)))
     assert found.share("reject") < 0.01 + 0.012
     assert found.share("defer") < 0.1 + 0.03
     assert (found.errors[found.accepted()].mean(axis=0) < found.errors.mean(axis=0)).all()
@@ -181,7 +182,7 @@ def test_every_method_is_exported_and_verified(method: str, aleatoric: bool, dat
         **ensemble,
         example_input=torch.from_numpy(data.test.inputs[:2]),
         name="curves",
-        store=tmp_path,
+        repository=tmp_path,
         targets=TARGETS,
         calibration=data.calibration,
         evaluation=data.test,
@@ -253,5 +254,5 @@ def test_what_is_no_regressor_is_refused(tmp_path: Path) -> None:
         ({"targets": [("y", "m")] * 3, "policy": "defer"}, "expected ACTION SCORE>THRESHOLD"),
     ):
         with pytest.raises(ValueError, match=message):
-            export(nn.Linear(3, 3), x, name="mine", store=tmp_path, **arguments)  # type: ignore[arg-type]
+            export(nn.Linear(3, 3), x, name="mine", repository=tmp_path, **arguments)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())

@@ -26,7 +26,7 @@ def test_all_methods_begin_with_the_same_weights() -> None:
 
 def test_dropout_stands_where_masks_would() -> None:
     masked = RECIPE.build()
-    dropping = replace(RECIPE, method="mc-dropout", rate=0.3).build()
+    dropping = replace(RECIPE, method="mc-dropout", dropout=0.3).build()
     kinds = [type(dropping.get_submodule(name)) for name in layers(masked)]
     assert kinds == [nn.Dropout2d, nn.Dropout2d, nn.Dropout]  # of channels in maps
     assert {dropping.get_submodule(name).p for name in layers(masked)} == {0.3}
@@ -37,7 +37,7 @@ def test_dropout_stands_where_masks_would() -> None:
 def test_fixed_capacity_widens_until_a_submodel_keeps_the_width(network: str, scale: float) -> None:
     recipe = replace(RECIPE, network=network, scale=scale, align=1)
     single = [layer.channels for layer in layers(recipe.build()).values()]
-    wide = replace(recipe, options={"capacity": True}).build()
+    wide = replace(recipe, options={"widen": True}).build()
     assert [int(layer.masks[0].sum()) for layer in layers(wide).values()] == single
     assert all(layer.channels > kept for layer, kept in zip(layers(wide).values(), single))
 

@@ -72,3 +72,9 @@ def test_a_foreign_checkpoint_is_named(tmp_path: Path) -> None:
         load(tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         load(tmp_path / "b.pt")
+
+
+def test_a_checkpoint_of_an_older_format_is_named(tmp_path: Path) -> None:
+    torch.save({"format": 1, "recipe": {"rate": 0.1}}, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match="of format 1, expected 2"):
+        load(tmp_path / "a.pt")

@@ -33,7 +33,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         "deep-ensemble": {"networks": [plain(), plain()]},
     }
     for method, arguments in networks.items():
-        export(**arguments, example_input=torch.rand(2, 6), name=method, store=folder, labels=["a", "b", "c"])
+        export(**arguments, example_input=torch.rand(2, 6), name=method, repository=folder, labels=["a", "b", "c"])
     with serving(folder) as opened:
         yield opened
 

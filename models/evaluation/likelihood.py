@@ -1,0 +1,70 @@
+"""The likelihood of labels under a mixture of submodels, and the one scale of all submodels that makes it largest. No
+torch here."""
+
+from collections.abc import Callable
+from math import exp, log, pi
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, logsumexp
+
+Floats = NDArray[np.floating[Any]]
+
+_LOWEST, _HIGHEST = 0.05, 20.0
+"""Of what logits, or standard deviations, are scaled by."""
+
+
+def log_mean_probability(logits: Floats, temperature: float) -> NDArray[np.float64]:
+    """ln p̄ [B, K] of logits [B, N, K]: each submodel's softmax at one temperature, then the mean, in float64."""
+    log_p = log_softmax(logits.astype(np.float64) / temperature, axis=-1)
+    return np.asarray(logsumexp(log_p, axis=1) - np.log(logits.shape[1]))
+
+
+def log_mixture(truth: Floats, means: Floats, variances: Floats) -> NDArray[np.float64]:
+    """ln density [B] of true values [B, D] under the mixture of the submodels' normal distributions, in float64.
+
+    Means and variances [B, N, D], targets independent given the submodel: ln mean_n Π_d 𝒩(y_d; μ_nd, σ²_nd)
+    (Lakshminarayanan et al. 2017, arXiv 1612.01474, section 2.4).
+    """
+    error, spread = truth.astype(np.float64)[:, None] - means, variances.astype(np.float64)
+    log_p = -0.5 * (log(2 * pi) + np.log(spread) + np.square(error) / spread).sum(axis=-1)
+    return np.asarray(logsumexp(log_p, axis=1) - np.log(means.shape[1]))
+
+
+def negative_log_likelihood(logits: Floats, labels: NDArray[np.int64], temperature: float) -> float:
+    """Mean of −ln p̄_y in nats, logits [B, N, K] and classes [B]."""
+    return float(-log_mean_probability(logits, temperature)[np.arange(len(labels)), labels].mean())
+
+
+def fit_temperature(logits: Floats, labels: NDArray[np.int64]) -> float:
+    """The temperature shared by all submodels that minimises the NLL of the averaged probability.
+
+    logits [B, N, K], labels [B]. Scaling the submodels and not their mean keeps H[p̄] = E[H] + MI
+    (Rahaman & Thiery 2021, arXiv 2007.08792, on why the average must be what is fitted). Between 0.05 and 20.
+    """
+    return _minimise(lambda temperature: negative_log_likelihood(logits, labels, temperature), _LOWEST, _HIGHEST)
+
+
+def fit_variance_factor(truth: Floats, means: Floats, variances: Floats) -> float:
+    """The factor on all predicted variances that minimises the NLL of the mixture of the submodels.
+
+    True values [B, D], means and variances [B, N, D]. Between 0.05² and 20².
+    """
+    return _minimise(
+        lambda factor: float(-log_mixture(truth, means, factor * variances.astype(np.float64)).mean()),
+        _LOWEST**2,
+        _HIGHEST**2,
+    )
+
+
+def _minimise(loss: Callable[[float], float], lowest: float, highest: float) -> float:
+    """Searches in the logarithm: a factor of 2 up is as far as one of 2 down."""
+    found = minimize_scalar(
+        lambda exponent: loss(exp(exponent)),
+        bounds=(log(lowest), log(highest)),
+        method="bounded",
+        options={"xatol": 1e-5},
+    )
+    return exp(float(found.x))

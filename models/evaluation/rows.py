@@ -1,0 +1,34 @@
+"""Labelled rows held against a contract before anything is computed from them. No torch here."""
+
+import numpy as np
+
+from app.contract.schema import Contract
+from models.data import DatasetError, Split
+from models.evaluation.tasks import TASKS
+
+
+def check_rows(contract: Contract, split: Split) -> None:
+    """Holds labelled rows against what a model takes and can answer. Of inputs that are read when they are needed only
+    dtype and shape are looked at.
+
+    Raises:
+        DatasetError: no rows, another dtype or shape, values that are not finite or outside the declared range, or a
+            label that the model's task does not have (see `models.evaluation.tasks`).
+    """
+    given, inputs = contract.inputs[0], split.inputs
+    for name, array in (("inputs", inputs), ("labels", split.labels)):
+        if not isinstance(getattr(array, "dtype", None), np.dtype):
+            raise DatasetError(f"{name}: expected a NumPy array, got {type(array).__name__}")
+    TASKS[contract.task].check_labels(contract, split)
+    if (str(inputs.dtype), inputs.shape[1:]) != (given.dtype, contract.sizes(given)[1:]):
+        raise DatasetError(
+            f"inputs: expected {given.dtype} {list(given.shape)}, got {inputs.dtype} {list(inputs.shape)}"
+        )
+    low, high = given.range or (-np.inf, np.inf)
+    if isinstance(inputs, np.ndarray) and not (
+        np.isfinite(inputs).all() and low <= inputs.min() and inputs.max() <= high
+    ):
+        raise DatasetError(
+            f"inputs: expected finite values in [{low:g}, {high:g}] ({given.unit}), "
+            f"got {inputs.min():g} to {inputs.max():g}"
+        )

@@ -1,0 +1,132 @@
+"""Classification: one temperature for all submodels, prediction sets, and figures of probabilities and classes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from app.contract.schema import Contract
+from app.contract.tasks.classification import ClassificationEvaluation, prediction_set_members
+from models import artefact
+from models.data import DatasetError, Split
+from models.evaluation import classifier_figures, conformal
+from models.evaluation.answers import Answers, Outputs, Respondent
+from models.evaluation.likelihood import fit_temperature, log_mean_probability, negative_log_likelihood
+from models.evaluation.metrics import top_calibration_error
+from models.evaluation.tasks.task import CalibrationRows, Fit, Promises, Sets, TaskEvaluator, four_decimals
+
+
+class ClassificationEvaluator(TaskEvaluator):
+    """Answers are classes, right or wrong, from probabilities."""
+
+    error_name = "error"
+
+    def check_labels(self, contract: Contract, split: Split) -> None:
+        """A whole number below that of the classes for each row."""
+        labels, classes = split.labels, len(contract.labels)
+        if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != len(split.inputs):
+            raise DatasetError(
+                f"labels: expected a whole number for each of the {len(split.inputs)} rows, "
+                f"got {labels.dtype} {list(labels.shape)}"
+            )
+        if not len(labels):
+            raise DatasetError("there are no rows")
+        if labels.min() < 0 or labels.max() >= classes:
+            raise DatasetError(
+                f"labels: expected 0 to {classes - 1} for the model's {classes} classes, "
+                f"got {labels.min()} to {labels.max()}"
+            )
+
+    def check_promises(self, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
+        """Both can be promised."""
+        conformal.check_shares("coverages", coverages or ())
+        conformal.check_shares("risks", risks or ())
+
+    def fit(self, model: onnx.ModelProto, contract: Contract, rows: CalibrationRows) -> Fit:
+        """A temperature on the likelihood of the averaged probability."""
+        labels = rows.split.labels
+        logits = artefact.run(model, rows.split.inputs, ["logits"])["logits"]
+        temperature = artefact.set_temperature(model, fit_temperature(logits[rows.fitting], labels[rows.fitting]))
+        return Fit(
+            temperature,
+            Respondent(model, contract).outputs(rows.split.inputs),
+            negative_log_likelihood(logits, labels, 1.0),
+            negative_log_likelihood(logits, labels, temperature),
+        )
+
+    def wrong(self, answers: Answers) -> NDArray[np.bool_]:
+        """Another class than the true one."""
+        return np.asarray(answers.outputs["prediction"] != answers.labels)
+
+    def promise(self, answers: Answers, promising: NDArray[np.int64], coverages: Sequence[float] | None) -> Promises:
+        """Prediction sets."""
+        truth = answers.outputs["probabilities"][np.arange(len(answers)), answers.labels]
+        covered = conformal.COVERAGES if coverages is None else coverages
+        return Promises(prediction_sets=conformal.prediction_sets(truth[promising], covered))
+
+    def evaluate(self, contract: Contract, data: str, answers: Answers) -> ClassificationEvaluation:
+        """Accuracy, NLL and calibration error."""
+        found, labels = answers.outputs, answers.labels
+        uncalibrated = np.exp(log_mean_probability(found["logits"], 1.0))
+        right = ~self.wrong(answers)
+        return ClassificationEvaluation(
+            data=data,
+            rows=len(answers),
+            accuracy=float(right.mean()),
+            # from the logits: p̄ in float32 may be 0
+            nll=negative_log_likelihood(found["logits"], labels, contract.temperature),
+            ece=top_calibration_error(found["probabilities"].max(axis=-1), right),
+            ece_uncalibrated=top_calibration_error(uncalibrated.max(axis=-1), uncalibrated.argmax(axis=-1) == labels),
+            submodel_accuracy=tuple((found["submodels"].argmax(axis=-1) == labels[:, None]).mean(axis=0).tolist()),
+        )
+
+    def errors(self, answers: Answers) -> NDArray[Any]:
+        """[B, 1] whether the class is wrong."""
+        return self.wrong(answers)[:, None]
+
+    def mean_error(self, errors: NDArray[Any]) -> list[float]:
+        """The share of wrong classes."""
+        return errors.mean(axis=0).tolist()  # type: ignore[no-any-return]
+
+    def prediction_sets(self, contract: Contract, answers: Answers) -> Sets:
+        """Whether each set that the calibration promises holds the true class."""
+        sets: Sets = {}
+        for one in contract.calibration.prediction_sets if contract.calibration else ():
+            order, sizes = prediction_set_members(one, answers.outputs["probabilities"])
+            sets[one.coverage] = (order == answers.labels[:, None]).argmax(axis=-1) < sizes, sizes
+        return sets
+
+    def measure(self, contract: Contract, answers: Answers) -> dict[str, Any]:
+        """See `models.evaluation.classifier_figures`."""
+        return classifier_figures.predictive(answers, contract.temperature)
+
+    def measure_corrupted(self, contract: Contract, answers: Answers) -> dict[str, float]:
+        """The same."""
+        return classifier_figures.corrupted(answers, contract.temperature)
+
+    def measure_ood(self, answers: Answers, ood: Outputs) -> dict[str, dict[str, float]]:
+        """The same."""
+        return classifier_figures.detection(answers.outputs, ood)
+
+    def describe(self, evaluation: ClassificationEvaluation) -> list[str]:
+        """One line."""
+        return [
+            f"{evaluation.data}, {evaluation.rows} test rows: accuracy {evaluation.accuracy:.4f}, "
+            f"NLL {evaluation.nll:.4f}, ECE {evaluation.ece:.4f} (uncalibrated {evaluation.ece_uncalibrated:.4f}); "
+            f"submodels alone {four_decimals(evaluation.submodel_accuracy)}"
+        ]
+
+    def describe_measured(self, measured: Mapping[str, Any]) -> list[str]:
+        """A line of figures, and one for each kind of out-of-distribution rows."""
+        test = measured["test"]
+        disagreement = "" if test["disagreement"] is None else f", disagreement {test['disagreement']:.4f}"
+        lines = [
+            f"Brier {test['brier']:.4f}, adaptive ECE {test['adaptive_ece']:.4f} "
+            f"(uncalibrated {test['adaptive_ece_uncalibrated']:.4f}), AURC {test['aurc']['entropy']:.4f}{disagreement}"
+        ]
+        for kind, scores in measured["ood"].items():
+            told = ", ".join(f"{score} {found['auroc']:.3f}/{found['fpr95']:.3f}" for score, found in scores.items())
+            lines.append(f"OOD, {kind}: told from test rows with AUROC/FPR95 {told}")
+        return lines

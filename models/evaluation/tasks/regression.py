@@ -1,0 +1,116 @@
+"""Regression: one factor on all predicted variances, intervals, and figures of errors and widths. No torch here."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from app.contract.calibration import Calibration
+from app.contract.schema import Contract
+from app.contract.tasks.regression import RegressionEvaluation
+from models import artefact
+from models.data import DatasetError, Split
+from models.evaluation import conformal
+from models.evaluation.answers import Answers, Respondent
+from models.evaluation.likelihood import Floats, fit_variance_factor, log_mixture
+from models.evaluation.tasks.task import CalibrationRows, Fit, Promises, TaskEvaluator, four_decimals
+
+
+class RegressionEvaluator(TaskEvaluator):
+    """Answers are D numbers, each with a variance, and more or less far from the true ones."""
+
+    error_name = "RMSE"
+
+    def check_labels(self, contract: Contract, split: Split) -> None:
+        """A finite number for each row and target."""
+        labels, wanted = split.labels, (len(split.inputs), len(contract.targets))
+        if labels.dtype.kind != "f" or labels.shape != wanted:
+            raise DatasetError(
+                f"labels: expected true values [{wanted[0]}, {wanted[1]}], one for each row and target, "
+                f"got {labels.dtype} {list(labels.shape)}"
+            )
+        if not len(labels):
+            raise DatasetError("there are no rows")
+        if not np.isfinite(labels).all():
+            raise DatasetError("labels: expected finite values")
+
+    def check_promises(self, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
+        """Coverages alone."""
+        if risks is not None:
+            raise ValueError("risks: a regressor's answers are neither right nor wrong, give coverages alone")
+        conformal.check_shares("coverages", coverages or ())
+
+    def fit(self, model: onnx.ModelProto, contract: Contract, rows: CalibrationRows) -> Fit:
+        """A factor on the variances, where the submodels predict any; else there is nothing to fit."""
+        truth, respondent = rows.split.labels, Respondent(model, contract)
+        if not contract.has_temperature:
+            return Fit(1.0, respondent.outputs(rows.split.inputs))
+        artefact.set_temperature(model, 1.0)
+        raw = artefact.run(model, rows.split.inputs, ["submodels", "submodel_variances"])
+        means, variances = raw["submodels"], raw["submodel_variances"]
+        fitted = fit_variance_factor(truth[rows.fitting], means[rows.fitting], variances[rows.fitting])
+        temperature = artefact.set_temperature(model, fitted)
+        before, after = (float(-log_mixture(truth, means, t * variances).mean()) for t in (1.0, temperature))
+        return Fit(temperature, Respondent(model, contract).outputs(rows.split.inputs), before, after)
+
+    def wrong(self, answers: Answers) -> None:
+        """Answers are neither right nor wrong."""
+
+    def promise(self, answers: Answers, promising: NDArray[np.int64], coverages: Sequence[float] | None) -> Promises:
+        """Intervals; none where the variance is 0, as that of a single network that predicts none."""
+        errors, spread = _distances(answers)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scores = np.where(errors == 0, 0, errors / spread)
+        covered = conformal.INTERVALS if coverages is None else coverages
+        return Promises(intervals=conformal.intervals(scores[promising], covered))
+
+    def evaluate(self, contract: Contract, data: str, answers: Answers) -> RegressionEvaluation:
+        """Errors, NLL where variances are predicted, and how the intervals hold."""
+        found, (errors, spread) = answers.outputs, _distances(answers)
+        nll = None
+        if contract.has_temperature:
+            nll = float(-log_mixture(answers.labels, found["submodels"], found["submodel_variances"]).mean())
+        kept = contract.calibration.intervals if contract.calibration else ()
+        reach = {f"{100 * interval.coverage:g}": spread * np.array(interval.factors) for interval in kept}
+        return RegressionEvaluation(
+            data=data,
+            rows=len(answers),
+            rmse=tuple(np.sqrt(np.square(errors).mean(axis=0)).tolist()),
+            nll=nll,
+            coverage={percent: tuple((errors <= far).mean(axis=0).tolist()) for percent, far in reach.items()},
+            width={percent: tuple((2 * far).mean(axis=0).tolist()) for percent, far in reach.items()},
+        )
+
+    def errors(self, answers: Answers) -> NDArray[Any]:
+        """[B, D] squared, in squared units of the targets."""
+        return np.asarray(np.square(answers.outputs["prediction"].astype(np.float64) - answers.labels))
+
+    def mean_error(self, errors: NDArray[Any]) -> list[float]:
+        """The root of the mean squared error of each target, in its unit."""
+        return np.sqrt(errors.mean(axis=0)).tolist()  # type: ignore[no-any-return]
+
+    def describe_fit(self, calibration: Calibration) -> str:
+        """Says so where nothing was fitted."""
+        if calibration.nll_before is None:
+            return "no variance is predicted, so no temperature is fitted"
+        return super().describe_fit(calibration)
+
+    def describe(self, evaluation: RegressionEvaluation) -> list[str]:
+        """A line of errors, and one for each interval."""
+        nll = "" if evaluation.nll is None else f", NLL {evaluation.nll:.4f}"
+        return [
+            f"{evaluation.data}, {evaluation.rows} test rows: RMSE {four_decimals(evaluation.rmse)}{nll}",
+            *(
+                f"{percent} % intervals: hold {four_decimals(shares)} of the true values, "
+                f"{four_decimals(evaluation.width[percent])} wide"
+                for percent, shares in evaluation.coverage.items()
+            ),
+        ]
+
+
+def _distances(answers: Answers) -> tuple[Floats, Floats]:
+    """[B, D] |y − prediction|, and √variance, both in units of the targets, float64."""
+    errors = np.abs(answers.labels.astype(np.float64) - answers.outputs["prediction"])
+    return errors, np.sqrt(answers.outputs["variance"].astype(np.float64))
