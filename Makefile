@@ -2,6 +2,9 @@ PORT ?= $(or $(MASKSEMBLES_PORT),8000)
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
+PYTEST := $(PYTHON) -m pytest
+PARALLEL := -n $(or $(WORKERS),2)
+LOCK := requirements.lock
 SERVICE := $(VENV)/.service-installed
 ALL := $(VENV)/.all-installed
 CLIENTS := $(VENV)/clients/.installed
@@ -9,50 +12,49 @@ KSERVE := $(VENV)/kserve/.installed
 TYPESCRIPT := tests/clients/typescript
 NODE_MODULES := $(TYPESCRIPT)/node_modules/.installed
 
-.PHONY: install serve test test-slow test-clients fuzz check bench bench-gpu bench-model bench-formats soak openapi models benchmark benchmark-quick docker-test clean
+.DEFAULT_GOAL := help
+.PHONY: help install lock serve test test-slow test-clients test-docker coverage fuzz check openapi models \
+  benchmark benchmark-quick bench bench-model bench-formats bench-gpu soak clean
 
-install: $(ALL)
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' Makefile
 
-serve: $(SERVICE)
+install: $(ALL) ## Install everything into .venv: service, workshop, tests
+
+lock: | $(PYTHON) ## Refresh requirements.lock within pyproject.toml's ranges (Python 3.11)
+	$(PYTHON) .ci/lock.py
+
+serve: $(SERVICE) ## Serve models/repository (PORT=8000)
 	MASKSEMBLES_PORT=$(PORT) $(PYTHON) -m app
 
-test: $(ALL)
-	$(PYTHON) -m pytest -m "not slow"
+test: $(ALL) ## Run the tests but the slow ones (WORKERS=2)
+	$(PYTEST) $(PARALLEL) -m "not slow"
 
-test-slow: $(ALL)
-	$(PYTHON) -m pytest -m slow
+coverage: $(ALL) ## The same, and measure the branches of app and models; fail below the floor
+	$(PYTEST) $(PARALLEL) -m "not slow" --cov --cov-report=term:skip-covered
 
-test-clients: $(ALL) $(CLIENTS) $(KSERVE) $(NODE_MODULES)
-	$(PYTHON) -m pytest tests/clients
+test-slow: $(ALL) ## Run the slow tests
+	$(PYTEST) -m slow
 
-fuzz: $(ALL)
-	FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(PYTHON) -m pytest -s tests/fuzz
+test-clients: $(ALL) $(CLIENTS) $(KSERVE) $(NODE_MODULES) ## Generate clients in Python and TypeScript and run them (Node.js 20)
+	$(PYTEST) tests/clients
 
-check: $(ALL)
+test-docker: $(ALL) ## Build the image, start it with docker compose and look around inside
+	$(PYTEST) tests/docker
+
+fuzz: $(ALL) ## Send generated requests (EXAMPLES=20000)
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(PYTEST) -s tests/fuzz
+
+check: $(ALL) ## Lint, formatting, types and imports
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(ALL)
-	$(PYTHON) -m tests.bench.serving $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
-
-bench-formats: $(ALL)
-	$(PYTHON) -m tests.bench.formats $(if $(JSON),--json $(JSON))
-
-soak: $(ALL)
-	$(PYTHON) -m tests.bench.soak
-
-bench-gpu: $(ALL)
-	$(PYTHON) -m tests.bench.gpu $(if $(JSON),--json $(JSON))
-
-bench-model: $(ALL)
-	$(PYTHON) -m tests.bench.model $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
-
-openapi: $(SERVICE)
+openapi: $(SERVICE) ## Rewrite app/openapi.json
 	$(PYTHON) -m app --openapi > app/openapi.json
 
-models: $(ALL)
+models: $(ALL) ## Train and export the shipped models anew
 	for data in digits fashion-mnist diabetes; do \
 	  case $$data in \
 	    digits) policy="reject energy>c99, defer entropy>c95" ;; \
@@ -63,28 +65,40 @@ models: $(ALL)
 	  $(PYTHON) -m models train $$data && $(PYTHON) -m models export $$data --policy "$$policy" || exit 1; \
 	done
 
-benchmark: $(ALL)
+benchmark: $(ALL) ## Train and compare all methods on Fashion-MNIST; hours (DATA=folder)
 	$(PYTHON) -m models benchmark fashion-mnist --page docs/results.md $(if $(DATA),--data $(DATA))
 
-benchmark-quick: $(ALL)
+benchmark-quick: $(ALL) ## The same in minutes, for its code rather than its numbers
 	$(PYTHON) -m models benchmark fashion-mnist --quick $(if $(DATA),--data $(DATA))
 
-docker-test: $(ALL)
-	$(PYTHON) -m pytest tests/docker
+bench: $(ALL) ## Service beside bare onnxruntime and a plain FastAPI service (ONLY=…, JSON=file)
+	$(PYTHON) -m tests.bench.serving $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
 
-clean:
-	rm -rf $(VENV) models/checkpoints .*_cache .hypothesis build *.egg-info $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/build
+bench-model: $(ALL) ## N submodels beside one dense pass, without HTTP (ONLY=…, JSON=file)
+	$(PYTHON) -m tests.bench.model $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
+
+bench-formats: $(ALL) ## What each format of a request costs (JSON=file)
+	$(PYTHON) -m tests.bench.formats $(if $(JSON),--json $(JSON))
+
+bench-gpu: $(ALL) ## Every plan on a GPU (JSON=file)
+	$(PYTHON) -m tests.bench.gpu $(if $(JSON),--json $(JSON))
+
+soak: $(ALL) ## Ten minutes of mixed load
+	$(PYTHON) -m tests.bench.soak
+
+clean: ## Remove what was installed and made
+	rm -rf $(VENV) models/checkpoints .*_cache .coverage* .hypothesis build *.egg-info $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PYTHON):
 	$(or $(PYTHON3),python3) -m venv $(VENV)
 
-$(SERVICE): pyproject.toml | $(PYTHON)
-	$(PIP) install .
+$(SERVICE): pyproject.toml $(LOCK) | $(PYTHON)
+	$(PIP) install -c $(LOCK) .
 	touch $@
 
-$(ALL): pyproject.toml | $(PYTHON)
-	$(PIP) install '.[workshop,dev]'
+$(ALL): pyproject.toml $(LOCK) | $(PYTHON)
+	$(PIP) install -c $(LOCK) '.[workshop,dev]'
 	touch $(SERVICE) $@
 
 $(CLIENTS): tests/clients/python/requirements.txt | $(PYTHON)

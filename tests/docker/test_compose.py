@@ -1,4 +1,4 @@
-"""`docker compose up` for real: build, start, post a picture, look around inside, stop. Run by `make docker-test`."""
+"""`docker compose up` for real: build, start, post a picture, look around inside, stop. Run by `make test-docker`."""
 
 import json
 import os
