@@ -1,4 +1,4 @@
-"""Rebuilds what README shows: works a study off, writes its tables and pictures, and puts models into the store."""
+"""Rebuilds docs/results.md: works a study off, writes its tables and pictures, and publishes its models."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from models.benchmark.runner import store, work
 from models.benchmark.studies import Study, typical
 
 RESULTS = Path(__file__).parent / "results"
-"""Where the tables and pictures lie that README shows."""
+"""Where the tables and pictures lie that docs/results.md shows."""
 
 
 def rebuild(study: Study, folder: Path, results: Path, data: Path | None = None) -> list[str]:
@@ -84,19 +84,19 @@ def ship(study: Study, folder: Path, target: Path = artefact.STORE) -> list[str]
     return list(wanted.values())
 
 
-def fill(readme: Path, results: Path) -> None:
+def fill(page: Path, results: Path) -> None:
     """Puts tables where a Markdown file has marks for them, `<!-- NAME -->` … `<!-- /NAME -->`.
 
     Raises:
         ValueError: there is a first mark without its second one.
     """
-    text = readme.read_text()
-    for page in sorted(results.glob("*.md")):
-        before, begin, rest = text.partition(f"<!-- {page.stem} -->\n")
+    text = page.read_text()
+    for table in sorted(results.glob("*.md")):
+        before, begin, rest = text.partition(f"<!-- {table.stem} -->\n")
         if not begin:
             continue
-        _, end, after = rest.partition(f"<!-- /{page.stem} -->")
+        _, end, after = rest.partition(f"<!-- /{table.stem} -->")
         if not end:
-            raise ValueError(f"{readme}: <!-- {page.stem} --> has no <!-- /{page.stem} -->")
-        text = f"{before}{begin}\n{page.read_text()}\n{end}{after}"
-    readme.write_text(text)
+            raise ValueError(f"{page}: <!-- {table.stem} --> has no <!-- /{table.stem} -->")
+        text = f"{before}{begin}\n{table.read_text()}\n{end}{after}"
+    page.write_text(text)
