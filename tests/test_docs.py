@@ -54,6 +54,15 @@ def service() -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Several threads of torch on cores that other tests are at work on wait for each other many times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def named(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
