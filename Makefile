@@ -9,7 +9,7 @@ KSERVE := $(VENV)/kserve/.installed
 TYPESCRIPT := tests/clients/typescript
 NODE_MODULES := $(TYPESCRIPT)/node_modules/.installed
 
-.PHONY: install serve test test-slow test-clients fuzz check bench bench-gpu bench-model bench-ways soak openapi models evidence evidence-quick docker-test clean
+.PHONY: install serve test test-slow test-clients fuzz check bench bench-gpu bench-model bench-formats soak openapi models benchmark benchmark-quick docker-test clean
 
 install: $(ALL)
 
@@ -37,8 +37,8 @@ check: $(ALL)
 bench: $(ALL)
 	$(PYTHON) -m tests.bench.serving $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
 
-bench-ways: $(ALL)
-	$(PYTHON) -m tests.bench.ways $(if $(JSON),--json $(JSON))
+bench-formats: $(ALL)
+	$(PYTHON) -m tests.bench.formats $(if $(JSON),--json $(JSON))
 
 soak: $(ALL)
 	$(PYTHON) -m tests.bench.soak
@@ -63,11 +63,11 @@ models: $(ALL)
 	  $(PYTHON) -m models train $$data && $(PYTHON) -m models export $$data --policy "$$policy" || exit 1; \
 	done
 
-evidence: $(ALL)
-	$(PYTHON) -m models evidence fashion-mnist --readme README.md $(if $(DATA),--data $(DATA))
+benchmark: $(ALL)
+	$(PYTHON) -m models benchmark fashion-mnist --readme README.md $(if $(DATA),--data $(DATA))
 
-evidence-quick: $(ALL)
-	$(PYTHON) -m models evidence fashion-mnist --quick $(if $(DATA),--data $(DATA))
+benchmark-quick: $(ALL)
+	$(PYTHON) -m models benchmark fashion-mnist --quick $(if $(DATA),--data $(DATA))
 
 docker-test: $(ALL)
 	$(PYTHON) -m pytest tests/docker

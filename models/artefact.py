@@ -30,7 +30,7 @@ from app.contract.repository import (
 )
 from models.data.dataset import Lazy
 
-STORE = Path(__file__).parent / "store"
+REPOSITORY = Path(__file__).parent / "repository"
 """The shipped store, where exports go unless another is named."""
 
 Name = TypeVar("Name", bound=str)

@@ -253,7 +253,7 @@ class ErrorBody(BaseModel):
     error: Error
 
 
-_REASON = "Why it is refused, what became of its files since it was loaded, or that it has no contract"
+_REASON = "Why it is rejected, what became of its files since it was loaded, or that it has no contract"
 
 
 _LOADED = "Whether it is in memory; with MASKSEMBLES_LOAD=lazy what answers is not before its first request"
@@ -264,7 +264,7 @@ class VersionSummary(BaseModel):
 
     version: int
     state: State = Field(
-        description="`serving` answers, `kept` answers requests that name it, `standby` could, `refused` is not fit to"
+        description="`serving` answers, `kept` answers requests that name it, `standby` could, `rejected` is not fit to"
     )
     loaded: bool = Field(description=_LOADED)
     reason: str | None = Field(None, description=_REASON)
@@ -312,7 +312,7 @@ class VersionDetail(BaseModel):
     state: State
     loaded: bool = Field(description=_LOADED)
     reason: str | None = Field(None, description=_REASON)
-    contract: Contract | None = Field(None, description="Absent where the version is refused, or has none")
+    contract: Contract | None = Field(None, description="Absent where the version is rejected, or has none")
 
 
 class Alive(BaseModel):

@@ -63,7 +63,7 @@ def _short(figures: dict[str, Any]) -> dict[str, Any]:
     return figures | {"test": {name: value for name, value in figures["test"].items() if name not in curves}}
 
 
-def ship(study: Study, folder: Path, target: Path = artefact.STORE) -> list[str]:
+def ship(study: Study, folder: Path, target: Path = artefact.REPOSITORY) -> list[str]:
     """Copies the models with the first seed, and the sinusoids', into a store, each as its next version.
 
     Returns:

@@ -60,7 +60,7 @@ def add_rows(command: argparse.ArgumentParser) -> None:
 
 def add_store(command: argparse.ArgumentParser) -> None:
     """`--store`."""
-    command.add_argument("--store", type=Path, default=artefact.STORE, help="default models/repository")
+    command.add_argument("--store", type=Path, default=artefact.REPOSITORY, help="default models/repository")
 
 
 def positive(text: str) -> int:

@@ -44,7 +44,7 @@ def export(
     name: str,
     labels: Sequence[str] | None = None,
     targets: Sequence[tuple[str, str]] | None = None,
-    store: Path | str = artefact.STORE,
+    store: Path | str = artefact.REPOSITORY,
     version: int | None = None,
     normalise: Normalise | None = None,
     calibration: Split | None = None,

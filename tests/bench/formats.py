@@ -1,4 +1,4 @@
-"""`make bench-ways`: what each way in costs for a picture of 3×224×224 float32, beside a graph of next to no work.
+"""`make bench-formats`: what each way in costs for a picture of 3×224×224 float32, beside a graph of next to no work.
 
 For every way: the request's size, the service's own time from a request's head to an array and from arrays to bytes
 (its statistics tell; receiving the body is in it), the time that a client waits, and how long other clients wait

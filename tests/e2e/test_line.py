@@ -179,7 +179,7 @@ def test_counts_are_whole_and_positive(option: str, capsys: pytest.CaptureFixtur
 
 
 def test_the_process_ends_with_what_main_gives() -> None:
-    assert workshop("evaluate", "cats", fails=True) == f"error: {artefact.STORE} holds no model 'cats'\n"
+    assert workshop("evaluate", "cats", fails=True) == f"error: {artefact.REPOSITORY} holds no model 'cats'\n"
 
 
 def test_other_classes_than_the_model_s_are_refused(line: tuple[Path, Path], tmp_path: Path, digits: Dataset) -> None:

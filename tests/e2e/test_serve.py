@@ -220,7 +220,7 @@ def test_check_reports_every_version(tmp_path: Path) -> None:
     found = start("--check", MASKSEMBLES_MODEL_REPOSITORY=str(tmp_path))
     assert found.returncode == 1
     assert found.stdout.splitlines()[0] == "digits:1 serving"
-    assert found.stdout.splitlines()[1].startswith("digits:3 refused: not an ONNX file, or truncated")
+    assert found.stdout.splitlines()[1].startswith("digits:3 rejected: not an ONNX file, or truncated")
     (tmp_path / "empty").mkdir()
     found = start("--check", MASKSEMBLES_MODEL_REPOSITORY=str(tmp_path / "empty"))
     assert (found.returncode, found.stdout) == (1, "nothing to serve\n")

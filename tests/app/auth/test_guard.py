@@ -534,7 +534,7 @@ def test_pages_of_other_origins_may_not_call(secured: Secured) -> None:
 
 
 def store_of_nothing(folder: Path, keys: tuple[Key, ...], **settings: object) -> Entry:
-    made = Settings.model_validate({"store": folder, "poll_seconds": 0, **settings})
+    made = Settings.model_validate({"model_repository": folder, "poll_seconds": 0, **settings})
     return create_app(made, ModelRegistry(folder, CPU), Telemetry(), Guard(keys))
 
 

@@ -86,7 +86,7 @@ def fixed_batch(model: onnx.ModelProto) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (contract(schema_version=5), "contract: schema_version: 5 is newer than 4"),
+        (contract(schema_version=6), "contract: schema_version: 6 is newer than 5"),
         (contract(num_submodels=4), "outputs.submodels.shape: declared ['B', 'N', 'K'], the graph has ['B', 3, 3]"),
         (contract(labels=["a", "b"]), "outputs.probabilities.shape: declared ['B', 'K'], the graph has ['B', 3]"),
         (contract(inputs__0__shape=["B", 7]), "inputs.input.shape: declared ['B', 7], the graph has ['B', 6]"),

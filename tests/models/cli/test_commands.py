@@ -214,7 +214,7 @@ def promised(contract: Contract) -> tuple[object, ...]:
 
 def test_one_seed_is_not_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     readme = tmp_path / "README.md"
-    assert main(["evidence", "fashion-mnist", "--quick", "--readme", str(readme)]) == 1
+    assert main(["benchmark", "fashion-mnist", "--quick", "--readme", str(readme)]) == 1
     assert "--quick, --readme" in capsys.readouterr().err
 
 
