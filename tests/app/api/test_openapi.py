@@ -118,11 +118,11 @@ def test_answers_may_grow(document: dict[str, Any]) -> None:
 
 def test_every_code_is_documented(document: dict[str, Any]) -> None:
     documented = document["components"]["schemas"]["Error"]["properties"]["code"]["description"]
-    page = (EXAMPLES.parents[2] / "docs" / "errors.md").read_text()
+    readme = (EXAMPLES.parents[2] / "README.md").read_text()
     codes = {kind.code for kind in (ServiceError, *ServiceError.__subclasses__())} | {
         "not_found", "method_not_allowed", "headers_too_large", "malformed_request",
     }  # fmt: skip
-    assert all(f"`{code}`" in documented and f"`{code}`" in page for code in codes)
+    assert all(f"`{code}`" in documented and f"`{code}`" in readme for code in codes)
 
 
 def test_the_request_is_read_as_it_is_documented() -> None:
