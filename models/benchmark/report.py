@@ -1,4 +1,4 @@
-"""Rebuilds what the page of results shows: works a study off, writes its tables and pictures, and publishes models."""
+"""Rebuilds docs/results.md: works a study off, writes its tables and pictures, and publishes its models."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from models.benchmark.runner import store, work
 from models.benchmark.studies import Study, typical
 
 RESULTS = Path(__file__).parent / "results"
-"""Where the tables and pictures lie that the page of results shows."""
+"""Where the tables and pictures lie that docs/results.md shows."""
 
 
 def rebuild(study: Study, folder: Path, results: Path, data: Path | None = None) -> list[str]:

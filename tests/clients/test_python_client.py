@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from tests.clients.command import run
-from tests.pictures import DATA, REQUEST, readme_answer, readme_blocks, same_to_three_digits
+from tests.markdown import blocks
+from tests.pictures import DATA, REQUEST, readme_answer, same_to_three_digits
 from tests.serving import ROOT, SHIPPED, as_process
 
 TOOLS = ROOT / ".venv" / "clients" / "bin"
@@ -45,11 +46,11 @@ def test_it_is_let_in_with_its_key_alone(place: Path) -> None:
     assert same_to_three_digits(json.loads(printed), readme_answer())
 
 
-def test_readme_runs_as_printed(place: Path) -> None:
-    (block,) = (block for block in readme_blocks("python") if "masksembles_service_client" in block)
+def test_the_documented_client_runs_as_printed(place: Path) -> None:
+    (block,) = (block for block in blocks(ROOT / "docs" / "clients.md", "python") if block.info == "client=python")
     with as_process(ROOT / "models" / "repository", **SHIPPED) as (client, _):
-        block = block.replace("http://127.0.0.1:8000", str(client.base_url))
-        (place / "readme.py").write_text(f"rows = [[[[0.0] * 8] * 8]]\n{block}")
-        label, ignorance = run(TOOLS / "python", "readme.py", cwd=place).split()
+        text = block.text.replace("http://127.0.0.1:8000", str(client.base_url))
+        (place / "documented.py").write_text(f"rows = [[[[0.0] * 8] * 8]]\n{text}")
+        label, ignorance = run(TOOLS / "python", "documented.py", cwd=place).split()
     assert label in map(str, range(10))
     assert float(ignorance) > 0

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 import signal
 import socket
 import subprocess
@@ -19,7 +18,7 @@ import pytest
 from scipy.special import entr
 
 from app.engine.device import missing_for_cuda
-from tests.pictures import REQUEST, pictures, readme_answer, readme_blocks, same_to_three_digits
+from tests.pictures import REQUEST, pictures, same_to_three_digits
 from tests.serving import ROOT, SHIPPED, as_process
 
 STORE = ROOT / "models" / "repository"
@@ -59,22 +58,6 @@ def test_500_pictures_over_http(running: Running) -> None:
     assert found["mutual_information"].max() <= np.log(4)
     wrong = found["index"] != split.labels
     assert entropy[wrong].mean() > 2 * entropy[~wrong].mean()  # the doubt tells right from wrong
-
-
-def test_readme_s_request_gets_readme_s_answer(running: Running) -> None:
-    client, _ = running
-    joined = "\n".join(readme_blocks("sh")).replace("\\\n", " ")
-    numbers, picture, regression = [shlex.split(line) for line in joined.splitlines() if line.startswith("curl")]
-    for words in (numbers, picture, regression):
-        words[1] = str(client.base_url.copy_with(raw_path=httpx.URL(words[1]).raw_path))
-    found = [
-        json.loads(subprocess.run([*words, "-sS"], cwd=ROOT, capture_output=True, text=True, check=True).stdout)
-        for words in (numbers, picture, regression)
-    ]
-    assert same_to_three_digits(found[0], readme_answer())
-    expected = found[0]["predictions"][0]
-    assert found[1]["predictions"] == [{name: expected[name] for name in ("label", "index", "confidence", "entropy")}]
-    assert len(found[2]["predictions"][0]["intervals"]) == 4
 
 
 def test_the_document_s_example_gets_its_answer(running: Running) -> None:
