@@ -3,6 +3,8 @@
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.api.error_handlers import problem
+from app.api.request_ids import HEADER, id_of
+from app.api.security_headers import security_headers
 from app.errors import HeadersTooLarge, MalformedRequest, ServiceError
 
 MOST_HEAD = 2**16
@@ -68,7 +70,15 @@ class HttpProtocol(HttpToolsProtocol):
         waits = self.cycle is not None and not self.cycle.response_complete
         if not waits or not self._in_head:
             path = getattr(self, "url", b"").partition(b"?")[0].decode("latin-1")
-            status, body = problem(path, error, "")
-            head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
-            self.transport.write(STATUS_LINE[status] + head % len(body) + body)
+            request_id = id_of(getattr(self, "headers", ()))
+            status, body = problem(path, error, request_id.decode())
+            headers = [
+                (b"content-type", b"application/json"),
+                (b"connection", b"close"),
+                (b"content-length", b"%d" % len(body)),
+                *security_headers(path),
+                (HEADER, request_id),
+            ]
+            head = b"".join(b"%s: %s\r\n" % header for header in headers)
+            self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
         self.transport.close()

@@ -9,8 +9,9 @@ from fastapi import FastAPI
 
 from app import __version__
 from app.api import error_handlers, health, metrics, models, openapi
-from app.api.middleware import Entry
+from app.api.middleware import Gateway
 from app.api.predict import endpoint as predict
+from app.api.services import Services
 from app.api.v2 import endpoint as v2
 from app.api.v2 import repository
 from app.auth.guard import Guard
@@ -39,14 +40,13 @@ def routes(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | No
     return app
 
 
-def create_app(settings: Settings, reconciler: Reconciler, telemetry: Telemetry, guard: Guard | None = None) -> Entry:
+def create_app(settings: Settings, reconciler: Reconciler, telemetry: Telemetry, guard: Guard | None = None) -> Gateway:
     """The ASGI application that serves an opened model repository, and follows it from start to end.
 
     Args:
         guard: who is let in; by default whom the settings say.
     """
-    registry = reconciler.registry
-    device = registry.device
+    device = reconciler.registry.device
     queue = Queue(settings.max_queue_rows, settings.max_batch, settings.max_delay_ms / 1000, device.enough_rows)
     batcher = Batcher(queue, device.count, telemetry)
     telemetry.describe(device.facts(), device.count, device.fell_back)
@@ -62,21 +62,17 @@ def create_app(settings: Settings, reconciler: Reconciler, telemetry: Telemetry,
         await asyncio.to_thread(reconciler.close)
         await batcher.close()
 
+    services = Services(settings, reconciler, batcher, telemetry)
     app = routes(lifespan)
-    app.state.settings = settings
-    app.state.registry = registry
-    app.state.reconciler = reconciler
-    app.state.batcher = batcher
-    app.state.telemetry = telemetry
-    app.state.stopping = False
+    app.state.services = services
     telemetry.watch(
         queue_rows=lambda: queue.rows,
         queue_limit=queue.most_rows,
-        ready=lambda: health.why_not_ready(registry, batcher, stopping=app.state.stopping) is None,
+        ready=lambda: health.why_not_ready(services) is None,
     )
     endpoints = {
         predict.PATH: predict.predict,
         v2.PATH: v2.infer,
         v2.VERSION_PATH: v2.infer,
     }
-    return Entry(app, endpoints, guard or Guard(settings.keys, settings.keys_file, settings.rate_limit), settings)
+    return Gateway(app, endpoints, guard or Guard(settings.keys, settings.keys_file, settings.rate_limit), services)

@@ -8,7 +8,7 @@ from types import FrameType
 
 import uvicorn
 
-from app.api.middleware import Entry
+from app.api.middleware import Gateway
 from app.http_protocol import HttpProtocol
 
 _LINGER_SECONDS = 1.0
@@ -27,7 +27,7 @@ class Server(uvicorn.Server):
         grace: for how many seconds accepted requests may still take.
     """
 
-    def __init__(self, app: Entry, host: str, port: int, grace: int) -> None:
+    def __init__(self, app: Gateway, host: str, port: int, grace: int) -> None:
         config = uvicorn.Config(
             app,
             host=host,
@@ -62,7 +62,7 @@ class Server(uvicorn.Server):
             self.force_exit = sig == signal.SIGINT
             return
         self._signalled = time.monotonic()
-        self._app.state.stopping = True
+        self._app.services.stopping = True
         closing = (b"connection", b"close")
         self.config.encoded_headers.append(closing)
         self.server_state.default_headers = [*self.server_state.default_headers, closing]

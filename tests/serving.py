@@ -16,7 +16,7 @@ import httpx
 import uvicorn
 from starlette.types import ASGIApp
 
-from app.api.middleware import Entry
+from app.api.middleware import Gateway
 from app.auth.guard import Guard
 from app.engine.device import Device
 from app.engine.options import RegistryOptions
@@ -59,7 +59,7 @@ def open_models(folder: Path, device: Device = CPU, *, load_all: bool = False, *
 
 def application(
     folder: Path, *, models: Reconciler | None = None, guard: Guard | None = None, **settings: Any
-) -> Entry:
+) -> Gateway:
     """The service over a folder of models, on the CPU, with these settings; or over models that are open already."""
     chosen = settings_of(folder, **settings)
     telemetry = Telemetry(loaded=1 + chosen.keep_versions)

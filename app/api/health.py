@@ -4,8 +4,7 @@ from fastapi import APIRouter, Request
 
 from app.api.error_responses import errors
 from app.api.schemas.health import Alive, Readiness
-from app.engine.batcher import Batcher
-from app.engine.registry import ModelRegistry
+from app.api.services import Services, services
 from app.errors import NotReady
 
 router = APIRouter(prefix="/health", tags=["health"])
@@ -21,11 +20,10 @@ async def live() -> Alive:
 async def ready(request: Request) -> Readiness:
     """200 when at least one model answers, which has run on the chosen device, or will with its first request; 503
     from SIGTERM on."""
-    state = request.app.state
-    registry: ModelRegistry = state.registry
-    reason = why_not_ready(registry, state.batcher, stopping=state.stopping)
-    if reason is not None:
+    of = services(request)
+    if (reason := why_not_ready(of)) is not None:
         raise NotReady(reason)
+    registry = of.registry
     return Readiness(
         device=registry.device.name,
         device_asked=registry.device.asked,
@@ -34,12 +32,12 @@ async def ready(request: Request) -> Readiness:
     )
 
 
-def why_not_ready(registry: ModelRegistry, batcher: Batcher, *, stopping: bool) -> str | None:
+def why_not_ready(of: Services) -> str | None:
     """What keeps predictions from being made, or new clients from being sent here; None when nothing does."""
-    if stopping:
+    if of.stopping:
         return "the service is stopping: what it accepted is finished"
-    if batcher.failed is not None:
-        return batcher.failed
-    if not registry.serving:
+    if of.batcher.failed is not None:
+        return of.batcher.failed
+    if not of.registry.serving:
         return "no model is loaded; GET /models says why"
     return None

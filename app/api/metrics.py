@@ -3,6 +3,8 @@
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
+from app.api.services import services
+
 _EXAMPLE = """\
 # HELP masksembles_queue_rows Rows that wait for a device
 # TYPE masksembles_queue_rows gauge
@@ -22,4 +24,4 @@ router = APIRouter(tags=["metrics"])
 )
 def metrics(request: Request) -> Response:
     """Requests, decisions, queue, batches, seconds, devices, reloads, and how the rows' uncertainty is distributed."""
-    return Response(request.app.state.telemetry.render(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    return Response(services(request).telemetry.render(), media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import random
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -15,55 +13,43 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api import request_ids
 from app.api.error_handlers import answer_to, extra_headers, problem
+from app.api.security_headers import security_headers
+from app.api.services import Services
 from app.auth.guard import Guard
-from app.engine.batcher import Batcher
 from app.errors import ClientGone, ServiceError
-from app.settings import Settings
-from app.telemetry.metrics import Telemetry
 
 _log = logging.getLogger("app.access")
-_ID = b"x-request-id"
-_ACCEPTED = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _LONGEST_PATH = 200
 _MUCH = 2**20
 _SECONDS_FOR_A_BODY = 2.0
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-_SECURE = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-]
-_PAGE = "/docs"
-_SECURE_PAGE = [  # it loads what it shows from elsewhere
-    *_SECURE[:2],
-    (b"content-security-policy", b"frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
-]
 
-
-class Entry:
+class Gateway:
     """The ASGI application around FastAPI's: gives a request the id that its client sent, or a new one, and lets it in.
 
     Args:
-        app: what answers; its state is what endpoints work with.
+        app: what answers.
         endpoints: by path, `{name}` standing for any part of it. POSTs to them skip the framework, which would take
             longer over them than everything else here, and get to the same function that the framework would call.
         guard: says who is let in.
-        settings: whether to log every request, and whose pages may call.
+        services: the parts of the service behind it; their settings say whether to log every request, and whose pages
+            may call.
     """
 
-    def __init__(self, app: FastAPI, endpoints: Mapping[str, Endpoint], guard: Guard, settings: Settings) -> None:
+    def __init__(self, app: FastAPI, endpoints: Mapping[str, Endpoint], guard: Guard, services: Services) -> None:
+        settings = services.settings
         self._app = app
         self._endpoints = {path: endpoint for path, endpoint in endpoints.items() if "{" not in path}
         self._patterns = [(compile_path(path)[0], endpoint) for path, endpoint in endpoints.items() if "{" in path]
         self._guard = guard
         self._logs = settings.access_log
-        self._batcher: Batcher = app.state.batcher
-        self._telemetry: Telemetry = app.state.telemetry
-        self.state = app.state
+        self._batcher = services.batcher
+        self._telemetry = services.telemetry
+        self.services = services
         self._inside: ASGIApp = self._admit
         if settings.cors_origins:
             self._inside = CORSMiddleware(
@@ -89,8 +75,7 @@ class Entry:
         began = time.perf_counter()
         if scope["method"] == "HEAD":  # the server leaves out the body
             scope = {**scope, "method": "GET"}
-        given = next((value for name, value in scope["headers"] if name == _ID), b"")
-        request_id = given if _ACCEPTED.fullmatch(given) else b"%032x" % random.getrandbits(128)
+        request_id = request_ids.id_of(scope["headers"])
         scope.setdefault("state", {})["request_id"] = request_id.decode()
         status = 0
 
@@ -98,8 +83,8 @@ class Entry:
             nonlocal status
             if message["type"] == "http.response.start":
                 headers = message["headers"]
-                headers += _SECURE if scope["path"] != _PAGE else _SECURE_PAGE
-                headers.append((_ID, request_id))
+                headers += security_headers(scope["path"])
+                headers.append((request_ids.HEADER, request_id))
                 status = message["status"]
             await send(message)
 

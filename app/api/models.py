@@ -8,12 +8,12 @@ from pydantic import BeforeValidator
 
 from app.api.error_responses import errors
 from app.api.schemas.models import Catalog, ModelSummary, PolicyInForce, VersionDetail, VersionSummary
+from app.api.services import services
 from app.contract.repository import HIGHEST_VERSION, NAME_PATTERN, parse_version
 from app.engine.model_versions import ModelVersions, VersionStatus
 from app.engine.reconciler import Reconciler
 from app.engine.registry import ModelRegistry
 from app.errors import AdminDisabled, InvalidInput, UnknownModel, UnknownVersion, VersionRejected
-from app.settings import Settings
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -35,7 +35,7 @@ Number = Annotated[
 )
 async def list_models(request: Request) -> Catalog:
     """Every model in the repository, those too of which no version is available."""
-    registry: ModelRegistry = request.app.state.registry
+    registry = services(request).registry
     return Catalog(
         default=registry.default,
         models=[_summary(registry, name, found) for name, found in sorted(registry.models.items())],
@@ -51,7 +51,7 @@ async def list_models(request: Request) -> Catalog:
 )
 async def get_model(request: Request, name: Name) -> ModelSummary:
     """Its input, its labels, its policy, its versions and which of them answers."""
-    registry: ModelRegistry = request.app.state.registry
+    registry = services(request).registry
     return _summary(registry, name, _find(registry, name))
 
 
@@ -64,7 +64,7 @@ async def get_model(request: Request, name: Name) -> ModelSummary:
 )
 async def get_version(request: Request, name: Name, version: Number) -> VersionDetail:
     """Inputs and outputs with units, masks, calibration, evaluation, and where the file came from."""
-    versions = _find(request.app.state.registry, name).versions
+    versions = _find(services(request).registry, name).versions
     for status in versions:
         if status.number == version:
             return VersionDetail(name=name, contract=status.contract, **_became(status))
@@ -104,13 +104,12 @@ def administered(request: Request) -> Reconciler:
     Raises:
         AdminDisabled: they may not, or a browser says that a page of another site asks.
     """
-    settings: Settings = request.app.state.settings
+    settings = services(request).settings
     if not settings.enable_admin:
         raise AdminDisabled("models are loaded and unloaded on request only with MASKSEMBLES_ENABLE_ADMIN=true")
     if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         raise AdminDisabled("models are not loaded and unloaded by pages of other sites")
-    reconciler: Reconciler = request.app.state.reconciler
-    return reconciler
+    return services(request).reconciler
 
 
 def _find(registry: ModelRegistry, name: str) -> ModelVersions:

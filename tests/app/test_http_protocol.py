@@ -78,6 +78,19 @@ def test_what_is_no_http_gets_the_error_body(port: int) -> None:
     assert json.loads(found.partition(b"\r\n\r\n")[2])["error"]["code"] == "malformed_request"
 
 
+@pytest.mark.parametrize(("sent", "kept"), [(b"x-request-id: abc-1\r\n", b"abc-1"), (b"", b"")])
+def test_such_answers_carry_what_every_answer_does(port: int, sent: bytes, kept: bytes) -> None:
+    long = b"GET / HTTP/1.1\r\nhost: a\r\n%bx: %b\r\n\r\n" % (sent, b"y" * 70_000)
+    for request in (long, b"GET / HTTP/1.1\r\nhost: a\x00b\r\n\r\n"):
+        head, _, body = talk(port, request).partition(b"\r\n\r\n")
+        headers = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        assert headers[b"x-content-type-options"] == b"nosniff"
+        assert b"default-src 'none'" in headers[b"content-security-policy"]
+        found = json.loads(body)["error"]["request_id"].encode()
+        assert headers[b"x-request-id"] == found
+        assert found == kept if kept and request is long else len(found) == 32
+
+
 def test_so_is_a_single_header_without_end(port: int) -> None:
     found = talk(port, b"GET / HTTP/1.1\r\nhost: a\r\nx: ", *[b"y" * 1000] * 100)
     assert found.startswith(b"HTTP/1.1 431 ")

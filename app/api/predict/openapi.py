@@ -4,9 +4,10 @@ from typing import Any
 
 from app.api.error_responses import errors
 from app.api.examples import REQUEST
-from app.api.predict import content_types, outputs, response
+from app.api.predict import content_types, response
 from app.api.predict.params import PredictParams, PredictRequest
 from app.api.predict.schemas import Answer
+from app.api.predict.tasks import SELECTABLE
 from app.api.struct_schemas import components, fields
 from app.errors import (
     BodyTooLarge,
@@ -24,8 +25,6 @@ from app.errors import (
     UnsupportedMediaType,
 )
 
-SELECTABLE = tuple(dict.fromkeys(name for menu in outputs.MENUS for name in menu.selectable))
-"""What can be asked of a model of some kind."""
 _FIELDS = fields(PredictParams)
 _FIELDS["outputs"] = {  # what the body says as a list
     "type": "string",

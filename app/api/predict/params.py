@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from app.api import json_arrays
 from app.api.json_errors import NOT_JSON, malformed, place
+from app.api.request_ids import MAX_ID_LENGTH
 from app.contract.repository import HIGHEST_VERSION, NAME_PATTERN
 from app.contract.schema import Contract
 from app.contract.tensor import Tensor
 from app.errors import InvalidInput
 
 _LONGEST_POLICY = 1000
-_LONGEST_ID = 256
 _NAME = Meta(pattern=rf"^(?:{NAME_PATTERN})\Z")  # $ would match before a newline, too
 
 
@@ -62,7 +62,7 @@ class PredictParams(msgspec.Struct, forbid_unknown_fields=True):
         ),
     ] = None
     id: Annotated[
-        Annotated[str, Meta(max_length=_LONGEST_ID)] | None, Meta(description="Comes back in the answer as it is")
+        Annotated[str, Meta(max_length=MAX_ID_LENGTH)] | None, Meta(description="Comes back in the answer as it is")
     ] = None
 
 

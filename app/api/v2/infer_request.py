@@ -8,13 +8,14 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta
 
+from app.api.request_ids import MAX_ID_LENGTH
+
 Datatype = Literal[
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"
 ]  # fmt: skip
 
 LARGEST_TIMEOUT = 2**53
 """Microseconds."""
-_LONGEST_ID = 1024
 
 
 def _maybe(schema: dict[str, Any]) -> dict[str, Any]:
@@ -88,5 +89,5 @@ class InferRequest(msgspec.Struct):
         msgspec.Raw | msgspec.UnsetType, Meta(extra_json_schema=_parameters(InferParameters.__name__))
     ] = msgspec.UNSET
     id: Annotated[
-        Annotated[str, Meta(max_length=_LONGEST_ID)] | None, Meta(description="Comes back in the answer as it is")
+        Annotated[str, Meta(max_length=MAX_ID_LENGTH)] | None, Meta(description="Comes back in the answer as it is")
     ] = None

@@ -2,10 +2,10 @@
 
 from fastapi import Request
 
+from app.api.inference import Target
+from app.api.services import services
 from app.contract.repository import check_name, parse_version
-from app.engine.bare_model import Servable
 from app.engine.model_versions import AvailableModel
-from app.engine.registry import ModelRegistry
 from app.errors import InvalidInput
 
 
@@ -16,19 +16,16 @@ def find(request: Request) -> AvailableModel:
         InvalidInput: the path holds no name or no version.
         UnknownModel, UnknownVersion: there is none, or it does not answer.
     """
-    store: ModelRegistry = request.app.state.registry
-    return store.find(name(request), _version(request))
+    return services(request).registry.find(*target(request))
 
 
-async def obtain(request: Request, seconds: float) -> tuple[Servable, float]:
-    """The same, loaded; and the seconds that are left.
+def target(request: Request) -> Target:
+    """The same, not looked for yet.
 
     Raises:
-        InvalidInput, UnknownModel, UnknownVersion: as find.
-        DeadlineExceeded: loading it takes longer than so many seconds.
+        InvalidInput: the path holds no name or no version.
     """
-    store: ModelRegistry = request.app.state.registry
-    return await store.obtain(name(request), _version(request), seconds)
+    return Target(name(request), _version(request))
 
 
 def name(request: Request) -> str:

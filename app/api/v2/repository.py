@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from app.api.body import read_body
 from app.api.json_errors import NOT_JSON, malformed, place
 from app.api.models import administered
+from app.api.services import services
 from app.api.v2 import models, tensors
 from app.api.v2.endpoint import PLATFORM
 from app.api.v2.openapi import BAD_BODY, INDEX_REQUEST, LOAD_REQUEST, NAME, NO_MODEL, PATHS, UNLOAD_REQUEST, errors
@@ -16,10 +17,7 @@ from app.api.v2.repository_request import ControlRequest, IndexRequest
 from app.api.v2.schemas import IndexEntry, ModelConfig, ModelStatistics
 from app.contract.signature import Port
 from app.engine.model_versions import AvailableModel, VersionStatus
-from app.engine.registry import ModelRegistry
 from app.errors import AdminDisabled, InvalidInput, UnknownModel, VersionRejected
-from app.settings import Settings
-from app.telemetry.metrics import Telemetry
 from app.telemetry.statistics import Duration
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
@@ -42,7 +40,7 @@ _T = TypeVar("_T", IndexRequest, ControlRequest)
 async def index(request: Request) -> list[IndexEntry]:
     """READY is what is available; UNAVAILABLE what is on standby, unloaded or rejected, and why."""
     asked = await _read(request, IndexRequest)
-    registry: ModelRegistry = request.app.state.registry
+    registry = services(request).registry
     entries = [
         IndexEntry(name=name, version=str(version.number), state=_state(version), reason=_reason(version))
         for name, found in sorted(registry.models.items())
@@ -95,7 +93,7 @@ async def unload(request: Request) -> Response:
 )
 async def all_statistics(request: Request) -> ModelStatistics:
     """Counts and nanoseconds since each version was first asked."""
-    registry: ModelRegistry = request.app.state.registry
+    registry = services(request).registry
     available = [model for _, found in sorted(registry.models.items()) for model in found.available]
     return ModelStatistics(model_stats=[_statistics(request, model) for model in available])
 
@@ -108,7 +106,7 @@ async def statistics(request: Request) -> ModelStatistics:
 async def config(request: Request) -> ModelConfig:
     """What Triton's tools ask before they send load: shapes without the axis of rows, and the most rows a request."""
     model = models.find(request)
-    settings: Settings = request.app.state.settings
+    settings = services(request).settings
     rows = 0 if model.contract is None else settings.max_rows
     return ModelConfig(
         name=model.name,
@@ -124,7 +122,7 @@ async def config(request: Request) -> ModelConfig:
 
 async def _read(request: Request, kind: type[_T]) -> _T:
     """The JSON of a request that may as well be empty."""
-    settings: Settings = request.app.state.settings
+    settings = services(request).settings
     body = await read_body(request.receive, dict(request.scope["headers"]), settings.max_body_bytes)
     if not body:
         return kind()
@@ -155,7 +153,7 @@ def _reason(version: VersionStatus) -> str | None:
 
 
 def _statistics(request: Request, model: AvailableModel) -> Any:
-    telemetry: Telemetry = request.app.state.telemetry
+    telemetry = services(request).telemetry
     counted = telemetry.series(model.name, model.version, model.contract).statistics
     batches = [
         {"batch_size": rows, "compute_infer": _duration(batch)} for rows, batch in sorted(counted.batches.items())

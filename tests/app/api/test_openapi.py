@@ -10,9 +10,10 @@ import pytest
 from pydantic import BaseModel
 
 from app.api.examples import ANSWERS
-from app.api.predict import content_types, outputs, params
+from app.api.predict import content_types, params
 from app.api.predict.schemas.classification import Classification, ClassificationAnswer
 from app.api.predict.schemas.regression import Regression
+from app.api.predict.tasks import ANSWERS as TASKS
 from app.api.schemas.models import ModelSummary, VersionDetail
 from app.api.v2 import infer_request, tensors
 from app.contract.repository import NAME_PATTERN
@@ -175,9 +176,10 @@ def test_v2_says_400_for_what_is_422_elsewhere(document: dict[str, Any]) -> None
 
 def test_answers_show_what_can_be_asked_for(document: dict[str, Any]) -> None:
     asked = document["components"]["schemas"]["PredictRequest"]["properties"]["outputs"]["anyOf"][0]["items"]["enum"]
-    classes, numbers = set(outputs.CLASSIFIER.selectable), set(outputs.REGRESSOR.selectable)
+    (classifier,), (regressor, without_scores) = TASKS["classification"].menus, TASKS["regression"].menus
+    classes, numbers = set(classifier.selectable), set(regressor.selectable)
     assert set(asked) == classes | numbers
-    assert set(outputs.PLAIN_REGRESSOR.selectable) < numbers
+    assert set(without_scores.selectable) < numbers
     assert classes - {"prediction"} <= set(Classification.model_fields)
     assert numbers == set(Regression.model_fields)
 

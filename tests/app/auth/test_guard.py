@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.api.middleware import Entry
+from app.api.middleware import Gateway
 from app.auth import guard as guard_module
 from app.auth import keys
 from app.auth.guard import Guard, needed
@@ -331,7 +331,7 @@ def test_one_too_many_is_told_when_to_come_back(rate: float, seconds: int) -> No
     guard.admit("/predict", bearer(CI))
 
 
-Secured = tuple[httpx.Client, Entry]
+Secured = tuple[httpx.Client, Gateway]
 
 
 @pytest.fixture(scope="module")
@@ -500,7 +500,7 @@ def test_every_answer_tells_browsers_to_do_nothing_with_it(secured: Secured) -> 
 
 def test_an_unforeseen_failure_does_too(secured: Secured, monkeypatch: pytest.MonkeyPatch) -> None:
     client, app = secured
-    monkeypatch.setattr(app.state, "settings", None)
+    monkeypatch.setattr(app.services, "settings", None)
     for path in ("/predict", "/v2/models/tiny/infer"):
         response = client.post(path, json=ROW, headers={"x-api-key": CI})
         assert response.status_code == 500
@@ -542,7 +542,7 @@ def test_pages_of_other_origins_may_not_call(secured: Secured) -> None:
         assert cross_origin(response) == {}
 
 
-def store_of_nothing(folder: Path, keys: tuple[Key, ...], **settings: object) -> Entry:
+def store_of_nothing(folder: Path, keys: tuple[Key, ...], **settings: object) -> Gateway:
     return application(folder, guard=Guard(keys), **settings)
 
 
@@ -588,4 +588,4 @@ def test_who_is_not_let_in_is_counted(secured: Secured) -> None:
     client, app = secured
     assert client.get("/models", headers={"x-api-key": "wrong"}).status_code == 401
     counted = 'masksembles_requests_total{model="",outcome="unauthorized",version=""}'
-    assert counted in app.state.telemetry.render().decode()
+    assert counted in app.services.telemetry.render().decode()

@@ -1,0 +1,37 @@
+"""What can be asked of a model's answers, and what of its graph each is written from."""
+
+from collections.abc import Sequence
+
+from app.errors import InvalidInput
+
+
+class Menu:
+    """The outputs of a kind of model by name, each with the graph's outputs that it is written from.
+
+    Args:
+        on_request: which of them come only when they are asked for.
+    """
+
+    def __init__(self, selectable: dict[str, tuple[str, ...]], on_request: Sequence[str] = ()) -> None:
+        self.selectable = selectable
+        self.default = tuple(name for name in selectable if name not in on_request)
+        self._needed = self._of_graph(self.default)
+
+    def choose(self, outputs: Sequence[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The outputs that were asked for in the menu's order, and what the graph has to give for them.
+
+        Raises:
+            InvalidInput: an output is unknown or named twice, or `outputs` names none.
+        """
+        if outputs is None:
+            return self.default, self._needed
+        for index, name in enumerate(outputs):
+            if name not in self.selectable:
+                expected = f"expected some of {', '.join(self.selectable)}"
+                raise InvalidInput(f"unknown output {name[:100]!r}; {expected}", f"outputs[{index}]")
+        if not outputs or len(outputs) != len(set(outputs)):
+            raise InvalidInput("expected at least one output and each once, or no `outputs` for all of them", "outputs")
+        return tuple(name for name in self.selectable if name in outputs), self._of_graph(outputs)
+
+    def _of_graph(self, outputs: Sequence[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for choice in outputs for name in self.selectable[choice]))

@@ -1,0 +1,92 @@
+"""Answers of a classifier: labels, probabilities and prediction sets."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from app.api.predict.menu import Menu
+from app.api.predict.tasks.task import Arrays, JsonRows, OutputSelection, TaskAnswers, put
+from app.contract.calibration import Calibration, PredictionSet
+from app.contract.schema import Contract
+from app.contract.tasks.classification import prediction_set_members
+from app.engine.model import Model
+
+_FOR_SCORES = ("probabilities", "entropy", "expected_entropy", "mutual_information", "energy")
+_MENU = Menu(
+    {
+        "prediction": ("prediction", "probabilities"),
+        "probabilities": ("probabilities",),
+        "entropy": ("entropy",),
+        "expected_entropy": ("expected_entropy",),
+        "mutual_information": ("mutual_information",),
+        "energy": ("energy",),
+        "percentiles": _FOR_SCORES,
+        "prediction_set": ("probabilities",),
+        "decision": _FOR_SCORES,
+        "submodels": ("submodels",),
+        "logits": ("logits",),
+    },
+    on_request=("logits",),
+)
+
+
+def _json_prediction(rows: JsonRows, model: Model, _: OutputSelection, found: Arrays) -> None:
+    labels = model.contract.labels
+    for row, index, probabilities in zip(rows, found["prediction"].tolist(), found["probabilities"]):
+        row["label"], row["index"], row["confidence"] = labels[index], index, probabilities[index]
+
+
+def _json_submodels(rows: JsonRows, model: Model, _: OutputSelection, found: Arrays) -> None:
+    labels, values = model.contract.labels, found["submodels"]
+    for row, members, indices in zip(rows, values, values.argmax(axis=-1).tolist()):
+        row["submodels"] = [
+            {"label": labels[index], "index": index, "probabilities": probabilities}
+            for index, probabilities in zip(indices, members)
+        ]
+
+
+def _json_prediction_set(rows: JsonRows, model: Model, selection: OutputSelection, found: Arrays) -> None:
+    if not selection.regions:
+        put(rows, "prediction_set", None)
+        return
+    (one,), labels = selection.regions, model.contract.labels
+    order, counts = prediction_set_members(one, found["probabilities"])
+    for row, classes, count in zip(rows, order, counts.tolist()):
+        row["prediction_set"] = {
+            "coverage": one.coverage,
+            "labels": [labels[index] for index in classes[:count].tolist()],
+        }
+
+
+def _npz_prediction_set(_: Model, selection: OutputSelection, found: Arrays) -> Arrays:
+    arrays: dict[str, Any] = {}
+    for one in selection.regions:
+        order, counts = prediction_set_members(one, found["probabilities"])
+        inside = np.empty(order.shape, bool)
+        np.put_along_axis(inside, order, np.arange(order.shape[1]) < counts[:, None], axis=1)
+        arrays = {"prediction_set": inside, "prediction_set.coverage": one.coverage}
+    return arrays
+
+
+class ClassificationAnswers(TaskAnswers):
+    """One menu for all; of the prediction sets only one is answered."""
+
+    menus = (_MENU,)
+    json: ClassVar = {
+        "prediction": _json_prediction,
+        "submodels": _json_submodels,
+        "prediction_set": _json_prediction_set,
+    }
+    npz: ClassVar = {"prediction_set": _npz_prediction_set}
+
+    def menu(self, contract: Contract) -> Menu:
+        """The same for every classifier."""
+        return _MENU
+
+    def regions(self, calibration: Calibration) -> tuple[PredictionSet, ...]:
+        """Prediction sets."""
+        return calibration.prediction_sets
+
+    def default_regions(self, calibration: Calibration) -> tuple[PredictionSet, ...]:
+        """The first set."""
+        return calibration.prediction_sets[:1]

@@ -1,0 +1,16 @@
+"""Ids of requests: the header X-Request-ID, and the `id` in a body. One limit holds for all of them."""
+
+import random
+import re
+from collections.abc import Iterable
+
+MAX_ID_LENGTH = 256
+HEADER = b"x-request-id"
+
+_ACCEPTED = re.compile(rb"[A-Za-z0-9._:-]{1,%d}" % MAX_ID_LENGTH)
+
+
+def id_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The id that a client chose, where it is one that can be logged and sent back as it is; or a new one."""
+    given = next((value for name, value in headers if name == HEADER), b"")
+    return given if _ACCEPTED.fullmatch(given) else b"%032x" % random.getrandbits(128)
