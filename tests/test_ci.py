@@ -1,0 +1,49 @@
+"""What CI, its bots and the hooks before a commit run is there to be run."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.serving import ROOT
+
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def read(path: str) -> dict[str, Any]:
+    document = yaml.safe_load((ROOT / path).read_text())
+    assert isinstance(document, dict)
+    return document
+
+
+@pytest.mark.parametrize("job", read(".github/workflows/ci.yml")["jobs"].values())
+def test_a_job_runs_targets_that_there_are(job: dict[str, Any]) -> None:
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert commands
+    for command in commands:
+        make, *targets = command.split()
+        assert make == "make"
+        assert set(targets) <= TARGETS
+
+
+def test_the_script_runs_targets_that_there_are() -> None:
+    (line,) = re.findall(r"^make (.*)$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    assert set(line.split()) <= TARGETS
+
+
+def test_every_target_but_files_says_what_it_does() -> None:
+    said = set(re.findall(r"^([a-z-]+):.*## \S", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert said == TARGETS
+
+
+def test_bots_look_where_there_is_something() -> None:
+    names = {"pip": "pyproject.toml", "npm": "package-lock.json", "docker": "Dockerfile", "github-actions": ".github"}
+    for update in read(".github/dependabot.yml")["updates"]:
+        assert (ROOT / update["directory"].lstrip("/") / names[update["package-ecosystem"]]).exists()
+
+
+def test_hooks_run_what_make_check_runs() -> None:
+    (local,) = read(".pre-commit-config.yaml")["repos"]
+    entries = {hook["entry"].split()[0] for hook in local["hooks"]}
+    assert {".venv/bin/ruff", ".venv/bin/mypy", ".venv/bin/lint-imports"} <= entries
