@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 from app.contract.repository import DEVICES
 from app.contract.schema import Method
 from models import artefact
+from models.cli.checkpoints import DEFAULT_METHOD
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -17,8 +18,8 @@ def add_method(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--method",
         choices=get_args(Method),
-        default="masksembles",
-        help="default masksembles; a deep ensemble is several trainings",
+        default=DEFAULT_METHOD,
+        help=f"default {DEFAULT_METHOD}; a deep ensemble is several trainings",
     )
 
 

@@ -1,10 +1,8 @@
 """`export`: a trained network, compiled and calibrated, into the model repository."""
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from models import artefact
 from models.cli import arguments
@@ -12,9 +10,6 @@ from models.cli.checkpoints import checkpoints, named
 from models.cli.console import show
 from models.cli.rows import is_file
 from models.data import LOADERS, DatasetError, load
-
-if TYPE_CHECKING:
-    from models.training.recipe import Recipe
 
 
 def add(commands: "arguments.Commands") -> None:
@@ -76,15 +71,16 @@ def run(options: argparse.Namespace) -> None:
     """Exports."""
     from models.export import export
 
-    arguments = _trained_here(options) if options.network is None else _trained_elsewhere(options)
+    given = _trained_here(options) if options.network is None else _trained_elsewhere(options)
+    if options.mc_dropout is not None:
+        given["mc_dropout"] = options.mc_dropout
     path = export(
-        **arguments,
+        **given,
         repository=options.repository,
         devices=options.devices,
         plan=options.plan,
         tune=options.tune,
         precision=options.precision,
-        mc_dropout=options.mc_dropout,
         seed=options.seed,
         policy=None if options.policy == "none" else options.policy,
         coverages=options.coverages,
@@ -98,11 +94,10 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _trained_here(options: argparse.Namespace) -> dict[str, Any]:
-    """What `export` gets for a checkpoint of `python -m models train`."""
-    import torch
-
+    """What `export` gets for checkpoints of `python -m models train`."""
     from models.training import trainer
-    from models.training.recipe import origin
+    from models.training.exporting import export_arguments
+    from models.training.methods import METHODS, method_of
 
     if options.dataset is None:
         raise ValueError("name the data set of a network that was trained here, or give --network")
@@ -111,46 +106,13 @@ def _trained_here(options: argparse.Namespace) -> dict[str, Any]:
             raise ValueError(f"--{option.replace('_', '-')} goes with --network; the data set says it here")
     dataset = load(options.dataset, options.data)
     paths = options.checkpoint or checkpoints(options.dataset, options.method)
-    loaded = [trainer.load(path) for path in paths]
-    for recipe, _ in loaded:
+    recipes, networks = zip(*map(trainer.load, paths))
+    for recipe in recipes:
         if recipe.data != dataset.name:
             raise DatasetError(f"the checkpoint was trained on {recipe.data}, not on {dataset.name}")
-    if len(loaded) > 1:
-        _check_members([recipe for recipe, _ in loaded], paths)
-    recipe, network = loaded[0]
-    method: str = "deep-ensemble" if len(loaded) > 1 else recipe.method
-    if method == "mc-dropout" and options.mc_dropout is None:
-        options.mc_dropout = recipe.submodels
-    return {
-        **({"network": network} if len(loaded) == 1 else {"networks": [member for _, member in loaded]}),
-        "example_input": torch.from_numpy(dataset.calibration.inputs[:2]),
-        "name": options.name or named(options.dataset, method),
-        **({"targets": dataset.targets} if dataset.targets else {"labels": dataset.classes}),
-        "calibration": dataset.calibration,
-        "evaluation": dataset.test,
-        "data": dataset.name,
-        "value_range": dataset.value_range,
-        "unit": dataset.unit,
-        "layout": dataset.layout or None,
-        "colour": {1: "grey", 3: "rgb"}.get(dataset.train.inputs.shape[1]) if dataset.layout else None,
-        "normalise": recipe.normalise,
-        "recipe": origin([one for one, _ in loaded]),
-    }
-
-
-def _check_members(recipes: "Sequence[Recipe]", paths: Sequence[Path]) -> None:
-    """Whether several trainings make a deep ensemble."""
-    first, seeds = recipes[0], set[int]()
-    for recipe, path in zip(recipes, paths):
-        if recipe.method != "single":
-            raise ValueError(f"{path}: a deep ensemble is made of networks of the method single, got {recipe.method}")
-        if replace(recipe, seed=first.seed) != first:
-            others, ours = recipe.plain(), first.plain()
-            differ = ", ".join(name for name in ours if name != "seed" and others[name] != ours[name])
-            raise ValueError(f"{path}: the networks of a deep ensemble differ in the seed alone, got another {differ}")
-        if recipe.seed in seeds:
-            raise ValueError(f"{path}: the networks of a deep ensemble differ in the seed, got {recipe.seed} again")
-        seeds.add(recipe.seed)
+    method = method_of(recipes)
+    METHODS[method].check_members(recipes, paths)
+    return {**export_arguments(recipes, networks, dataset), "name": options.name or named(options.dataset, method)}
 
 
 def _trained_elsewhere(options: argparse.Namespace) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """`train`: a network from a data set; the same command goes on after an interruption."""
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 from models.cli import arguments
@@ -36,11 +35,13 @@ def add(commands: "arguments.Commands") -> None:
 def run(options: argparse.Namespace) -> None:
     """Trains."""
     from models.training import trainer
+    from models.training.methods import METHODS
     from models.training.recipe import DEFAULTS, Recipe
+    from models.training.tasks import TASKS
 
-    ensemble = options.method == "deep-ensemble"
-    if ensemble and options.submodels == 1:
-        raise ValueError("--submodels: a deep ensemble has at least 2 networks")
+    method = METHODS[options.method]
+    if options.submodels is not None:
+        method.check_submodels(options.submodels)
     dataset = load(options.dataset, options.data)
     asked = {
         name: value
@@ -64,18 +65,13 @@ def run(options: argparse.Namespace) -> None:
     recipe = Recipe(
         data=dataset.name,
         input_shape=dataset.train.inputs.shape[1:],
-        classes=len(dataset.targets or dataset.classes),
-        task="regression" if dataset.targets else "classification",
-        method="single" if ensemble else options.method,
+        classes=TASKS[dataset.task].answers(dataset),
+        task=dataset.task,
+        method=method.trains,
         **{**defaults, **asked, "seed": options.seed},
     )
     target = options.checkpoint or checkpoint(options.dataset, options.method)
-    if not ensemble:
-        trainer.train(recipe, dataset, target)
-        print(f"trained: {target}")
-        return
-    for index in range(recipe.submodels):
-        member = replace(recipe, seed=options.seed * recipe.submodels + index)
-        path = target.with_stem(f"{target.stem}-{index + 1}")
+    members = method.members(recipe)
+    for index, (member, path) in enumerate(zip(members, method.checkpoints(target, recipe.submodels)), start=1):
         trainer.train(member, dataset, path)
-        print(f"trained: {path}, {index + 1} of {recipe.submodels}")
+        print(f"trained: {path}" + (f", {index} of {len(members)}" if method.several else ""))

@@ -1,10 +1,12 @@
 """What a data set is: three splits of inputs and labels, and the names of the classes or of the numbers to predict."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from app.contract.tasks import TaskName
 
 
 class DatasetError(ValueError):
@@ -52,6 +54,13 @@ class Dataset:
     layout: str
     targets: tuple[tuple[str, str], ...] = ()
     """Name and unit of each of the D numbers to predict; empty for classes."""
+    task: TaskName = "classification"
+
+    @property
+    def colour(self) -> Literal["grey", "rgb"] | None:
+        """Of images of one or three channels; None of other inputs."""
+        colours: dict[int, Literal["grey", "rgb"]] = {1: "grey", 3: "rgb"}
+        return colours.get(self.train.inputs.shape[1]) if self.layout else None
 
 
 def shuffled(count: int, seed: int) -> NDArray[np.int64]:

@@ -37,4 +37,5 @@ def diabetes(folder: Path | None = None) -> Dataset:
         "cholesterol, low-density and high-density lipoproteins, total/HDL, perhaps log of triglycerides, blood sugar",
         layout="",
         targets=(("progression", "quantitative measure of disease progression one year after baseline"),),
+        task="regression",
     )

@@ -48,6 +48,7 @@ def npz(path: Path) -> Dataset:
         unit="as given",
         layout="",
         targets=_targets(path, found, labels.shape[1]) if regression else (),
+        task="regression" if regression else "classification",
     )
 
 

@@ -15,8 +15,8 @@ class Batches:
     """Batches of a split, inputs float32 as the network takes them, normalised, and labels.
 
     Args:
-        recipe: batch size, seed, and what is done to pictures.
-        split: its inputs are an array, or pictures that are read when they are needed (`models.data.imagenet`).
+        recipe: batch size, seed, rows, and what is done to images.
+        split: its inputs are an array, or images that are read when they are needed (`models.data.imagenet`).
     """
 
     def __init__(self, recipe: Recipe, split: Split) -> None:
@@ -25,7 +25,8 @@ class Batches:
         self._labels = torch.from_numpy(split.labels[: recipe.rows])
         self._normalise = None
         if recipe.normalise is not None:
-            mean, std = (torch.tensor(values).reshape(1, -1, 1, 1) for values in recipe.normalise)
+            shape = (1, -1, *[1] * (len(recipe.input_shape) - 1))  # axis 1 is the channels', however many follow
+            mean, std = (torch.tensor(values).reshape(shape) for values in recipe.normalise)
             self._normalise = (mean, std)
 
     def __len__(self) -> int:
@@ -40,11 +41,17 @@ class Batches:
         for rows in torch.randperm(len(self._labels)).split(self._recipe.batch_size):
             yield self._read(rows, rng), self._labels[rows]
 
+    def whole(self) -> tuple[Tensor, Tensor]:
+        """All rows at once, as batches have them but for what is changed at random, and their labels."""
+        return self._prepared(torch.from_numpy(self._inputs[: len(self._labels)])), self._labels
+
     def _read(self, rows: Tensor, rng: np.random.Generator) -> Tensor:
         if hasattr(self._inputs, "augmented"):
-            batch = torch.from_numpy(self._inputs.augmented(rows.numpy(), rng))
-        else:
-            batch = self._changed(torch.from_numpy(self._inputs[rows.numpy()]))
+            return self._prepared(torch.from_numpy(self._inputs.augmented(rows.numpy(), rng)))
+        return self._prepared(self._changed(torch.from_numpy(self._inputs[rows.numpy()])))
+
+    def _prepared(self, batch: Tensor) -> Tensor:
+        """In natural units, then normalised."""
         if batch.dtype == torch.uint8:
             batch = batch.float() / 255
         if self._normalise is not None:

@@ -10,14 +10,10 @@ import torch
 from torch import nn
 
 from app.contract.tasks import TaskName
-from models.adopt import replace
-from models.layers import Masksembles2d, layers
 from models.networks import BUILDERS
-from models.networks.gaussian import Gaussian
-
-Method = Literal["single", "mc-dropout", "masksembles"]
-"""What one training makes; a deep ensemble is several trainings of `single` with different seeds."""
-
+from models.training.methods import METHODS
+from models.training.methods.method import Trainable
+from models.training.tasks import TASKS
 
 _OWN = {"input_shape", "classes", "submodels", "scale", "seed", "align"}
 """Arguments of every network's builder that have a field of their own."""
@@ -33,7 +29,7 @@ class Recipe:
     classes: int
     """K; for a regressor the number of targets, D."""
     task: TaskName = "classification"
-    method: Method = "masksembles"
+    method: Trainable = "masksembles"
     submodels: int = 4
     scale: float = 2.0
     align: int | None = 16
@@ -55,9 +51,9 @@ class Recipe:
     normalise: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     """(mean, std) of the inputs in natural units, for each channel; becomes part of the exported graph."""
     flip: bool = False
-    """Mirror half of the pictures, anew in each epoch."""
+    """Mirror half of the images, anew in each epoch."""
     crop: int = 0
-    """Shift pictures by up to so many pixels, anew in each epoch."""
+    """Shift images by up to so many pixels, anew in each epoch."""
     seed: int = 0
 
     def build(self) -> nn.Module:
@@ -68,20 +64,12 @@ class Recipe:
         """
         self._check()
         torch.manual_seed(self.seed)
-        masked = self.method == "masksembles"
-        outputs = self.classes if self.task == "classification" else 2 * self.classes
+        task, method = TASKS[self.task], METHODS[self.method]
         network = BUILDERS[self.network](
-            self.input_shape,
-            outputs,
-            submodels=self.submodels if masked else 1,
-            scale=self.scale if masked else 1.0,
-            seed=self.seed,
-            align=self.align if masked else 1,
-            **self.options,
+            self.input_shape, task.outputs(self.classes), seed=self.seed, **method.masks(self), **self.options
         )
-        if not masked:
-            replace(network, {layer: self._without_masks(layer) for layer in layers(network).values()})
-        return network if self.task == "classification" else Gaussian(network, self.classes, self.input_shape)
+        method.replace_masks(network, self)
+        return task.complete(network, self)
 
     def plain(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -94,15 +82,10 @@ class Recipe:
 
     def _check(self) -> None:
         if self.network != "mlp" and len(self.input_shape) != 3:
-            raise ValueError(f"{self.network} takes pictures [channels, height, width], not {list(self.input_shape)}")
+            raise ValueError(f"{self.network} takes images [channels, height, width], not {list(self.input_shape)}")
         known = inspect.signature(BUILDERS[self.network]).parameters.keys() - _OWN
         if unknown := sorted(self.options.keys() - known):
             raise ValueError(f"{self.network} has no option {', '.join(unknown)}; it has {', '.join(sorted(known))}")
-
-    def _without_masks(self, layer: nn.Module) -> nn.Module:
-        if self.method == "single":
-            return nn.Identity()
-        return nn.Dropout2d(self.dropout) if isinstance(layer, Masksembles2d) else nn.Dropout(self.dropout)
 
 
 # What `train DATA` does when nothing else is asked for.

@@ -6,13 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from models.data import Dataset, DatasetError
-from models.networks.gaussian import Gaussian
 from models.training.batches import Batches
 from models.training.recipe import Recipe
+from models.training.tasks import TASKS
 
 _FORMAT = 2
 """Of checkpoints; those of format 1 name the fields of a recipe otherwise."""
@@ -36,13 +35,11 @@ def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool 
     if not len(dataset.train):
         raise DatasetError(f"{dataset.name}: the training split has no rows")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = recipe.build()
-    if isinstance(network, Gaussian):
-        network.fit(torch.from_numpy(dataset.train.inputs), torch.from_numpy(dataset.train.labels))
+    network, task, batches = recipe.build(), TASKS[recipe.task], Batches(recipe, dataset.train)
+    task.fit_scaling(network, batches)
     network.to(device)
     torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
     checkpoint.parent.mkdir(parents=True, exist_ok=True)  # now, not after the first epoch
-    batches = Batches(recipe, dataset.train)
     steps = len(batches)
     optimiser = _optimiser(recipe, network)
     schedule = _schedule(recipe, optimiser, steps)
@@ -64,7 +61,8 @@ def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool 
         network.train()
         total = torch.zeros((), device=device)
         for inputs, labels in batches.epoch(epoch):
-            loss = _loss(network, inputs.to(device, non_blocking=True), labels.to(device, non_blocking=True))
+            found = network(inputs.to(device, non_blocking=True))
+            loss = task.loss(network, found, labels.to(device, non_blocking=True))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -85,13 +83,6 @@ def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool 
         )
     bar.close()
     return network.cpu().eval()
-
-
-def _loss(network: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-    found = network(inputs)
-    if isinstance(network, Gaussian):
-        return network.loss(found, labels)
-    return F.cross_entropy(found, labels)
 
 
 def _optimiser(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:

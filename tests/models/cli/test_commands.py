@@ -46,10 +46,10 @@ def train(recipe: Recipe, digits: Dataset, path: Path) -> None:
     [
         ("digits --network resnet --widen", "resnet has no option widen; it has depth, first_stage, placement"),
         ("digits --network wide_resnet --widen", "wide_resnet has no option widen; it has depth, placement, wid"),
-        ("sinusoids --network resnet", "resnet takes pictures [channels, height, width], not [2]"),
-        ("diabetes --network cnn", "cnn takes pictures [channels, height, width], not [10]"),
-        ("diabetes --network wide_resnet", "wide_resnet takes pictures [channels, height, width], not [10]"),
-        ("digits --method deep-ensemble --submodels 1", "--submodels: a deep ensemble has at least 2"),
+        ("sinusoids --network resnet", "resnet takes images [channels, height, width], not [2]"),
+        ("diabetes --network cnn", "cnn takes images [channels, height, width], not [10]"),
+        ("diabetes --network wide_resnet", "wide_resnet takes images [channels, height, width], not [10]"),
+        ("digits --method deep-ensemble --submodels 1", "submodels: deep ensemble: expected at least 2, got 1"),
     ],
 )
 def test_a_network_that_cannot_be_built_is_named(

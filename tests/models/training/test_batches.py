@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from models.data import Split
@@ -65,6 +66,25 @@ def test_normalised_by_channel() -> None:
     pixels = PICTURES[labels.numpy()] / np.float32(255)
     expected = (pixels - np.float32([0.5, 0.25])[:, None, None]) / np.float32([0.5, 2])[:, None, None]
     torch.testing.assert_close(rows, torch.from_numpy(expected))
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 5), (2, 3, 4), (2, 3, 4, 5)])
+def test_normalised_by_channel_whatever_follows_it(shape: tuple[int, ...]) -> None:
+    inputs = np.random.default_rng(0).random((10, *shape), np.float32)
+    recipe = replace(RECIPE, input_shape=shape, normalise=((0.5, 0.25), (0.5, 2.0)), batch_size=10)
+    ((rows, labels),) = Batches(recipe, Split(inputs, np.arange(10))).epoch(0)
+    given = inputs[labels.numpy()]
+    expected = np.stack([(given[:, 0] - 0.5) / 0.5, (given[:, 1] - 0.25) / 2], axis=1)
+    torch.testing.assert_close(rows, torch.from_numpy(expected), rtol=0, atol=1e-6)
+
+
+def test_whole_is_every_row_in_order_without_changes_at_random() -> None:
+    recipe = replace(RECIPE, rows=6, flip=True, crop=2, normalise=((0.5, 0.25), (0.5, 2.0)))
+    rows, labels = Batches(recipe, SPLIT).whole()
+    pixels = PICTURES[:6] / np.float32(255)
+    expected = (pixels - np.float32([0.5, 0.25])[:, None, None]) / np.float32([0.5, 2])[:, None, None]
+    torch.testing.assert_close(rows, torch.from_numpy(expected))
+    assert labels.tolist() == list(range(6))
 
 
 def test_only_the_rows_that_were_asked_for() -> None:

@@ -1,10 +1,12 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from models.data import Dataset
+from models.data import Dataset, Split
 from models.layers import digest, submodels
+from models.networks.gaussian import Gaussian
 from models.training.recipe import Recipe
 from models.training.trainer import CheckpointError, load, train
 
@@ -57,6 +59,22 @@ def test_another_recipe_is_refused(digits: Dataset, tmp_path: Path) -> None:
     other = Recipe(data="digits", network="mlp", input_shape=(1, 8, 8), classes=10, epochs=3, batch_size=200, seed=1)
     with pytest.raises(CheckpointError, match="flip True, asked for False, seed 0, asked for 1"):
         train(other, digits, tmp_path / "a.pt", progress=False)
+
+
+@pytest.mark.parametrize("rows", [None, 7])
+def test_a_regressor_is_scaled_by_the_rows_it_is_trained_on_alone(tmp_path: Path, rows: int | None) -> None:
+    rng = np.random.default_rng(0)
+    split = Split(rng.normal(3, 2, (40, 3)).astype(np.float32), rng.normal(100, 30, (40, 2)).astype(np.float32))
+    dataset = Dataset("x", (), split, split, split, None, "", "", (("a", ""), ("b", "")), "regression")
+    recipe = Recipe(
+        data="x", network="mlp", input_shape=(3,), classes=2, task="regression", rows=rows, epochs=1, batch_size=20
+    )
+    network = train(recipe, dataset, tmp_path / "a.pt", progress=False)
+    assert isinstance(network, Gaussian)
+    for found, values in ((network.input_mean, split.inputs), (network.mean, split.labels)):
+        np.testing.assert_allclose(found, values[:rows].mean(axis=0), rtol=1e-5)
+    for found, values in ((network.input_std, split.inputs), (network.std, split.labels)):
+        np.testing.assert_allclose(found, values[:rows].std(axis=0, ddof=1), rtol=1e-5)
 
 
 @pytest.mark.parametrize("content", [b"", b"something else", b"PK\x03\x04 and no more"])

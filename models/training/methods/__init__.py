@@ -1,0 +1,28 @@
+"""The kinds of methods: how each comes to its submodels stands in one file. A new kind is entered here."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from app.contract.schema import Method
+from models.training.methods.deep_ensemble import DeepEnsembleMethod
+from models.training.methods.masksembles import MasksemblesMethod
+from models.training.methods.mc_dropout import McDropoutMethod
+from models.training.methods.method import TrainingMethod
+from models.training.methods.single import SingleMethod
+
+if TYPE_CHECKING:
+    from models.training.recipe import Recipe
+
+__all__ = ["METHODS", "TrainingMethod", "method_of"]
+
+METHODS: dict[Method, TrainingMethod] = {
+    "single": SingleMethod(),
+    "mc-dropout": McDropoutMethod(),
+    "masksembles": MasksemblesMethod(),
+    "deep-ensemble": DeepEnsembleMethod(),
+}
+
+
+def method_of(recipes: "Sequence[Recipe]") -> Method:
+    """That of a model which is made of these trainings."""
+    return recipes[0].method if len(recipes) == 1 else "deep-ensemble"

@@ -1,0 +1,35 @@
+"""Classification: K logits, and their cross-entropy."""
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.data import Dataset
+from models.training.tasks.task import TaskTrainer
+
+if TYPE_CHECKING:
+    from models.training.batches import Batches
+
+
+class ClassificationTrainer(TaskTrainer):
+    """Answers are classes."""
+
+    def answers(self, dataset: Dataset) -> int:
+        """K."""
+        return len(dataset.classes)
+
+    def outputs(self, answers: int) -> int:
+        """A logit for each class."""
+        return answers
+
+    def fit_scaling(self, network: nn.Module, batches: "Batches") -> None:
+        """Nothing: inputs are normalised as the recipe says."""
+
+    def loss(self, network: nn.Module, found: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy in nats, of logits [B, K] and classes [B]."""
+        return F.cross_entropy(found, labels)
+
+    def export_arguments(self, dataset: Dataset) -> dict[str, Any]:
+        """The classes' names."""
+        return {"labels": dataset.classes}
