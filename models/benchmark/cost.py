@@ -24,15 +24,15 @@ def weights(model: onnx.ModelProto) -> int:
     return sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
 
 
-def seconds(store: Path, single: str, names: Iterable[str], device: str = "cpu") -> dict[str, dict[str, float]]:
+def seconds(repository: Path, single: str, names: Iterable[str], device: str = "cpu") -> dict[str, dict[str, float]]:
     """Seconds of each model relative to a single network, by name and batch size: the median over rounds.
 
     Models take turns, and each runs its fastest plan for the device, with as many threads as there are cores.
     """
     sessions, shape, dtype = {}, list[int](), "float32"
     for name in dict.fromkeys([single, *names]):
-        model, contract, version = artefact.read(store, name)
-        plans = artefact.read_plans(store, name, version)
+        model, contract, version = artefact.read(repository, name)
+        plans = artefact.read_plans(repository, name, version)
         sessions[name] = artefact.session(plans[device][0] if device in plans else model, device)
         shape = [size for size in contract.sizes(contract.inputs[0])[1:] if size is not None]
         dtype = contract.inputs[0].dtype

@@ -1,14 +1,15 @@
 """Pictures of how accuracy and calibration fall with the severity of corruptions, and of the way from one network to an
 ensemble."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from models.benchmark.studies import Entry
+from models.benchmark.studies.entry import Entry
+from models.data import Split
 from models.data.corruptions import SEVERITIES
 
 Figures = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -19,7 +20,7 @@ def severity(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
 
     Boxes are quartiles, bars the least and the largest.
     """
-    shown = [entry for entry in compared if not (entry.held_out or entry.tried)]
+    shown = [entry for entry in compared if entry.shown]
     figure = Figure(figsize=(13, 8), layout="constrained")
     colours = [f"C{index}" for index in range(len(shown))]
     for plot, (name, title) in zip(
@@ -50,8 +51,8 @@ def severity(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
 
 def transition(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
     """Accuracy, ECE before calibration, AUROC of entropy for the first OOD set, and disagreement against the
-    scale, a line for each variant of Masksembles and one across for each other method."""
-    shown = [entry for entry in compared if not (entry.held_out or entry.tried)]
+    scale, a line for each variant of masked networks and one across for each other method."""
+    shown = [entry for entry in compared if entry.shown]
     ood = next(iter(figures[shown[0].name][0]["ood"]))
     wanted: dict[str, Callable[[Mapping[str, Any]], Any]] = {
         "accuracy": lambda one: one["test"]["accuracy"],
@@ -61,25 +62,59 @@ def transition(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
     }
     figure = Figure(figsize=(13, 3.6), layout="constrained")
     for plot, (title, of) in zip(figure.subplots(1, len(wanted)), wanted.items()):
-        for variant in dict.fromkeys(entry.variant for entry in shown if entry.method == "masksembles"):
-            masked = [entry for entry in shown if entry.method == "masksembles" and entry.variant == variant]
+        for variant in dict.fromkeys(entry.variant for entry in shown if entry.kind.masked):
+            masked = [entry for entry in shown if entry.kind.masked and entry.variant == variant]
             values = [[of(one) for one in figures[entry.name]] for entry in masked]
             plot.errorbar(
                 [entry.scale for entry in masked],
                 [np.mean(one) for one in values],
                 [np.std(one) for one in values],
                 marker="o",
-                label=f"Masksembles, {masked[0].label.partition(', ')[2]}",
+                label=f"{masked[0].kind.label}, {masked[0].variant_label}",
             )
-        styles = {"single": ":", "mc-dropout": "-.", "deep-ensemble": "--"}
-        for entry in shown:
+        for entry in (entry for entry in shown if not entry.kind.masked):
             found = [value for one in figures[entry.name] if (value := of(one)) is not None]
-            if entry.method in styles and found:
-                plot.axhline(float(np.mean(found)), color="black", linestyle=styles[entry.method], label=entry.label)
+            if found:
+                plot.axhline(float(np.mean(found)), color="black", linestyle=entry.kind.line, label=entry.label)
         plot.set_title(title)
         plot.set_xlabel("scale S")
     figure.axes[0].legend(fontsize="small")  # not every method has a figure in the last one
     figure.savefig(path, dpi=70)
+
+
+def entropy_maps(
+    points: Collection[Mapping[str, Any]],
+    corners: tuple[tuple[float, float], tuple[float, float]],
+    steps: tuple[int, int],
+    rows: Split,
+    path: Path,
+) -> None:
+    """One picture with the entropy of each point of a path, low violet to high yellow, and the data.
+
+    Args:
+        points: six, each with a `label` and its `entropy` on a grid [x · y], rows of equal y one after the other.
+        corners, steps: of the grid, along x and y.
+        rows: of two classes, inputs [B, 2].
+    """
+    figure = Figure(figsize=(12, 5.2), layout="constrained")
+    axes = figure.subplots(2, 3, sharex=True, sharey=True)
+    for plot, point in zip(axes.flat, points):
+        entropy = np.asarray(point["entropy"]).reshape(steps[::-1])
+        shown = plot.imshow(
+            entropy,
+            origin="lower",
+            extent=(*corners[0], *corners[1]),
+            aspect="auto",
+            cmap="viridis",
+            vmin=0,
+            vmax=np.log(2),
+        )
+        for label, colour in enumerate(("tab:red", "tab:blue")):
+            some = rows.inputs[np.flatnonzero(rows.labels == label)[:150]]
+            plot.scatter(some[:, 0], some[:, 1], s=2, color=colour)
+        plot.set_title(point["label"])
+    figure.colorbar(shown, ax=axes, label="entropy, nats")
+    figure.savefig(path, dpi=80)
 
 
 def reliability(test: Mapping[str, Any], path: Path) -> None:

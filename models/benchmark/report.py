@@ -1,24 +1,23 @@
-"""Rebuilds docs/results.md: works a study off, writes its tables and pictures, and publishes its models."""
+"""Rebuilds docs/results.md: works studies off, writes their tables and pictures, and publishes their models."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from models import artefact
-from models.benchmark import figures, sinusoids, tables
-from models.benchmark.cost import seconds
-from models.benchmark.runner import store, work
-from models.benchmark.studies import Study, typical
+from models.benchmark.runner import repository, work
+from models.benchmark.studies import Study
 
 RESULTS = Path(__file__).parent / "results"
 """Where the tables and pictures lie that docs/results.md shows."""
 
 
-def rebuild(study: Study, folder: Path, results: Path, data: Path | None = None) -> list[str]:
+def rebuild(studies: Sequence[Study], folder: Path, results: Path, data: Path | None = None) -> list[str]:
     """Trains, exports and measures what is not done yet, and writes it down.
 
     Args:
-        folder: for checkpoints and models.
+        folder: for checkpoints and models, those of each study in a folder of its own.
         results: for `figures.json`, a table of each kind as a Markdown file, and pictures.
         data: see `models.benchmark.runner.work`.
 
@@ -28,60 +27,35 @@ def rebuild(study: Study, folder: Path, results: Path, data: Path | None = None)
     Raises:
         CheckpointError, DatasetError: see there.
     """
-    found = work(study, folder, data)
-    results.mkdir(parents=True, exist_ok=True)
-    written: dict[str, Any] = {"entries": {name: [_short(one) for one in each] for name, each in found.items()}}
-    points = {
-        f"{entry.name}-{entry.seeds[0]}": entry.label for entry in study.compared if not (entry.held_out or entry.tried)
-    }
-    single = next(name for name in points if name.startswith("all-single"))
-    pages = {
-        "predictive": tables.predictive(study.compared, found),
-        "severities": tables.severities(study.compared, found),
-        "ood": tables.ood(study.compared, found),
-    }
-    figures.severity(study.compared, found, results / "severity.png")
-    figures.transition(study.compared, found, results / "transition.png")
-    if study.data == "fashion-mnist":
-        path = sinusoids.work(folder, store(folder))
-        pages["sinusoids"] = tables.path(path)
-        sinusoids.draw(path, results / "sinusoids.png")
-        written["sinusoids"] = {
-            name: {key: value for key, value in point.items() if key != "entropy"} for name, point in path.items()
-        }
-    written["seconds"] = times = seconds(store(folder), single, points)
-    pages["seconds"] = tables.seconds(times, points)
-    for name, page in pages.items():
-        (results / f"{name}.md").write_text(page)
-    (results / "figures.json").write_text(json.dumps(written, sort_keys=True) + "\n")
-    return list(pages.values())
+    tables: dict[str, str] = {}
+    figures: dict[str, Any] = {}
+    for study in studies:
+        found = work(study, folder / study.data, data)
+        results.mkdir(parents=True, exist_ok=True)
+        report = study.report(found, repository(folder / study.data), results)
+        tables |= report.tables
+        figures |= report.figures
+    for name, table in tables.items():
+        (results / f"{name}.md").write_text(table)
+    (results / "figures.json").write_text(json.dumps(figures, sort_keys=True) + "\n")
+    return list(tables.values())
 
 
-def _short(figures: dict[str, Any]) -> dict[str, Any]:
-    """What was measured, without the curves."""
-    curves = ("reliability", "reliability_uncalibrated", "risk_by_coverage")
-    return figures | {"test": {name: value for name, value in figures["test"].items() if name not in curves}}
-
-
-def publish(study: Study, folder: Path, target: Path = artefact.REPOSITORY) -> list[str]:
-    """Copies the models with the first seed, and the sinusoids', into a model repository, each as its next version.
+def publish(studies: Sequence[Study], folder: Path, target: Path = artefact.REPOSITORY) -> list[str]:
+    """Copies the models of studies that are worth it into a model repository, each as its next version.
 
     Returns:
         Their names there.
     """
-    wanted = {
-        f"{entry.name}-{entry.seeds[0]}": f"{study.data}-{entry.method}"
-        for entry in study.compared
-        if not (entry.held_out or entry.tried)
-        and (entry.method != "masksembles" or (entry.variant == "width" and entry in typical(study.compared)))
-    }
-    if study.data == "fashion-mnist":
-        wanted |= {point.name: point.name for point in sinusoids.PATH}
-    for name, published in wanted.items():
-        model, _, version = artefact.read(store(folder), name)
-        plans = artefact.read_plans(store(folder), name, version)
-        artefact.write(model, target, published, plans={device: plan for device, (plan, _) in plans.items()})
-    return list(wanted.values())
+    published = []
+    for study in studies:
+        made = repository(folder / study.data)
+        for name, wanted in study.published().items():
+            model, _, version = artefact.read(made, name)
+            plans = artefact.read_plans(made, name, version)
+            artefact.write(model, target, wanted, plans={device: plan for device, (plan, _) in plans.items()})
+            published.append(wanted)
+    return published
 
 
 def fill(page: Path, results: Path) -> None:

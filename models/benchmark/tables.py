@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from models.benchmark.studies import Entry
+from models.benchmark.studies.entry import Entry, reference
 from models.data.corruptions import SEVERITIES
 
 Figures = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -21,7 +21,7 @@ _SHORT = {
 
 def predictive(compared: Sequence[Entry], figures: Figures) -> str:
     """Accuracy and calibration on the test rows, and what an answer costs."""
-    single = next(figures[entry.name] for entry in compared if entry.method == "single" and not entry.held_out)
+    single = figures[reference(compared).name]
     macs, held = (np.mean([one[name] for one in single]) for name in ("macs", "weights"))
     columns: dict[str, Callable[[Mapping[str, Any]], Any]] = {
         "weights": lambda one: one["weights"] / held,
@@ -57,7 +57,7 @@ def severities(compared: Sequence[Entry], figures: Figures) -> str:
     """Accuracy and uncalibrated ECE by severity, means over kinds of corruption and seeds."""
     rows = []
     for entry in compared:
-        if entry.held_out or entry.tried:
+        if not entry.shown:
             continue
         cells = [entry.label]
         for name in ("accuracy", "ece_uncalibrated", "ece"):
@@ -76,7 +76,7 @@ def by_seed(figures: Sequence[Mapping[str, Any]], name: str, severity: int) -> l
 def ood(compared: Sequence[Entry], figures: Figures) -> str:
     """By OOD set and method, of each score: AUROC and its spread, AUPR, FPR95."""
     rows = [
-        [name, entry.label, *(_detected(entry, figures[entry.name], name, score) for score in _SHORT)]
+        [name, entry.label, *(_detected(figures[entry.name], name, score) for score in _SHORT)]
         for entry in compared
         for name in figures[entry.name][0]["ood"]
     ]
@@ -84,9 +84,9 @@ def ood(compared: Sequence[Entry], figures: Figures) -> str:
     return _table(["OOD set", "method", *_SHORT.values()], sorted(rows, key=lambda row: order[row[0]]))
 
 
-def _detected(entry: Entry, figures: Sequence[Mapping[str, Any]], ood_set: str, score: str) -> str:
-    if entry.method == "single" and score == "mutual_information":
-        return "–"
+def _detected(figures: Sequence[Mapping[str, Any]], ood_set: str, score: str) -> str:
+    if figures[0]["num_submodels"] == 1 and score == "mutual_information":
+        return "–"  # it is 0
     found = [one["ood"][ood_set][score] for one in figures]
     aupr, fpr95 = (f"{np.mean([one[name] for one in found]):.3f}" for name in ("aupr", "fpr95"))
     return f"{_spread([one['auroc'] for one in found], 3)}, {aupr}, {fpr95}"

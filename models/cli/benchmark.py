@@ -28,19 +28,19 @@ def add(commands: "arguments.Commands") -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Works a study off."""
+    """Works studies off."""
     from models.benchmark import report
-    from models.benchmark.studies import STUDIES
+    from models.benchmark.studies import BENCHMARKS
 
     if options.quick and options.page is not None:
         raise ValueError("--quick, --page: one seed is too few to publish tables")
-    study = STUDIES[options.study].quick() if options.quick else STUDIES[options.study]
-    folder = options.folder or FOLDER / "benchmark" / options.study
-    results = options.results or (folder / "quick" if options.quick else report.RESULTS / options.study)
-    for page in report.rebuild(study, folder, results, options.data):
-        print(page)
+    studies = [study.quick() if options.quick else study for study in BENCHMARKS[options.study]]
+    folder = options.folder or FOLDER / "benchmark"
+    results = options.results or (folder / "quick" if options.quick else report.RESULTS) / options.study
+    for table in report.rebuild(studies, folder, results, options.data):
+        print(table)
     if options.page is not None:
         report.fill(options.page, results)
     if options.publish:
-        print(f"published: {', '.join(report.publish(study, folder, options.repository))}")
+        print(f"published: {', '.join(report.publish(studies, folder, options.repository))}")
     print(f"written: {results}")

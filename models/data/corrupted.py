@@ -1,7 +1,9 @@
 """Corrupted test rows, kind by kind and severity by severity: from the official files of CIFAR-10-C and ImageNet-C
 (Hendrycks and Dietterich, 2019, arXiv 1903.12261), or made from any pictures by `models.data.corruptions`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from models.data.cifar10 import CLASSES
 from models.data.corruptions import KINDS, SEVERITIES, Family, corrupt
 from models.data.dataset import DatasetError, Lazy, Split
+from models.data.digests import contents_digest, listing_digest, rows_digest, text_digest
 from models.data.imagenet import LazyImages, files_of, folders_in
 
 Corrupted = Iterator[tuple[str, int, Split]]
@@ -91,6 +94,11 @@ class LazilyCorrupted:
         self.shape: tuple[int, ...] = inputs.shape
         self.dtype: np.dtype[Any] = inputs.dtype
 
+    @property
+    def digest(self) -> str:
+        """Of the rows before, and of what is done to them."""
+        return text_digest(rows_digest(self._inputs), f"{self._kind} {self._severity} {self._family} {self._seed}")
+
     def __len__(self) -> int:
         return len(self._inputs)
 
@@ -101,6 +109,36 @@ class LazilyCorrupted:
             pictures = pictures / np.float32(255)
         changed = corrupt(pictures, self._kind, self._severity, self._seed, family=self._family, rows=numbers)
         return np.rint(changed * 255).astype(np.uint8) if self.dtype == np.uint8 else changed
+
+
+@dataclass(frozen=True)
+class CorruptedFiles:
+    """The official corrupted form of a data set, where it lies beside the data set's files."""
+
+    folder: str
+    """Its name."""
+    read: Callable[[Path], Corrupted]
+    digest: Callable[[Path], str]
+    """What tells its files from others."""
+
+    def beside(self, data: Path | None) -> Path | None:
+        """The folder among the files of the data set; None where there is none."""
+        place = None if data is None else data / self.folder
+        return place if place is not None and place.is_dir() else None
+
+
+@cache
+def _contents(folder: Path) -> str:
+    return contents_digest(folder.glob("*.npy"))
+
+
+@cache
+def _listing(folder: Path) -> str:
+    return listing_digest(sorted(path for path in folder.rglob("*") if path.is_file()))
+
+
+CIFAR_10_C = CorruptedFiles("CIFAR-10-C", cifar10_c, _contents)
+IMAGENET_C = CorruptedFiles("ImageNet-C", imagenet_c, _listing)
 
 
 def _array(path: Path) -> NDArray[Any]:

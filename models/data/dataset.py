@@ -22,6 +22,10 @@ class Lazy(Protocol):
     @property
     def dtype(self) -> np.dtype[np.uint8]: ...
 
+    @property
+    def digest(self) -> str:
+        """What tells them from others, without reading them all."""
+
     def __len__(self) -> int: ...
 
     def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[np.uint8]: ...

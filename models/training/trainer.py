@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from models.data import Dataset, DatasetError
+from models.data.digests import split_digest
 from models.training.batches import Batches
 from models.training.recipe import Recipe
 from models.training.tasks import TASKS
@@ -24,11 +25,11 @@ class CheckpointError(ValueError):
 def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool = True) -> nn.Module:
     """Trains until `recipe.epochs` are done, on a GPU where there is one, and returns the network in evaluation mode.
 
-    The checkpoint is written after each epoch; where it exists and holds the same recipe, training goes on from
+    The checkpoint is written after each epoch; where it exists, of the same recipe and rows, training goes on from
     there and ends with the same weights as an undisturbed run.
 
     Raises:
-        CheckpointError: the checkpoint belongs to another recipe or is no checkpoint.
+        CheckpointError: the checkpoint belongs to another recipe or to other rows, or is no checkpoint.
         DatasetError: there are no rows to train on.
         ValueError: the recipe's network cannot be built.
     """
@@ -43,13 +44,17 @@ def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool 
     steps = len(batches)
     optimiser = _optimiser(recipe, network)
     schedule = _schedule(recipe, optimiser, steps)
-    done = 0
+    data, done = split_digest(dataset.train), 0
     if checkpoint.exists():
         state = _read(checkpoint)
         if state["recipe"] != recipe.plain():
             raise CheckpointError(
                 f"{checkpoint} was made by another recipe ({_difference(state['recipe'], recipe.plain())}): "
                 "choose another checkpoint or remove this one"
+            )
+        if state["data"] != data:
+            raise CheckpointError(
+                f"{checkpoint} was trained on other rows of {recipe.data}: choose another checkpoint or remove this one"
             )
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
@@ -75,6 +80,7 @@ def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool 
             {
                 "format": _FORMAT,
                 "recipe": recipe.plain(),
+                "data": data,
                 "network": network.state_dict(),
                 "optimiser": optimiser.state_dict(),
                 "schedule": schedule.state_dict(),

@@ -13,7 +13,7 @@ from models.training.methods.single import SingleMethod
 if TYPE_CHECKING:
     from models.training.recipe import Recipe
 
-__all__ = ["METHODS", "TrainingMethod", "method_of"]
+__all__ = ["METHODS", "REFERENCE", "TrainingMethod", "method_of"]
 
 METHODS: dict[Method, TrainingMethod] = {
     "single": SingleMethod(),
@@ -21,6 +21,9 @@ METHODS: dict[Method, TrainingMethod] = {
     "masksembles": MasksemblesMethod(),
     "deep-ensemble": DeepEnsembleMethod(),
 }
+
+REFERENCE: Method = "single"
+"""What the cost of the others is relative to."""
 
 
 def method_of(recipes: "Sequence[Recipe]") -> Method:

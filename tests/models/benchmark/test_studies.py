@@ -4,11 +4,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models.benchmark.studies import STUDIES, Entry, Study
+from models.benchmark.studies import BENCHMARKS, CIFAR_10, FASHION_MNIST, IMAGENET, SINUSOIDS, Entry, Study
+from models.benchmark.studies.sinusoids import point_label, point_name
+from models.cli import benchmark as command
 from models.layers import count, layers
 from models.training.recipe import Recipe
 
-FASHION = STUDIES["fashion-mnist"]
+STUDIES = {study.data: study for studies in BENCHMARKS.values() for study in studies}
 
 
 def recipe_of(study: Study, method: str, **settings: object) -> Recipe:
@@ -36,23 +38,41 @@ def test_every_training_is_there_once(study: Study) -> None:
     assert len({entry.name for entry in study.compared}) == len(study.compared)
 
 
+def test_what_can_be_asked_for() -> None:
+    assert list(command._STUDIES) == sorted(BENCHMARKS)
+    assert list(STUDIES) == ["cifar-10", "fashion-mnist", "sinusoids", "imagenet"]
+
+
+def test_the_path_from_a_single_network_to_an_ensemble() -> None:
+    assert SINUSOIDS.quick() == SINUSOIDS
+    assert [(point_name(entry), point_label(entry)) for entry in SINUSOIDS.compared] == [
+        ("sinusoids-single", "single"),
+        *((f"sinusoids-s{scale}", f"Masksembles, S = {scale}") for scale in ("1.1", "2", "3", "10")),
+        ("sinusoids-deep-ensemble", "deep ensemble"),
+    ]
+    recipes = {entry.method: SINUSOIDS.recipes(entry, 0) for entry in SINUSOIDS.compared}
+    assert [recipe.seed for recipe in recipes["deep-ensemble"]] == [0, 1, 2, 3]
+    assert recipes["deep-ensemble"][:1] == recipes["single"]
+    assert recipes["masksembles"][0].options == {"hidden": [100], "widen": True}
+
+
 def test_members_of_ensembles_are_the_single_networks() -> None:
     ensemble, single = Entry("deep-ensemble"), Entry("single")
-    singles = [FASHION.recipes(single, seed)[0] for seed in range(10)]
-    members = [FASHION.recipes(ensemble, seed) for seed in ensemble.seeds]
+    singles = [FASHION_MNIST.recipes(single, seed)[0] for seed in range(10)]
+    members = [FASHION_MNIST.recipes(ensemble, seed) for seed in ensemble.seeds]
     assert members[0] == tuple(singles[:4])
     assert set(Counter(recipe.seed for ensemble in members for recipe in ensemble).values()) == {2}
     assert {recipe.seed for ensemble in members for recipe in ensemble} == set(range(10))
     assert all(len({recipe.seed for recipe in ensemble}) == 4 for ensemble in members)
     assert all(recipe == singles[recipe.seed] for ensemble in members for recipe in ensemble)
-    assert FASHION.trainings().keys() >= {f"all-single-{seed}" for seed in range(10)}
+    assert FASHION_MNIST.trainings().keys() >= {f"all-single-{seed}" for seed in range(10)}
 
 
 def test_those_that_never_saw_some_classes_have_networks_of_their_own() -> None:
-    near = [name for name in FASHION.trainings() if name.startswith("near-single-")]
+    near = [name for name in FASHION_MNIST.trainings() if name.startswith("near-single-")]
     assert sorted(near) == [f"near-single-{seed}" for seed in range(5)]
-    assert recipe_of(FASHION, "single", held_out=True).classes == 8
-    assert recipe_of(FASHION, "single").classes == 10
+    assert recipe_of(FASHION_MNIST, "single", held_out=True).classes == 8
+    assert recipe_of(FASHION_MNIST, "single").classes == 10
 
 
 @pytest.mark.parametrize(
@@ -81,7 +101,7 @@ def test_quick_has_one_seed_and_a_point_of_each_variant(name: str, labels: list[
 
 
 def test_cifar_10_has_the_settings_of_the_paper() -> None:
-    recipe = recipe_of(STUDIES["cifar-10"], "masksembles", scale=2.0)
+    recipe = recipe_of(CIFAR_10, "masksembles", scale=2.0)
     assert recipe.submodels == 4
     assert (recipe.optimiser, recipe.learning_rate, recipe.weight_decay) == ("sgd", 0.1, 5e-4)
     assert (recipe.epochs, recipe.batch_size, recipe.milestones, recipe.decay) == (200, 128, (60, 120, 160), 0.2)
@@ -91,19 +111,19 @@ def test_cifar_10_has_the_settings_of_the_paper() -> None:
     assert [(module.in_channels, module.out_channels) for module in network.modules() if _is_3x3(module)] == [
         (3, 16), (16, 64), *[(64, 64)] * 3, (64, 128), *[(128, 128)] * 3, (128, 256), *[(256, 256)] * 3,
     ]  # fmt: skip
-    wide = recipe_of(STUDIES["cifar-10"], "masksembles", variant="wide").build()
+    wide = recipe_of(CIFAR_10, "masksembles", variant="wide").build()
     assert _weights(wide) / _weights(network) == pytest.approx(2.25, abs=0.05)
-    assert recipe_of(STUDIES["cifar-10"], "mc-dropout").dropout == 0.1
+    assert recipe_of(CIFAR_10, "mc-dropout").dropout == 0.1
 
 
 def test_imagenet_has_the_settings_of_the_paper() -> None:
-    recipe = recipe_of(STUDIES["imagenet"], "masksembles")
+    recipe = recipe_of(IMAGENET, "masksembles")
     assert (recipe.optimiser, recipe.learning_rate, recipe.weight_decay) == ("sgd", 0.1, 1e-4)
     assert (recipe.epochs, recipe.batch_size, recipe.milestones, recipe.decay) == (90, 256, (30, 60, 80), 0.1)
     network = recipe.build()
     assert (recipe.classes, recipe.submodels) == (1000, 4)
     assert _weights(network) == 25_557_032  # ResNet-50
-    scales = sorted(entry.scale for entry in STUDIES["imagenet"].compared if entry.method == "masksembles")
+    scales = sorted(entry.scale for entry in IMAGENET.compared if entry.method == "masksembles")
     overlaps = [_overlap(replace(recipe, scale=scale)) for scale in scales]
     assert overlaps == pytest.approx([0.7, 0.3, 0.2], abs=0.05)
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from models.benchmark import figures, report, tables
-from models.benchmark.studies import Entry
+from models.benchmark.studies.entry import Entry
 from models.evaluation.classifier_figures import SCORES
 
 SINGLE, MASKED, ENSEMBLE, NEAR = COMPARED = (
@@ -31,7 +31,15 @@ def made(accuracy: float, macs: int = 100, weights: int = 10, disagreement: floa
         kind: {score: {"auroc": accuracy, "aupr": 0.7, "fpr95": 0.2} for score in SCORES}
         for kind in ("digits", "noise")
     }
-    return {"macs": macs, "weights": weights, "test": test, "corrupted": corrupted, "ood": ood}
+    submodels = 1 if disagreement is None else 4
+    return {
+        "num_submodels": submodels,
+        "macs": macs,
+        "weights": weights,
+        "test": test,
+        "corrupted": corrupted,
+        "ood": ood,
+    }
 
 
 FIGURES = {

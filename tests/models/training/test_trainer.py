@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,13 @@ def test_another_recipe_is_refused(digits: Dataset, tmp_path: Path) -> None:
     other = Recipe(data="digits", network="mlp", input_shape=(1, 8, 8), classes=10, epochs=3, batch_size=200, seed=1)
     with pytest.raises(CheckpointError, match="flip True, asked for False, seed 0, asked for 1"):
         train(other, digits, tmp_path / "a.pt", progress=False)
+
+
+def test_a_checkpoint_of_other_rows_is_refused(digits: Dataset, tmp_path: Path) -> None:
+    train(RECIPE, digits, tmp_path / "a.pt", progress=False)
+    other = replace(digits, train=Split(digits.train.inputs, digits.train.labels[::-1].copy()))
+    with pytest.raises(CheckpointError, match=r"a\.pt was trained on other rows of digits: choose another"):
+        train(RECIPE, other, tmp_path / "a.pt", progress=False)
 
 
 @pytest.mark.parametrize("rows", [None, 7])

@@ -1,0 +1,89 @@
+"""The studies: the paper's tables, Fashion-MNIST on a small machine, and the path on two sinusoids. A new one is
+entered here."""
+
+from models.benchmark.studies.entry import Entry, all_methods, masked
+from models.benchmark.studies.images import ImageStudy
+from models.benchmark.studies.sinusoids import PathStudy
+from models.benchmark.studies.study import MEMBERS, Exported, Figures, Report, Study
+from models.data import svhn
+from models.data.corrupted import CIFAR_10_C, IMAGENET_C
+
+__all__ = [
+    "BENCHMARKS", "CIFAR_10", "FASHION_MNIST", "IMAGENET", "MEMBERS", "SINUSOIDS", "Entry", "Exported", "Figures",
+    "ImageStudy", "PathStudy", "Report", "Study",
+]  # fmt: skip
+
+_FIVE, _ONE = (0, 1, 2, 3, 4), (0,)
+
+FASHION_MNIST = ImageStudy(
+    data="fashion-mnist",
+    classes=10,
+    input_shape=(1, 28, 28),
+    compared=(
+        *all_methods(masked((1.5, 2.0, 3.0), ("width", "capacity"), _FIVE), _FIVE),
+        Entry("masksembles", 2.0, "head", seeds=(0, 1), tried=True),
+        Entry("single", variant="long", seeds=(0, 1), tried=True),
+        Entry("masksembles", 2.0, "long", seeds=(0, 1), tried=True),
+        Entry("single", held_out=True, seeds=(0, 1)),
+        Entry("mc-dropout", held_out=True, seeds=(0, 1)),
+        Entry("masksembles", 3.0, "capacity", held_out=True, seeds=(0, 1)),
+        Entry("deep-ensemble", held_out=True, seeds=(0, 1)),
+    ),
+    settings={
+        "align": None,
+        "options": {"widths": [16, 32, 64, 64], "strided": True},
+        "rows": 10_000,
+        "epochs": 20,
+        "weight_decay": 1e-4,
+        "flip": False,
+    },
+    variants={
+        "width": {"options": {"widen": False}},
+        "capacity": {"options": {"widen": True}},
+        "head": {"options": {"widen": False, "first_mask": 2}},
+        "long": {"options": {"widen": False}, "epochs": 60},
+    },
+    dropout=0.2,
+    held_out=("pullover", "sneaker"),
+    corrupted_rows=2000,
+)
+
+SINUSOIDS = PathStudy(
+    data="sinusoids",
+    classes=2,
+    input_shape=(2,),
+    compared=(
+        Entry("single", seeds=_ONE),
+        *masked((1.1, 2.0, 3.0, 10.0), ("width",), _ONE),
+        Entry("deep-ensemble", seeds=_ONE),
+    ),
+)
+
+CIFAR_10 = ImageStudy(
+    data="cifar-10",
+    classes=10,
+    input_shape=(3, 32, 32),
+    compared=all_methods([*masked((1.1, 1.4, 2.0, 3.0), ("width",), _ONE), *masked((1.5,), ("wide",), _ONE)], _ONE),
+    variants={"width": {}, "wide": {"options": {"widening": 6}}},
+    corrupted_files=CIFAR_10_C,
+    ood_files={"SVHN": (svhn.FILE, svhn.svhn)},
+)
+"""Table 1 and figures 6 and 8 of the paper. It does not print the settings of its best network, only that it has 2.3
+times the weights: with all layers half as wide again that is S = 1.5."""
+
+IMAGENET = ImageStudy(
+    data="imagenet",
+    classes=1000,
+    input_shape=(3, 224, 224),
+    compared=all_methods(masked((1.21, 2.17, 3.0), ("width",), _ONE), _ONE),
+    family="imagenet",
+    corrupted_files=IMAGENET_C,
+)
+"""Table 2 and figure 10: mask overlaps of 0.7, 0.3 and 0.2."""
+
+BENCHMARKS: dict[str, tuple[Study, ...]] = {
+    "cifar-10": (CIFAR_10,),
+    "fashion-mnist": (FASHION_MNIST, SINUSOIDS),
+    "imagenet": (IMAGENET,),
+}
+"""What `python -m models benchmark NAME` works off."""

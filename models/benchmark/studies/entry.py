@@ -1,0 +1,93 @@
+"""What is compared: a method with its settings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.contract.schema import Method
+from models.training.methods import METHODS, REFERENCE, TrainingMethod
+
+_VARIANTS = {
+    "width": "fixed width",
+    "capacity": "fixed capacity",
+    "wide": "half as wide again",
+    "head": "only before the last layer",
+    "long": "60 epochs",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method with its settings, of which there are models with several seeds."""
+
+    method: Method
+    scale: float = 1.0
+    variant: str = "width"
+    """How a masked network relates to the single one: see `Study.variants`."""
+    held_out: bool = False
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    tried: bool = False
+    """Not part of the comparison by severity: shows what became of an idea."""
+
+    @property
+    def kind(self) -> TrainingMethod:
+        """What is to be known of its method."""
+        return METHODS[self.method]
+
+    @property
+    def trained(self) -> "Entry":
+        """That of the trainings behind it: itself, or for several trainings that of each."""
+        return Entry(self.kind.trains, held_out=self.held_out) if self.kind.several else self
+
+    @property
+    def shown(self) -> bool:
+        """Whether it is part of the comparison."""
+        return not (self.held_out or self.tried)
+
+    @property
+    def name(self) -> str:
+        """As a model's name in a repository, without the seed."""
+        scale = f"-s{self.scale:g}" if self.kind.masked else ""
+        variant = f"-{self.variant}" if self.kind.masked or self.variant != "width" else ""
+        return f"{'near' if self.held_out else 'all'}-{self.method}{scale}{variant}"
+
+    @property
+    def label(self) -> str:
+        """As tables and pictures name it."""
+        scale = f" S = {self.scale:g}" if self.kind.masked else ""
+        variant = f", {self.variant_label}" if self.kind.masked or self.variant != "width" else ""
+        return f"{self.kind.label}{scale}{variant}"
+
+    @property
+    def variant_label(self) -> str:
+        """The same of its variant."""
+        return _VARIANTS[self.variant]
+
+
+def reference(compared: Sequence[Entry]) -> Entry:
+    """What costs are relative to."""
+    return next(entry for entry in compared if entry.method == REFERENCE and not entry.held_out)
+
+
+def typical(compared: Sequence[Entry]) -> list[Entry]:
+    """One masked entry for each variant: that whose scale is nearest to 2."""
+    points: dict[str, Entry] = {}
+    for entry in compared:
+        if entry.kind.masked and not entry.held_out:
+            other = points.setdefault(entry.variant, entry)
+            points[entry.variant] = min(other, entry, key=lambda point: abs(point.scale - 2))
+    return list(points.values())
+
+
+def masked(scales: Sequence[float], variants: Sequence[str], seeds: tuple[int, ...]) -> list[Entry]:
+    """Every scale in every variant."""
+    return [Entry("masksembles", scale, variant, seeds=seeds) for variant in variants for scale in scales]
+
+
+def all_methods(masked: Sequence[Entry], seeds: tuple[int, ...]) -> tuple[Entry, ...]:
+    """All four, Masksembles as they are given."""
+    return (
+        Entry("single", seeds=seeds),
+        Entry("mc-dropout", seeds=seeds),
+        *masked,
+        Entry("deep-ensemble", seeds=seeds),
+    )
