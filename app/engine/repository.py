@@ -127,7 +127,7 @@ class RepositoryScanner:
             return
         found = verify(path for version in due for path in version.paths)
         scanned = {
-            (version.name, version.number): self._judge(version, {path: found[path] for path in version.paths})
+            (version.name, version.number): self._scanned(version, {path: found[path] for path in version.paths})
             for version in due
         }
         with self._recording:
@@ -171,7 +171,7 @@ class RepositoryScanner:
         known = self._verified.get((version.name, version.number))
         return known is None or known.stamp != version.stamp
 
-    def _judge(self, version: UnverifiedVersion, files: dict[Path, Verification]) -> ScannedVersion:
+    def _scanned(self, version: UnverifiedVersion, files: dict[Path, Verification]) -> ScannedVersion:
         name, number, stamp = version.name, version.number, version.stamp
         try:
             path, declared = self._choose(files)

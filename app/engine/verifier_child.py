@@ -66,8 +66,8 @@ def examine(content: bytes) -> dict[str, str]:
         if tensor.data_type in _FLOATS and np.isnan(onnx.numpy_helper.to_array(tensor)).any():
             raise FileRejected(f"the weights of {tensor.name!r} hold NaN")
     domains = {entry.domain for entry in model.opset_import} | {node.domain for node in _nodes(model)}
-    if foreign := sorted(domains - _DOMAINS):
-        raise FileRejected(f"operators of an unknown domain: {', '.join(foreign)}")
+    if unknown := sorted(domains - _DOMAINS):
+        raise FileRejected(f"operators of an unknown domain: {', '.join(unknown)}")
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:

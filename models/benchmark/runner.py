@@ -32,7 +32,7 @@ def work(study: Study, folder: Path, data: Path | None = None) -> dict[str, list
 
     Raises:
         CheckpointError: a checkpoint in the folder is that of another recipe, or of other rows.
-        DatasetError: a file is missing or foreign, or the data set has another number of classes.
+        DatasetError: a file is missing or in another format, or the data set has another number of classes.
         ChildProcessError: a process was ended from outside.
     """
     _all(

@@ -32,7 +32,7 @@ def cifar10(folder: Path | None = None) -> Dataset:
     taken too; a tenth of the training pictures is for calibration.
 
     Raises:
-        DatasetError: no folder, or a file is missing, truncated or foreign.
+        DatasetError: no folder, or a file is missing, truncated or in another format.
     """
     folder, suffix = _find(folder)
     read = _read_binary if suffix else _read_pickle

@@ -26,7 +26,7 @@ def cifar10_c(folder: Path) -> Corrupted:
     severity, and labels.npy [5·B].
 
     Raises, while iterating:
-        DatasetError: a file is missing, truncated or foreign.
+        DatasetError: a file is missing, truncated or in another format.
     """
     path = folder / "labels.npy"
     labels = _array(path)
@@ -55,7 +55,7 @@ def imagenet_c(folder: Path) -> Corrupted:
     Classes are numbered in the order of their folders' names, which must be the same everywhere.
 
     Raises, while iterating:
-        DatasetError: a folder is missing, empty or foreign.
+        DatasetError: a folder is missing, empty or in another format.
     """
     classes: tuple[str, ...] = ()
     for kind in folders_in(folder, "kind of corruption"):

@@ -44,7 +44,7 @@ def fashion_mnist(folder: Path | None = None) -> Dataset:
     dataset-fashion-mnist, else from a download that is kept in the user's cache.
 
     Raises:
-        DatasetError: a file is missing, truncated or foreign, or a download has the wrong checksum.
+        DatasetError: a file is missing, truncated or in another format, or a download has the wrong checksum.
     """
     if folder is None:
         folder = _DEBIAN if _DEBIAN.is_dir() else _download()

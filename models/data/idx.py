@@ -43,7 +43,7 @@ def read_idx(path: Path, shape: tuple[int | None, ...]) -> NDArray[np.uint8]:
         raise DatasetError(f"{path}: expected shape {_spell(shape)}, the header says {_spell(sizes)}")
     if len(content) - header != prod(sizes):
         raise DatasetError(
-            f"{path}: truncated or foreign, {_spell(sizes)} needs {prod(sizes)} bytes of data, "
+            f"{path}: truncated or in another format, {_spell(sizes)} needs {prod(sizes)} bytes of data, "
             f"there are {len(content) - header}"
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(sizes)

@@ -101,7 +101,7 @@ def imagenet(folder: Path | None = None) -> Dataset:
     `ILSVRC/Data/CLS-LOC/val/*.JPEG` without folders for the classes, which LOC_val_solution.csv tells.
 
     Raises:
-        DatasetError: no folder, one without pictures, a class that is in `val` alone, or a text file that is foreign.
+        DatasetError: no folder, one without pictures, a class that is in `val` alone, or a text file in another format.
     """
     if folder is None or not folder.is_dir():
         raise DatasetError(

@@ -16,7 +16,7 @@ def svhn(folder: Path) -> NDArray[np.uint8]:
     """The pictures of the official file test_32x32.mat: uint8 [B, 3, 32, 32].
 
     Raises:
-        DatasetError: the file is missing or foreign.
+        DatasetError: the file is missing or in another format.
     """
     from scipy.io import loadmat
 

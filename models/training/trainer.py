@@ -19,7 +19,7 @@ _FORMAT = 2
 
 
 class CheckpointError(ValueError):
-    """A checkpoint is missing, damaged, foreign, or was made by another recipe."""
+    """A checkpoint is missing, damaged, in another format, or was made by another recipe."""
 
 
 def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool = True) -> nn.Module:
@@ -115,7 +115,7 @@ def load(checkpoint: Path) -> tuple[Recipe, nn.Module]:
     """The recipe and the network, in evaluation mode, of a finished training.
 
     Raises:
-        CheckpointError: missing, damaged, foreign, or the training was not finished.
+        CheckpointError: missing, damaged, in another format, or the training was not finished.
     """
     if not checkpoint.exists():
         raise CheckpointError(f"{checkpoint}: no such checkpoint; `python -m models train` makes one")

@@ -36,7 +36,7 @@ _SHARED_MEMORY = "shared_memory_region"
 
 
 @dataclass(frozen=True)
-class Given:
+class InputTensor:
     """An input, its values still unread."""
 
     name: str
@@ -47,7 +47,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RequestedOutput:
     """An output, and in which form."""
 
     name: str
@@ -63,8 +63,8 @@ class Request:
     id: str | None
     seconds: float | None
     """How long it may wait, where it says so."""
-    inputs: Sequence[Given]
-    outputs: Sequence[Wanted]
+    inputs: Sequence[InputTensor]
+    outputs: Sequence[RequestedOutput]
 
 
 _request = msgspec.json.Decoder(InferRequest)
@@ -92,17 +92,17 @@ def read(body: bytes, head: bytes | None, signature: Signature) -> Request:
         size = int(head)
         if size == 0:
             return _raw(body, signature)
-    asked = _decode(body[:size])
-    parameters = _read_parameters(asked.parameters, "parameters")
+    request = _decode(body[:size])
+    parameters = _read_parameters(request.parameters, "parameters")
     for name in _SEQUENCES:
         if parameters.get(name):
             raise InvalidInput("no model here keeps anything from one request to the next", f"parameters.{name}")
-    wanted = _typed(InferParameters, parameters, "parameters")
+    known = _typed(InferParameters, parameters, "parameters")
     return Request(
-        id=asked.id,
-        seconds=wanted.timeout / 1e6 if wanted.timeout else None,
-        inputs=_split(asked.inputs, memoryview(body)[size:]),
-        outputs=_outputs(asked.outputs, bool(wanted.binary_data_output), signature),
+        id=request.id,
+        seconds=known.timeout / 1e6 if known.timeout else None,
+        inputs=_split(request.inputs, memoryview(body)[size:]),
+        outputs=_outputs(request.outputs, bool(known.binary_data_output), signature),
     )
 
 
@@ -164,8 +164,8 @@ def _raw(body: bytes, signature: Signature) -> Request:
             times = "some times " if opened else ""
             raise InvalidInput(f"expected {times}{row} bytes for {_spell(port)}, got {len(body)}")
         shape = [size if isinstance(size, int) else len(body) // row for size in port.sizes]
-    given = Given(port.name, tensors.DATATYPES[port.dtype], shape, memoryview(data))
-    outputs = [Wanted(output.name, binary=True) for output in signature.outputs]
+    given = InputTensor(port.name, tensors.DATATYPES[port.dtype], shape, memoryview(data))
+    outputs = [RequestedOutput(output.name, binary=True) for output in signature.outputs]
     return Request(id=None, seconds=None, inputs=[given], outputs=outputs)
 
 
@@ -178,9 +178,9 @@ def _typed(kind: type[_Kind], parameters: Parameters, field: str) -> _Kind:
         raise InvalidInput(message, f"{field}.{where}") from None
 
 
-def _split(inputs: Sequence[InferInput], data: memoryview) -> list[Given]:
+def _split(inputs: Sequence[InferInput], data: memoryview) -> list[InputTensor]:
     """Gives each input its bytes, in the order in which they are named."""
-    found: list[Given] = []
+    found: list[InputTensor] = []
     at = 0
     for index, given in enumerate(inputs):
         field = f"inputs[{index}]"
@@ -191,14 +191,14 @@ def _split(inputs: Sequence[InferInput], data: memoryview) -> list[Given]:
         size = _typed(InputParameters, parameters, f"{field}.parameters").binary_data_size
         text = None if _is_absent(given.data) else given.data
         if isinstance(text, msgspec.Raw) and size is None:
-            found.append(Given(given.name, given.datatype, shape, text))
+            found.append(InputTensor(given.name, given.datatype, shape, text))
             continue
         if size is None or text is not None:
             raise InvalidInput("expected either data or the parameter binary_data_size", field)
         if at + size > len(data):
             left = len(data) - at
             raise InvalidInput(f"expected {size} bytes after the JSON, {left} are left", field)
-        found.append(Given(given.name, given.datatype, shape, data[at : at + size]))
+        found.append(InputTensor(given.name, given.datatype, shape, data[at : at + size]))
         at += size
     if at != len(data):
         raise InvalidInput(f"{len(data) - at} bytes after the JSON belong to no input")
@@ -209,24 +209,24 @@ def _is_absent(data: msgspec.Raw | msgspec.UnsetType) -> bool:
     return not isinstance(data, msgspec.Raw) or (len(memoryview(data)) == 4 and bytes(data) == b"null")
 
 
-def _outputs(asked: Sequence[InferOutput] | None, binary: bool, signature: Signature) -> list[Wanted]:
+def _outputs(outputs: Sequence[InferOutput] | None, binary: bool, signature: Signature) -> list[RequestedOutput]:
     there = [port.name for port in signature.outputs]
-    if not asked:
-        return [Wanted(name, binary) for name in there]
-    wanted: list[Wanted] = []
-    for index, output in enumerate(asked):
+    if not outputs:
+        return [RequestedOutput(name, binary) for name in there]
+    requested: list[RequestedOutput] = []
+    for index, output in enumerate(outputs):
         field = f"outputs[{index}]"
         if output.name not in there:
             raise InvalidInput(f"unknown output {output.name[:100]!r}; there are: {', '.join(there)}", f"{field}.name")
-        if any(output.name == other.name for other in wanted):
+        if any(output.name == other.name for other in requested):
             raise InvalidInput(f"{output.name!r} is asked for more than once", f"{field}.name")
         parameters = _read_parameters(output.parameters, f"{field}.parameters")
         if _SHARED_MEMORY in parameters:
             raise InvalidInput("shared memory is not supported", field)
         form = _typed(OutputParameters, parameters, f"{field}.parameters")
         own = binary if form.binary_data is None else form.binary_data
-        wanted.append(Wanted(output.name, own, form.classification or 0))
-    return wanted
+        requested.append(RequestedOutput(output.name, own, form.classification or 0))
+    return requested
 
 
 def arrays(request: Request, model: Servable, most: int) -> dict[str, NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""The answer to an inference request: its head as JSON, and after it the outputs that are wanted as bytes."""
+"""The answer to an inference request: its head as JSON, and after it the outputs that go out as bytes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,9 +16,9 @@ _CLASS = 64  # bytes of a class or a text, roughly, and of the work that it make
 def size(request: Request, found: Mapping[str, Any]) -> int:
     """How many bytes there are to be written, roughly."""
     total = 0
-    for wanted in request.outputs:
-        values = found[wanted.name][0] if isinstance(found[wanted.name], list) else found[wanted.name]
-        total += values.size * _CLASS if wanted.classes or values.dtype.kind == "O" else values.nbytes
+    for requested in request.outputs:
+        values = found[requested.name][0] if isinstance(found[requested.name], list) else found[requested.name]
+        total += values.size * _CLASS if requested.classes or values.dtype.kind == "O" else values.nbytes
     return total
 
 
@@ -29,29 +29,29 @@ def write(request: Request, model: Servable, found: Mapping[str, Any]) -> tuple[
         found: the outputs by name; of a model without a contract, lists of one each.
 
     Raises:
-        InvalidInput: an output cannot be had in the form in which it is wanted.
+        InvalidInput: an output cannot be had in the form in which it is requested.
         OutputNotFinite: JSON is wanted of one that holds NaN or infinity.
     """
     outputs: list[dict[str, Any]] = []
     data: list[bytes | memoryview] = []
-    for wanted in request.outputs:
-        values = found[wanted.name] if model.contract is not None else found[wanted.name][0]
-        if wanted.classes:
+    for requested in request.outputs:
+        values = found[requested.name] if model.contract is not None else found[requested.name][0]
+        if requested.classes:
             if model.contract is not None and not model.contract.labels:
                 raise InvalidInput(f"{model.name} is a regressor: none of its outputs are classes", "outputs")
-            labels = model.contract.labels if model.contract is not None and wanted.name == "probabilities" else ()
-            values = tensors.classify(values, wanted.classes, labels, wanted.name)
+            labels = model.contract.labels if model.contract is not None and requested.name == "probabilities" else ()
+            values = tensors.classify(values, requested.classes, labels, requested.name)
         dtype = "str" if values.dtype.kind in "OUS" else str(values.dtype)
         described: dict[str, Any] = {
-            "name": wanted.name,
+            "name": requested.name,
             "datatype": tensors.DATATYPES[dtype],
             "shape": list(values.shape),
         }
-        if wanted.binary:
+        if requested.binary:
             data.append(tensors.to_bytes(values))
             described["parameters"] = {"binary_data_size": len(data[-1])}
         else:
-            described["data"] = tensors.to_json(values, wanted.name)
+            described["data"] = tensors.to_json(values, requested.name)
         outputs.append(described)
     answer: dict[str, Any] = {"id": request.id} if request.id is not None else {}
     answer |= {"model_name": model.name, "model_version": str(model.version), "outputs": outputs}

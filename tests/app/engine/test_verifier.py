@@ -46,7 +46,7 @@ def external_in_a_subgraph(model: onnx.ModelProto) -> None:
     model.graph.node.append(onnx.helper.make_node("If", ["x"], ["y"], then_branch=inner, else_branch=inner))
 
 
-def foreign_operator(model: onnx.ModelProto) -> None:
+def unknown_operator(model: onnx.ModelProto) -> None:
     model.graph.node[0].domain = "evil.example"
     model.opset_import.add(domain="evil.example", version=1)
 
@@ -100,7 +100,7 @@ def fixed_batch(model: onnx.ModelProto) -> None:
         (nan_weights, "hold NaN"),
         (external, "lie in an external file"),
         (external_in_a_subgraph, "the weights of 'hidden' lie in an external file"),
-        (foreign_operator, "operators of an unknown domain: evil.example"),
+        (unknown_operator, "operators of an unknown domain: evil.example"),
         (broken_graph, "not a valid ONNX graph"),
     ],
 )

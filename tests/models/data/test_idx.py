@@ -32,7 +32,7 @@ def test_reads_plain_and_gzipped(tmp_path: Path, content: bytes) -> None:
         (struct.pack(">4I", 0x803, 2, 4, 3) + bytes(24), r"expected shape \[any, 3, 4\], the header says \[2, 4, 3\]"),
     ],
 )
-def test_a_truncated_or_foreign_file_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_that_is_truncated_or_in_another_format_is_named(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(DatasetError, match=message) as error:
         read_idx(tmp_path / "file", (None, 3, 4))

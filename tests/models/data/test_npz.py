@@ -66,7 +66,7 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
         load(str(path))
 
 
-def test_a_foreign_file_is_named(tmp_path: Path) -> None:
+def test_a_file_in_another_format_is_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.npz"
     with path.open("wb") as file:
         np.save(file, np.ones(3))

@@ -92,7 +92,7 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, content: bytes) -
         load(tmp_path / "a.pt")
 
 
-def test_a_foreign_checkpoint_is_named(tmp_path: Path) -> None:
+def test_a_checkpoint_in_another_format_is_named(tmp_path: Path) -> None:
     torch.save({"state": torch.zeros(1)}, tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match="not a checkpoint of"):
         load(tmp_path / "a.pt")
