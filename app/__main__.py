@@ -45,7 +45,7 @@ def main() -> int:
         telemetry = Telemetry(loaded=1 + settings.keep_versions)
         cuda = Cuda(settings.tf32, settings.cuda_graphs, settings.gpu_memory_mb)
         device = choose(settings.device, cuda)
-        _log.info("device %s (asked for %s): %s", device.name, device.asked, device.reason)
+        _log.info("device %s (asked for %s): %s", device.name, device.setting, device.reason)
         served = RegistryOptions(
             pin=settings.pin,
             default_model=settings.default_model,

@@ -26,7 +26,7 @@ async def ready(request: Request) -> Readiness:
     registry = of.registry
     return Readiness(
         device=registry.device.name,
-        device_asked=registry.device.asked,
+        device_setting=registry.device.setting,
         device_reason=registry.device.reason,
         models={name: model.version for name, model in registry.serving.items()},
     )

@@ -1,4 +1,4 @@
-"""Pictures as files, PNG, JPEG or WebP, to the array that a contract declares."""
+"""Images as files, PNG, JPEG or WebP, to the array that a contract declares."""
 
 import io
 import warnings
@@ -14,7 +14,7 @@ from app.contract.tensor import Tensor
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_PIXELS = 2**25
-"""Of all pictures together that are decoded to be made smaller; the largest takes some 400 MB while it is."""
+"""Of all images together that are decoded to be made smaller; the largest takes some 400 MB while it is."""
 
 _MODES = {"grey": "L", "rgb": "RGB"}
 _BANDS = {"grey": 1, "rgb": 3}
@@ -24,14 +24,14 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)  # or it would on
 
 
 class ImageError(ValueError):
-    """A file is no picture, or not one that the contract takes; `index` says which of several."""
+    """A file is no image, or not one that the contract takes; `index` says which of several."""
 
     index = 0
 
 
 @cache
 def takes_images(given: Tensor) -> bool:
-    """Whether an input is pictures: its contract names layout and colour, and what black and white are."""
+    """Whether an input is images: its contract names layout and colour, and what black and white are."""
     if given.layout is None or given.colour is None or len(given.layout) != len(given.shape):
         return False
     axes = dict(zip(given.layout, given.shape))
@@ -41,10 +41,10 @@ def takes_images(given: Tensor) -> bool:
 
 
 def decode(files: Sequence[bytes], given: Tensor) -> NDArray[Any]:
-    """Pictures as the rows [B, …] of an input that takes pictures.
+    """Images as the rows [B, …] of an input that takes images.
 
     For float32 black becomes the smallest and white the largest value of the declared range; uint8 stays as it is. The
-    picture is turned upright as its EXIF data says. Colours become grey values by ITU-R 601-2, grey values three equal
+    image is turned upright as its EXIF data says. Colours become grey values by ITU-R 601-2, grey values three equal
     colours. Another size than the declared one is changed only where the contract says how.
 
     Raises:
@@ -78,7 +78,7 @@ def _decode(content: bytes, given: Tensor, most: int) -> tuple[NDArray[Any], int
     except UnidentifiedImageError:
         raise ImageError("expected a PNG, JPEG or WebP file") from None
     except Exception as error:  # what a damaged file makes a decoder raise is nowhere written down
-        raise ImageError(f"the picture cannot be decoded: {error}") from None
+        raise ImageError(f"the image cannot be decoded: {error}") from None
     if given.dtype == "uint8":
         return pixels, size
     low, high = given.range or (0.0, 1.0)
@@ -100,9 +100,9 @@ def _check(image: ImageFile.ImageFile, given: Tensor, most: int) -> None:
     if image.width * image.height > most:
         raise ImageError(f"expected at most {MAX_PIXELS} pixels in all, got {image.width} × {image.height} here")
     if image.mode not in _EIGHT_BITS or any(";16" in str(tile.args) for tile in image.tile):
-        raise ImageError(f"expected 8 bits a value, got a picture of mode {image.mode}")
+        raise ImageError(f"expected 8 bits a value, got an image of mode {image.mode}")
     if getattr(image, "n_frames", 1) != 1 and image.format != "MPO":  # a photograph with a smaller one behind it
-        raise ImageError("expected one picture, got an animation")
+        raise ImageError("expected one image, got an animation")
 
 
 def _pixels(image: Image.Image, given: Tensor) -> NDArray[Any]:
@@ -112,7 +112,7 @@ def _pixels(image: Image.Image, given: Tensor) -> NDArray[Any]:
     if upright.has_transparency_data:
         upright = upright.convert("RGBA")
         if upright.getchannel("A").getextrema() != (255, 255):
-            raise ImageError("expected a picture without transparent pixels")
+            raise ImageError("expected an image without transparent pixels")
     upright = upright.convert(_MODES[given.colour or "grey"])
     size = _size(given)
     if upright.size != size:

@@ -21,11 +21,11 @@ class Tensor(ContractModel):
     range: tuple[float, float] | None = None
     """Smallest and largest value; an input outside is refused."""
     layout: str | None = None
-    """A letter for each axis of a picture, such as BCHW."""
+    """A letter for each axis of an image, such as BCHW."""
     colour: Literal["grey", "rgb"] | None = None
     resize: Literal["stretch", "crop"] | None = None
-    """What makes a picture of another size fit: `stretch` ignores its proportions, `crop` fills and cuts from the
-    middle; both bilinear. Without it such a picture is refused."""
+    """What makes an image of another size fit: `stretch` ignores its proportions, `crop` fills and cuts from the
+    middle; both bilinear. Without it such an image is refused."""
 
     @model_validator(mode="after")
     def _batch_first(self) -> Self:

@@ -23,7 +23,7 @@ _DRIVERS = {12: "525", 13: "580"}
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 """onnxruntime's names."""
 
-PredictParams = Literal["auto", "cpu", "cuda"]
+DeviceSetting = Literal["auto", "cpu", "cuda"]
 Load = Callable[[str], ctypes.CDLL]
 
 
@@ -61,10 +61,10 @@ class Cuda:
 
 @dataclass(frozen=True)
 class Device:
-    """The kind of device that was chosen, for what was asked, why, and how many of it there are to share the work."""
+    """The kind of device that was chosen, for which setting, why, and how many of it there are to share the work."""
 
     name: Literal["cpu", "cuda"]
-    asked: PredictParams
+    setting: DeviceSetting
     reason: str
     count: int = 1
     cuda: Cuda = Cuda()
@@ -83,23 +83,23 @@ class Device:
     @property
     def fell_back(self) -> bool:
         """Whether a GPU would have been taken, had there been a usable one."""
-        return self.asked != "cpu" and self.name == "cpu"
+        return self.setting != "cpu" and self.name == "cpu"
 
 
-def choose(asked: PredictParams, cuda: Cuda = Cuda()) -> Device:
+def choose(setting: DeviceSetting, cuda: Cuda = Cuda()) -> Device:
     """The device for a setting: the CPU, or all the GPUs that CUDA_VISIBLE_DEVICES leaves.
 
     Raises:
         StartError: `cuda` was asked for and cannot be used; the message names what is missing.
     """
-    if asked == "cpu":
-        return Device("cpu", asked, "the setting asks for it")
+    if setting == "cpu":
+        return Device("cpu", setting, "the setting asks for it")
     missing = missing_for_cuda()
     if missing is None:
-        return Device("cuda", asked, "driver, CUDA libraries and cuDNN are there", _count(_load), cuda)
-    if asked == "cuda":
+        return Device("cuda", setting, "driver, CUDA libraries and cuDNN are there", _count(_load), cuda)
+    if setting == "cuda":
         raise StartError(f"MASKSEMBLES_DEVICE=cuda, but no GPU can be used: {missing}")
-    return Device("cpu", asked, f"no GPU can be used: {missing}")
+    return Device("cpu", setting, f"no GPU can be used: {missing}")
 
 
 def missing_for_cuda(load: Load = _load) -> str | None:

@@ -89,7 +89,7 @@ def entropy_maps(
     rows: Split,
     path: Path,
 ) -> None:
-    """One picture with the entropy of each point of a path, low violet to high yellow, and the data.
+    """One plot with the entropy of each point of a path, low violet to high yellow, and the data.
 
     Args:
         points: six, each with a `label` and its `entropy` on a grid [x · y], rows of equal y one after the other.

@@ -1,4 +1,4 @@
-"""Rebuilds docs/results.md: works studies off, writes their tables and pictures, and publishes their models."""
+"""Rebuilds docs/results.md: works studies off, writes their tables and plots, and publishes their models."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from models.benchmark.runner import repository, work
 from models.benchmark.studies import Study
 
 RESULTS = Path(__file__).parent / "results"
-"""Where the tables and pictures lie that docs/results.md shows."""
+"""Where the tables and plots lie that docs/results.md shows."""
 
 
 def rebuild(studies: Sequence[Study], folder: Path, results: Path, data: Path | None = None) -> list[str]:
@@ -18,7 +18,7 @@ def rebuild(studies: Sequence[Study], folder: Path, results: Path, data: Path | 
 
     Args:
         folder: for checkpoints and models, those of each study in a folder of its own.
-        results: for `figures.json`, a table of each kind as a Markdown file, and pictures.
+        results: for `figures.json`, a table of each kind as a Markdown file, and plots.
         data: see `models.benchmark.runner.work`.
 
     Returns:

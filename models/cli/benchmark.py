@@ -17,7 +17,7 @@ def add(commands: "arguments.Commands") -> None:
     command.add_argument("--quick", action="store_true", help="one seed and fewer points")
     command.add_argument("--data", type=Path, metavar="PATH", help="the folder of the data set's files")
     command.add_argument("--folder", type=Path, help="for checkpoints and models, default models/checkpoints/benchmark")
-    command.add_argument("--results", type=Path, help="for tables and pictures, default models/benchmark/results")
+    command.add_argument("--results", type=Path, help="for tables and plots, default models/benchmark/results")
     command.add_argument(
         "--page", type=Path, metavar="FILE", help="put the tables between their marks in this Markdown file"
     )

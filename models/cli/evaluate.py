@@ -1,4 +1,4 @@
-"""`evaluate`: models of the repository on test rows, through onnxruntime, printed and as JSON and pictures."""
+"""`evaluate`: models of the repository on test rows, through onnxruntime, printed and as JSON and images."""
 
 import argparse
 import json

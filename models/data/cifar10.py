@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky, 2009): 32×32 colour pictures of ten kinds of things, from the official files in a folder, the
+"""CIFAR-10 (Krizhevsky, 2009): 32×32 colour images of ten kinds of things, from the official files in a folder, the
 binary version or the python version, which is unpickled without running anything that the file says."""
 
 import io
@@ -16,7 +16,7 @@ Bytes = NDArray[np.uint8]
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 _TEST = "test_batch"
-_PICTURE = 3 * 32 * 32
+_IMAGE = 3 * 32 * 32
 _ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
     ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
@@ -26,10 +26,10 @@ _ALLOWED = {
 
 
 def cifar10(folder: Path | None = None) -> Dataset:
-    """45,000 pictures to train, 5,000 to calibrate, 10,000 to test: inputs uint8 [B, 3, 32, 32], 0 to 255.
+    """45,000 images to train, 5,000 to calibrate, 10,000 to test: inputs uint8 [B, 3, 32, 32], 0 to 255.
 
-    `folder` holds the files of one version, or the folder that its archive unpacks to. Files with fewer pictures are
-    taken too; a tenth of the training pictures is for calibration.
+    `folder` holds the files of one version, or the folder that its archive unpacks to. Files with fewer images are
+    taken too; a tenth of the training images is for calibration.
 
     Raises:
         DatasetError: no folder, or a file is missing, truncated or in another format.
@@ -37,14 +37,14 @@ def cifar10(folder: Path | None = None) -> Dataset:
     folder, suffix = _find(folder)
     read = _read_binary if suffix else _read_pickle
     batches = [read(folder / f"{name}{suffix}") for name in _TRAIN]
-    pictures, kinds = (np.concatenate(parts) for parts in zip(*batches))
+    images, kinds = (np.concatenate(parts) for parts in zip(*batches))
     order = shuffled(len(kinds), seed=0)
     train, calibration = np.split(order, [len(order) - len(order) // 10])
     return Dataset(
         name="cifar-10",
         classes=CLASSES,
-        train=Split(pictures[train], kinds[train]),
-        calibration=Split(pictures[calibration], kinds[calibration]),
+        train=Split(images[train], kinds[train]),
+        calibration=Split(images[calibration], kinds[calibration]),
         test=Split(*read(folder / f"{_TEST}{suffix}")),
         value_range=(0.0, 255.0),
         unit="brightness of red, green and blue, 0 to 255",
@@ -74,37 +74,37 @@ def _content(path: Path) -> bytes:
 def _read_binary(path: Path) -> tuple[Bytes, NDArray[np.int64]]:
     """Records of one label and 3072 bytes: the red, the green and the blue plane, row by row."""
     content = _content(path)
-    if not content or len(content) % (1 + _PICTURE):
-        raise DatasetError(f"{path}: expected records of {1 + _PICTURE} bytes, got {len(content)} bytes")
-    records = np.frombuffer(content, np.uint8).reshape(-1, 1 + _PICTURE)
+    if not content or len(content) % (1 + _IMAGE):
+        raise DatasetError(f"{path}: expected records of {1 + _IMAGE} bytes, got {len(content)} bytes")
+    records = np.frombuffer(content, np.uint8).reshape(-1, 1 + _IMAGE)
     return _checked(path, records[:, 1:], records[:, 0])
 
 
 def _read_pickle(path: Path) -> tuple[Bytes, NDArray[np.int64]]:
     """A dictionary with `data` uint8 [B, 3072] and `labels`, a list of B numbers."""
-    wrong = f"{path}: expected a pickled dictionary with data uint8 [B, {_PICTURE}] and B labels"
+    wrong = f"{path}: expected a pickled dictionary with data uint8 [B, {_IMAGE}] and B labels"
     try:
         batch = _Unpickler(path).load()
-        pictures, kinds = batch[b"data"], np.array(batch[b"labels"])
+        images, kinds = batch[b"data"], np.array(batch[b"labels"])
     except DatasetError:
         raise
     except Exception as error:  # the unpickler raises whatever it stumbles over
         raise DatasetError(f"{wrong} ({error or type(error).__name__})") from error
     if (
-        not isinstance(pictures, np.ndarray)
-        or (pictures.dtype, pictures.shape[1:]) != (np.uint8, (_PICTURE,))
+        not isinstance(images, np.ndarray)
+        or (images.dtype, images.shape[1:]) != (np.uint8, (_IMAGE,))
         or kinds.dtype.kind not in "iu"
-        or kinds.shape != pictures.shape[:1]
+        or kinds.shape != images.shape[:1]
         or not kinds.size
     ):
         raise DatasetError(wrong)
-    return _checked(path, pictures, kinds)
+    return _checked(path, images, kinds)
 
 
-def _checked(path: Path, pictures: Bytes, kinds: NDArray[Any]) -> tuple[Bytes, NDArray[np.int64]]:
+def _checked(path: Path, images: Bytes, kinds: NDArray[Any]) -> tuple[Bytes, NDArray[np.int64]]:
     if kinds.min() < 0 or kinds.max() >= len(CLASSES):
         raise DatasetError(f"{path}: expected labels from 0 to {len(CLASSES) - 1}, got {kinds.min()} to {kinds.max()}")
-    return pictures.reshape(-1, 3, 32, 32), kinds.astype(np.int64)
+    return images.reshape(-1, 3, 32, 32), kinds.astype(np.int64)
 
 
 class _Unpickler(pickle.Unpickler):

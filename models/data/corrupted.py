@@ -1,5 +1,5 @@
 """Corrupted test rows, kind by kind and severity by severity: from the official files of CIFAR-10-C and ImageNet-C
-(Hendrycks and Dietterich, 2019, arXiv 1903.12261), or made from any pictures by `models.data.corruptions`."""
+(Hendrycks and Dietterich, 2019, arXiv 1903.12261), or made from any images by `models.data.corruptions`."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -40,13 +40,13 @@ def cifar10_c(folder: Path) -> Corrupted:
     if not kinds:
         raise DatasetError(f"{folder}: expected files such as gaussian_noise.npy, there is only labels.npy")
     for file in kinds:
-        pictures = _array(file)
-        if pictures.dtype != np.uint8 or pictures.shape != (len(labels), 32, 32, 3):
+        images = _array(file)
+        if images.dtype != np.uint8 or images.shape != (len(labels), 32, 32, 3):
             raise DatasetError(
-                f"{file}: expected uint8 [{len(labels)}, 32, 32, 3], got {pictures.dtype} {list(pictures.shape)}"
+                f"{file}: expected uint8 [{len(labels)}, 32, 32, 3], got {images.dtype} {list(images.shape)}"
             )
         for severity, rows in zip(SEVERITIES, np.split(np.arange(len(labels)), len(SEVERITIES))):
-            block = np.ascontiguousarray(pictures[rows].transpose(0, 3, 1, 2))
+            block = np.ascontiguousarray(images[rows].transpose(0, 3, 1, 2))
             yield file.stem, severity, Split(block, labels[rows].astype(np.int64))
 
 
@@ -70,11 +70,11 @@ def imagenet_c(folder: Path) -> Corrupted:
 
 
 def generated(split: Split, family: Family = "cifar", seed: int = 0) -> Corrupted:
-    """Kind, severity and rows of pictures, float32 in [0, 1] or uint8, corrupted; of the same dtype, uint8 rounded.
+    """Kind, severity and rows of images, float32 in [0, 1] or uint8, corrupted; of the same dtype, uint8 rounded.
     Rows that are read lazily are corrupted when they are asked for.
 
     Raises, while iterating:
-        ValueError: inputs that are not pictures [B, C, H, W].
+        ValueError: inputs that are not images [B, C, H, W].
     """
     for kind in KINDS:
         for severity in SEVERITIES:
@@ -104,10 +104,10 @@ class LazilyCorrupted:
 
     def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
         numbers = np.arange(len(self))[rows]
-        pictures: NDArray[Any] = self._inputs[rows]
+        images: NDArray[Any] = self._inputs[rows]
         if self.dtype == np.uint8:
-            pictures = pictures / np.float32(255)
-        changed = corrupt(pictures, self._kind, self._severity, self._seed, family=self._family, rows=numbers)
+            images = images / np.float32(255)
+        changed = corrupt(images, self._kind, self._severity, self._seed, family=self._family, rows=numbers)
         return np.rint(changed * 255).astype(np.uint8) if self.dtype == np.uint8 else changed
 
 

@@ -44,7 +44,7 @@ SEVERITIES = (1, 2, 3, 4, 5)
 
 
 def corrupt(
-    pictures: Floats,
+    images: Floats,
     kind: str,
     severity: int,
     seed: int = 0,
@@ -54,26 +54,26 @@ def corrupt(
 ) -> Floats:
     """Images float32 [B, C, H, W] in [0, 1], corrupted; the same shape and range.
 
-    A picture's noise depends on the seed and on its row in the data set: `rows`, 0 to B − 1 where not told. So the
+    An image's noise depends on the seed and on its row in the data set: `rows`, 0 to B − 1 where not told. So the
     result does not depend on how a data set is cut into batches. The severities of a kind share their random numbers.
 
     Raises:
-        ValueError: unknown kind, severity or family, or pictures of another dtype or rank.
+        ValueError: unknown kind, severity or family, or images of another dtype or rank.
     """
     if family not in PARAMETERS or kind not in KINDS or severity not in SEVERITIES:
         raise ValueError(
             f"expected a family of {', '.join(PARAMETERS)}, a kind of {', '.join(KINDS)} and a severity from 1 to 5, "
             f"got {family!r}, {kind!r} and {severity!r}"
         )
-    if pictures.dtype != np.float32 or pictures.ndim != 4:
-        raise ValueError(f"expected pictures float32 [B, C, H, W], got {pictures.dtype} {list(pictures.shape)}")
+    if images.dtype != np.float32 or images.ndim != 4:
+        raise ValueError(f"expected images float32 [B, C, H, W], got {images.dtype} {list(images.shape)}")
     amount = PARAMETERS[family][kind][severity - 1]
     if kind in _NOISES:
-        noise, changed = _NOISES[kind], np.empty_like(pictures)
-        for place, row in enumerate(range(len(pictures)) if rows is None else rows):
-            changed[place] = noise(pictures[place], amount, np.random.Generator(np.random.PCG64((seed, int(row)))))
+        noise, changed = _NOISES[kind], np.empty_like(images)
+        for place, row in enumerate(range(len(images)) if rows is None else rows):
+            changed[place] = noise(images[place], amount, np.random.Generator(np.random.PCG64((seed, int(row)))))
     else:
-        changed = _CHANGES[kind](pictures, amount)
+        changed = _CHANGES[kind](images, amount)
     return np.asarray(np.clip(changed, 0, 1), np.float32)
 
 

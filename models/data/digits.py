@@ -1,4 +1,4 @@
-"""The 8×8 handwritten digits that scikit-learn ships (UCI, 1797 pictures), grey values in [0, 1]."""
+"""The 8×8 handwritten digits that scikit-learn ships (UCI, 1797 images), grey values in [0, 1]."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ _TEST, _CALIBRATION = 300, 300
 
 
 def digits(folder: Path | None = None) -> Dataset:
-    """1197 pictures to train, 300 to calibrate, 300 to test: inputs float32 [B, 1, 8, 8]. They come with
+    """1197 images to train, 300 to calibrate, 300 to test: inputs float32 [B, 1, 8, 8]. They come with
     scikit-learn, so there is no `folder`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Fashion-MNIST (Xiao et al., 2017, arXiv 1708.07747; MIT licence): 28×28 grey pictures of ten kinds of clothing."""
+"""Fashion-MNIST (Xiao et al., 2017, arXiv 1708.07747; MIT licence): 28×28 grey images of ten kinds of clothing."""
 
 import hashlib
 import http.client
@@ -38,7 +38,7 @@ _CALIBRATION = 5000
 
 
 def fashion_mnist(folder: Path | None = None) -> Dataset:
-    """55,000 pictures to train, 5,000 to calibrate, 10,000 to test: inputs float32 [B, 1, 28, 28] in [0, 1].
+    """55,000 images to train, 5,000 to calibrate, 10,000 to test: inputs float32 [B, 1, 28, 28] in [0, 1].
 
     The four IDX files, plain or gzipped, are taken from `folder`; without one from Debian's package
     dataset-fashion-mnist, else from a download that is kept in the user's cache.

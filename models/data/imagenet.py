@@ -1,5 +1,5 @@
 """ImageNet (ILSVRC 2012) or any data set of its form: a folder of JPEG files for each class. Too big to hold, so the
-pictures are decoded when rows of them are asked for."""
+images are decoded when rows of them are asked for."""
 
 import math
 import os
@@ -27,9 +27,9 @@ _SOLUTION = "LOC_val_solution.csv"
 
 
 class LazyImages:
-    """Picture files as if they were one array uint8 [B, 3, 224, 224], indexed by a slice or an array of rows.
+    """Image files as if they were one array uint8 [B, 3, 224, 224], indexed by a slice or an array of rows.
 
-    A picture's shorter side is resized to `shorter` (bilinear, antialiased) and the middle 224×224 cut out, as usual
+    An image's shorter side is resized to `shorter` (bilinear, antialiased) and the middle 224×224 cut out, as usual
     for evaluation. The threads that decode are as many as the machine has cores.
 
     Indexing raises:
@@ -58,7 +58,7 @@ class LazyImages:
         return self._read(np.arange(len(self))[rows], lambda _, image: _middle(image, self._shorter))
 
     def augmented(self, rows: NDArray[np.int64], rng: np.random.Generator) -> Bytes:
-        """The pictures of some rows as for training: each a random part of itself (`random_box`), half of them
+        """The images of some rows as for training: each a random part of itself (`random_box`), half of them
         mirrored. The same for the same state of `rng`, which advances.
 
         Raises:
@@ -76,7 +76,7 @@ class LazyImages:
         return batch
 
     def _read(self, rows: NDArray[np.int64], part: Callable[[int, Image.Image], Image.Image]) -> Bytes:
-        """The 224×224 pixels that `part` makes of a picture, and of its place among the rows."""
+        """The 224×224 pixels that `part` makes of an image, and of its place among the rows."""
         batch = np.empty((len(rows), *self.shape[1:]), np.uint8)
 
         def read(place: int) -> None:
@@ -96,12 +96,12 @@ class LazyImages:
 def imagenet(folder: Path | None = None) -> Dataset:
     """`train/CLASS/*.JPEG` and `val/CLASS/*.JPEG`: inputs `LazyImages`, classes in the order of their folders' names.
 
-    `val` is the test split; 10,000 of the training pictures, or a tenth of fewer, are for calibration. Where there is
+    `val` is the test split; 10,000 of the training images, or a tenth of fewer, are for calibration. Where there is
     LOC_synset_mapping.txt or synset_words.txt, classes are named as it says. Kaggle's form is read as it is unpacked:
     `ILSVRC/Data/CLS-LOC/val/*.JPEG` without folders for the classes, which LOC_val_solution.csv tells.
 
     Raises:
-        DatasetError: no folder, one without pictures, a class that is in `val` alone, or a text file in another format.
+        DatasetError: no folder, one without images, a class that is in `val` alone, or a text file in another format.
     """
     if folder is None or not folder.is_dir():
         raise DatasetError(
@@ -165,7 +165,7 @@ def files_of(folder: Path, classes: Sequence[str]) -> tuple[list[str], NDArray[n
 
 
 def random_box(width: int, height: int, rng: np.random.Generator) -> Box:
-    """A random part (left, top, right, bottom) with 8 to 100 % of a picture's area and a ratio of 3:4 to 4:3, uniform
+    """A random part (left, top, right, bottom) with 8 to 100 % of an image's area and a ratio of 3:4 to 4:3, uniform
     in its logarithm; after ten that do not fit, the largest in the middle whose ratio is within (Szegedy et al. 2015,
     arXiv 1409.4842, as torchvision's RandomResizedCrop does it)."""
     low, high = 3 / 4, 4 / 3
@@ -209,11 +209,11 @@ def _solved(folder: Path, solution: Path, synsets: Sequence[str]) -> tuple[list[
         name, _, rest = line.partition(",")
         synset = rest.partition(" ")[0]
         if synset not in numbers:
-            raise DatasetError(f"{solution}: expected lines of a picture's name, a comma and its class, got {line!r}")
+            raise DatasetError(f"{solution}: expected lines of an image's name, a comma and its class, got {line!r}")
         paths.append(str(folder / f"{name}.JPEG"))
         labels.append(numbers[synset])
     if not paths:
-        raise DatasetError(f"{solution}: expected lines of a picture's name, a comma and its class, there are none")
+        raise DatasetError(f"{solution}: expected lines of an image's name, a comma and its class, there are none")
     return paths, np.array(labels, np.int64)
 
 

@@ -19,11 +19,11 @@ def digits_28() -> NDArray[np.float32]:
     from sklearn.datasets import load_digits
 
     small = [Image.fromarray(pixels) for pixels in (load_digits().images / 16).astype(np.float32)]
-    return np.stack([np.asarray(picture.resize((28, 28), Image.Resampling.BILINEAR))[None] for picture in small])
+    return np.stack([np.asarray(image.resize((28, 28), Image.Resampling.BILINEAR))[None] for image in small])
 
 
 def noise(count: int, shape: tuple[int, ...], seed: int = 0) -> NDArray[np.float32]:
-    """Every value of every picture uniform in [0, 1): float32 [count, *shape]."""
+    """Every value of every image uniform in [0, 1): float32 [count, *shape]."""
     return np.random.Generator(np.random.PCG64(seed)).random((count, *shape), np.float32)
 
 
@@ -35,10 +35,10 @@ def ood_inputs(dataset: Dataset) -> dict[str, NDArray[Any]]:
     if not dataset.layout:
         return {}
     shape, dtype = dataset.test.inputs.shape[1:], dataset.test.inputs.dtype
-    pictures: NDArray[Any] = noise(_NOISE_ROWS, shape)
+    images: NDArray[Any] = noise(_NOISE_ROWS, shape)
     if dtype == np.uint8:
-        pictures = np.rint(pictures * 255).astype(np.uint8)
-    return {"digits": digits_28(), "noise": pictures} if dataset.name == "fashion-mnist" else {"noise": pictures}
+        images = np.rint(images * 255).astype(np.uint8)
+    return {"digits": digits_28(), "noise": images} if dataset.name == "fashion-mnist" else {"noise": images}
 
 
 def held_out(dataset: Dataset, classes: Collection[str]) -> tuple[Dataset, Split]:

@@ -13,7 +13,7 @@ FILE = "test_32x32.mat"
 
 
 def svhn(folder: Path) -> NDArray[np.uint8]:
-    """The pictures of the official file test_32x32.mat: uint8 [B, 3, 32, 32].
+    """The images of the official file test_32x32.mat: uint8 [B, 3, 32, 32].
 
     Raises:
         DatasetError: the file is missing or in another format.
@@ -27,8 +27,8 @@ def svhn(folder: Path) -> NDArray[np.uint8]:
         found: dict[str, Any] = loadmat(path, variable_names=["X"])
     except Exception as error:  # SciPy raises several kinds over a file that is something else
         raise DatasetError(f"{path}: not a readable .mat file ({error})") from error
-    pictures = found.get("X")
-    if pictures is None or pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[:3] != (32, 32, 3):
-        got = "none" if pictures is None else f"{pictures.dtype} {list(pictures.shape)}"
+    images = found.get("X")
+    if images is None or images.dtype != np.uint8 or images.ndim != 4 or images.shape[:3] != (32, 32, 3):
+        got = "none" if images is None else f"{images.dtype} {list(images.shape)}"
         raise DatasetError(f"{path}: expected X to be uint8 [32, 32, 3, B], got {got}")
-    return np.ascontiguousarray(pictures.transpose(3, 2, 0, 1))
+    return np.ascontiguousarray(images.transpose(3, 2, 0, 1))

@@ -1,4 +1,4 @@
-"""The content types that /predict reads: JSON, arrays in NumPy's format, pictures, and forms with pictures."""
+"""The content types that /predict reads: JSON, arrays in NumPy's format, images, and forms with images."""
 
 import io
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def kind_of(content_type: str) -> str:
 
 
 def is_heavy(kind: str, size: int) -> bool:
-    """Whether to read a body of so many bytes would stall the event loop; a small file may be a large picture."""
+    """Whether to read a body of so many bytes would stall the event loop; a small file may be a large image."""
     if kind == JSON:
         return size > LARGE
     return kind != NPY or size > LARGE_BINARY
@@ -75,11 +75,11 @@ def read(kind: str, content_type: str, body: bytes, query: bytes, most: int) -> 
     if kind == FORM:
         _query(query, allowed=())
         fields, files = _read_form(content_type, body, most)
-        return params.read_query(fields), lambda contract: _read_pictures(files, contract)
-    asked = params.read_query(_query(query, allowed=QUERY))
+        return params.read_query(fields), lambda contract: _read_images(files, contract)
+    found = params.read_query(_query(query, allowed=QUERY))
     if kind == NPY:
-        return asked, lambda contract: read_npy(body, contract, most)
-    return asked, lambda contract: _read_pictures([body], contract)
+        return found, lambda contract: read_npy(body, contract, most)
+    return found, lambda contract: _read_images([body], contract)
 
 
 def _query(query: bytes, allowed: tuple[str, ...]) -> dict[str, str]:
@@ -156,7 +156,7 @@ def _read_form(content_type: str, body: bytes, most: int) -> tuple[dict[str, str
 
     def on_file(file: File) -> None:
         if len(files) == most:
-            raise InvalidInput(f"expected 1 to {most} pictures (MASKSEMBLES_MAX_ROWS), got more", "inputs")
+            raise InvalidInput(f"expected 1 to {most} images (MASKSEMBLES_MAX_ROWS), got more", "inputs")
         if file.field_name != b"inputs":
             raise InvalidInput("unknown field; files are named inputs", (file.field_name or b"").decode("latin-1"))
         file.file_object.seek(0)
@@ -177,15 +177,15 @@ def _read_form(content_type: str, body: bytes, most: int) -> tuple[dict[str, str
     if not ended:
         raise MalformedBody("the body is not a form of the type multipart/form-data: it is cut off")
     if not files:
-        raise InvalidInput("expected one picture or more, each a file named inputs", "inputs")
+        raise InvalidInput("expected one image or more, each a file named inputs", "inputs")
     return fields, files
 
 
-def _read_pictures(files: list[bytes], contract: Contract) -> NDArray[Any]:
+def _read_images(files: list[bytes], contract: Contract) -> NDArray[Any]:
     """A row for each file."""
     given = contract.inputs[0]
     if not images.takes_images(given):
-        raise InvalidInput("this model takes no pictures: its contract names no layout, colour and range", "inputs")
+        raise InvalidInput("this model takes no images: its contract names no layout, colour and range", "inputs")
     try:
         rows = images.decode(files, given)
     except images.ImageError as error:

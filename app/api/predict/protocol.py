@@ -30,7 +30,7 @@ class PredictCall(Call):
         UnsupportedMediaType: another content type than those that are read.
     """
 
-    _asked: PredictParams
+    _params: PredictParams
     _read: Inputs
     _selection: OutputSelection
 
@@ -51,14 +51,14 @@ class PredictCall(Call):
 
     def locate(self, body: bytes) -> RequestedModel:
         """Reads everything but the rows."""
-        self._asked, self._read = content_types.read(self._kind, self._content_type, body, self._query, self._max_rows)
-        return RequestedModel(self._asked.model, self._asked.version)
+        self._params, self._read = content_types.read(self._kind, self._content_type, body, self._query, self._max_rows)
+        return RequestedModel(self._params.model, self._params.version)
 
     def decode(self, body: bytes, model: Servable) -> Rows:
         """Reads the rows."""
         if model.contract is None:
             raise InvalidInput(f"{model.name} has no contract, hence no uncertainty: /v2 alone serves it", "model")
-        self._selection = outputs.choose(self._asked, model.contract)
+        self._selection = outputs.choose(self._params, model.contract)
         return Rows(self._read(model.contract), self._selection.needed)
 
     def size(self, found: Arrays) -> int:
@@ -68,5 +68,5 @@ class PredictCall(Call):
     def encode(self, model: Servable, found: Arrays, decided: Counter[Action]) -> Encoded:
         """JSON, or arrays where the client accepts them."""
         write = response.write_npz if self._npz else response.write_json
-        content = write(self._asked.id, cast(Model, model), self._selection, found, decided)
+        content = write(self._params.id, cast(Model, model), self._selection, found, decided)
         return Encoded(content, response.NPZ if self._npz else content_types.JSON, vary="Accept, Accept-Encoding")

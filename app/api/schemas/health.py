@@ -16,6 +16,6 @@ class Readiness(BaseModel):
 
     status: Literal["ready"] = "ready"
     device: Literal["cpu", "cuda"]
-    device_asked: Literal["auto", "cpu", "cuda"] = Field(description="The setting MASKSEMBLES_DEVICE")
+    device_setting: Literal["auto", "cpu", "cuda"] = Field(description="The setting MASKSEMBLES_DEVICE")
     device_reason: str = Field(description="Why this device was chosen")
     models: dict[str, int] = Field(description="The version of each model that answers by default")

@@ -24,7 +24,7 @@ class InferCall(Call):
         max_rows: that a request may have, where the model's rows are known.
     """
 
-    _asked: requests.Request
+    _request: requests.Request
 
     def __init__(self, headers: Mapping[bytes, bytes], target: RequestedModel, max_rows: int) -> None:
         self._target = target
@@ -48,18 +48,18 @@ class InferCall(Call):
 
     def decode(self, body: bytes, model: Servable) -> Rows:
         """Reads the JSON, and the tensors in it or after it."""
-        self._asked = requests.read(body, self._length, model.signature)
-        given = requests.arrays(self._asked, model, self._max_rows)
+        self._request = requests.read(body, self._length, model.signature)
+        given = requests.arrays(self._request, model, self._max_rows)
         inputs: Any = [given] if model.contract is None else given[model.signature.inputs[0].name]
-        return Rows(inputs, tuple(output.name for output in self._asked.outputs), self._asked.seconds)
+        return Rows(inputs, tuple(output.name for output in self._request.outputs), self._request.seconds)
 
     def size(self, found: Arrays) -> int:
         """Of the outputs that were asked for, in the form in which they are wanted."""
-        return response.size(self._asked, found)
+        return response.size(self._request, found)
 
     def encode(self, model: Servable, found: Arrays, decided: Counter[Action]) -> Encoded:
         """JSON, or where some outputs are wanted as bytes, JSON and bytes after it."""
-        content, length = response.write(self._asked, model, found)
+        content, length = response.write(self._request, model, found)
         if length is None:
             return Encoded(content, "application/json")
         return Encoded(content, "application/octet-stream", {_LENGTH: str(length)})

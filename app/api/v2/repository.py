@@ -39,14 +39,14 @@ _T = TypeVar("_T", IndexRequest, ControlRequest)
 )
 async def index(request: Request) -> list[IndexEntry]:
     """READY is what is available; UNAVAILABLE what is on standby, unloaded or rejected, and why."""
-    asked = await _read(request, IndexRequest)
+    selection = await _read(request, IndexRequest)
     registry = services(request).registry
     entries = [
         IndexEntry(name=name, version=str(version.number), state=_state(version), reason=_reason(version))
         for name, found in sorted(registry.models.items())
         for version in found.versions
     ]
-    return [entry for entry in entries if entry.state == "READY" or not asked.ready]
+    return [entry for entry in entries if entry.state == "READY" or not selection.ready]
 
 
 @router.post(

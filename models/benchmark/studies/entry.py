@@ -52,7 +52,7 @@ class Entry:
 
     @property
     def label(self) -> str:
-        """As tables and pictures name it."""
+        """As tables and plots name it."""
         scale = f" S = {self.scale:g}" if self.kind.masked else ""
         variant = f", {self.variant_label}" if self.kind.masked or self.variant != "width" else ""
         return f"{self.kind.label}{scale}{variant}"

@@ -67,7 +67,7 @@ class ImageStudy(Study):
         }
 
     def report(self, found: Mapping[str, list[Figures]], repository: Path, results: Path) -> Report:
-        """Tables of all that was measured, and two pictures: by severity, and along the scale."""
+        """Tables of all that was measured, and two plots: by severity, and along the scale."""
         from models.benchmark import figures
 
         figures.severity(self.compared, found, results / "severity.png")

@@ -53,7 +53,7 @@ class PathStudy(Study):
         }
 
     def report(self, found: Mapping[str, list[Figures]], repository: Path, results: Path) -> Report:
-        """A table, and a picture of the entropy."""
+        """A table, and a plot of the entropy."""
         from models.benchmark import figures
 
         points = {point_name(entry): {"label": point_label(entry), **found[entry.name][0]} for entry in self.compared}
@@ -73,7 +73,7 @@ def point_name(entry: Entry) -> str:
 
 
 def point_label(entry: Entry) -> str:
-    """The same in tables and pictures."""
+    """The same in tables and plots."""
     return f"{entry.kind.label}, S = {entry.scale:g}" if entry.kind.masked else entry.kind.label
 
 

@@ -130,7 +130,7 @@ class Study(ABC):
 
     @abstractmethod
     def report(self, found: Mapping[str, list[Figures]], repository: Path, results: Path) -> Report:
-        """Makes tables of the figures of each entry's name, and draws pictures into the folder of results."""
+        """Makes tables of the figures of each entry's name, and draws plots into the folder of results."""
 
     @abstractmethod
     def published(self) -> dict[str, str]:

@@ -21,7 +21,7 @@ class TrainingMethod(ABC):
     """One way to N predictions for a row."""
 
     label: ClassVar[str]
-    """In tables and pictures."""
+    """In tables and images."""
     trains: ClassVar[Trainable]
     """The method of each training behind a model."""
     masked: ClassVar[bool] = False
@@ -30,7 +30,7 @@ class TrainingMethod(ABC):
     several: ClassVar[bool] = False
     """Whether a model is several trainings."""
     line: ClassVar[str] = "-"
-    """Of Matplotlib, across a picture in which masked networks are drawn by their scale."""
+    """Of Matplotlib, across an image in which masked networks are drawn by their scale."""
 
     def members(self, recipe: "Recipe") -> "tuple[Recipe, ...]":
         """The trainings behind the model that a recipe asks for."""

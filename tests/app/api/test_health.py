@@ -10,7 +10,7 @@ def test_ready_tells_the_device_and_the_models(client: httpx.Client) -> None:
     assert client.get("/health/ready").json() == {
         "status": "ready",
         "device": "cpu",
-        "device_asked": "auto",
+        "device_setting": "auto",
         "device_reason": "no GPU can be used: none here",
         "models": {"bytes": 1, "digits": 1, "tiny": 1},
     }

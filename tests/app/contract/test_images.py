@@ -1,4 +1,4 @@
-"""Files of pictures as arrays, and that whatever a file holds ends as an array or a ImageError."""
+"""Files of images as arrays, and that whatever a file holds ends as an array or a ImageError."""
 
 import io
 import struct
@@ -32,7 +32,7 @@ def decode(content: bytes, of: Tensor) -> NDArray[Any]:
 def tensor(
     layout: str | None = "BCHW", colour: str | None = "grey", size: int | tuple[int, int] = 8, **more: Any
 ) -> Tensor:
-    """The input of a model that takes pictures of so many rows and columns."""
+    """The input of a model that takes images of so many rows and columns."""
     height, width = (size, size) if isinstance(size, int) else size
     axes = {"B": "B", "C": 3 if colour == "rgb" else 1, "H": height, "W": width}
     shape = tuple(axes[letter] for letter in layout or "BHW")
@@ -47,8 +47,8 @@ def noise(*shape: int) -> Pixels:
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
-def encode(picture: Pixels | Image.Image, form: str = "PNG", **options: Any) -> bytes:
-    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+def encode(image: Pixels | Image.Image, form: str = "PNG", **options: Any) -> bytes:
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
     stream = io.BytesIO()
     image.save(stream, form, **options)
     return stream.getvalue()
@@ -121,7 +121,7 @@ def test_colours_in_every_layout(form: str, layout: str, axes: tuple[int, int, i
 
 
 @pytest.mark.parametrize("form", ["JPEG", "WEBP"])
-def test_a_lossy_file_is_near_the_picture(form: str) -> None:
+def test_a_lossy_file_is_near_the_image(form: str) -> None:
     y, x = np.mgrid[:32, :32]
     pixels = np.stack([4 * x + 60, 4 * y + 60, 2 * (x + y) + 60], axis=-1).astype(np.uint8)
     found = decode(encode(pixels, form, quality=95), tensor("BHWC", "rgb", 32))
@@ -181,7 +181,7 @@ def test_transparent_pixels_are_refused_and_opaque_ones_taken(form: str, mode: s
     assert "transparent" in refusal(encode(image, form, lossless=True), RGB)
 
 
-def test_a_transparent_colour_is_refused_where_the_picture_has_it() -> None:
+def test_a_transparent_colour_is_refused_where_the_image_has_it() -> None:
     rows = b"".join(b"\0" + bytes([7] * 8) for _ in range(8))
     assert "transparent" in refusal(png(8, 8, 8, 0, rows, chunk(b"tRNS", b"\0\x07")))
     np.testing.assert_array_equal(decode(png(8, 8, 8, 0, rows, chunk(b"tRNS", b"\0\x08")), GREY), np.full((8, 8), 7))
@@ -228,7 +228,7 @@ def test_animations_are_refused(form: str) -> None:
 def test_another_size_is_refused_before_it_is_decoded() -> None:
     empty = png(8, 9, 8, 0, b"")
     assert refusal(empty) == refusal(encode(noise(9, 8))) == "expected 8 × 8 pixels, got 8 × 9"
-    assert refusal(empty, tensor("BHW", size=(9, 8))).startswith("the picture cannot be decoded")
+    assert refusal(empty, tensor("BHW", size=(9, 8))).startswith("the image cannot be decoded")
 
 
 def test_stretch_ignores_the_proportions() -> None:
@@ -280,7 +280,7 @@ def test_a_file_that_is_cut_off_is_refused_or_lacks_nothing(form: str) -> None:
     [
         b"",
         b"\0",
-        b"not a picture",
+        b"not an image",
         b"<svg xmlns='http://www.w3.org/2000/svg'/>",
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n",
         b"\x89PNG\r\n\x1a\n",
@@ -292,7 +292,7 @@ def test_a_file_that_is_cut_off_is_refused_or_lacks_nothing(form: str) -> None:
 )
 def test_what_is_no_png_jpeg_or_webp_is_refused(content: bytes) -> None:
     message = refusal(content)
-    assert message == "expected a PNG, JPEG or WebP file" or message.startswith("the picture cannot be decoded")
+    assert message == "expected a PNG, JPEG or WebP file" or message.startswith("the image cannot be decoded")
 
 
 HUGE = [(60_000, 60_000), (2**31 - 1, 2**31 - 1), (10_000, 10_000), (MAX_PIXELS // 4096 + 1, 4096)]
@@ -300,7 +300,7 @@ HUGE = [(60_000, 60_000), (2**31 - 1, 2**31 - 1), (10_000, 10_000), (MAX_PIXELS 
 
 @pytest.mark.parametrize("size", HUGE, ids=str)
 @pytest.mark.parametrize("resize", [None, "stretch", "crop"])
-def test_a_small_file_with_a_huge_picture_is_refused_at_once(size: tuple[int, int], resize: str | None) -> None:
+def test_a_small_file_with_a_huge_image_is_refused_at_once(size: tuple[int, int], resize: str | None) -> None:
     content = png(*size, 8, 0, bytes(100))
     began = time.perf_counter()
     message = refusal(content, tensor("BHW", resize=resize))
@@ -315,7 +315,7 @@ def test_a_small_file_with_a_huge_text_costs_nothing() -> None:
     assert time.perf_counter() - began < 1
 
 
-def test_a_huge_picture_is_no_warning_outside_of_tests() -> None:
+def test_a_huge_image_is_no_warning_outside_of_tests() -> None:
     code = (
         "import sys; from app.contract import images, tensor\n"
         f"given = tensor.Tensor.model_validate_json({tensor('BHW', resize='crop').model_dump_json()!r})\n"
@@ -334,7 +334,7 @@ def test_a_lack_of_memory_is_told_like_any_failure(monkeypatch: pytest.MonkeyPat
         raise MemoryError
 
     monkeypatch.setattr(Image.Image, "convert", convert)
-    assert refusal(encode(noise(8, 8))).startswith("the picture cannot be decoded")
+    assert refusal(encode(noise(8, 8))).startswith("the image cannot be decoded")
 
 
 def decodes_or_is_refused(content: bytes) -> None:
@@ -351,7 +351,7 @@ def decodes_or_is_refused(content: bytes) -> None:
     st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"RIFF\x20\0\0\0WEBPVP8 "]),
     st.binary(max_size=200),
 )
-def test_random_bytes_end_as_a_picture_error(magic: bytes, content: bytes) -> None:
+def test_random_bytes_end_as_a_image_error(magic: bytes, content: bytes) -> None:
     decodes_or_is_refused(magic + content)
 
 
@@ -372,7 +372,7 @@ MUTATION = st.tuples(st.integers(0, 2**16), st.integers(0, 3), st.binary(max_siz
 
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(FILES), st.lists(MUTATION, min_size=1, max_size=5))
-def test_damaged_files_end_as_a_picture_error(content: bytes, mutations: list[tuple[int, int, bytes]]) -> None:
+def test_damaged_files_end_as_a_image_error(content: bytes, mutations: list[tuple[int, int, bytes]]) -> None:
     for place, removed, added in mutations:
         at = place % (len(content) + 1)
         content = content[:at] + added + content[at + removed :]
@@ -381,7 +381,7 @@ def test_damaged_files_end_as_a_picture_error(content: bytes, mutations: list[tu
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**16), st.binary(min_size=1, max_size=4))
-def test_a_damaged_chunk_with_a_good_checksum_ends_as_a_picture_error(place: int, bytes_: bytes) -> None:
+def test_a_damaged_chunk_with_a_good_checksum_ends_as_a_image_error(place: int, bytes_: bytes) -> None:
     rows = bytearray(zlib.compress(bytes(72)))
     at = place % len(rows)
     rows[at : at + len(bytes_)] = bytes_
@@ -410,7 +410,7 @@ def test_a_damaged_chunk_with_a_good_checksum_ends_as_a_picture_error(place: int
         (Tensor(name="x", dtype="uint8", shape=("B", 64), unit="", layout="BC", colour="grey"), False),
     ],
 )
-def test_pictures_are_taken_where_the_contract_says_what_they_are(of: Tensor, taken: bool) -> None:
+def test_images_are_taken_where_the_contract_says_what_they_are(of: Tensor, taken: bool) -> None:
     assert takes_images(of) is taken
 
 
@@ -422,7 +422,7 @@ def test_several_are_rows_in_order_and_the_wrong_one_is_named() -> None:
     assert caught.value.index == 1
 
 
-def test_all_pictures_together_have_a_limit() -> None:
+def test_all_images_together_have_a_limit() -> None:
     large = encode(Image.new("1", (8192, MAX_PIXELS // 8192 // 2 + 1)))
     given = tensor("BHW", resize="stretch")
     assert images.decode([large, encode(noise(8, 8))], given).shape == (2, 8, 8)

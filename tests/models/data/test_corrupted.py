@@ -124,5 +124,5 @@ def test_lazy_rows_are_corrupted_when_asked_for(tmp_path: Path) -> None:
 def test_no_rows_and_no_pictures() -> None:
     empty = next(generated(Split(np.zeros((0, 1, 8, 8), np.float32), np.zeros(0, np.int64))))[2]
     assert empty.inputs.shape == (0, 1, 8, 8)
-    with pytest.raises(ValueError, match=r"expected pictures float32 \[B, C, H, W\], got float32 \[2, 2\]"):
+    with pytest.raises(ValueError, match=r"expected images float32 \[B, C, H, W\], got float32 \[2, 2\]"):
         next(generated(Split(np.zeros((2, 2), np.float32), np.zeros(2, np.int64))))

@@ -59,7 +59,7 @@ def test_what_is_not_in_the_table_is_refused(kind: str, severity: int, family: s
 
 
 def test_bytes_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"expected pictures float32 \[B, C, H, W\], got uint8"):
+    with pytest.raises(ValueError, match=r"expected images float32 \[B, C, H, W\], got uint8"):
         corrupt(np.zeros((1, 1, 8, 8), np.uint8), "contrast", 1)  # type: ignore[arg-type]
 
 

@@ -62,7 +62,7 @@ def test_kaggles_form(folder: Path) -> None:
     assert found.test.inputs[:].shape == (2, 3, 224, 224)
     for text in ("ImageId,PredictionString\nval_2;n03\n", "", "a\n"):
         solution.write_text(text)
-        with pytest.raises(DatasetError, match=r"LOC_val_solution\.csv: expected lines of a picture's name"):
+        with pytest.raises(DatasetError, match=r"LOC_val_solution\.csv: expected lines of an image's name"):
             load("imagenet", folder)
 
 

@@ -362,8 +362,8 @@ BAD_FORMS: dict[str, tuple[str, bytes, str, str | None, str]] = {
     "no outputs": (FORM, form(MODEL, part("outputs", b""), FILE), INVALID, "outputs[0]", "unknown output ''"),
     "an empty file": (FORM, form(MODEL, FILE, part("inputs", b"", "")), INVALID, "inputs[1]", "PNG, JPEG or WebP"),
     "a file that is no picture": (FORM, form(MODEL, FILE, part("inputs", b"x", "a")), INVALID, "inputs[1]", "PNG"),
-    "too many files": (FORM, form(MODEL, *[FILE] * 501), INVALID, "inputs", "1 to 500 pictures"),
-    "a model without pictures": (FORM, form(part("model", b"tiny"), FILE), INVALID, "inputs", "takes no pictures"),
+    "too many files": (FORM, form(MODEL, *[FILE] * 501), INVALID, "inputs", "1 to 500 images"),
+    "a model without images": (FORM, form(part("model", b"tiny"), FILE), INVALID, "inputs", "takes no images"),
 }  # fmt: skip
 
 
@@ -384,9 +384,9 @@ def test_a_damaged_form_is_never_a_failure_of_the_service(
 
 
 @pytest.mark.parametrize("model", ["tiny", "bytes"])
-def test_a_model_that_takes_no_pictures_says_so(client: httpx.Client, model: str) -> None:
+def test_a_model_that_takes_no_images_says_so(client: httpx.Client, model: str) -> None:
     response = predict(client, PNG, encode(GREY[0]), {"model": model})
-    assert "takes no pictures" in is_refused(client, response, 422, INVALID, "inputs")
+    assert "takes no images" in is_refused(client, response, 422, INVALID, "inputs")
 
 
 @pytest.mark.parametrize(
