@@ -11,10 +11,12 @@ CLIENTS := $(VENV)/clients/.installed
 KSERVE := $(VENV)/kserve/.installed
 TYPESCRIPT := tests/clients/typescript
 NODE_MODULES := $(TYPESCRIPT)/node_modules/.installed
+SWAGGER := app/web/swagger
+SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-ui-bundle.js.LICENSE.txt swagger-ui.css
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock serve test test-slow test-clients test-docker coverage fuzz check openapi models \
-  benchmark benchmark-quick bench bench-model bench-formats bench-gpu soak clean
+.PHONY: help install lock serve test test-slow test-clients test-docker coverage fuzz check openapi swagger \
+  models benchmark benchmark-quick bench bench-model bench-formats bench-gpu soak clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' Makefile
@@ -53,6 +55,11 @@ check: $(ALL) ## Lint, formatting, types and imports
 
 openapi: $(SERVICE) ## Rewrite app/openapi.json
 	$(PYTHON) -m app --openapi > app/openapi.json
+
+swagger: ## Fetch the files of /docs at the version of app/web/swagger/package-lock.json (npm)
+	cd $(SWAGGER) && npm ci --ignore-scripts --loglevel=error
+	cd $(SWAGGER) && cp $(addprefix node_modules/swagger-ui-dist/,$(SWAGGER_FILES)) . && sha256sum $(SWAGGER_FILES) > SHA256SUMS
+	rm -r $(SWAGGER)/node_modules
 
 models: $(ALL) ## Train and export the shipped models anew
 	for data in digits fashion-mnist diabetes; do \

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import error_handlers, health, metrics, models, openapi
+from app.api import docs, error_handlers, health, metrics, models, openapi
 from app.api.middleware import Gateway
 from app.api.predict import endpoint as predict
 from app.api.services import Services
@@ -30,11 +30,12 @@ def routes(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | No
         version=__version__,
         description=openapi.DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,  # FastAPI's page loads Swagger UI from a CDN; app.api.docs has its own
         redoc_url=None,
         redirect_slashes=False,
     )
-    for router in (predict.router, models.router, health.router, metrics.router, repository.router, v2.router):
-        app.include_router(router)
+    for part in (predict, models, health, metrics, repository, v2, docs):
+        app.include_router(part.router)
     error_handlers.install(app)
     openapi.install(app)
     return app

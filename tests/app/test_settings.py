@@ -54,5 +54,5 @@ def test_every_setting_is_described() -> None:
 def test_docker_compose_passes_every_setting_on() -> None:
     text = (Path(__file__).parents[2] / "docker-compose.yml").read_text()
     passed = set(re.findall(r"^ *- MASKSEMBLES_(\w+)", text, re.MULTILINE))
-    of_the_image = {"HOST", "PORT", "MODEL_REPOSITORY"}  # which the container's ports and volumes decide
+    of_the_image = {"HOST", "MODEL_REPOSITORY"}  # which the container's ports and volumes decide
     assert passed == {name.upper() for name in Settings.model_fields} - of_the_image

@@ -6,23 +6,36 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from app.auth import keys
 from tests.pictures import REQUEST, readme_answer, same_to_three_digits
 from tests.serving import ROOT, SHIPPED
 
-with socket.socket() as probe:
-    probe.bind(("127.0.0.1", 0))
-    PORT = probe.getsockname()[1]
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+PORT = free_port()
+PROJECT = "masksembles-test"
 ENVIRONMENT = {**os.environ, "PORT": str(PORT), **SHIPPED}
+ENVIRONMENT.pop("MASKSEMBLES_PORT", None)
 
 
-def compose(*arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+def compose(
+    *arguments: str, check: bool = True, project: str = PROJECT, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["docker", "compose", "-p", "masksembles-test", *arguments],
+        ["docker", "compose", "-p", project, *arguments],
         cwd=ROOT, env={**ENVIRONMENT, **environment}, capture_output=True, text=True, timeout=1200, check=check,
     )  # fmt: skip
 
@@ -34,6 +47,18 @@ def _up() -> Iterator[None]:
         yield
     finally:
         compose("down", "--volumes", check=False)
+
+
+def states(*arguments: str, project: str = PROJECT) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in compose(*arguments, project=project).stdout.splitlines()]
+
+
+def health_check() -> list[str]:
+    """The command of the image's HEALTHCHECK."""
+    image = ["docker", "image", "inspect", "masksembles-service", "--format", "{{json .Config.Healthcheck.Test}}"]
+    test: list[str] = json.loads(subprocess.run(image, capture_output=True, text=True, check=True).stdout)
+    assert test[0] == "CMD"
+    return test[1:]
 
 
 def inside(code: str) -> subprocess.CompletedProcess[str]:
@@ -53,8 +78,43 @@ def test_published_on_loopback_only() -> None:
 
 
 def test_healthy_by_its_own_check() -> None:
-    (state,) = [json.loads(line) for line in compose("ps", "--format", "json").stdout.splitlines()]
+    (state,) = states("ps", "--format", "json")
     assert state["Health"] == "healthy"
+
+
+def test_another_port_is_published_and_healthy() -> None:
+    port, project = free_port(), "masksembles-test-port"
+    try:
+        compose("up", "--detach", "--wait", project=project, PORT="", MASKSEMBLES_PORT=str(port))
+        (state,) = states("ps", "--format", "json", project=project)
+        assert state["Health"] == "healthy"
+        assert httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
+    finally:
+        compose("down", "--volumes", check=False, project=project)
+
+
+def test_unhealthy_once_the_port_is_silent() -> None:
+    asked = compose("exec", "-T", "-e", "MASKSEMBLES_PORT=8001", "masksembles", *health_check(), check=False)
+    assert "Connection refused" in asked.stderr
+    assert compose("exec", "-T", "masksembles", *health_check(), check=False).returncode == 0
+
+
+def test_the_image_holds_the_versions_of_the_lock() -> None:
+    found = inside(
+        "import importlib.metadata as m, json\n"
+        "print(json.dumps({d.metadata['Name']: d.version for d in m.distributions()}))"
+    )
+    of_the_venv = {"pip", "setuptools", "wheel", "masksembles-service"}
+    installed = {str(canonicalize_name(name)): version for name, version in json.loads(found.stdout).items()}
+    pins = [Requirement(line) for line in (ROOT / "requirements.lock").read_text().splitlines() if line[0] != "#"]
+    locked = {f"{pin.name}{pin.specifier}" for pin in pins}
+    assert "fastapi" in installed
+    assert {f"{name}=={installed[name]}" for name in installed.keys() - of_the_venv} <= locked
+
+
+def test_the_page_is_in_the_image() -> None:
+    for path in ("/docs", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/docs/docs.js"):
+        assert httpx.get(f"http://127.0.0.1:{PORT}{path}").status_code == 200
 
 
 def test_no_torch_in_the_image() -> None:
@@ -107,5 +167,5 @@ def test_the_gpu_file_is_valid() -> None:
 
 def test_stops_by_itself_within_the_grace_time() -> None:
     compose("stop")
-    (state,) = [json.loads(line) for line in compose("ps", "--all", "--format", "json").stdout.splitlines()]
+    (state,) = states("ps", "--all", "--format", "json")
     assert state["ExitCode"] == 0

@@ -1,0 +1,40 @@
+"""The page at /docs: Swagger UI over /openapi.json, from this origin and no other."""
+
+from pathlib import Path
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse
+
+from app.api.security_headers import PAGES
+from app.errors import NotFound
+
+router = APIRouter(include_in_schema=False)
+
+_WEB = Path(__file__).parents[1] / "web"
+_PAGE = _WEB / "docs.html"
+_FILES = {
+    "docs.js": (_WEB / "docs.js", "text/javascript"),
+    "favicon-32x32.png": (_WEB / "swagger" / "favicon-32x32.png", "image/png"),
+    "swagger-ui-bundle.js": (_WEB / "swagger" / "swagger-ui-bundle.js", "text/javascript"),
+    "swagger-ui.css": (_WEB / "swagger" / "swagger-ui.css", "text/css"),
+}
+"""What the page loads, by name: where it lies, and its type."""
+
+
+@router.get(PAGES)
+async def page() -> FileResponse:
+    """The page; its links are relative, so that it works behind a proxy that puts a prefix before every path."""
+    return FileResponse(_PAGE, media_type="text/html")
+
+
+@router.get(PAGES + "/{name}")
+async def file(name: str) -> FileResponse:
+    """A file that the page loads.
+
+    Raises:
+        NotFound: there is no such file.
+    """
+    if name not in _FILES:
+        raise NotFound(f"no such path: {PAGES}/{name}")
+    path, media_type = _FILES[name]
+    return FileResponse(path, media_type=media_type)
