@@ -41,7 +41,7 @@ def adopt(
             or there is no dropout to freeze.
     """
     adopted = copy.deepcopy(network).to(device="cpu", dtype=torch.float32).eval().requires_grad_(False)
-    replace(adopted, {module: _translate(name, module) for name, module in foreign(adopted).items()})
+    replace(adopted, {module: _translate(name, module) for name, module in third_party_layers(adopted).items()})
     if mc_dropout is not None:
         if example is None:
             raise ValueError("mc_dropout needs an example input")
@@ -58,7 +58,7 @@ def adopt(
     return adopted
 
 
-def foreign(network: nn.Module) -> dict[str, nn.Module]:
+def third_party_layers(network: nn.Module) -> dict[str, nn.Module]:
     """The layers of other packages that hold masks, by name.
 
     Raises:

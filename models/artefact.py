@@ -1,19 +1,14 @@
-"""The exported file: its contract, its temperature, running it, and its place in a model repository. No torch here."""
+"""The exported file: its contract, its temperature, and its place in a model repository. No torch here."""
 
-import logging
 import os
 import shutil
 import tempfile
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
-from numpy.typing import NDArray
 
 from app.contract import schema
 from app.contract.reader import read as read_contract
@@ -28,23 +23,9 @@ from app.contract.repository import (
     parse_version,
     plan_path,
 )
-from models.data.dataset import Lazy
 
 REPOSITORY = Path(__file__).parent / "repository"
 """The model repository that comes with the project, where exports go unless another is named."""
-
-Name = TypeVar("Name", bound=str)
-
-_ROWS_AT_ONCE = 256
-_SECONDS_A_TURN = 0.02
-_SECONDS_TO_CALM = 0.005  # the threads of the session before stop waiting for work in a loop
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-_DRIVERS = (Path("/proc/driver/nvidia"), Path("/dev/nvidiactl"), Path("/dev/dxg"))  # the last one under WSL
-
-threads = 0
-"""Of a session on the CPU; 0 for as many as there are cores. Set where several processes share them."""
-
-_log = logging.getLogger(__name__)
 
 
 class ArtefactError(ValueError):
@@ -92,92 +73,6 @@ def set_temperature(model: onnx.ModelProto, temperature: float) -> float:
             tensor.CopyFrom(onnx.numpy_helper.from_array(value, TEMPERATURE))
             return float(value)
     raise ArtefactError(f"the graph has no initializer named {TEMPERATURE!r}")
-
-
-def session(model: onnx.ModelProto, device: str = "cpu") -> onnxruntime.InferenceSession:
-    """A session of onnxruntime on a device, `cpu` or `cuda`, with `threads` threads.
-
-    Raises:
-        ArtefactError: onnxruntime does not run it there.
-    """
-    provider = _PROVIDERS[device]
-    if provider not in onnxruntime.get_available_providers():
-        raise ArtefactError(f"onnxruntime has no {provider} here")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads
-    settings = [{"use_tf32": "0"}] if device == "cuda" else None
-    made = onnxruntime.InferenceSession(model.SerializeToString(), options, [provider], settings)
-    if made.get_providers()[0] != provider:
-        raise ArtefactError(f"onnxruntime cannot use its {provider} here")
-    return made
-
-
-def where(model: onnx.ModelProto) -> str:
-    """The device that a model runs on fastest here: `cuda` where onnxruntime makes a session of it there, or `cpu`."""
-    if not _has_gpu():
-        return "cpu"
-    try:
-        session(model, "cuda")
-    except Exception as error:  # onnxruntime raises several kinds
-        _tell(f"runs on the CPU: there is a GPU, but {' '.join(str(error).split())}")
-        return "cpu"
-    _tell("runs on the GPU")
-    return "cuda"
-
-
-def served(model: onnx.ModelProto, plans: Mapping[str, tuple[onnx.ModelProto, schema.Contract]]) -> onnx.ModelProto:
-    """Of a model and its plans by device (see `read_plans`) what the service runs where the model runs fastest here."""
-    device = where(model)
-    return plans[device][0] if device in plans else model
-
-
-@cache
-def _has_gpu() -> bool:
-    """Whether onnxruntime knows of GPUs and there is a driver for one: onnxruntime-gpu does on machines without."""
-    return _PROVIDERS["cuda"] in onnxruntime.get_available_providers() and any(path.exists() for path in _DRIVERS)
-
-
-@cache
-def _tell(text: str) -> None:
-    """Once in a process."""
-    _log.info("%s", text)
-
-
-def race(
-    sessions: Mapping[Name, onnxruntime.InferenceSession], inputs: NDArray[Any], rounds: int
-) -> dict[Name, list[float]]:
-    """Seconds that each session takes for a batch, in each of several rounds in which they take turns."""
-    times: dict[Name, list[float]] = {name: [] for name in sessions}
-    for _ in range(rounds + 1):
-        for name, made in sessions.items():
-            feed = {made.get_inputs()[0].name: inputs}
-            repeats = max(1, int(_SECONDS_A_TURN / times[name][-1])) if times[name] else 1
-            if repeats > 1:
-                time.sleep(_SECONDS_TO_CALM)
-                made.run(["prediction"], feed)
-            start = time.perf_counter()
-            for _repeat in range(repeats):
-                made.run(["prediction"], feed)
-            times[name].append((time.perf_counter() - start) / repeats)
-    return {name: values[1:] for name, values in times.items()}  # the first one warms up
-
-
-def run(model: onnx.ModelProto, inputs: NDArray[Any] | Lazy, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """The asked outputs for all rows, through onnxruntime, on a GPU where it can."""
-    return run_session(session(model, where(model)), inputs, outputs)
-
-
-def run_session(
-    session: onnxruntime.InferenceSession, inputs: NDArray[Any] | Lazy, outputs: Sequence[str]
-) -> dict[str, NDArray[Any]]:
-    """The asked outputs for all rows, of which few are read at a time."""
-    name = session.get_inputs()[0].name
-    parts = [
-        session.run(list(outputs), {name: inputs[first : first + _ROWS_AT_ONCE]})
-        for first in range(0, len(inputs), _ROWS_AT_ONCE)
-    ]
-    return {output: np.concatenate(columns) for output, columns in zip(outputs, zip(*parts))}
 
 
 def read_plans(repository: Path, name: str, version: int) -> dict[str, tuple[onnx.ModelProto, schema.Contract]]:

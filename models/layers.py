@@ -7,12 +7,13 @@ layer; for evaluation `submodels` runs each submodel on the whole batch; whoever
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from app.contract.schema import Method
 from models import masks as mask_generator
 
 Tiled = Literal["tiled"]
@@ -38,6 +39,7 @@ class Masksembles(nn.Module):
 
     masks: Tensor
     ranks: tuple[int, ...] = ()
+    method: ClassVar[Method] = "masksembles"
 
     def __init__(
         self,
@@ -157,6 +159,7 @@ class FrozenDropout(Masksembles):
     """
 
     ranks = (2, 3, 4, 5)
+    method: ClassVar[Method] = "mc-dropout"
 
     def __init__(self, masks: Tensor, rate: float) -> None:
         nn.Module.__init__(self)
@@ -178,6 +181,8 @@ class DeepEnsemble(nn.Module):
 
     As with masks, a plain call does not say which submodel each row belongs to: see `submodels`.
     """
+
+    method: ClassVar[Method] = "deep-ensemble"
 
     def __init__(self, members: Iterable[nn.Module]) -> None:
         super().__init__()
@@ -215,6 +220,11 @@ def count(network: nn.Module) -> int:
     if len(set(counts.values())) > 1:
         raise ValueError(f"all Masksembles layers of a network need the same number of submodels, got {counts}")
     return next(iter(counts.values()), 1)
+
+
+def method(network: nn.Module) -> Method:
+    """How a network comes to its submodels; `single` where nothing in it chooses between any."""
+    return next((chooser.method for chooser in _choosers(network).values()), "single")
 
 
 def submodels(network: nn.Module, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models import masks as mask_generator
-from models.adopt import foreign
+from models.adopt import third_party_layers
 from models.layers import Masksembles, layers
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "network")
@@ -17,7 +17,7 @@ _PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
 
 
 class StateDictError(ValueError):
-    """A checkpoint is missing, damaged, foreign, or does not fit the network."""
+    """A checkpoint is missing, damaged, of another program, or does not fit the network."""
 
 
 def build(factory: str) -> nn.Module:
@@ -65,7 +65,7 @@ def load_weights(network: nn.Module, file: Path) -> None:
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise StateDictError(f"{file}: holds no state_dict")
     weights = _without_prefix({str(key): value for key, value in state.items()}, set(network.state_dict()))
-    masked: dict[str, nn.Module] = {**layers(network), **foreign(network)}
+    masked: dict[str, nn.Module] = {**layers(network), **third_party_layers(network)}
     for name, layer in masked.items():
         _load_masks(file, name, layer, weights.pop(_join(name, "masks"), None))
         scale = weights.pop(_join(name, "_extra_state"), None)

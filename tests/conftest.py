@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from models.data import Dataset, Split, load
-from models.export import export
+from models.export import ExportOptions, export
 from models.networks import mlp
 from models.training.recipe import Recipe
 from models.training.trainer import train
@@ -38,16 +38,18 @@ def digits_repository(digits: Dataset, digits_network: nn.Module, tmp_path_facto
     export(
         digits_network,
         torch.from_numpy(digits.test.inputs[:2]),
+        ExportOptions(
+            labels=digits.classes,
+            calibration=digits.calibration,
+            evaluation=digits.test,
+            data="digits",
+            value_range=(0.0, 1.0),
+            unit="grey value",
+            layout="BCHW",
+            colour="grey",
+        ),
         name="digits",
         repository=store,
-        labels=digits.classes,
-        calibration=digits.calibration,
-        evaluation=digits.test,
-        data="digits",
-        value_range=(0.0, 1.0),
-        unit="grey value",
-        layout="BCHW",
-        colour="grey",
     )
     return store
 
@@ -58,7 +60,9 @@ def tiny_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     store = tmp_path_factory.mktemp("tiny")
     network = mlp((6,), 3, submodels=3, scale=2.0, align=1, hidden=(8,))
-    export(network, torch.rand(2, 6), name="tiny", repository=store, labels=["a", "b", "c"], unit="feature")
+    export(
+        network, torch.rand(2, 6), ExportOptions(labels=["a", "b", "c"], unit="feature"), name="tiny", repository=store
+    )
     return store
 
 

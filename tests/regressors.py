@@ -10,7 +10,7 @@ from app.contract.calibration import Calibration, Interval
 from app.contract.policy import Policy
 from app.contract.tasks import regression
 from app.contract.tensor import Tensor
-from models import artefact
+from models import artefact, runtime
 
 _HEAD = '<ir_version: 10, opset_import: ["" : 20]>'
 _MEANS = """
@@ -65,7 +65,7 @@ def regressor(*, aleatoric: bool, policy: Policy | None = None) -> tuple[onnx.Mo
     shown = ", ".join(f"float[{size}] {tensor.name}" for size, tensor in zip(sizes, outputs))
     nodes = _MEANS + (_VARIANCES if aleatoric else "variance = Identity(epistemic_variance)")
     model = onnx.parser.parse_model(f"{_HEAD} regressor (float[B, 3] input) => ({shown}) <{_WEIGHTS}> {{ {nodes} }}")
-    found = artefact.run(model, ROWS, contract.scores) if contract.scores else {}
+    found = runtime.run(model, ROWS, contract.scores) if contract.scores else {}
     calibration = Calibration(
         data="random", rows=len(ROWS), temperature=1.5, nll_before=1, nll_after=1,
         quantiles={name: tuple(np.quantile(values, np.linspace(0, 1, 101)).tolist()) for name, values in found.items()},

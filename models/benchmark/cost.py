@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 
 from app.contract.schema import Contract
-from models import artefact
+from models import artefact, runtime
 
 BATCHES = (1, 16, 64)
 _ROUNDS = 15
@@ -33,13 +33,13 @@ def seconds(repository: Path, single: str, names: Iterable[str], device: str = "
     for name in dict.fromkeys([single, *names]):
         model, contract, version = artefact.read(repository, name)
         plans = artefact.read_plans(repository, name, version)
-        sessions[name] = artefact.session(plans[device][0] if device in plans else model, device)
+        sessions[name] = runtime.session(plans[device][0] if device in plans else model, device)
         shape = [size for size in contract.sizes(contract.inputs[0])[1:] if size is not None]
         dtype = contract.inputs[0].dtype
     ratios: dict[str, dict[str, float]] = {name: {} for name in sessions}
     for batch in BATCHES:
         rows = np.random.default_rng(0).random((batch, *shape))
-        times = artefact.race(sessions, (rows * 255 if dtype == "uint8" else rows).astype(dtype), _ROUNDS)
+        times = runtime.race(sessions, (rows * 255 if dtype == "uint8" else rows).astype(dtype), _ROUNDS)
         for name in sessions:
             ratios[name][str(batch)] = float(np.median(np.array(times[name]) / np.array(times[single])))
     return ratios

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -96,11 +97,11 @@ def _has_gpu() -> bool:
 def _begin() -> None:
     import torch
 
-    from models import artefact
+    from models import runtime
 
     if not _has_gpu():
         torch.set_num_threads(1)
-        artefact.threads = 1
+        runtime.threads = 1
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)  # on torchvision
 
 
@@ -136,7 +137,7 @@ def _measure(study: Study, entry: Entry, seed: int, folder: Path, data: Path | N
 def _export(study: Study, entry: Entry, seed: int, folder: Path, dataset: Dataset) -> str | None:
     """The same of one model."""
     from models.export import export
-    from models.training.exporting import export_arguments
+    from models.training.exporting import export_options
     from models.training.trainer import load as load_checkpoint
 
     name, recipes = f"{entry.name}-{seed}", study.recipes(entry, seed)
@@ -159,8 +160,15 @@ def _export(study: Study, entry: Entry, seed: int, folder: Path, dataset: Datase
     kept.remove()
     shutil.rmtree(version, ignore_errors=True)  # versions are never overwritten
     networks = [load_checkpoint(path)[1] for path in checkpoints]
-    arguments = export_arguments(recipes, networks, dataset)
-    export(**arguments, name=name, repository=repository(folder), version=1, seed=seed)
+    example, options = export_options(recipes, dataset)
+    export(
+        networks[0] if len(networks) == 1 else networks,
+        example,
+        replace(options, seed=seed),
+        name=name,
+        repository=repository(folder),
+        version=1,
+    )
     kept.write({})
     return said
 

@@ -10,7 +10,7 @@ import onnx
 
 from app.contract.repository import parse_version
 from app.contract.schema import Contract
-from models import artefact
+from models import artefact, runtime
 from models.cli import arguments
 from models.cli.console import show, show_corrupted, show_outcome
 from models.cli.rows import data_of
@@ -94,7 +94,7 @@ def _report(
     from models.evaluation.tasks import TASKS
 
     check_rows(contract, dataset.test)
-    respondent = Respondent(artefact.served(model, plans), contract)
+    respondent = Respondent(runtime.served(model, plans), contract)
     answers, outcomes = respondent.answer(dataset.test), dict[int, list[PolicyOutcome]]()
 
     def answer_corrupted() -> Iterator[tuple[str, int, Answers]]:

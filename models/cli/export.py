@@ -1,8 +1,10 @@
 """`export`: a trained network, compiled and calibrated, into the model repository."""
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from models import artefact
 from models.cli import arguments
@@ -10,6 +12,11 @@ from models.cli.checkpoints import checkpoints, named
 from models.cli.console import show
 from models.cli.rows import is_file
 from models.data import LOADERS, DatasetError, load
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from models.export import ExportOptions
 
 
 def add(commands: "arguments.Commands") -> None:
@@ -67,89 +74,107 @@ def add(commands: "arguments.Commands") -> None:
     arguments.add_repository(export)
 
 
-def run(options: argparse.Namespace) -> None:
+@dataclass(frozen=True)
+class _Source:
+    """What is exported, before it is said how to compile it."""
+
+    network: "nn.Module | Sequence[nn.Module]"
+    example: "Tensor"
+    options: "ExportOptions"
+    name: str
+
+
+def run(arguments: argparse.Namespace) -> None:
     """Exports."""
     from models.export import export
 
-    given = _trained_here(options) if options.network is None else _trained_elsewhere(options)
-    if options.mc_dropout is not None:
-        given["mc_dropout"] = options.mc_dropout
-    path = export(
-        **given,
-        repository=options.repository,
-        devices=options.devices,
-        plan=options.plan,
-        tune=options.tune,
-        precision=options.precision,
-        seed=options.seed,
-        policy=None if options.policy == "none" else options.policy,
-        coverages=options.coverages,
-        risks=options.risks,
+    source = _trained_elsewhere(arguments) if arguments.network else _trained_here(arguments)
+    options = replace(
+        source.options,
+        devices=arguments.devices,
+        plan=arguments.plan,
+        tune=arguments.tune,
+        precision=arguments.precision,
+        mc_dropout=arguments.mc_dropout or source.options.mc_dropout,
+        seed=arguments.seed,
+        policy=None if arguments.policy == "none" else arguments.policy,
+        coverages=arguments.coverages,
+        risks=arguments.risks,
     )
-    contract = artefact.read(options.repository, path.parents[1].name, int(path.parent.name))[1]
+    path = export(source.network, source.example, options, name=source.name, repository=arguments.repository)
+    contract = artefact.read(arguments.repository, path.parents[1].name, int(path.parent.name))[1]
     if contract.evaluation:
         show(contract, contract.evaluation)
     for file in sorted(path.parent.iterdir(), reverse=True):
         print(f"exported: {file} ({file.stat().st_size / 1e6:.2f} MB)")
 
 
-def _trained_here(options: argparse.Namespace) -> dict[str, Any]:
-    """What `export` gets for checkpoints of `python -m models train`."""
+def _trained_here(arguments: argparse.Namespace) -> _Source:
+    """Checkpoints of `python -m models train`."""
     from models.training import trainer
-    from models.training.exporting import export_arguments
+    from models.training.exporting import export_options
     from models.training.methods import METHODS, method_of
 
-    if options.dataset is None:
+    if arguments.dataset is None:
         raise ValueError("name the data set of a network that was trained here, or give --network")
     for option in ("input_shape", "labels", "normalise", "value_range", "layout", "colour", "resize"):
-        if getattr(options, option) is not None:
+        if getattr(arguments, option) is not None:
             raise ValueError(f"--{option.replace('_', '-')} goes with --network; the data set says it here")
-    dataset = load(options.dataset, options.data)
-    paths = options.checkpoint or checkpoints(options.dataset, options.method)
+    dataset = load(arguments.dataset, arguments.data)
+    paths = arguments.checkpoint or checkpoints(arguments.dataset, arguments.method)
     recipes, networks = zip(*map(trainer.load, paths))
     for recipe in recipes:
         if recipe.data != dataset.name:
             raise DatasetError(f"the checkpoint was trained on {recipe.data}, not on {dataset.name}")
     method = method_of(recipes)
     METHODS[method].check_members(recipes, paths)
-    return {**export_arguments(recipes, networks, dataset), "name": options.name or named(options.dataset, method)}
+    example, options = export_options(recipes, dataset)
+    return _Source(
+        network=networks[0] if len(networks) == 1 else networks,
+        example=example,
+        options=options,
+        name=arguments.name or named(arguments.dataset, method),
+    )
 
 
-def _trained_elsewhere(options: argparse.Namespace) -> dict[str, Any]:
-    """What `export` gets for the network of a factory."""
+def _trained_elsewhere(arguments: argparse.Namespace) -> _Source:
+    """The network of a factory."""
     import torch
 
+    from models.export import ExportOptions
     from models.state_dict import build, load_weights
 
-    if options.dataset is not None:
+    if arguments.dataset is not None:
         raise ValueError("give a data set or --network, not both")
-    missing = [option for option in ("name", "input_shape", "labels") if getattr(options, option) is None]
+    missing = [option for option in ("name", "input_shape", "labels") if getattr(arguments, option) is None]
     if missing:
         raise ValueError(f"--network also needs {', '.join('--' + option.replace('_', '-') for option in missing)}")
-    network = build(options.network)
-    if len(options.checkpoint or ()) > 1:
+    network = build(arguments.network)
+    if len(arguments.checkpoint or ()) > 1:
         raise ValueError("--checkpoint: with --network one file, got several")
-    for checkpoint in options.checkpoint or ():
+    for checkpoint in arguments.checkpoint or ():
         load_weights(network, checkpoint)
     calibration = None
-    if options.data is not None:
-        if not is_file(options.data):
-            raise DatasetError(f"--data: with --network an .npz file with inputs and labels, got {options.data}")
-        calibration = load(str(options.data)).calibration
-    rows = torch.from_numpy(calibration.inputs[:2]) if calibration else torch.rand(2, *options.input_shape)
-    if tuple(rows.shape[1:]) != options.input_shape:
-        raise DatasetError(f"inputs: --input-shape says {list(options.input_shape)}, got {list(rows.shape[1:])}")
-    return {
-        "network": network,
-        "example_input": rows,
-        "name": options.name,
-        "labels": options.labels,
-        "normalise": options.normalise,
-        "value_range": options.value_range,
-        "layout": options.layout,
-        "colour": options.colour,
-        "resize": options.resize,
-        "calibration": calibration,
-        "data": str(options.data.name) if options.data else "",
-        "recipe": {"network": options.network},
-    }
+    if arguments.data is not None:
+        if not is_file(arguments.data):
+            raise DatasetError(f"--data: with --network an .npz file with inputs and labels, got {arguments.data}")
+        calibration = load(str(arguments.data)).calibration
+    rows = torch.from_numpy(calibration.inputs[:2]) if calibration else torch.rand(2, *arguments.input_shape)
+    if tuple(rows.shape[1:]) != arguments.input_shape:
+        raise DatasetError(f"inputs: --input-shape says {list(arguments.input_shape)}, got {list(rows.shape[1:])}")
+    return _Source(
+        network=network,
+        example=rows,
+        options=ExportOptions(
+            labels=arguments.labels,
+            normalise=arguments.normalise,
+            value_range=arguments.value_range,
+            layout=arguments.layout,
+            colour=arguments.colour,
+            resize=arguments.resize,
+            calibration=calibration,
+            data=arguments.data.name if arguments.data else "",
+            recipe={"network": arguments.network},
+        ),
+        name=arguments.name,
+    )

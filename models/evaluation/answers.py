@@ -10,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from app.contract.schema import Contract
-from models import artefact
+from models import runtime
 from models.data import Split
 from models.data.corrupted import Corrupted
 from models.data.dataset import Lazy
@@ -38,12 +38,12 @@ class Respondent:
     """A model in a session of its own, on the device that it runs on fastest here."""
 
     def __init__(self, model: onnx.ModelProto, contract: Contract) -> None:
-        self._session: onnxruntime.InferenceSession = artefact.session(model, artefact.where(model))
+        self._session: onnxruntime.InferenceSession = runtime.session(model, runtime.where(model))
         self._names = [tensor.name for tensor in contract.outputs]
 
     def outputs(self, inputs: NDArray[Any] | Lazy) -> Outputs:
         """Of rows [B, …] without labels."""
-        return artefact.run_session(self._session, inputs, self._names)
+        return runtime.run_session(self._session, inputs, self._names)
 
     def answer(self, split: Split) -> Answers:
         """Of labelled rows."""

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Node
 
-from models.export.channels import Operation, Plan, analyse, constants, groups, has_channels, mask, masked_part, shape
+from models.export.channels import ChannelPlan, analyse
+from models.export.nodes import constants, has_channels, masked_part, shape
+from models.export.operation import Operation, groups, mask
 
 Form = Literal["branches", "grouped"]
 ALIGN = 16
@@ -101,7 +103,7 @@ class _Emitter:
 class _Set:
     """The submodels that are treated together: their values in the new graph, [B, G·M, …] for G of them."""
 
-    def __init__(self, emitter: _Emitter, plan: Plan, members: Sequence[int]) -> None:
+    def __init__(self, emitter: _Emitter, plan: ChannelPlan, members: Sequence[int]) -> None:
         self._emitter = emitter
         self._call = emitter.call
         self._plan = plan

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from app.contract.repository import TEMPERATURE
 from models import artefact
-from models.export.head import Head
+from models.export.heads import Head
 
 OPSET = 20
 

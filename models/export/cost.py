@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import GraphModule, Interpreter, Node
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import artefact
+from models import runtime
 
 DeviceName = Literal["cpu", "cuda"]
 PlanName = Literal["folded", "branches", "grouped"]
@@ -95,11 +95,11 @@ def tune(models: Mapping[PlanName, onnx.ModelProto], inputs: NDArray[Any], devic
     Raises:
         ValueError: this machine's onnxruntime cannot run on the device.
     """
-    sessions = {name: artefact.session(model, device) for name, model in models.items()}
+    sessions = {name: runtime.session(model, device) for name, model in models.items()}
     cost: dict[PlanName, dict[int, float]] = {name: {} for name in sessions}
     for batch in (1, *_BATCHES):
         rows = np.concatenate([inputs] * -(-batch // len(inputs)))[:batch]
-        for name, times in artefact.race(sessions, rows, _ROUNDS).items():
+        for name, times in runtime.race(sessions, rows, _ROUNDS).items():
             cost[name][batch] = min(times) * 1e6
     return _cheapest(cost, "measured")
 

@@ -1,4 +1,4 @@
-"""Half precision: the body of a graph in float16, its last layer and what follows in float32."""
+"""The body of a graph in float16, its last layer and what follows in float32."""
 
 from functools import partial
 from typing import Any
@@ -9,14 +9,15 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import GraphModule, Interpreter, Node
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from models.export.channels import CONVOLUTIONS, attribute
+from models.export.nodes import attribute, copied
+from models.export.operation import CONVOLUTIONS
 
 _aten = torch.ops.aten
 _PRODUCTS = {*CONVOLUTIONS, _aten.linear, _aten.bmm, _aten.matmul, _aten.addmm, _aten.mm}
 
 
-def to_float16(graph: GraphModule, example: Tensor) -> None:
-    """Rewrites a graph in place: everything before its last convolutions or products runs in float16.
+def to_float16(body: GraphModule, example: Tensor) -> GraphModule:
+    """The graph with everything before its last convolutions or products in float16.
 
     `example` is an input [B, …] of it.
 
@@ -25,17 +26,18 @@ def to_float16(graph: GraphModule, example: Tensor) -> None:
     Raises:
         ValueError: nothing comes before the last layer.
     """
+    graph = copied(body)
     _fold_batch_norm(graph)
-    body = _before_last_product(graph)
-    if not any(_packet(node) in _PRODUCTS for node in body):
+    inside = _before_last_product(graph)
+    if not any(_packet(node) in _PRODUCTS for node in inside):
         raise ValueError("precision: there is only one layer, and the last one stays in float32")
     floats = _floats(graph, example)
-    body = {node for node in body if floats.intersection(node.all_input_nodes)}  # not zeros(B, 3) and the like
+    inside = {node for node in inside if floats.intersection(node.all_input_nodes)}  # not zeros(B, 3) and the like
     cast: dict[tuple[Node, torch.dtype], Node] = {}
 
     def as_type(value: Node, dtype: torch.dtype) -> Node:
         held = attribute(graph, value) if value.op == "get_attr" else None
-        as_it_is = torch.float16 if value in body else torch.float32
+        as_it_is = torch.float16 if value in inside else torch.float32
         if dtype == as_it_is or value not in floats:
             return value
         if (value, dtype) not in cast:
@@ -43,21 +45,22 @@ def to_float16(graph: GraphModule, example: Tensor) -> None:
                 if held is None:
                     narrow = graph.graph.call_function(_aten._to_copy.default, (value,), {"dtype": dtype})
                 else:
-                    graph.register_buffer(f"half_{len(cast)}", held.to(dtype))
-                    narrow = graph.graph.get_attr(f"half_{len(cast)}")
+                    graph.register_buffer(f"float16_{len(cast)}", held.to(dtype))
+                    narrow = graph.graph.get_attr(f"float16_{len(cast)}")
             cast[value, dtype] = narrow
         return cast[value, dtype]
 
     for node in list(graph.graph.nodes):
         if node.op in ("call_function", "output"):
-            wanted = torch.float16 if node in body else torch.float32
-            if node in body and node.kwargs.get("dtype") == torch.float32:
+            wanted = torch.float16 if node in inside else torch.float32
+            if node in inside and node.kwargs.get("dtype") == torch.float32:
                 node.kwargs = {**node.kwargs, "dtype": torch.float16}
             node.args, node.kwargs = torch.fx.map_arg((node.args, node.kwargs), partial(as_type, dtype=wanted))
     graph.graph.eliminate_dead_code()
     graph.delete_all_unused_submodules()
     graph.graph.lint()
     graph.recompile()
+    return graph
 
 
 def _before_last_product(graph: GraphModule) -> set[Node]:

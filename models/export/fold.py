@@ -4,25 +4,36 @@ What comes before a mask is the same for every submodel and stays on B rows. Fro
 rows in submodel-major order, n·B + b; a value that enters that part from outside is expanded once, there.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
 
 from models.export.mark import MARK
+from models.export.nodes import copied
 
 _aten = torch.ops.aten
 
 
-def fold(graph: GraphModule, submodels: int) -> tuple[int, int]:
-    """Rewrites a traced graph in place, [B, …] → [N·B, K]; a graph without marks stays as it is.
+@dataclass(frozen=True)
+class Folded:
+    """A graph [B, …] → [N·B, K] in submodel-major order."""
 
-    Returns:
-        How many operations run once, on B rows, and how many there are; masks count as one each, sizes not.
+    graph: GraphModule
+    shared: int
+    """How many operations run once, on B rows."""
+    operations: int
+    """How many there are; masks count as one each, sizes not."""
+
+
+def fold(traced: GraphModule, submodels: int) -> Folded:
+    """Folds a traced graph [B, …] → [B, K] of N submodels; one without marks stays as it is.
 
     Raises:
         ValueError: a value carries the batch on another axis than the first.
     """
+    graph = copied(traced)
     folded: set[Node] = set()
     expanded: dict[Node, Node] = {}
     shared = 0
@@ -57,7 +68,7 @@ def fold(graph: GraphModule, submodels: int) -> tuple[int, int]:
         result.meta["val"] = x.meta["val"]
     graph.graph.lint()
     graph.recompile()
-    return shared, total
+    return Folded(graph, shared, total)
 
 
 def _enter(graph: GraphModule, value: Node, submodels: int, folded: set[Node], expanded: dict[Node, Node]) -> Any:

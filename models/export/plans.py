@@ -2,31 +2,30 @@
 
 import copy
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import onnx
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from app.contract.schema import Compilation
+from app.contract.schema import Compilation, Contract
+from models import artefact
 from models.adopt import replace
 from models.export import cost
-from models.export.channels import masked_part
 from models.export.compact import CannotGroup, Form, compact
 from models.export.convert import convert
 from models.export.cost import Choice, DeviceName, PlanName
 from models.export.float16 import to_float16
 from models.export.fold import fold
-from models.export.head import Head, Preprocess
+from models.export.heads import HeadBuilder
+from models.export.nodes import masked_part
+from models.export.options import ExportOptions
+from models.export.preprocess import Preprocess
 from models.export.trace import trace
 from models.layers import count, layers
-
-Precision = Literal["float32", "float16"]
-MakeHead = Callable[[nn.Module, int, nn.Module], Head]
-"""From the body of a graph, the number of submodels and `Preprocess`."""
 
 _FORMS: tuple[Form, ...] = ("branches", "grouped")
 
@@ -34,69 +33,106 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class DevicePlan:
+    """The plan of one device in ONNX, and how it came to be."""
+
+    name: PlanName
+    model: onnx.ModelProto
+    compilation: Compilation
+
+
+@dataclass(frozen=True)
 class Plans:
-    """The plans in ONNX, temperature 1: the portable one, and by device the one there and how it came to be."""
+    """The plans in ONNX: the portable one, and by device the one there."""
 
     folded: onnx.ModelProto
     compilation: Compilation
-    devices: Mapping[DeviceName, tuple[PlanName, onnx.ModelProto, Compilation]]
+    devices: Mapping[DeviceName, DevicePlan]
+
+    def embed(self, contract: Contract) -> Self:
+        """Writes the contract and its temperature into every file; returns them."""
+        artefact.embed(self.folded, contract)
+        for plan in self.devices.values():
+            if contract.has_temperature:
+                artefact.set_temperature(plan.model, contract.temperature)
+            own = {"plan": plan.name, "compilation": plan.compilation}
+            artefact.embed(plan.model, contract.model_copy(update=own))
+        return self
+
+    def by_name(self) -> dict[str, onnx.ModelProto]:
+        """All of them, to be told apart in messages."""
+        beside = {f"{plan.name} for {device}": plan.model for device, plan in self.devices.items()}
+        return {"folded": self.folded, **beside}
+
+    def models(self) -> dict[str, onnx.ModelProto]:
+        """Those beside the portable one, by device."""
+        return {device: plan.model for device, plan in self.devices.items()}
 
 
-def make(
+def compile_plans(
     network: nn.Module,
-    traced: GraphModule,
-    natural: Preprocess,
+    traced: Sequence[GraphModule],
+    preprocess: Preprocess,
     rows: Tensor,
-    *,
-    head: MakeHead,
-    devices: Sequence[DeviceName],
-    forced: PlanName | None,
-    tune: bool,
-    precision: Precision,
+    head: HeadBuilder,
+    options: ExportOptions,
 ) -> Plans:
-    """Makes the plans of an adopted network; the traced graph is used up.
+    """Makes the plans of an adopted network, temperature 1.
 
     Args:
+        traced: the graphs of the network, or of each member of a deep ensemble.
         rows: inputs in natural units.
-        devices, forced, tune, precision: see `models.export.export`.
 
     Raises:
         ValueError: a plan is forced that cannot be made, or a precision asked for that gains nothing.
     """
-    submodels, example = count(network), natural(rows[:2])
+    if len(traced) > 1:
+        return _side_by_side(traced, preprocess, rows, head, options)
+    return _of_one(network, traced[0], preprocess, rows, head, options)
+
+
+def _of_one(
+    network: nn.Module,
+    traced: GraphModule,
+    preprocess: Preprocess,
+    rows: Tensor,
+    head: HeadBuilder,
+    options: ExportOptions,
+) -> Plans:
+    submodels, example, forced = count(network), preprocess(rows[:2]), options.plan
     graphs = _graphs(traced, submodels, forced)
     macs = {name: cost.macs(graph, example) for name, graph in graphs.items()}
     single = cost.macs(trace(unmasked(network), example), example)
-    choices = {} if tune else {device: _choose(graphs, example, device, forced) for device in devices}
+    choices = {} if options.tune else {device: _choose(graphs, example, device, forced) for device in options.devices}
     models: dict[PlanName, onnx.ModelProto] = {}
-    for name in graphs if tune else sorted({"folded", *(choice.plan for choice in choices.values())}):
-        if precision == "float16":
-            to_float16(graphs[name], example)
-        models[name] = convert(head(graphs[name], submodels, natural).eval(), rows)
-    if tune:
-        choices = {device: cost.tune(models, rows.numpy(), device) for device in devices}
-    by: Literal["force", "measurement", "rule"] = "force" if forced else "measurement" if tune else "rule"
-    planned: dict[DeviceName, tuple[PlanName, onnx.ModelProto, Compilation]] = {}
+    for name in graphs if options.tune else sorted({"folded", *(choice.plan for choice in choices.values())}):
+        body = to_float16(graphs[name], example) if options.precision == "float16" else graphs[name]
+        models[name] = convert(head.build(body, submodels, preprocess).eval(), rows)
+    if options.tune:
+        choices = {device: cost.tune(models, rows.numpy(), device) for device in options.devices}
+    by: Literal["force", "measurement", "rule"] = "force" if forced else "measurement" if options.tune else "rule"
+    devices: dict[DeviceName, DevicePlan] = {}
     for device, choice in choices.items():
+        share = macs[choice.plan] / max(single, 1)
         _log.info(
             "plan for %s: %s, %s; %.2f of the multiply-accumulates of one dense pass",
             device,
             choice.plan,
             choice.reason,
-            macs[choice.plan] / max(single, 1),
+            share,
         )
         if choice.plan != "folded":
             made = Compilation(
                 device=device, chosen_by=by, reason=choice.reason, macs=macs[choice.plan], macs_single=single
             )
-            planned[device] = (choice.plan, copy.deepcopy(models[choice.plan]), made)
+            devices[device] = DevicePlan(choice.plan, copy.deepcopy(models[choice.plan]), made)
     why = "; ".join(f"{device}: {choice.plan}, {choice.reason}" for device, choice in choices.items())
     portable = Compilation(chosen_by=by, reason=why or None, macs=macs["folded"], macs_single=single)
-    return Plans(models["folded"], portable, planned)
+    return Plans(models["folded"], portable, devices)
 
 
-class _Beside(nn.Module):
-    """The graphs of several networks, one beside the other: [B, …] → [N·B, K], submodel-major."""
+class _SideBySide(nn.Module):
+    """The graphs of several networks: [B, …] → [N·B, K], submodel-major."""
 
     def __init__(self, graphs: Sequence[GraphModule]) -> None:
         super().__init__()
@@ -106,27 +142,21 @@ class _Beside(nn.Module):
         return torch.cat([graph(x) for graph in self.graphs])
 
 
-def beside(
-    traced: Sequence[GraphModule], natural: Preprocess, rows: Tensor, *, head: MakeHead, precision: Precision
+def _side_by_side(
+    traced: Sequence[GraphModule], preprocess: Preprocess, rows: Tensor, head: HeadBuilder, options: ExportOptions
 ) -> Plans:
-    """The one plan of a deep ensemble: every network runs whole. The traced graphs are used up.
-
-    Raises:
-        ValueError: a precision is asked for that gains nothing.
-    """
-    example = natural(rows[:2])
+    """The one plan of a deep ensemble: every network runs whole."""
+    example = preprocess(rows[:2])
     macs = [cost.macs(graph, example) for graph in traced]
-    if precision == "float16":
-        for graph in traced:
-            to_float16(graph, example)
-    model = convert(head(_Beside(traced), len(traced), natural).eval(), rows)
+    bodies = [to_float16(graph, example) for graph in traced] if options.precision == "float16" else traced
+    model = convert(head.build(_SideBySide(bodies), len(bodies), preprocess).eval(), rows)
     reason = f"the {len(traced)} networks of a deep ensemble share nothing: each runs whole"
     _log.info("plan: %s; %.2f of the multiply-accumulates of one", reason, sum(macs) / max(macs[0], 1))
     return Plans(model, Compilation(reason=reason, macs=sum(macs), macs_single=macs[0]), {})
 
 
 def _graphs(traced: GraphModule, submodels: int, forced: PlanName | None) -> dict[PlanName, GraphModule]:
-    """The graphs of all plans there can be; the traced one becomes the folded one."""
+    """The graphs of all plans there can be."""
     graphs: dict[PlanName, GraphModule] = {}
     if masked_part(traced):
         for form in _FORMS:
@@ -136,9 +166,9 @@ def _graphs(traced: GraphModule, submodels: int, forced: PlanName | None) -> dic
                 if forced == form:
                     raise
                 _log.info("compact: no plan %s: %s", form, error)
-    shared, operations = fold(traced, submodels)
-    _log.info("fold: %d of %d operations run once for all %d submodels", shared, operations, submodels)
-    return {"folded": traced, **graphs}
+    folded = fold(traced, submodels)
+    _log.info("fold: %d of %d operations run once for all %d submodels", folded.shared, folded.operations, submodels)
+    return {"folded": folded.graph, **graphs}
 
 
 def _choose(

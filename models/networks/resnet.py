@@ -16,7 +16,7 @@ Stem = Literal["cifar", "imagenet"]
 _DEPTHS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
 
 
-class _Block(nn.Module):
+class _ResidualBlock(nn.Module):
     """Convolutions with batch norm around a skip connection; `masks[i]` stands before convolution i."""
 
     def __init__(
@@ -92,7 +92,7 @@ class ResNet(nn.Module):
             stack = []
             for index in range(blocks):
                 stack.append(
-                    _Block(
+                    _ResidualBlock(
                         width,
                         sizes,
                         stride=2 if stage > 1 and index == 0 else 1,

@@ -8,7 +8,7 @@ from models.layers import Masksembles1d
 from models.networks.masking import Masking, Placement
 
 
-class _Block(nn.Module):
+class _PreActivationBlock(nn.Module):
     """Batch norm and ReLU before each of two 3×3 convolutions, around a skip connection."""
 
     def __init__(self, channels_in: int, channels: int, stride: int, masking: Masking, placement: Placement) -> None:
@@ -66,7 +66,7 @@ def wide_resnet(
         channels = 16 * 2**stage * widening
         for index in range((depth - 4) // 6):
             stride = 2 if stage > 0 and index == 0 else 1
-            stack.append(_Block(width, channels, stride, masking, placement))
+            stack.append(_PreActivationBlock(width, channels, stride, masking, placement))
             width = channels
     stack += [nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     if placement == "all":

@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from models.export import export
+from models.export import ExportOptions, export
 from tests.serving import as_process
 
 REQUESTS = 60
@@ -37,12 +37,9 @@ def store(folder: Path) -> None:
     export(
         network,
         torch.rand(2, 3, 224, 224),
+        ExportOptions(labels=list("abcd"), value_range=(0.0, 1.0), layout="BCHW", colour="rgb"),
         name="mean",
-        labels=list("abcd"),
         repository=folder,
-        value_range=(0.0, 1.0),
-        layout="BCHW",
-        colour="rgb",
     )
 
 

@@ -70,7 +70,7 @@ def prepare(folder: Path, networks: list[str], device: str) -> None:
     """Exports every network in every precision and plan, each as a model of its own."""
     import torch
 
-    from models.export import export
+    from models.export import ExportOptions, export
     from models.export.compact import CannotGroup
     from models.export.plans import unmasked
     from models.networks import cnn, mlp, resnet
@@ -86,13 +86,20 @@ def prepare(folder: Path, networks: list[str], device: str) -> None:
             for plan in PLANS:
                 torch.manual_seed(0)
                 network = build()
-                options: dict[str, Any] = {} if plan == "single" else {"plan": plan}
+                options = ExportOptions(
+                    labels=[str(at) for at in range(classes)],
+                    devices=(device,),  # type: ignore[arg-type]
+                    precision=precision,  # type: ignore[arg-type]
+                    plan=None if plan == "single" else plan,  # type: ignore[arg-type]
+                )
                 try:
                     export(
-                        unmasked(network) if plan == "single" else network, torch.rand(2, *shape), repository=folder,
-                        name=f"{name}.{plan}.{precision}", labels=[str(at) for at in range(classes)],
-                        devices=(device,), precision=precision, **options,
-                    )  # type: ignore[arg-type]  # fmt: skip
+                        unmasked(network) if plan == "single" else network,
+                        torch.rand(2, *shape),
+                        options,
+                        name=f"{name}.{plan}.{precision}",
+                        repository=folder,
+                    )
                 except CannotGroup as error:
                     print(f"{name}, {plan}, {precision}: {error}")
 

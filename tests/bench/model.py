@@ -24,15 +24,16 @@ import torch
 from torch import Tensor, nn
 
 from app.engine.device import missing_for_cuda
-from models import artefact
+from models import runtime
 from models.adopt import adopt
 from models.export import cost
 from models.export.compact import compact
 from models.export.convert import convert
 from models.export.cost import DeviceName
 from models.export.fold import fold
-from models.export.head import Classifier, Preprocess
+from models.export.heads.classification import Classifier
 from models.export.plans import unmasked
+from models.export.preprocess import Preprocess
 from models.export.trace import trace
 from models.layers import Masksembles1d, Masksembles2d
 from models.networks import cnn, mlp, resnet, wide_resnet
@@ -100,15 +101,14 @@ def models(case: Case, device: DeviceName) -> tuple[dict[str, onnx.ModelProto], 
     example = torch.rand(2, *case.shape)
     traced = trace(network, example)
     graphs = {form: compact(traced, N, form) for form in ("branches", "grouped")}
-    fold(traced, N)
-    tiled = trace(Tiled(network, case.shape), example)
-    fold(tiled, N)
-    chosen = cost.choose({"folded": traced, **graphs}, example, device)
-    compacted = graphs.get(chosen.plan, traced)
+    folded = fold(traced, N).graph
+    tiled = fold(trace(Tiled(network, case.shape), example), N).graph
+    chosen = cost.choose({"folded": folded, **graphs}, example, device)
+    compacted = graphs.get(chosen.plan, folded)
     variants = {
         "dense": (trace(unmasked(network), example), 1),
         "tiled": (tiled, N),
-        "folded": (traced, N),
+        "folded": (folded, N),
         "compact": (compacted, N),
     }
     operations = {name: cost.macs(graph, example) for name, (graph, _) in variants.items()}
@@ -123,7 +123,7 @@ class Ensemble:
     """N separate networks, one after the other, behind the face of a session."""
 
     def __init__(self, model: onnx.ModelProto, device: DeviceName) -> None:
-        self.members = [artefact.session(model, device) for _ in range(N)]
+        self.members = [runtime.session(model, device) for _ in range(N)]
 
     def get_inputs(self) -> list[onnxruntime.NodeArg]:
         return self.members[0].get_inputs()  # type: ignore[no-any-return]
@@ -140,16 +140,16 @@ def peak(path: Path, copies: int, device: DeviceName, shape: tuple[int, ...]) ->
 
 def bench(case: Case, device: DeviceName, folder: Path) -> list[dict[str, object]]:
     made, operations, plan = models(case, device)
-    sessions = {name: artefact.session(model, device) for name, model in made.items()}
+    sessions = {name: runtime.session(model, device) for name, model in made.items()}
     sessions["ensemble"] = Ensemble(made["dense"], device)
     print(f"\n{case.name}, masks {case.masks}, plan {plan}")
     print(f"{'':10}" + "".join(f"{name:>17}" for name in VARIANTS))
     rows: list[dict[str, object]] = []
     for batch in case.batches:
         x = np.random.default_rng(0).random((batch, *case.shape), np.float32)
-        first = artefact.race(sessions, x, 1)
+        first = runtime.race(sessions, x, 1)
         rounds = int(np.clip(SECONDS / sum(max(times[0], 0.02) for times in first.values()), 3, 25))
-        times = {name: min(values) for name, values in artefact.race(sessions, x, rounds).items()}
+        times = {name: min(values) for name, values in runtime.race(sessions, x, rounds).items()}
         ratios = {name: times[name] / times["dense"] for name in VARIANTS}
         print(f"batch {batch:<4}" + "".join(f"{times[v] * 1e3:9.2f} ({ratios[v]:.2f}×)" for v in VARIANTS), flush=True)
         rows += [

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from app.contract.repository import model_path, plan_path
 from app.engine.cpu_count import cpu_count
-from models.export import export
+from models.export import ExportOptions, export
 from models.networks import resnet
 from tests.bench.baseline import OUTPUTS
 from tests.bench.load import Load, closed, need_wrk, opened
@@ -83,7 +83,13 @@ def cases(folder: Path) -> Iterator[Case]:
     torch.manual_seed(0)
     network = resnet((1, 28, 28), 10, submodels=4, scale=2.19, align=16)
     print("exporting ResNet-18 …", file=sys.stderr, flush=True)
-    export(network, torch.from_numpy(rows[:2]), name="resnet18", repository=folder / "large", labels=list("0123456789"))
+    export(
+        network,
+        torch.from_numpy(rows[:2]),
+        ExportOptions(labels=list("0123456789")),
+        name="resnet18",
+        repository=folder / "large",
+    )
     yield Case("resnet18", folder / "large", plan(folder / "large", "resnet18", 1), body, rows)
 
 

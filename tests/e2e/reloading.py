@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import torch
 
-from models.export import export
+from models.export import ExportOptions, export
 from models.networks import mlp
 from tests.bench.peak import memory
 from tests.serving import as_process
@@ -23,7 +23,9 @@ def two_networks(folder: Path) -> Path:
     for seed in (0, 1):
         torch.manual_seed(seed)
         network = mlp((6,), 3, submodels=3, hidden=(_WIDE, _WIDE))
-        export(network, torch.rand(2, 6), name="net", repository=folder / "two", labels="abc", plan="folded")
+        export(
+            network, torch.rand(2, 6), ExportOptions(labels="abc", plan="folded"), name="net", repository=folder / "two"
+        )
     return folder / "two"
 
 

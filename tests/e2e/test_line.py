@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from app.contract import schema
-from models import artefact
+from models import artefact, runtime
 from models.__main__ import main
 from models.data import Dataset
 from models.layers import submodels
@@ -70,8 +70,8 @@ def test_a_recalibrated_version_keeps_the_plans_of_devices(
     (plan, planned) = artefact.read_plans(store, "digits", 2)["cpu"]
     assert (planned.plan, planned.temperature) == ("grouped", contract.temperature)
     x = digits.test.inputs[:20]
-    for name, values in artefact.run(folded, x, ["probabilities", "entropy"]).items():
-        np.testing.assert_allclose(artefact.run(plan, x, [name])[name], values, rtol=1e-5, atol=1e-6)
+    for name, values in runtime.run(folded, x, ["probabilities", "entropy"]).items():
+        np.testing.assert_allclose(runtime.run(plan, x, [name])[name], values, rtol=1e-5, atol=1e-6)
     with as_process(store, MASKSEMBLES_DEVICE="cpu") as (client, _):
         assert client.get("/models/digits/versions/2").json()["contract"]["plan"] == "grouped"
 
@@ -108,7 +108,7 @@ def test_a_network_from_elsewhere(tmp_path: Path) -> None:
     normalised = (torch.from_numpy(x) - torch.tensor([0.5, 0.4, 0.3]).reshape(3, 1, 1)) / 0.25
     with torch.no_grad():
         p = (network(normalised).reshape(4, 3, 5) / contract.temperature).softmax(-1).permute(1, 0, 2)
-    np.testing.assert_allclose(artefact.run(model, x, ["submodels"])["submodels"], p.numpy(), atol=5e-3)
+    np.testing.assert_allclose(runtime.run(model, x, ["submodels"])["submodels"], p.numpy(), atol=5e-3)
     wide = Image.fromarray(rng.integers(0, 256, (16, 30, 3), np.uint8))
     file = io.BytesIO()
     wide.save(file, "PNG")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from models import artefact
 from models.adopt import adopt
-from models.export import export
+from models.export import ExportOptions, export
 from models.export.trace import trace
 from models.layers import FrozenDropout, Masksembles1d, Masksembles2d, layers, submodels
 from tests.models import third_party
@@ -53,7 +53,7 @@ def test_networks_from_elsewhere_answer_through_the_service(build, tmp_path: Pat
     network = third_party.randomise_statistics(build())
     channels, size, classes = (1, 8, 3) if build is from_the_package else (3, 16, 5)
     x = torch.rand(2, channels, size, size)
-    export(network, x, name="theirs", labels="abcde"[:classes], repository=tmp_path, plan="branches")
+    export(network, x, ExportOptions(labels="abcde"[:classes], plan="branches"), name="theirs", repository=tmp_path)
     assert sorted(path.name for path in (tmp_path / "theirs" / "1").iterdir()) == ["model.cpu.onnx", "model.onnx"]
     copies = x if build is third_party.MaskedResNet else x.repeat(4, 1, 1, 1)  # the other one repeats by itself
     expected = network(copies).reshape(4, 2, classes).softmax(-1).permute(1, 0, 2)
@@ -125,7 +125,11 @@ def test_dropout_becomes_frozen_masks(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize("plan", ["folded", "branches"])
 def test_mc_dropout_is_exported_and_verified(tmp_path: Path, plan) -> None:  # type: ignore[no-untyped-def]
     path = export(
-        WithDropout(), torch.rand(2, 1, 6, 6), name="mc", labels="abc", repository=tmp_path, mc_dropout=6, plan=plan
+        WithDropout(),
+        torch.rand(2, 1, 6, 6),
+        ExportOptions(labels="abc", mc_dropout=6, plan=plan),
+        name="mc",
+        repository=tmp_path,
     )
     contract = artefact.read(tmp_path, "mc")[1]
     assert (contract.method, contract.num_submodels) == ("mc-dropout", 6)
@@ -160,7 +164,7 @@ def test_dropout_that_would_be_left_out_is_refused(network: nn.Module, message: 
 
 def test_masks_that_drop_everything_are_still_described(tmp_path: Path) -> None:
     network = nn.Sequential(nn.Linear(6, 4), nn.Dropout(0.9), nn.Linear(4, 3))
-    export(network, torch.rand(2, 6), name="mc", labels="abc", repository=tmp_path, mc_dropout=4)
+    export(network, torch.rand(2, 6), ExportOptions(labels="abc", mc_dropout=4), name="mc", repository=tmp_path)
     described = artefact.read(tmp_path, "mc")[1].masks
     assert described is not None
     assert described.layers[0].kept <= 1

@@ -1,12 +1,9 @@
-import logging
 import shutil
 import stat
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
-import onnxruntime
 import pytest
 
 from app.contract.reader import ContractError
@@ -88,65 +85,3 @@ def test_what_is_wrong_with_a_file_is_named(tiny_repository: Path, tmp_path: Pat
     path.write_bytes(model.SerializeToString()[:500])
     with pytest.raises(ArtefactError, match="truncated"):
         artefact.read(store, "tiny")
-
-
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-
-
-@pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    caplog.set_level(logging.INFO, "models")
-    for cached in (artefact._has_gpu, artefact._tell):
-        cached.cache_clear()
-    yield caplog
-    for cached in (artefact._has_gpu, artefact._tell):
-        cached.cache_clear()
-
-
-@pytest.mark.parametrize(
-    ("providers", "driver", "works", "device", "message"),
-    [
-        ([CPU], True, True, "cpu", None),
-        ([CUDA, CPU], False, True, "cpu", None),
-        ([CUDA, CPU], True, False, "cpu", "runs on the CPU: there is a GPU, but no such library"),
-        ([CUDA, CPU], True, True, "cuda", "runs on the GPU"),
-    ],
-)
-def test_a_model_runs_on_a_gpu_only_where_onnxruntime_can(
-    model: onnx.ModelProto,
-    told: pytest.LogCaptureFixture,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    providers: list[str],
-    driver: bool,
-    works: bool,
-    device: str,
-    message: str | None,
-) -> None:
-    asked = []
-
-    def session(_: onnx.ModelProto, device: str) -> str:
-        asked.append(device)
-        if device == "cuda" and not works:
-            raise ArtefactError("no such\nlibrary")
-        return device
-
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
-    monkeypatch.setattr(artefact, "_DRIVERS", (tmp_path / "none", tmp_path if driver else tmp_path / "none"))
-    monkeypatch.setattr(artefact, "session", session)
-    monkeypatch.setattr(artefact, "run_session", lambda session, *_: {"on": session})
-    plan, contract = onnx.ModelProto(), artefact.read
-    assert [artefact.where(model) for _ in range(2)] == [device] * 2
-    assert artefact.run(model, [], []) == {"on": device}  # type: ignore[arg-type]
-    assert artefact.served(model, {device: (plan, contract)}) is plan  # type: ignore[dict-item]
-    assert artefact.served(model, {"other": (plan, contract)}) is model  # type: ignore[dict-item]
-    assert told.messages == ([message] if message else [])
-    assert ("cuda" in asked) is (message is not None)
-
-
-def test_processes_that_share_the_cores_take_one_thread_each(
-    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert artefact.session(model).get_session_options().intra_op_num_threads == 0
-    monkeypatch.setattr(artefact, "threads", 1)
-    assert artefact.session(model).get_session_options().intra_op_num_threads == 1

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from models import artefact
+from models import runtime
 from models.benchmark import tables
 from models.benchmark.cost import macs, seconds, weights
 from models.benchmark.studies.entry import Entry, reference, typical
@@ -57,7 +57,7 @@ class ImageStudy(Study):
     def measure(self, entry: Entry, exported: Exported, folder: Path | None) -> Figures:
         """As `models.evaluation.measurement.measure` has them, and what an answer costs."""
         contract, dataset = exported.contract, self.seen(entry, folder)
-        respondent = Respondent(artefact.served(exported.model, exported.plans), contract)
+        respondent = Respondent(runtime.served(exported.model, exported.plans), contract)
         ood = {name: respondent.outputs(inputs) for name, inputs in self._ood(entry, folder).items()}
         corrupted = respondent.answer_corrupted(self._corrupted(entry, dataset, folder))
         return {

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from app.contract.schema import Contract
 from app.contract.tasks.classification import ClassificationEvaluation, prediction_set_members
-from models import artefact
+from models import artefact, runtime
 from models.data import DatasetError, Split
 from models.evaluation import classifier_figures, conformal
 from models.evaluation.answers import Answers, Outputs, Respondent
@@ -47,7 +47,7 @@ class ClassificationEvaluator(TaskEvaluator):
     def fit(self, model: onnx.ModelProto, contract: Contract, rows: CalibrationRows) -> Fit:
         """A temperature on the likelihood of the averaged probability."""
         labels = rows.split.labels
-        logits = artefact.run(model, rows.split.inputs, ["logits"])["logits"]
+        logits = runtime.run(model, rows.split.inputs, ["logits"])["logits"]
         temperature = artefact.set_temperature(model, fit_temperature(logits[rows.fitting], labels[rows.fitting]))
         return Fit(
             temperature,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from app.contract.calibration import Calibration
 from app.contract.schema import Contract
 from app.contract.tasks.regression import RegressionEvaluation
-from models import artefact
+from models import artefact, runtime
 from models.data import DatasetError, Split
 from models.evaluation import conformal
 from models.evaluation.answers import Answers, Respondent
@@ -48,7 +48,7 @@ class RegressionEvaluator(TaskEvaluator):
         if not contract.has_temperature:
             return Fit(1.0, respondent.outputs(rows.split.inputs))
         artefact.set_temperature(model, 1.0)
-        raw = artefact.run(model, rows.split.inputs, ["submodels", "submodel_variances"])
+        raw = runtime.run(model, rows.split.inputs, ["submodels", "submodel_variances"])
         means, variances = raw["submodels"], raw["submodel_variances"]
         fitted = fit_variance_factor(truth[rows.fitting], means[rows.fitting], variances[rows.fitting])
         temperature = artefact.set_temperature(model, fitted)

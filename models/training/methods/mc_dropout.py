@@ -23,6 +23,6 @@ class McDropoutMethod(Maskless):
         """Of channels in maps, of single values elsewhere."""
         return nn.Dropout2d(recipe.dropout) if isinstance(layer, Masksembles2d) else nn.Dropout(recipe.dropout)
 
-    def export_arguments(self, recipe: "Recipe") -> dict[str, Any]:
+    def export_options(self, recipe: "Recipe") -> dict[str, Any]:
         """How many masks its dropout is frozen into."""
         return {"mc_dropout": recipe.submodels}

@@ -65,8 +65,8 @@ class TrainingMethod(ABC):
     def replace_masks(self, network: nn.Module, recipe: "Recipe") -> None:
         """Puts what the method has in the place of a built network's masks."""
 
-    def export_arguments(self, recipe: "Recipe") -> dict[str, Any]:
-        """What `models.export.export` is told beside the networks; by default nothing."""
+    def export_options(self, recipe: "Recipe") -> dict[str, Any]:
+        """The fields of `ExportOptions` that tell of the submodels; by default none."""
         return {}
 
 

@@ -30,6 +30,6 @@ class ClassificationTrainer(TaskTrainer):
         """Cross-entropy in nats, of logits [B, K] and classes [B]."""
         return F.cross_entropy(found, labels)
 
-    def export_arguments(self, dataset: Dataset) -> dict[str, Any]:
+    def export_options(self, dataset: Dataset) -> dict[str, Any]:
         """The classes' names."""
         return {"labels": dataset.classes}

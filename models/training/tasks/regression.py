@@ -36,6 +36,6 @@ class RegressionTrainer(TaskTrainer):
         """See `Gaussian.loss`."""
         return cast(Gaussian, network).loss(found, labels)
 
-    def export_arguments(self, dataset: Dataset) -> dict[str, Any]:
+    def export_options(self, dataset: Dataset) -> dict[str, Any]:
         """The targets' names and units."""
         return {"targets": dataset.targets}

@@ -36,5 +36,5 @@ class TaskTrainer(ABC):
         """The mean over a batch, of what `complete` made of a network and what it found."""
 
     @abstractmethod
-    def export_arguments(self, dataset: Dataset) -> dict[str, Any]:
-        """What `models.export.export` is told of the answers."""
+    def export_options(self, dataset: Dataset) -> dict[str, Any]:
+        """The fields of `ExportOptions` that tell of the answers."""

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.export import export
+from models.export import ExportOptions, export
 from tests.serving import serving
 
 
@@ -19,7 +19,13 @@ def folder(digits_repository: Path, tiny_repository: Path, tmp_path_factory: pyt
     shutil.copytree(digits_repository / "digits", folder / "digits")
     shutil.copytree(tiny_repository / "tiny", folder / "tiny")
     network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
-    export(network, torch.zeros(2, 2, 2, dtype=torch.uint8), name="bytes", repository=folder, labels=["a", "b"])
+    export(
+        network,
+        torch.zeros(2, 2, 2, dtype=torch.uint8),
+        ExportOptions(labels=["a", "b"]),
+        name="bytes",
+        repository=folder,
+    )
     (folder / "tiny" / "2").mkdir()
     (folder / "tiny" / "2" / "model.onnx").write_bytes(b"truncated")
     return folder

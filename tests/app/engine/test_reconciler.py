@@ -16,7 +16,7 @@ from app.engine.reconciler import Reconciler, open_repository
 from app.engine.verifier import verify
 from app.errors import ModelRejected, StartError, UnknownModel, UnknownVersion, VersionRejected
 from models import artefact
-from models.export import export
+from models.export import ExportOptions, export
 from models.networks import mlp
 from tests.app.engine.fakes import until
 
@@ -187,7 +187,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for _ in range(2):
         torch.manual_seed(0)
         network = mlp((6,), 3, submodels=3, hidden=(32, 32))
-        export(network, torch.rand(2, 6), name="net", repository=folder, labels="abc", plan="branches")
+        export(network, torch.rand(2, 6), ExportOptions(labels="abc", plan="branches"), name="net", repository=folder)
     return folder
 
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from app.engine import verifier_child
-from models import artefact
+from models import artefact, runtime
 from models.benchmark import cache, cost, report, runner
 from models.benchmark.studies import BENCHMARKS, CIFAR_10, FASHION_MNIST, IMAGENET, SINUSOIDS, Entry
 from models.data import DatasetError
@@ -71,7 +71,7 @@ def here() -> Iterator[dict[str, str]]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(artefact, "threads", 1)
+        patch.setattr(runtime, "threads", 1)
         patch.setattr(runner, "_all", run)
         yield said
     torch.set_num_threads(threads)
@@ -156,14 +156,14 @@ def test_a_process_that_is_ended_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_processes_take_one_thread_and_no_more_of_them_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(artefact, "threads", 0)
+    monkeypatch.setattr(runtime, "threads", 0)
     before = torch.get_num_threads()
     monkeypatch.setattr(runner, "_has_gpu", lambda: True)
     runner._begin()
-    assert artefact.threads == 0
+    assert runtime.threads == 0
     monkeypatch.setattr(runner, "_has_gpu", lambda: False)
     runner._begin()
-    assert (artefact.threads, torch.get_num_threads()) == (1, 1)
+    assert (runtime.threads, torch.get_num_threads()) == (1, 1)
     torch.set_num_threads(before)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5})
     assert runner._cores() == 2

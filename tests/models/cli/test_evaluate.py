@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import artefact
+from models import artefact, runtime
 from models.__main__ import main
 from models.benchmark.cost import macs
 from models.data import Dataset
@@ -86,7 +86,7 @@ def test_what_is_measured_is_the_plan_for_the_cpu(
             tensor.raw_data = bytes(len(tensor.raw_data))
     artefact.embed(other, contract.model_copy(update={"plan": "folded"}))
     artefact.write(model, store, "digits", 3, {"cpu": other})
-    found = artefact.served(model, artefact.read_plans(store, "digits", 3))
+    found = runtime.served(model, artefact.read_plans(store, "digits", 3))
     assert found.SerializeToString() == artefact.read_plans(store, "digits", 3)["cpu"][0].SerializeToString()
     assert evaluate(store, few, "digits:1", "digits:3", "--json", tmp_path / "x.json") == 0
     reports = json.loads((tmp_path / "x.json").read_text())

@@ -6,13 +6,13 @@ import torch
 from scipy.special import softmax
 
 from app.contract.calibration import Threshold
-from models import artefact
+from models import artefact, runtime
 from models.__main__ import main
 from models.data import Dataset, DatasetError, Split
 from models.data.dataset import shuffled
 from models.evaluation.calibration import calibrate
 from models.evaluation.likelihood import fit_temperature, fit_variance_factor
-from models.export import export
+from models.export import ExportOptions, export
 from tests.models.lazy import Lazily
 
 
@@ -46,7 +46,7 @@ def test_sets_the_temperature_in_the_graph(digits_repository: Path, digits: Data
     found = calibrate(model, contract, "half", halved)
     assert found.rows == 150
     assert found.temperature != contract.temperature
-    outputs = artefact.run(model, halved.inputs, ["probabilities", "logits", "entropy"])
+    outputs = runtime.run(model, halved.inputs, ["probabilities", "logits", "entropy"])
     expected = softmax(outputs["logits"].astype(np.float64) / found.temperature, axis=-1).mean(axis=1)
     np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-6)
     assert found.nll_after <= found.nll_before
@@ -85,9 +85,9 @@ def test_one_half_of_the_rows_fits_and_the_other_one_promises(digits_repository:
     order = shuffled(len(y), seed=0)
     found = calibrate(model, contract, "digits", Split(x, y), coverages=(0.8, 0.95), risks=(0.2,))
     fitting, rest = order[::2], order[1::2]
-    logits = artefact.run(model, x[fitting], ["logits"])["logits"]
+    logits = runtime.run(model, x[fitting], ["logits"])["logits"]
     assert found.temperature == pytest.approx(fit_temperature(logits, y[fitting]), rel=1e-6)
-    outputs = artefact.run(model, x[rest], ["probabilities", "entropy", "prediction"])
+    outputs = runtime.run(model, x[rest], ["probabilities", "entropy", "prediction"])
     assert {(one.score, one.promise, one.target) for one in found.thresholds} >= {
         (score, promise, target)
         for score in contract.scores
@@ -123,7 +123,11 @@ def test_inputs_that_are_read_when_they_are_needed(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     inputs, labels = rng.integers(0, 256, (600, 6), np.uint8), rng.integers(0, 3, 600)
     export(
-        torch.nn.Linear(6, 3), torch.from_numpy(inputs[:2]), name="bytes", repository=tmp_path, labels=["a", "b", "c"]
+        torch.nn.Linear(6, 3),
+        torch.from_numpy(inputs[:2]),
+        ExportOptions(labels=["a", "b", "c"]),
+        name="bytes",
+        repository=tmp_path,
     )
     model, contract, _ = artefact.read(tmp_path, "bytes")
     lazy = Lazily(inputs)

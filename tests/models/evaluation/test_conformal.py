@@ -12,7 +12,7 @@ from scipy.stats import betabinom
 from app.contract.calibration import Threshold
 from app.contract.contract_model import Score
 from app.contract.decisions import TOLERANCE
-from models import artefact
+from models import artefact, runtime
 from models.data import Dataset
 from models.evaluation.conformal import (
     CONFIDENCE_LEVEL,
@@ -178,7 +178,7 @@ def served(digits_repository: Path, digits: Dataset) -> tuple[dict[Score, Floats
     names = [name for name in contract.scores if name != "confidence"]
     parts = digits.calibration, digits.test
     inputs, labels = (np.concatenate([getattr(part, name) for part in parts]) for name in ("inputs", "labels"))
-    found = artefact.run(model, inputs, [*names, "probabilities"])
+    found = runtime.run(model, inputs, [*names, "probabilities"])
     probabilities = found.pop("probabilities")
     return {**found, "confidence": probabilities.max(axis=-1)}, probabilities[np.arange(len(labels)), labels]
 

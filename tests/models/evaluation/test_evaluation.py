@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
 
 from app.contract.policy import parse, resolve
-from models import artefact, evaluation
+from models import artefact, evaluation, runtime
 from models.data import Dataset, Split
 from models.data.corrupted import generated
 from models.data.corruptions import KINDS, corrupt
@@ -43,7 +43,7 @@ def test_figures_are_those_of_the_served_outputs(digits_repository: Path, digits
     model, contract, _ = artefact.read(digits_repository, "digits")
     found = evaluate(model, contract, "digits", digits.test)
     assert found == contract.evaluation
-    outputs = artefact.run(model, digits.test.inputs, ["probabilities", "submodels", "logits"])
+    outputs = runtime.run(model, digits.test.inputs, ["probabilities", "submodels", "logits"])
     probabilities, labels = torch.from_numpy(outputs["probabilities"]), torch.from_numpy(digits.test.labels)
     accuracy = multiclass_accuracy(probabilities, labels, 10, average="micro")
     assert found.accuracy == pytest.approx(float(accuracy))
@@ -75,7 +75,7 @@ def test_what_a_policy_and_prediction_sets_come_to(digits_repository: Path, digi
     rules = resolve(parse("reject energy>p90, defer entropy>0.5"), contract)
     answers = Respondent(model, contract).answer(digits.test)
     found = apply_policy(contract.model_copy(update={"policy": rules}), answers)
-    outputs = artefact.run(model, digits.test.inputs, ["energy", "entropy", "prediction", "probabilities"])
+    outputs = runtime.run(model, digits.test.inputs, ["energy", "entropy", "prediction", "probabilities"])
     rejected = outputs["energy"] > rules.rules[0].threshold
     deferred = ~rejected & (outputs["entropy"] > 0.5)
     wrong = outputs["prediction"] != digits.test.labels
@@ -106,7 +106,7 @@ def test_corrupted_images(digits_repository: Path, digits: Dataset) -> None:
     assert list(found) == [1, 2, 3, 4, 5]
     assert all(len(one.errors) == 60 * len(KINDS) for one in found.values())
     changed = corrupt(few.inputs, KINDS[0], 5)
-    expected = artefact.run(model, changed, ["prediction"])["prediction"] != few.labels
+    expected = runtime.run(model, changed, ["prediction"])["prediction"] != few.labels
     np.testing.assert_array_equal(found[5].errors[:60, 0], expected)
     assert found[1].errors.mean() < found[5].errors.mean()
     check_images(contract)

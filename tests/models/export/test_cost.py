@@ -9,7 +9,8 @@ from models.export.compact import compact
 from models.export.convert import convert
 from models.export.cost import DeviceName
 from models.export.fold import fold
-from models.export.head import Classifier, Preprocess
+from models.export.heads.classification import Classifier
+from models.export.preprocess import Preprocess
 from models.export.trace import trace
 from models.networks import cnn, mlp, wide_resnet
 
@@ -17,8 +18,7 @@ from models.networks import cnn, mlp, wide_resnet
 def plans(network: nn.Module, x: torch.Tensor) -> dict[str, torch.fx.GraphModule]:
     traced = trace(network.eval().requires_grad_(False), x)
     graphs = {form: compact(traced, 4, form) for form in ("branches", "grouped")}  # type: ignore[arg-type]
-    fold(traced, 4)
-    return {"folded": traced, **graphs}
+    return {"folded": fold(traced, 4).graph, **graphs}
 
 
 def test_multiply_accumulates_are_counted() -> None:

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from models import artefact
+from models import artefact, runtime
 from models.data import Split
-from models.export import export
+from models.export import ExportOptions, export
 from models.layers import DeepEnsemble, Masksembles1d, count, submodels
 
 LABELS = ["a", "b", "c"]
@@ -26,7 +26,7 @@ def members() -> list[nn.Module]:
 @pytest.fixture(scope="module")
 def exported(members: list[nn.Module], tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("store")
-    export(networks=members, example_input=torch.rand(2, 6), name="ensemble", labels=LABELS, repository=store)
+    export(members, torch.rand(2, 6), ExportOptions(labels=LABELS), name="ensemble", repository=store)
     return store
 
 
@@ -34,7 +34,7 @@ def exported(members: list[nn.Module], tmp_path_factory: pytest.TempPathFactory)
 def test_every_network_is_a_submodel(exported: Path, members: list[nn.Module], batch: int) -> None:
     model, _, _ = artefact.read(exported, "ensemble")
     rows = torch.randn(batch, 6)
-    found = artefact.run(model, rows.numpy(), ["submodels", "probabilities"])
+    found = runtime.run(model, rows.numpy(), ["submodels", "probabilities"])
     with torch.no_grad():
         expected = torch.stack([member(rows).softmax(dim=-1) for member in members], dim=1)
     np.testing.assert_allclose(found["submodels"], expected, atol=1e-6)
@@ -52,45 +52,32 @@ def test_the_contract_tells_that_nothing_is_shared(exported: Path) -> None:
 
 def test_it_is_calibrated_as_one_model(members: list[nn.Module], rows: Split, tmp_path: Path) -> None:
     example = torch.from_numpy(rows.inputs[:2])
-    export(
-        networks=members,
-        example_input=example,
-        name="e",
-        labels=LABELS,
-        repository=tmp_path,
-        calibration=rows,
-        data="rows",
-    )
+    export(members, example, ExportOptions(labels=LABELS, calibration=rows, data="rows"), name="e", repository=tmp_path)
     _, contract, _ = artefact.read(tmp_path, "e")
     assert contract.calibration is not None
     assert contract.calibration.rows == len(rows)
 
 
-def test_half_precision(members: list[nn.Module], tmp_path: Path) -> None:
+def test_float16(members: list[nn.Module], tmp_path: Path) -> None:
     path = export(
-        networks=members,
-        example_input=torch.rand(2, 6),
-        name="e",
-        labels=LABELS,
-        repository=tmp_path,
-        precision="float16",
+        members, torch.rand(2, 6), ExportOptions(labels=LABELS, precision="float16"), name="e", repository=tmp_path
     )
     assert path.stat().st_size < 20_000
 
 
 def test_what_is_no_deep_ensemble_says_why(members: list[nn.Module], tmp_path: Path) -> None:
     masked = nn.Sequential(nn.Linear(6, 16), Masksembles1d(16, 4, 2.0), nn.Linear(16, 3))
-    for arguments, why in (
-        ({"networks": members[:1]}, "at least 2, got 1"),
-        ({"networks": [members[0], masked]}, r"networks\[1\] has Masksembles layers"),
-        ({"networks": members, "network": members[0]}, "one of the two"),
-        ({}, "one of the two"),
-        ({"networks": members, "mc_dropout": 4}, "mc_dropout and networks"),
-        ({"networks": members, "plan": "branches"}, "share nothing"),
-        ({"networks": [members[0], nn.Linear(6, 4)]}, "4 classes, got 3 labels"),
+    for networks, fields, why in (
+        (members[:1], {}, "at least 2 networks, got 1"),
+        ([], {}, "at least 2 networks, got 0"),
+        ([members[0], masked], {}, r"network\[1\] has Masksembles layers"),
+        (members, {"mc_dropout": 4}, "mc_dropout: a deep ensemble"),
+        (members, {"plan": "branches"}, "share nothing"),
+        ([members[0], nn.Linear(6, 4)], {}, "4 classes, got 3 labels"),
     ):
+        options = ExportOptions(labels=LABELS, **fields)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match=why):
-            export(example_input=torch.rand(2, 6), name="e", labels=LABELS, repository=tmp_path, **arguments)
+            export(networks, torch.rand(2, 6), options, name="e", repository=tmp_path)
     assert not list(tmp_path.iterdir())
 
 

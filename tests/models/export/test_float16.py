@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from models import artefact
+from models import artefact, runtime
 from models.data import Dataset
-from models.export import export
+from models.export import ExportOptions, export
 from models.export.float16 import to_float16
 from models.export.trace import trace
-from models.export.verify import VerificationError, verify_float16
+from models.export.verification import VerificationError, verify_float16
 from models.layers import Masksembles2d
 from models.networks import mlp
 
@@ -22,14 +22,14 @@ def test_entropies_of_a_trained_network_stay_where_they_were(
 ) -> None:  # type: ignore[no-untyped-def]
     found = {}
     for precision in ("float32", "float16"):
+        options = ExportOptions(labels=digits.classes, calibration=digits.calibration, precision=precision, plan=plan)
         path = export(
-            digits_network, torch.from_numpy(digits.test.inputs[:2]), name="digits", repository=tmp_path,
-            labels=digits.classes, calibration=digits.calibration, precision=precision, plan=plan,  # type: ignore[arg-type]
-        )  # fmt: skip
+            digits_network, torch.from_numpy(digits.test.inputs[:2]), options, name="digits", repository=tmp_path
+        )
         file = path if plan == "folded" else path.parent / "model.cpu.onnx"
         model = onnx.load(file)
         artefact.set_temperature(model, 1.0)
-        found[precision] = artefact.run(model, digits.test.inputs, ["entropy"])["entropy"]
+        found[precision] = runtime.run(model, digits.test.inputs, ["entropy"])["entropy"]
         types = {tensor.data_type for tensor in model.graph.initializer if len(tensor.dims) >= 2}
         assert (onnx.TensorProto.FLOAT16 in types) == (precision == "float16")
         assert onnx.TensorProto.FLOAT in types  # the last layer
@@ -46,32 +46,45 @@ def test_running_statistics_are_folded_away_before_they_are_rounded() -> None:
     network = nn.Sequential(nn.Conv2d(1, 8, 3), norm, nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 3)).eval()
     x = torch.rand(4, 1, 6, 6)
     expected = network(x)
-    graph = trace(network.requires_grad_(False), x)
-    to_float16(graph, x)
+    graph = to_float16(trace(network.requires_grad_(False), x), x)
     assert "batch_norm" not in str(graph.graph)
     assert graph(x).dtype == torch.float32
     torch.testing.assert_close(graph(x), expected, rtol=2e-3, atol=2e-3)
 
 
-def test_what_cannot_be_halved_says_why(tmp_path: Path) -> None:
+def test_what_cannot_be_in_float16_says_why(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is only one layer"):
-        export(nn.Linear(6, 3), torch.rand(2, 6), name="one", labels="abc", repository=tmp_path, precision="float16")
+        export(
+            nn.Linear(6, 3),
+            torch.rand(2, 6),
+            ExportOptions(labels="abc", precision="float16"),
+            name="one",
+            repository=tmp_path,
+        )
     large = nn.Sequential(nn.Conv2d(1, 8, 3), Masksembles2d(8, 4), nn.Flatten(), nn.Linear(8 * 16, 3))
     large[0].weight.data *= 1e6  # beyond float16
     with pytest.raises((VerificationError, ValueError)):
-        export(large, torch.rand(2, 1, 6, 6), name="large", labels="abc", repository=tmp_path, precision="float16")
+        export(
+            large,
+            torch.rand(2, 1, 6, 6),
+            ExportOptions(labels="abc", precision="float16"),
+            name="large",
+            repository=tmp_path,
+        )
     assert not list(tmp_path.iterdir())
 
 
-def test_verify_half_notices_a_wrong_artefact(tmp_path: Path) -> None:
+def test_verify_float16_notices_a_wrong_artefact(tmp_path: Path) -> None:
     network = mlp((6,), 3, hidden=(16,))
-    path = export(network, torch.rand(2, 6), name="mine", labels="abc", repository=tmp_path, precision="float16")
+    path = export(
+        network, torch.rand(2, 6), ExportOptions(labels="abc", precision="float16"), name="mine", repository=tmp_path
+    )
     model = onnx.load(path)
     rows = torch.rand(50, 6) * 4
-    assert verify_float16(model, network.eval(), rows, 1.0)[1] <= 5e-3
+    assert verify_float16(model, contract, network.eval(), rows)[1] <= 5e-3
     artefact.set_temperature(model, 1.5)
     with pytest.raises(VerificationError, match="export this network in float32"):
-        verify_float16(model, network, rows, 1.0)
+        verify_float16(model, contract, network, rows)
 
 
 class Mixed(nn.Module):
@@ -92,5 +105,9 @@ class Mixed(nn.Module):
 @pytest.mark.parametrize("plan", ["folded", "branches"])
 def test_a_body_of_many_kinds(plan, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     export(
-        Mixed(), torch.rand(2, 1, 6, 6), name="mixed", labels="abc", repository=tmp_path, precision="float16", plan=plan
+        Mixed(),
+        torch.rand(2, 1, 6, 6),
+        ExportOptions(labels="abc", precision="float16", plan=plan),
+        name="mixed",
+        repository=tmp_path,
     )

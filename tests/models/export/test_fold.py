@@ -5,20 +5,20 @@ from torch import nn
 from models.export.fold import fold
 from models.export.trace import trace
 from models.layers import Masksembles1d, Masksembles2d, submodels
+from models.networks import mlp
 from tests.models.export.networks import NETWORKS, Branches, Residual
 
 
 def check(network: nn.Module, shape: tuple[int, ...], count: int) -> tuple[torch.fx.GraphModule, int]:
     """Folds a network and holds it against the loop over its masks, at several batch sizes."""
     network = network.eval().requires_grad_(False)
-    graph = trace(network, torch.rand(2, *shape))
-    shared, _ = fold(graph, count)
+    folded = fold(trace(network, torch.rand(2, *shape)), count)
     for batch in (1, 2, 3, 7):
         x = torch.rand(batch, *shape)
         expected = submodels(network, x)
-        torch.testing.assert_close(graph(x).reshape(count, batch, -1), expected, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(folded.graph(x).reshape(count, batch, -1), expected, rtol=1e-5, atol=1e-6)
         assert (expected[0] - expected[1]).abs().max() > 1e-4
-    return graph, shared
+    return folded.graph, folded.shared
 
 
 def batches(graph: torch.fx.GraphModule, rows: int, shape: tuple[int, ...], operation: str) -> list[int]:
@@ -70,6 +70,13 @@ def test_a_mask_on_the_input_and_on_the_output() -> None:
 def test_a_graph_without_masks_stays_as_it_is() -> None:
     network = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
     graph = trace(network, torch.rand(2, 6))
-    before = str(graph.graph)
-    assert fold(graph, 1) == (3, 3)
-    assert str(graph.graph) == before
+    folded = fold(graph, 1)
+    assert (folded.shared, folded.operations) == (3, 3)
+    assert str(folded.graph.graph) == str(graph.graph)
+
+
+def test_the_traced_graph_stays_as_it_is() -> None:
+    traced = trace(mlp((6,), 3).eval(), torch.rand(2, 6))
+    before = str(traced.graph)
+    assert str(fold(traced, 4).graph.graph) != before
+    assert str(traced.graph) == before

@@ -14,14 +14,15 @@ from app.contract.reader import read as read_contract
 from app.contract.tasks import regression
 from app.contract.tasks.regression import RegressionEvaluation
 from app.engine.verifier import verify as service_verifies
-from models import artefact
+from models import artefact, runtime
 from models.data import Dataset, DatasetError, Split
 from models.evaluation.answers import Respondent
 from models.evaluation.calibration import calibrate
 from models.evaluation.evaluation import evaluate
 from models.evaluation.policy_outcome import apply_policy
-from models.export import export
-from models.export.verify import VerificationError, regressor_reference, verify
+from models.export import ExportOptions, export
+from models.export.verification import VerificationError, verify
+from models.export.verification.regression import regressor_reference
 from models.layers import Masksembles1d
 from models.networks.gaussian import Gaussian
 from models.training.recipe import Recipe
@@ -69,16 +70,18 @@ def store(data: Dataset, network: nn.Module, tmp_path_factory: pytest.TempPathFa
     export(
         network,
         torch.from_numpy(data.test.inputs[:2]),
+        ExportOptions(
+            targets=data.targets,
+            calibration=data.calibration,
+            evaluation=data.test,
+            data="curves",
+            value_range=data.value_range,
+            unit=data.unit,
+            policy="reject mutual_information>c99, defer entropy>c90",
+            plan="branches",
+        ),
         name="curves",
         repository=store,
-        targets=data.targets,
-        calibration=data.calibration,
-        evaluation=data.test,
-        data="curves",
-        value_range=data.value_range,
-        unit=data.unit,
-        policy="reject mutual_information>c99, defer entropy>c90",
-        plan="branches",
     )
     return store
 
@@ -97,7 +100,7 @@ def test_the_contract_is_that_of_a_regressor_and_the_service_takes_it(store: Pat
 
 def test_outputs_are_the_moments_of_the_mixture(store: Path, data: Dataset) -> None:
     model, contract, _ = artefact.read(store, "curves")
-    found = artefact.run(model, data.test.inputs[:50], [tensor.name for tensor in contract.outputs])
+    found = runtime.run(model, data.test.inputs[:50], [tensor.name for tensor in contract.outputs])
     means, variances = found["submodels"].astype(np.float64), found["submodel_variances"].astype(np.float64)
     rng = np.random.default_rng(0)
     chosen = rng.integers(0, 3, 20_000)
@@ -135,7 +138,7 @@ def test_intervals_hold_as_many_fresh_values_as_promised(store: Path) -> None:
         for share in figures.coverage[f"{100 * one.coverage:g}"]:
             assert abs(share - one.coverage) < 4 * error
     assert figures.width["50"] < figures.width["95"]
-    found = artefact.run(model, fresh.inputs, ["prediction"])["prediction"]
+    found = runtime.run(model, fresh.inputs, ["prediction"])["prediction"]
     assert figures.rmse == pytest.approx(np.sqrt(((found - fresh.labels) ** 2).mean(axis=0)), rel=1e-5)
     assert figures.nll is not None
     assert figures.nll < 10  # of the two targets without a network: 12
@@ -153,7 +156,7 @@ def test_a_policy_of_coverage_rejects_and_defers_as_few_as_promised(store: Path)
 def test_recalibrating_a_wrong_variance_finds_it(store: Path, data: Dataset) -> None:
     model, contract, _ = artefact.read(store, "curves")
     assert contract.calibration is not None
-    means = artefact.run(model, data.calibration.inputs, ["prediction"])["prediction"]
+    means = runtime.run(model, data.calibration.inputs, ["prediction"])["prediction"]
     wider = Split(data.calibration.inputs, means + 2 * (data.calibration.labels - means))
     found = calibrate(model, contract, "wider", wider)
     assert found.temperature == pytest.approx(4 * contract.calibration.temperature, rel=0.2)
@@ -177,16 +180,18 @@ def test_every_method_is_exported_and_verified(method: str, aleatoric: bool, dat
         made.fit(torch.from_numpy(data.train.inputs), torch.from_numpy(data.train.labels))
         return made
 
-    ensemble = {"networks": [network(), network()]} if method == "deep-ensemble" else {"network": network()}
-    path = export(
-        **ensemble,
-        example_input=torch.from_numpy(data.test.inputs[:2]),
-        name="curves",
-        repository=tmp_path,
+    options = ExportOptions(
         targets=TARGETS,
         calibration=data.calibration,
         evaluation=data.test,
         mc_dropout=4 if method == "mc-dropout" else None,
+    )
+    path = export(
+        [network(), network()] if method == "deep-ensemble" else network(),
+        torch.from_numpy(data.test.inputs[:2]),
+        options,
+        name="curves",
+        repository=tmp_path,
     )
     model, contract, _ = artefact.read(tmp_path, "curves")
     assert contract.method == method
@@ -196,7 +201,7 @@ def test_every_method_is_exported_and_verified(method: str, aleatoric: bool, dat
     assert isinstance(contract.evaluation, RegressionEvaluation)
     assert contract.calibration is not None
     intervals = {one.coverage: one for one in contract.calibration.intervals}
-    found = artefact.run(model, data.test.inputs, ["variance", "submodels", "prediction"])
+    found = runtime.run(model, data.test.inputs, ["variance", "submodels", "prediction"])
     if method == "single" and not aleatoric:
         assert not intervals
         assert not found["variance"].any()
@@ -208,18 +213,24 @@ def test_every_method_is_exported_and_verified(method: str, aleatoric: bool, dat
     assert (contract.calibration.nll_before is None) == (not aleatoric)
 
 
+def _warmer(contract: schema.Contract) -> schema.Contract:
+    assert contract.calibration is not None
+    changed = {"temperature": contract.calibration.temperature * 1.001}
+    return contract.model_copy(update={"calibration": contract.calibration.model_copy(update=changed)})
+
+
 def test_an_artefact_of_another_network_is_found_out(store: Path, data: Dataset, network: nn.Module) -> None:
     model, contract, _ = artefact.read(store, "curves")
     rows = torch.from_numpy(data.test.inputs[:16])
-    assert verify(model, network, rows, contract.temperature) <= 1
+    assert verify(model, contract, network, rows) <= 1
     with pytest.raises(VerificationError, match="variance at batch size 1 differs"):
-        verify(model, network, rows, contract.temperature * 1.001)
+        verify(model, _warmer(contract), network, rows)
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     (bias,) = (x for x in changed.graph.initializer if x.name.endswith("mean") and list(x.dims) == [2])
     bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) * np.float32(1.0005), bias.name))
     with pytest.raises(VerificationError, match="prediction at batch size 1 differs"):
-        verify(changed, network, rows, contract.temperature)
+        verify(changed, contract, network, rows)
 
 
 def test_a_small_difference_of_large_means_is_not_lost() -> None:
@@ -254,5 +265,5 @@ def test_what_is_no_regressor_is_refused(tmp_path: Path) -> None:
         ({"targets": [("y", "m")] * 3, "policy": "defer"}, "expected ACTION SCORE>THRESHOLD"),
     ):
         with pytest.raises(ValueError, match=message):
-            export(nn.Linear(3, 3), x, name="mine", repository=tmp_path, **arguments)  # type: ignore[arg-type]
+            export(nn.Linear(3, 3), x, ExportOptions(**arguments), name="mine", repository=tmp_path)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())

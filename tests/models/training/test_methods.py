@@ -27,7 +27,7 @@ def test_one_training_makes_a_model(method: Method) -> None:
     assert kind.members(recipe) == (recipe,)
     assert kind.checkpoints(Path("a/x.pt"), 3) == [Path("a/x.pt")]
     kind.check_submodels(1)
-    assert kind.export_arguments(recipe) == ({"mc_dropout": 3} if method == "mc-dropout" else {})
+    assert kind.export_options(recipe) == ({"mc_dropout": 3} if method == "mc-dropout" else {})
 
 
 def test_an_ensemble_is_several_single_networks_of_different_seeds() -> None:

@@ -11,7 +11,7 @@ from scipy.special import entr
 
 from app.api.predict.schemas import ClassificationAnswer
 from app.engine.session import Session
-from models import artefact
+from models import artefact, runtime
 from models.data import Dataset
 
 GOOD: dict[str, Any] = {"model": "tiny", "inputs": [[0.5] * 6]}
@@ -33,7 +33,7 @@ def post(client: httpx.Client, body: object) -> dict[str, Any]:
 def test_answers_what_the_artefact_says(client: httpx.Client, folder: Path, digits: Dataset) -> None:
     x = digits.test.inputs[:7]
     model, contract, _ = artefact.read(folder, "digits")
-    expected = artefact.run(model, x, [tensor.name for tensor in contract.outputs])
+    expected = runtime.run(model, x, [tensor.name for tensor in contract.outputs])
     answer = post(client, {"model": "digits", "inputs": x.tolist(), "id": "mine"})
     assert answer["id"] == "mine"
     assert answer["model"] == {
@@ -293,5 +293,5 @@ def test_bytes_are_scaled_in_the_graph(client: httpx.Client, folder: Path) -> No
     answer = post(client, {"model": "bytes", "inputs": [[[0, 255], [128, 7]]], "outputs": ["probabilities"]})
     model, _, _ = artefact.read(folder, "bytes")
     rows = np.array([[[0, 255], [128, 7]]], np.uint8)
-    expected = artefact.run(model, rows, ["probabilities"])["probabilities"][0]
+    expected = runtime.run(model, rows, ["probabilities"])["probabilities"][0]
     assert answer["predictions"][0]["probabilities"] == pytest.approx(expected, rel=1e-5)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import httpx
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.export import export
+from models.export import ExportOptions, export
 from models.networks import mlp
 from tests.serving import serving
 
@@ -26,14 +25,16 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     def plain() -> nn.Module:
         return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 3)).eval()
 
-    networks: dict[str, dict[str, Any]] = {
-        "single": {"network": plain()},
-        "mc-dropout": {"network": plain(), "mc_dropout": SUBMODELS["mc-dropout"]},
-        "masksembles": {"network": mlp((6,), 3, submodels=3, scale=2.0, align=1, hidden=(8,))},
-        "deep-ensemble": {"networks": [plain(), plain()]},
+    networks = {
+        "single": plain(),
+        "mc-dropout": plain(),
+        "masksembles": mlp((6,), 3, submodels=3, scale=2.0, align=1, hidden=(8,)),
+        "deep-ensemble": [plain(), plain()],
     }
-    for method, arguments in networks.items():
-        export(**arguments, example_input=torch.rand(2, 6), name=method, repository=folder, labels=["a", "b", "c"])
+    for method, network in networks.items():
+        frozen = SUBMODELS[method] if method == "mc-dropout" else None
+        options = ExportOptions(labels=["a", "b", "c"], mc_dropout=frozen)
+        export(network, torch.rand(2, 6), options, name=method, repository=folder)
     with serving(folder) as opened:
         yield opened
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app.api.predict.schemas import RegressionAnswer
 from app.contract.policy import Policy, Rule
-from models import artefact
+from models import artefact, runtime
 from tests import regressors
 from tests.serving import serving
 
@@ -47,7 +47,7 @@ def predict(client: httpx.Client, model: str, **asked: Any) -> list[dict[str, An
 
 def expected(store: Path, name: str) -> dict[str, NDArray[Any]]:
     model, contract, _ = artefact.read(store, name)
-    return artefact.run(model, X, [tensor.name for tensor in contract.outputs])
+    return runtime.run(model, X, [tensor.name for tensor in contract.outputs])
 
 
 def test_answers_mean_variances_and_submodels(client: httpx.Client, store: Path) -> None:

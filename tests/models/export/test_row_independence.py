@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.export.rows import check_rows
+from models.export.row_independence import check_rows
 from models.export.trace import trace
 from models.layers import Masksembles1d
 

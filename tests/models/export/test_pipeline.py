@@ -1,4 +1,3 @@
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,13 @@ from torch import Tensor, nn
 
 from app.contract import schema
 from app.engine.verifier import verify as vet
-from models import artefact
+from models import artefact, runtime
 from models.data import Dataset, Split
-from models.export import export
-from models.export.head import Classifier, Preprocess
-from models.export.verify import VerificationError, reference, verify
+from models.export import ExportOptions, export
+from models.export.heads.classification import Classifier
+from models.export.preprocess import Preprocess
+from models.export.verification import VerificationError, classification, verify
+from models.export.verification.classification import classifier_reference
 from models.layers import Masksembles1d, digest, submodels
 from models.networks import cnn, mlp
 from tests.models.export.networks import NETWORKS
@@ -37,7 +38,7 @@ def test_answers_as_the_plain_loop_over_the_masks(
 ) -> None:
     model, contract = read(digits_repository / "digits" / "1" / "model.onnx")
     x = digits.test.inputs[:batch]
-    found = artefact.run(model, x, [tensor.name for tensor in contract.outputs])
+    found = runtime.run(model, x, [tensor.name for tensor in contract.outputs])
     with torch.no_grad():
         logits = submodels(digits_network, torch.from_numpy(x)).permute(1, 0, 2)
         p = (logits.double() / contract.temperature).softmax(-1).numpy()
@@ -90,19 +91,27 @@ def test_normalisation_is_part_of_the_graph(tmp_path: Path, dtype: str) -> None:
     mean, std = (0.2, 0.4, 0.6), (0.5, 0.6, 0.7)
     pixels = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
     natural = pixels if dtype == "uint8" else pixels / 255
-    path = export(network, natural, name="scaled", repository=tmp_path, labels=["a", "b", "c"], normalise=(mean, std))
+    path = export(
+        network,
+        natural,
+        ExportOptions(labels=["a", "b", "c"], normalise=(mean, std)),
+        name="scaled",
+        repository=tmp_path,
+    )
     model, contract = read(path)
     assert contract.inputs[0].dtype == dtype
     x = (pixels / 255 - torch.tensor(mean).reshape(3, 1, 1)) / torch.tensor(std).reshape(3, 1, 1)
     expected = submodels(network, x).softmax(-1).permute(1, 0, 2).detach().numpy()
-    assert close(artefact.run(model, natural.numpy(), ["submodels"])["submodels"], expected)
+    assert close(runtime.run(model, natural.numpy(), ["submodels"])["submodels"], expected)
 
 
 def test_a_network_without_masks_is_one_submodel(tmp_path: Path) -> None:
     network = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
-    model, contract = read(export(network, torch.rand(1, 6), name="plain", repository=tmp_path, labels=["a", "b", "c"]))
+    model, contract = read(
+        export(network, torch.rand(1, 6), ExportOptions(labels=["a", "b", "c"]), name="plain", repository=tmp_path)
+    )
     assert (contract.method, contract.num_submodels, contract.masks) == ("single", 1, None)
-    found = artefact.run(model, np.random.default_rng(0).random((9, 6), np.float32), ["mutual_information", "logits"])
+    found = runtime.run(model, np.random.default_rng(0).random((9, 6), np.float32), ["mutual_information", "logits"])
     assert found["logits"].shape == (9, 1, 3)
     assert (found["mutual_information"] == 0).all()
 
@@ -110,15 +119,15 @@ def test_a_network_without_masks_is_one_submodel(tmp_path: Path) -> None:
 @pytest.mark.parametrize("network", NETWORKS)
 def test_networks_of_every_form(tmp_path: Path, network: type[nn.Module]) -> None:
     example = torch.rand(2, *NETWORKS[network])  # export verifies at several batch sizes
-    _, contract = read(export(network(), example, name="mine", repository=tmp_path, labels="abc"))
+    _, contract = read(export(network(), example, ExportOptions(labels="abc"), name="mine", repository=tmp_path))
     assert contract.num_submodels == 4
 
 
 def test_one_logit_becomes_two_classes(tmp_path: Path) -> None:
     network = mlp((6,), 1, submodels=4, align=1, hidden=(8,)).eval()
     x = torch.randn(5, 6)
-    model, contract = read(export(network, x, name="binary", repository=tmp_path, labels=["no", "yes"]))
-    found = artefact.run(model, x.numpy(), ["submodels", "probabilities"])
+    model, contract = read(export(network, x, ExportOptions(labels=["no", "yes"]), name="binary", repository=tmp_path))
+    found = runtime.run(model, x.numpy(), ["submodels", "probabilities"])
     yes = submodels(network, x).sigmoid().permute(1, 0, 2).detach().numpy()
     assert close(found["submodels"], np.concatenate([1 - yes, yes], axis=-1))
     assert contract.labels == ("no", "yes")
@@ -127,7 +136,7 @@ def test_one_logit_becomes_two_classes(tmp_path: Path) -> None:
 def test_the_network_itself_is_not_touched(tmp_path: Path) -> None:
     network = mlp((6,), 3, align=1, hidden=(8,)).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    export(network, torch.rand(2, 6), name="mine", repository=tmp_path, labels=["a", "b", "c"])
+    export(network, torch.rand(2, 6), ExportOptions(labels=["a", "b", "c"]), name="mine", repository=tmp_path)
     assert network.training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert isinstance(network[3], Masksembles1d)
@@ -146,7 +155,7 @@ def test_any_small_network_survives(submodel_count: int, scale: float, hidden: l
     torch.manual_seed(seed)
     network = mlp((5,), 4, submodels=submodel_count, scale=scale, seed=seed, align=1, hidden=hidden)
     with tempfile.TemporaryDirectory() as store:  # export verifies at several batch sizes
-        export(network, torch.randn(3, 5), name="mine", repository=Path(store), labels="abcd")
+        export(network, torch.randn(3, 5), ExportOptions(labels="abcd"), name="mine", repository=Path(store))
 
 
 @pytest.mark.parametrize("size", [1.0, 30.0, 1e4])
@@ -159,7 +168,7 @@ def test_the_scores_stay_sound_for_extreme_logits(size: float) -> None:
     logits[:, 2] = torch.eye(7)[:3] * size  # each sure of another class
     outputs = head(logits.reshape(150, 7))
     found = dict(zip(Classifier.OUTPUTS, (value.numpy() for value in outputs)))
-    expected = reference(logits.permute(1, 0, 2).numpy(), 1.0)
+    expected = classifier_reference(logits.permute(1, 0, 2).numpy(), 1.0)
     for name in ("probabilities", "submodels", "entropy", "expected_entropy", "mutual_information", "energy"):
         np.testing.assert_allclose(found[name], expected[name], atol=3e-6, rtol=1e-5, err_msg=name)
     assert (found["mutual_information"] >= 0).all()
@@ -172,10 +181,10 @@ def test_the_scores_stay_sound_for_extreme_logits(size: float) -> None:
 def test_onnxruntime_answers_extreme_logits(tmp_path: Path) -> None:
     network = nn.Linear(3, 3, bias=False)
     network.weight.data = torch.eye(3)
-    path = export(network, torch.rand(2, 3), name="wide", repository=tmp_path, labels="abc")
+    path = export(network, torch.rand(2, 3), ExportOptions(labels="abc"), name="wide", repository=tmp_path)
     model, _ = read(path)
     x = np.array([[1e4, -1e4, 0], [0, 0, 0], [3e37, 0, -3e37]], np.float32)
-    found = artefact.run(model, x, ["probabilities", "entropy", "energy"])
+    found = runtime.run(model, x, ["probabilities", "entropy", "energy"])
     assert all(np.isfinite(values).all() for values in found.values())
     np.testing.assert_allclose(found["probabilities"], [[1, 0, 0], [1 / 3] * 3, [1, 0, 0]], atol=1e-6)
     np.testing.assert_allclose(found["entropy"], [0, np.log(3), 0], atol=1e-6)
@@ -184,19 +193,19 @@ def test_onnxruntime_answers_extreme_logits(tmp_path: Path) -> None:
 def test_verify_notices_a_wrong_artefact(digits_network: nn.Module, digits_repository: Path, digits: Dataset) -> None:
     model, contract = read(digits_repository / "digits" / "1" / "model.onnx")
     x = torch.from_numpy(digits.test.inputs)
-    assert verify(model, digits_network, x, contract.temperature) <= 1
+    assert verify(model, contract, digits_network, x) <= 1
     artefact.set_temperature(model, contract.temperature * 1.001)
     with pytest.raises(VerificationError, match="probabilities at batch size 1 differs"):
-        verify(model, digits_network, x, contract.temperature)
+        verify(model, contract, digits_network, x)
 
 
 def test_nothing_is_written_that_does_not_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(logits: np.ndarray, temperature: float) -> dict[str, np.ndarray]:
-        return reference(logits * 1.01, temperature)
+        return classifier_reference(logits * 1.01, temperature)
 
-    monkeypatch.setattr(sys.modules["models.export.verify"], "reference", wrong)
+    monkeypatch.setattr(classification, "classifier_reference", wrong)
     with pytest.raises(VerificationError):
-        export(mlp((6,), 3, align=1), torch.rand(2, 6), name="mine", repository=tmp_path, labels="abc")
+        export(mlp((6,), 3, align=1), torch.rand(2, 6), ExportOptions(labels="abc"), name="mine", repository=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -229,7 +238,13 @@ class Centred(nn.Module):
 def test_a_network_that_mixes_rows_is_refused(tmp_path: Path, rows: Split, calibrated: bool) -> None:
     calibration = rows if calibrated else None
     with pytest.raises(ValueError, match=r"mixes the rows of a batch: in mean \(aten.mean.dim\)"):
-        export(Centred(), torch.rand(2, 6), name="mine", repository=tmp_path, labels="abc", calibration=calibration)
+        export(
+            Centred(),
+            torch.rand(2, 6),
+            ExportOptions(labels="abc", calibration=calibration),
+            name="mine",
+            repository=tmp_path,
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -237,13 +252,13 @@ def test_a_network_that_mixes_rows_is_refused(tmp_path: Path, rows: Split, calib
 def test_large_logits_are_no_reason_to_refuse(tmp_path: Path, offset: float) -> None:
     network = mlp((6,), 10, align=1, hidden=(32,))
     network[-1].bias.data += offset  # type: ignore[operator]
-    export(network, torch.randn(64, 6), name="mine", repository=tmp_path, labels="abcdefghij")
+    export(network, torch.randn(64, 6), ExportOptions(labels="abcdefghij"), name="mine", repository=tmp_path)
 
 
 @pytest.mark.parametrize("scale", [1.0, 4.0, 10.0])
 def test_every_scale_is_accepted_by_the_service(tmp_path: Path, scale: float) -> None:
     network = mlp((6,), 3, submodels=4, scale=scale, align=16, hidden=(64,))
-    path = export(network, torch.rand(2, 6), name="mine", repository=tmp_path, labels="abc")
+    path = export(network, torch.rand(2, 6), ExportOptions(labels="abc"), name="mine", repository=tmp_path)
     assert vet([path])[path].rejected is None
     masks = read(path)[1].masks
     assert masks is not None
@@ -263,23 +278,41 @@ def test_what_cannot_be_exported_says_why(
     tmp_path: Path, network: nn.Module, shape: tuple[int, ...], labels: str, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        export(network, torch.rand(shape), name="mine", repository=tmp_path, labels=labels)
+        export(network, torch.rand(shape), ExportOptions(labels=labels), name="mine", repository=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_bad_arguments_say_why(tmp_path: Path, rows: Split) -> None:
     network = mlp((6,), 3, align=1)
     with pytest.raises(ValueError, match=r"must be float32 or uint8, got torch\.float64"):
-        export(network, torch.rand(2, 6).double(), name="mine", repository=tmp_path, labels="abc")
+        export(network, torch.rand(2, 6).double(), ExportOptions(labels="abc"), name="mine", repository=tmp_path)
     with pytest.raises(ValueError, match="standard deviation must be positive"):
-        export(network, torch.rand(2, 6), name="mine", repository=tmp_path, labels="abc", normalise=(0.0, 0.0))
+        export(
+            network,
+            torch.rand(2, 6),
+            ExportOptions(labels="abc", normalise=(0.0, 0.0)),
+            name="mine",
+            repository=tmp_path,
+        )
     with pytest.raises(ValueError, match="expected 1 or 6 values for the mean, got 2"):
-        export(network, torch.rand(2, 6), name="mine", repository=tmp_path, labels="abc", normalise=((0.0, 1.0), 1.0))
+        export(
+            network,
+            torch.rand(2, 6),
+            ExportOptions(labels="abc", normalise=((0.0, 1.0), 1.0)),
+            name="mine",
+            repository=tmp_path,
+        )
     calibration = Split(rows.inputs, rows.labels + 1)
     with pytest.raises(ValueError, match="labels: expected 0 to 2"):
-        export(network, torch.rand(2, 6), name="mine", repository=tmp_path, labels="abc", calibration=calibration)
+        export(
+            network,
+            torch.rand(2, 6),
+            ExportOptions(labels="abc", calibration=calibration),
+            name="mine",
+            repository=tmp_path,
+        )
     with pytest.raises(ValueError, match="not a model name"):
-        export(network, torch.rand(2, 6), name="../mine", repository=tmp_path, labels="abc")
+        export(network, torch.rand(2, 6), ExportOptions(labels="abc"), name="../mine", repository=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -303,5 +336,7 @@ def test_no_constant_of_the_network_is_taken_for_the_temperature(tmp_path: Path,
         def forward(self, x: Tensor) -> Tensor:
             return self.body(x) / torch.tensor(factor)  # type: ignore[no-any-return]
 
-    path = export(Factor(), torch.rand(2, 6), name="mine", repository=tmp_path, labels="abc", calibration=rows)
+    path = export(
+        Factor(), torch.rand(2, 6), ExportOptions(labels="abc", calibration=rows), name="mine", repository=tmp_path
+    )
     assert read(path)[1].temperature != 1

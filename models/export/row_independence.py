@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.node import map_aggregate
 
-from models.export.channels import carries_batch
+from models.export.nodes import carries_batch
 
 
 def check_rows(graph: GraphModule, rows: Tensor) -> None:

@@ -1,0 +1,35 @@
+"""The networks that were handed over, as one network of N submodels."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from models.adopt import adopt
+from models.export.options import ExportOptions
+from models.layers import DeepEnsemble, layers
+
+
+def adopt_networks(network: nn.Module | Sequence[nn.Module], example: Tensor, options: ExportOptions) -> nn.Module:
+    """One network with its Masksembles layers made ours, or several as a deep ensemble.
+
+    Raises:
+        ValueError: they cannot be adopted, or several are no deep ensemble.
+    """
+    if isinstance(network, nn.Module):
+        return adopt(network, example, mc_dropout=options.mc_dropout, seed=options.seed)
+    if options.mc_dropout is not None:
+        raise ValueError("mc_dropout: a deep ensemble's networks are its submodels")
+    if options.plan is not None or options.tune:
+        raise ValueError("plan and tune: the networks of a deep ensemble share nothing, there is only one plan")
+    members = [adopt(member) for member in network]
+    if len(members) < 2:
+        raise ValueError(f"network: a deep ensemble has at least 2 networks, got {len(members)}")
+    for index, member in enumerate(members):
+        if layers(member):
+            raise ValueError(f"network[{index}] has Masksembles layers: a deep ensemble is made of single networks")
+    return DeepEnsemble(members)
+
+
+def members(network: nn.Module) -> list[nn.Module]:
+    """The networks to trace: those of a deep ensemble, or the one there is."""
+    return list(network.members) if isinstance(network, DeepEnsemble) else [network]

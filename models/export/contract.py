@@ -1,0 +1,69 @@
+"""What the contract says of a network and of how it was compiled, before anything is calibrated."""
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version as installed
+from math import isfinite
+
+from torch import nn
+
+from app.contract import schema
+from app.contract.tensor import Tensor as ContractTensor
+from models import masks
+from models.export.heads import TaskExporter
+from models.export.options import ExportOptions
+from models.layers import count, digest, layers, method
+
+_log = logging.getLogger(__name__)
+
+
+def describe(
+    network: nn.Module,
+    task: TaskExporter,
+    tensors: tuple[ContractTensor, Sequence[ContractTensor]],
+    compilation: schema.Compilation,
+    options: ExportOptions,
+) -> schema.Contract:
+    """The contract of an adopted network; `tensors` are its input and its outputs.
+
+    Raises:
+        ValueError: what was said of inputs, labels or targets contradicts itself.
+    """
+    given, outputs = tensors
+    contract = schema.Contract(
+        task=task.task,
+        method=method(network),
+        num_submodels=count(network),
+        masks=_masks(network) if layers(network) else None,
+        inputs=(given,),
+        outputs=tuple(outputs),
+        **task.contract_fields(options),
+        precision=options.precision,
+        compilation=compilation,
+        origin=schema.Origin(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            software={name: installed(name) for name in ("torch", "onnx", "onnxscript")},
+            recipe=options.recipe,
+        ),
+    )
+    for index, layer in enumerate(contract.masks.layers if contract.masks else ()):
+        scale = "∞" if layer.effective_scale is None else f"{layer.effective_scale:.2f}"
+        _log.info("masks %d: %d of %d channels kept, effective scale %s", index, layer.kept, layer.channels, scale)
+    return contract
+
+
+def _masks(network: nn.Module) -> schema.Masks:
+    described = []
+    for layer in layers(network).values():
+        figures = masks.statistics(layer.masks.cpu().numpy())
+        described.append(
+            schema.MaskedLayer(
+                scale=layer.scale,
+                channels=layer.masks[0].numel(),
+                kept=round(float(layer.masks.sum()) / layer.submodels),
+                iou=round(figures.iou_mean, 4),
+                effective_scale=round(figures.effective_scale, 4) if isfinite(figures.effective_scale) else None,
+            )
+        )
+    return schema.Masks(layers=tuple(described), digest=digest(network))

@@ -1,0 +1,64 @@
+"""What the nodes of a traced graph hold: shapes, weights, whether they carry the batch or depend on a mask."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+from models.export.mark import MARK
+
+
+def copied(graph: GraphModule) -> GraphModule:
+    """A graph of its own with the same weights."""
+    return GraphModule(graph, copy.deepcopy(graph.graph))
+
+
+def shape(node: Node) -> tuple[Any, ...]:
+    return tuple(node.meta["val"].shape)
+
+
+def carries_batch(node: Node) -> bool:
+    """Whether a value is a tensor [B, …] with the batch on axis 0 alone."""
+    value = node.meta.get("val")
+    return (
+        isinstance(value, Tensor)
+        and value.ndim > 0
+        and not isinstance(value.shape[0], int)
+        and all(isinstance(size, int) for size in value.shape[1:])
+    )
+
+
+def has_channels(node: Node) -> bool:
+    """Whether a value is a tensor [B, C, …]."""
+    return carries_batch(node) and node.meta["val"].ndim >= 2
+
+
+def attribute(graph: GraphModule, node: Node) -> Tensor:
+    """The weight that a `get_attr` node names."""
+    value: Any = graph
+    for name in str(node.target).split("."):
+        value = getattr(value, name)
+    return value.detach()  # type: ignore[no-any-return]
+
+
+def constants(graph: GraphModule) -> dict[Node, Tensor]:
+    """The values of all nodes that do not depend on the input: weights, and what is computed from them."""
+    found: dict[Node, Any] = {}
+    for node in graph.graph.nodes:
+        if node.op == "get_attr":
+            found[node] = attribute(graph, node)
+        elif node.op == "call_function" and all(x in found for x in node.all_input_nodes):
+            args, kwargs = torch.fx.map_arg((node.args, node.kwargs), lambda x: found[x])
+            found[node] = node.target(*args, **kwargs)
+    return found
+
+
+def masked_part(graph: GraphModule) -> set[Node]:
+    """The nodes that depend on a mark."""
+    found: set[Node] = set()
+    for node in graph.graph.nodes:
+        if node.op == "call_function" and (node.target is MARK or found.intersection(node.all_input_nodes)):
+            found.add(node)
+    return found

@@ -1,0 +1,112 @@
+"""The compiler, step by step: adopt, trace, fold and compact, head, contract, calibrate, verify, publish."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from app.contract.policy import parse, resolve
+from app.contract.repository import check_name
+from app.contract.schema import Contract
+from models import artefact
+from models.evaluation.calibration import calibrate, check_promises
+from models.evaluation.evaluation import evaluate
+from models.export.adopted import adopt_networks, members
+from models.export.contract import describe
+from models.export.heads import named_task
+from models.export.inputs import describe_input, varied_rows
+from models.export.options import ExportOptions
+from models.export.plans import compile_plans
+from models.export.preprocess import Preprocess
+from models.export.row_independence import check_rows
+from models.export.trace import trace
+from models.export.verification import verify_plans
+
+_ROWS_TO_VERIFY = 512
+
+_log = logging.getLogger(__name__)
+
+
+def export(
+    network: nn.Module | Sequence[nn.Module],
+    example_input: Tensor,
+    options: ExportOptions,
+    *,
+    name: str,
+    repository: Path | str = artefact.REPOSITORY,
+    version: int | None = None,
+) -> Path:
+    """Writes a classifier or a regressor as a new version in a model repository and returns the file's path.
+
+    `model.onnx` folds the submodels into the batch and runs everywhere. Where dropping the channels that a submodel
+    never sees is worth it on a device, that plan lies beside it as `model.cpu.onnx` or `model.cuda.onnx`.
+
+    Args:
+        network: of a classifier, [B, …] → logits [B, K], or [B, 1] for two classes, the logit being that of the second;
+            of a regressor, [B, …] → [B, D] means, or [B, 2·D] means and then ln variances, in units of the targets and
+            their squares (`models.networks.gaussian`). With Masksembles layers of any known kind (see `models.adopt`),
+            or without, when it becomes a model of one submodel. Two or more networks without masks, trained by
+            themselves, become the submodels of a deep ensemble, in one file.
+        example_input: at least one row in natural units, float32 or uint8 (uint8 is divided by 255 in the graph).
+        options: see `ExportOptions`.
+        name: of the model in the repository.
+        version: to write; the next one by default. An existing one is never overwritten.
+
+    Raises:
+        ValueError: the network cannot be exported, labels, targets, example or data do not fit it, coverages or risks
+            cannot be promised, or the policy names what the model does not have.
+        FileExistsError: the version exists.
+        VerificationError: the artefact does not answer as the network does; nothing is written.
+    """
+    check_name(name)
+    task, input_tensor = named_task(options), describe_input(example_input, options)
+    check_promises(task.task, options.coverages, options.risks)
+    if options.policy is not None:
+        parse(options.policy)
+    preprocess = Preprocess(options.normalise, example_input.shape)
+    rows = varied_rows(example_input, options.value_range)
+    example = preprocess(example_input)
+
+    adopted = adopt_networks(network, example, options)
+    traced = [trace(member, example) for member in members(adopted)]
+    head = task.builder(
+        {graph.graph.output_node().all_input_nodes[0].meta["val"].shape[1] for graph in traced}, options
+    )
+    for graph in traced:
+        check_rows(graph, preprocess(rows[:3]))
+    plans = compile_plans(adopted, traced, preprocess, rows, head, options)
+    described = describe(adopted, task, (input_tensor, head.outputs), plans.compilation, options)
+    contract = _measure(plans.folded, described, options)
+    finished = plans.embed(contract)
+    reference = nn.Sequential(preprocess, adopted).eval()
+    verify_plans(finished.by_name(), contract, reference, _rows_to_verify(rows, options))
+    return artefact.write(finished.folded, Path(repository), name, version, finished.models())
+
+
+def _measure(model: onnx.ModelProto, contract: Contract, options: ExportOptions) -> Contract:
+    """The contract with its calibration, policy and evaluation; sets the model's temperature."""
+    if options.calibration is not None:
+        fitted = calibrate(
+            model, contract, options.data, options.calibration, coverages=options.coverages, risks=options.risks
+        )
+        if fitted.nll_before is not None:
+            _log.info(
+                "calibrate: temperature %.4f, NLL %.4f → %.4f", fitted.temperature, fitted.nll_before, fitted.nll_after
+            )
+        contract = contract.model_copy(update={"calibration": fitted})
+    if options.policy is not None:
+        contract = contract.model_copy(update={"policy": resolve(parse(options.policy), contract)})
+    if options.evaluation is not None:
+        figures = evaluate(model, contract, options.data, options.evaluation)
+        contract = contract.model_copy(update={"evaluation": figures})
+    return contract
+
+
+def _rows_to_verify(rows: Tensor, options: ExportOptions) -> Tensor:
+    """Real ones where there are some: made-up rows may all be of one class."""
+    if options.calibration is None:
+        return rows
+    return torch.from_numpy(options.calibration.inputs[:_ROWS_TO_VERIFY])

@@ -1,0 +1,37 @@
+"""Holds every plan against a plain torch loop over the masks; only what agrees is published."""
+
+import logging
+from collections.abc import Mapping
+
+import onnx
+from torch import Tensor, nn
+
+from app.contract.schema import Contract
+from models.export.verification.float16 import verify_float16
+from models.export.verification.float32 import verify
+from models.export.verification.loop import VerificationError
+
+__all__ = ["VerificationError", "verify", "verify_float16", "verify_plans"]
+
+_ROWS = 64
+
+_log = logging.getLogger(__name__)
+
+
+def verify_plans(plans: Mapping[str, onnx.ModelProto], contract: Contract, reference: nn.Module, rows: Tensor) -> None:
+    """Verifies plans by name, in the precision of the contract, on rows in natural units.
+
+    Args:
+        reference: the network that they were made from, which takes such rows.
+
+    Raises:
+        VerificationError: a plan does not answer as the network does.
+    """
+    for name, model in plans.items():
+        onnx.checker.check_model(model, full_check=True)
+        if contract.precision == "float16":
+            usual, largest = verify_float16(model, contract, reference, rows)
+            _log.info("verify: %s, 99 %% of entropies within %.2g nats, all within %.2g", name, usual, largest)
+        else:
+            worst = verify(model, contract, reference, rows[:_ROWS])
+            _log.info("verify: %s agrees with the torch loop over the masks, %.2g of the allowed", name, worst)

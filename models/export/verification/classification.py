@@ -1,0 +1,67 @@
+"""What a classifier's outputs should be."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import entr, log_softmax, logsumexp
+
+from app.contract.schema import Contract
+from models.export.heads.classification import two_sided
+from models.export.verification.task import ABSOLUTE, RELATIVE, Arrays, Raw, TaskVerifier
+
+# Unbounded sums: one near zero is as uncertain as its largest neighbour.
+_SCALED_BY_LARGEST = ("energy", "logits")
+
+
+class ClassificationVerifier(TaskVerifier):
+    """1e-6 + 1e-5·|value| is allowed, for logits and energy with the largest value; for logits beyond 32 in proportion
+    more, since float32 is no finer there."""
+
+    allowed = f"{ABSOLUTE} + {RELATIVE}·|value|"
+
+    def shares(self, found: Arrays, raw: Raw, contract: Contract) -> dict[str, float]:
+        logits = two_sided(torch.from_numpy(raw)).numpy()
+        expected = classifier_reference(logits, contract.temperature)
+        coarse = max(1.0, float(np.abs(logits).max()) / contract.temperature / 32)
+        return {
+            name: (
+                _top_two(expected["probabilities"], values)
+                if name == "prediction"
+                else _share(values, expected[name], largest=name in _SCALED_BY_LARGEST)
+            )
+            / coarse
+            for name, values in found.items()
+        }
+
+
+def classifier_reference(logits: Raw, temperature: float) -> dict[str, NDArray[Any]]:
+    """The outputs of a classifier from logits [B, N, K], in float64."""
+    z = logits.astype(np.float64)
+    log_p = log_softmax(z / temperature, axis=-1)
+    p = np.exp(log_p)
+    mean = p.mean(axis=1)
+    entropy, expected = entr(mean).sum(axis=-1), entr(p).sum(axis=-1).mean(axis=1)
+    return {
+        "prediction": mean.argmax(axis=-1),
+        "probabilities": mean,
+        "submodels": p,
+        "entropy": entropy,
+        "expected_entropy": expected,
+        "mutual_information": np.maximum(entropy - expected, 0),
+        "energy": -logsumexp(z, axis=-1).mean(axis=1),
+        "logits": z,
+    }
+
+
+def _share(values: NDArray[Any], expected: NDArray[Any], *, largest: bool) -> float:
+    size = np.abs(expected).max() if largest else np.abs(expected)
+    return float((np.abs(values - expected) / (ABSOLUTE + RELATIVE * size)).max())
+
+
+def _top_two(probabilities: NDArray[Any], prediction: NDArray[Any]) -> float:
+    """A prediction may only differ where two classes are equally probable within the tolerance."""
+    top = probabilities.max(axis=-1)
+    chosen = np.take_along_axis(probabilities, prediction[:, None], axis=-1)[:, 0]
+    return float(((top - chosen) / (2 * (ABSOLUTE + RELATIVE * top))).max())

@@ -1,0 +1,50 @@
+"""Checks a classifier in float16 against its network in float32: its uncertainty must stay what it was."""
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from app.contract.schema import Contract
+from models import runtime
+from models.export.heads.classification import two_sided
+from models.export.verification.classification import classifier_reference
+from models.export.verification.loop import VerificationError, torch_loop
+
+_USUAL, _LARGEST = 1e-3, 5e-3
+"""Nats that 99 % of the entropies, and all of them, may differ by."""
+_BATCHES = (1, 2, 3, 5, 16)
+_ROWS_AT_ONCE = 16
+
+
+def verify_float16(model: onnx.ModelProto, contract: Contract, network: nn.Module, rows: Tensor) -> tuple[float, float]:
+    """Compares a model in float16 with its network in float32.
+
+    Returns:
+        The difference in entropy that 99 % of the rows stay within, and the largest, in nats.
+
+    Raises:
+        VerificationError: they are more than 1e-3 and 5e-3, or a probability differs by more than 5e-3.
+    """
+    logits = two_sided(torch.from_numpy(torch_loop(network, rows.split(_ROWS_AT_ONCE)))).numpy()
+    expected = classifier_reference(logits, contract.temperature)
+    session = runtime.session(model)
+    for batch in _BATCHES:
+        part = runtime.run_session(session, rows[:batch].numpy(), ["submodels"])["submodels"]
+        wanted = expected["submodels"][:batch]
+        if part.shape != wanted.shape or not np.abs(part - wanted).max() <= _LARGEST:
+            raise VerificationError(
+                f"in float16 submodels at batch size {batch} differ by more than {_LARGEST} from the torch "
+                "loop: export this network in float32"
+            )
+    found = runtime.run_session(session, rows.numpy(), ["probabilities", "entropy"])
+    difference = np.abs(found["entropy"] - expected["entropy"])
+    usual, largest = float(np.quantile(difference, 0.99)), float(difference.max())
+    if not (usual <= _USUAL and largest <= _LARGEST):
+        raise VerificationError(
+            f"in float16 99 % of the entropies are within {usual:.2g} nats and all within {largest:.2g}, "
+            f"allowed are {_USUAL} and {_LARGEST}: export this network in float32"
+        )
+    if not (worst := float(np.abs(found["probabilities"] - expected["probabilities"]).max())) <= _LARGEST:
+        raise VerificationError(f"in float16 a probability differs by {worst:.2g}, allowed is {_LARGEST}")
+    return usual, largest

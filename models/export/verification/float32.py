@@ -1,0 +1,44 @@
+"""Checks a finished artefact in onnxruntime against a plain torch loop over the masks."""
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from app.contract.schema import Contract
+from models import runtime
+from models.export.verification.classification import ClassificationVerifier
+from models.export.verification.loop import VerificationError, torch_loop
+from models.export.verification.regression import RegressionVerifier
+from models.export.verification.task import TaskVerifier
+
+_TASKS: dict[str, TaskVerifier] = {"classification": ClassificationVerifier(), "regression": RegressionVerifier()}
+_BATCHES = (1, 2, 3, 5, 16)
+_ALONE = 3
+"""At this batch size the torch loop takes the rows one by one: a network that mixes rows then answers otherwise."""
+
+
+def verify(model: onnx.ModelProto, contract: Contract, network: nn.Module, rows: Tensor) -> float:
+    """Compares every output at several batch sizes; `network` takes `rows` in the artefact's own input units.
+
+    Returns:
+        The largest difference as a share of what the task allows.
+
+    Raises:
+        VerificationError: an output differs by more than that, or is not finite; the message names it.
+    """
+    worst, task = 0.0, _TASKS[contract.task]
+    names = [output.name for output in model.graph.output]
+    session = runtime.session(model)
+    for batch in _BATCHES:
+        x = torch.cat([rows] * -(-batch // len(rows)))[:batch]
+        found = runtime.run_session(session, x.numpy(), names)
+        raw = torch_loop(network, x.split(1) if batch == _ALONE else [x])
+        for name, share in task.shares(found, raw, contract).items():
+            if not share <= 1:
+                mixed = ", run row by row: does the network mix rows?" if batch == _ALONE else ""
+                raise VerificationError(
+                    f"{name} at batch size {batch} differs from the torch loop{mixed} by {share:.3g} times what is "
+                    f"allowed ({task.allowed})"
+                )
+            worst = max(worst, share)
+    return worst

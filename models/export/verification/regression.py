@@ -1,0 +1,71 @@
+"""What a regressor's outputs should be."""
+
+from math import e, log, pi
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.contract.schema import Contract
+from models.export.verification.task import ABSOLUTE, RELATIVE, Arrays, Raw, TaskVerifier
+
+
+class RegressionVerifier(TaskVerifier):
+    """1e-6 + 1e-5 of the largest mean is allowed for means, and for all else what follows from that."""
+
+    allowed = f"{RELATIVE} of the largest mean"
+
+    def shares(self, found: Arrays, raw: Raw, contract: Contract) -> dict[str, float]:
+        targets = len(contract.targets)
+        expected = regressor_reference(raw, targets, contract.temperature)
+        allowed = _allowed(raw, targets, expected)
+        return {name: float((np.abs(values - expected[name]) / allowed[name]).max()) for name, values in found.items()}
+
+
+def regressor_reference(raw: Raw, targets: int, temperature: float) -> dict[str, NDArray[np.float64]]:
+    """The outputs of a regressor from its network's [B, N, D] or [B, N, 2·D], in float64."""
+    means, log_variances = raw[..., :targets].astype(np.float64), raw[..., targets:].astype(np.float64)
+    epistemic = means.var(axis=1)
+    outputs = {"prediction": means.mean(axis=1), "submodels": means, "epistemic_variance": epistemic}
+    if not log_variances.size:
+        return {**outputs, "variance": epistemic}
+    variances = np.exp(log_variances) * temperature
+    aleatoric = variances.mean(axis=1)
+    entropy = 0.5 * np.log(2 * pi * e * (aleatoric + epistemic)).sum(axis=-1)
+    expected = 0.5 * (log(2 * pi * e * temperature) + log_variances).sum(axis=-1).mean(axis=1)
+    return {
+        **outputs,
+        "variance": aleatoric + epistemic,
+        "aleatoric_variance": aleatoric,
+        "submodel_variances": variances,
+        "entropy": entropy,
+        "expected_entropy": expected,
+        "mutual_information": np.maximum(entropy - expected, 0),
+    }
+
+
+def _allowed(raw: Raw, targets: int, expected: Arrays) -> dict[str, NDArray[np.float64]]:
+    """How far each output of a regressor may be off, when its network's means and ln variances may by 1e-6 + 1e-5 of
+    their largest: to first order what follows, and as much again as a share of the value itself."""
+
+    def near(values: NDArray[Any]) -> NDArray[np.float64]:
+        return np.asarray(ABSOLUTE + RELATIVE * np.abs(values).max(initial=0), np.float64)
+
+    step, epistemic = near(raw[..., :targets]), expected["epistemic_variance"]
+    spread = 2 * np.sqrt(epistemic) * step + step**2 + RELATIVE * epistemic
+    allowed = {"prediction": step, "submodels": step, "epistemic_variance": spread, "variance": spread}
+    if "aleatoric_variance" not in expected:
+        return allowed
+    log_step = near(raw[..., targets:])
+    total = spread + log_step * expected["aleatoric_variance"]
+    of_expected = targets / 2 * log_step + near(expected["expected_entropy"])
+    of_entropy = (total / expected["variance"]).sum(axis=-1) / 2 + near(expected["entropy"])
+    return {
+        **allowed,
+        "variance": total,
+        "aleatoric_variance": log_step * expected["aleatoric_variance"],
+        "submodel_variances": log_step * expected["submodel_variances"],
+        "entropy": of_entropy,
+        "expected_entropy": of_expected,
+        "mutual_information": of_entropy + of_expected,
+    }
