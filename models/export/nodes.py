@@ -1,18 +1,21 @@
 """What the nodes of a traced graph hold: shapes, weights, whether they carry the batch or depend on a mask."""
 
-import copy
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule, Node
+from torch.fx import Graph, GraphModule, Node
 
 from models.export.mark import MARK
 
 
 def copied(graph: GraphModule) -> GraphModule:
     """A graph of its own with the same weights."""
-    return GraphModule(graph, copy.deepcopy(graph.graph))
+    nodes, values = Graph(), dict[Node, Node]()
+    for node in graph.graph.nodes:
+        values[node] = nodes.node_copy(node, values.__getitem__)
+    nodes.set_codegen(graph.graph._codegen)  # knows how arguments and results are packed
+    return GraphModule(graph, nodes)
 
 
 def shape(node: Node) -> tuple[Any, ...]:

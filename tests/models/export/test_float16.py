@@ -76,10 +76,10 @@ def test_what_cannot_be_in_float16_says_why(tmp_path: Path) -> None:
 
 def test_verify_float16_notices_a_wrong_artefact(tmp_path: Path) -> None:
     network = mlp((6,), 3, hidden=(16,))
-    path = export(
+    export(
         network, torch.rand(2, 6), ExportOptions(labels="abc", precision="float16"), name="mine", repository=tmp_path
     )
-    model = onnx.load(path)
+    model, contract, _ = artefact.read(tmp_path, "mine")
     rows = torch.rand(50, 6) * 4
     assert verify_float16(model, contract, network.eval(), rows)[1] <= 5e-3
     artefact.set_temperature(model, 1.5)
