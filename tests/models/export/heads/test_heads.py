@@ -1,0 +1,48 @@
+"""What both kinds of heads share; their numbers are tested against float64 in test_pipeline and test_regression."""
+
+from typing import Any, get_args
+
+import pytest
+
+from app.contract.tasks import TaskName
+from models.export import ExportOptions
+from models.export.heads import TASKS, named_task
+
+
+def test_every_task_has_a_head() -> None:
+    assert set(TASKS) == set(get_args(TaskName))
+    assert all(task.task == name for name, task in TASKS.items())
+
+
+def test_the_options_name_the_task() -> None:
+    assert named_task(ExportOptions(labels="ab")).task == "classification"
+    assert named_task(ExportOptions(targets=[("y", "m")])).task == "regression"
+
+
+@pytest.mark.parametrize("fields", [{}, {"labels": "ab", "targets": [("y", "m")]}])
+def test_none_or_two_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="labels, targets: give one of the two"):
+        named_task(ExportOptions(**fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "widths", "message"),
+    [
+        ({"labels": "abc"}, {4}, "labels: the network has 4 classes, got 3 labels"),
+        ({"labels": "abc"}, {1}, "labels: the network has 2 classes, got 3 labels"),
+        ({"labels": "ab"}, {1, 2}, r"network: expected all networks to give as many numbers, got \[1, 2\]"),
+        ({"targets": [("y", "m")]}, {3}, "targets: the network gives 3 numbers"),
+        ({"targets": [("y", "m")]}, {1, 2}, r"got \[1, 2\]"),
+        ({"targets": [("y", "m")], "precision": "float16"}, {1}, "precision: a regressor's numbers stay in float32"),
+    ],
+)
+def test_a_network_that_does_not_fit_is_refused(fields: dict[str, Any], widths: set[int], message: str) -> None:
+    options = ExportOptions(**fields)
+    with pytest.raises(ValueError, match=message):
+        named_task(options).builder(widths, options)
+
+
+@pytest.mark.parametrize(("width", "outputs"), [(2, 4), (4, 9)])
+def test_a_regressor_has_scores_where_it_has_variances(width: int, outputs: int) -> None:
+    options = ExportOptions(targets=[("x", "m"), ("y", "m")])
+    assert len(named_task(options).builder({width}, options).outputs) == outputs

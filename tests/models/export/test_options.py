@@ -1,0 +1,32 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.data import Split
+from models.export import ExportOptions
+
+ROWS = Split(np.zeros((3, 2), np.float32), np.zeros(3, np.int64))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"resize": "crop"}, "resize: only images have another size"),
+        ({"resize": "crop", "layout": "BCHW"}, "resize: only images have another size"),
+        ({"plan": "branches", "tune": True}, "plan and tune: a plan is either forced or measured"),
+        ({"coverages": [0.9]}, "coverages, risks: nothing can be promised without rows"),
+        ({"risks": [0.1]}, "coverages, risks: nothing can be promised without rows"),
+    ],
+)
+def test_contradictions_are_named_at_once(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ExportOptions(labels="abc", **fields)
+
+
+def test_what_goes_together_is_accepted() -> None:
+    options = ExportOptions(
+        labels="abc", resize="crop", layout="BCHW", colour="rgb", coverages=[0.9], calibration=ROWS, tune=True
+    )
+    assert options.devices == ("cpu",)
+    assert options.precision == "float32"
