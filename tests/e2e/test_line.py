@@ -14,6 +14,7 @@ from app.contract import schema
 from models import artefact
 from models.__main__ import main
 from models.data import Dataset
+from models.data import load as load_data
 from models.layers import submodels
 from models.training.trainer import load
 from tests.serving import ROOT, as_process
@@ -26,6 +27,11 @@ def workshop(*arguments: str | Path, fails: bool = False) -> str:
     )  # fmt: skip
     assert (found.returncode != 0) is fails, found.stderr
     return found.stderr if fails else found.stdout
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load_data("digits")
 
 
 @pytest.fixture(scope="module")
