@@ -7,7 +7,14 @@ import pytest
 from app.contract.schema import SCHEMA_VERSION
 from app.contract.tensor import Tensor
 from tests import artefacts, graphs
+from tests.once import Once
 from tests.serving import ROOT
+
+
+@pytest.fixture(scope="session")
+def once(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Makes what takes long once a run, for all its workers."""
+    return Once.of_run(pytestconfig, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

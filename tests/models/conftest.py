@@ -11,7 +11,9 @@ from models.data import Dataset, Split, load
 from models.export import export
 from models.networks import mlp
 from models.training.recipe import Recipe
+from models.training.trainer import load as load_checkpoint
 from models.training.trainer import train
+from tests.once import Once
 
 
 @pytest.fixture(autouse=True)
@@ -25,16 +27,20 @@ def digits() -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def digits_network(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> nn.Module:
+def digits_network(digits: Dataset, once: Once) -> nn.Module:
     """Trained on the digits in a second."""
     recipe = Recipe(data="digits", network="mlp", input_shape=(1, 8, 8), classes=10, epochs=12, batch_size=64)
-    return train(recipe, digits, tmp_path_factory.mktemp("train") / "digits.pt", progress=False)
+    folder = once("digits-network", lambda folder: train(recipe, digits, folder / "digits.pt", progress=False))
+    return load_checkpoint(folder / "digits.pt")[1]
 
 
 @pytest.fixture(scope="session")
-def digits_repository(digits: Dataset, digits_network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def digits_repository(digits: Dataset, digits_network: nn.Module, once: Once) -> Path:
     """A store with that network, calibrated and exported, as digits:1. Not to be written to: copy it."""
-    store = tmp_path_factory.mktemp("store")
+    return once("digits", lambda store: _export_digits(digits, digits_network, store))
+
+
+def _export_digits(digits: Dataset, digits_network: nn.Module, store: Path) -> None:
     export(
         digits_network,
         torch.from_numpy(digits.test.inputs[:2]),
@@ -49,17 +55,18 @@ def digits_repository(digits: Dataset, digits_network: nn.Module, tmp_path_facto
         layout="BCHW",
         colour="grey",
     )
-    return store
 
 
 @pytest.fixture(scope="session")
-def tiny_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_repository(once: Once) -> Path:
     """A store with an untrained network of 6 features and 3 classes, uncalibrated, as tiny:1."""
+    return once("tiny", _export_tiny)
+
+
+def _export_tiny(store: Path) -> None:
     torch.manual_seed(0)
-    store = tmp_path_factory.mktemp("tiny")
     network = mlp((6,), 3, submodels=3, scale=2.0, align=1, hidden=(8,))
     export(network, torch.rand(2, 6), name="tiny", repository=store, labels=["a", "b", "c"], unit="feature")
-    return store
 
 
 @pytest.fixture
