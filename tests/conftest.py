@@ -1,4 +1,4 @@
-"""What several tests of the service share: small models in a repository. Nothing here needs torch."""
+"""What tests share: how hypothesis draws, what makes things once, and small models. Nothing here needs torch."""
 
 from pathlib import Path
 
@@ -8,7 +8,10 @@ from app.contract.schema import SCHEMA_VERSION
 from app.contract.tensor import Tensor
 from tests import artefacts, graphs
 from tests.once import Once
+from tests.profiles import load_profile
 from tests.serving import ROOT
+
+load_profile()
 
 
 @pytest.fixture(scope="session")

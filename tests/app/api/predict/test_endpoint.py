@@ -103,7 +103,7 @@ def test_an_output_nobody_asked_for_is_not_fetched(client: httpx.Client, monkeyp
     assert fetched == ["entropy", "prediction", "probabilities", "mutual_information"]  # the last for /metrics
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.lists(st.floats(-1e3, 1e3, width=32), min_size=6, max_size=6), min_size=1, max_size=9))
 def test_any_number_of_rows(client: httpx.Client, rows: list[list[float]]) -> None:
     together = post(client, {"model": "tiny", "inputs": rows})["predictions"]
