@@ -7,6 +7,7 @@ PARALLEL := -n $(or $(WORKERS),2)
 LOCK := requirements.lock
 SERVICE := $(VENV)/.service-installed
 ALL := $(VENV)/.all-installed
+DEV := $(VENV)/.dev-installed
 CLIENTS := $(VENV)/clients/.installed
 KSERVE := $(VENV)/kserve/.installed
 TYPESCRIPT := tests/clients/typescript
@@ -15,7 +16,7 @@ SWAGGER := app/web/swagger
 SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-ui-bundle.js.LICENSE.txt swagger-ui.css
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock serve test test-slow test-clients test-docker coverage fuzz check openapi swagger \
+.PHONY: help install lock serve test test-service test-slow test-clients test-docker coverage fuzz check openapi swagger \
   models benchmark benchmark-quick bench bench-model bench-formats bench-gpu soak clean
 
 help: ## List the targets
@@ -31,6 +32,9 @@ serve: $(SERVICE) ## Serve models/repository (PORT=8000)
 
 test: $(ALL) ## Run the tests but the slow ones (WORKERS=2)
 	$(PYTEST) $(PARALLEL) -m "not slow"
+
+test-service: $(DEV) ## Run the tests of the service, for which it installs no torch
+	$(PYTEST) $(PARALLEL) -m "not slow" tests/app
 
 coverage: $(ALL) ## The same, and measure the branches of app and models; fail below the floor
 	$(PYTEST) $(PARALLEL) -m "not slow" --cov --cov-report=term:skip-covered
@@ -104,9 +108,13 @@ $(SERVICE): pyproject.toml $(LOCK) | $(PYTHON)
 	$(PIP) install -c $(LOCK) .
 	touch $@
 
+$(DEV): pyproject.toml $(LOCK) | $(PYTHON)
+	$(PIP) install -c $(LOCK) '.[dev]'
+	touch $(SERVICE) $@
+
 $(ALL): pyproject.toml $(LOCK) | $(PYTHON)
 	$(PIP) install -c $(LOCK) '.[workshop,dev]'
-	touch $(SERVICE) $@
+	touch $(SERVICE) $(DEV) $@
 
 $(CLIENTS): tests/clients/python/requirements.txt | $(PYTHON)
 	$(PYTHON) -m venv $(VENV)/clients

@@ -1,72 +1,40 @@
-"""What several tests share: a network trained in the test itself, its export, and small files for the bad cases."""
+"""What tests share: how hypothesis draws, what makes things once, and small models. Nothing here needs torch."""
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from torch import nn
 
-from models.data import Dataset, Split, load
-from models.export import ExportOptions, export
-from models.networks import mlp
-from models.training.recipe import Recipe
-from models.training.trainer import train
+from app.contract.schema import SCHEMA_VERSION
+from app.contract.tensor import Tensor
+from tests import artefacts, graphs
+from tests.once import Once
+from tests.profiles import load_profile
+from tests.serving import ROOT
 
-
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
+load_profile()
 
 
 @pytest.fixture(scope="session")
-def digits() -> Dataset:
-    return load("digits")
+def once(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Makes what takes long once a run, for all its workers."""
+    return Once.of_run(pytestconfig, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def digits_network(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> nn.Module:
-    """Trained on the digits in a second."""
-    recipe = Recipe(data="digits", network="mlp", input_shape=(1, 8, 8), classes=10, epochs=12, batch_size=64)
-    return train(recipe, digits, tmp_path_factory.mktemp("train") / "digits.pt", progress=False)
-
-
-@pytest.fixture(scope="session")
-def digits_repository(digits: Dataset, digits_network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with that network, calibrated and exported, as digits:1. Not to be written to: copy it."""
-    store = tmp_path_factory.mktemp("store")
-    export(
-        digits_network,
-        torch.from_numpy(digits.test.inputs[:2]),
-        ExportOptions(
-            labels=digits.classes,
-            calibration=digits.calibration,
-            evaluation=digits.test,
-            data="digits",
-            value_range=(0.0, 1.0),
-            unit="grey value",
-            layout="BCHW",
-            colour="grey",
-        ),
-        name="digits",
-        repository=store,
-    )
-    return store
+def digits_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with the shipped model of digits, calibrated, as digits:1. Not to be written to: copy it."""
+    folder = tmp_path_factory.mktemp("digits")
+    model, contract = artefacts.read(ROOT / "models" / "repository", "digits", 3)
+    (given,) = contract.inputs
+    changed = {"schema_version": SCHEMA_VERSION, "inputs": (given.model_copy(update={"unit": "grey value"}),)}
+    artefacts.write(folder, "digits", model, contract.model_copy(update=changed))
+    return folder
 
 
 @pytest.fixture(scope="session")
 def tiny_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with an untrained network of 6 features and 3 classes, uncalibrated, as tiny:1."""
-    torch.manual_seed(0)
-    store = tmp_path_factory.mktemp("tiny")
-    network = mlp((6,), 3, submodels=3, scale=2.0, align=1, hidden=(8,))
-    export(
-        network, torch.rand(2, 6), ExportOptions(labels=["a", "b", "c"], unit="feature"), name="tiny", repository=store
-    )
-    return store
-
-
-@pytest.fixture
-def rows() -> Split:
-    rng = np.random.default_rng(0)
-    return Split(rng.random((50, 6), dtype=np.float32), rng.integers(0, 3, 50))
+    """A repository with a model of 6 features, 3 classes and 3 submodels, uncalibrated, as tiny:1."""
+    folder = tmp_path_factory.mktemp("tiny")
+    given = Tensor(name="input", dtype="float32", shape=("B", 6), unit="feature")
+    artefacts.write(folder, "tiny", *graphs.classifier(given, "abc", submodels=3))
+    return folder

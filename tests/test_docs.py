@@ -55,8 +55,9 @@ def service() -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
+def _seeded_on_one_thread() -> Iterator[None]:
     """Several threads of torch on cores that other tests are at work on wait for each other many times as long."""
+    torch.manual_seed(0)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

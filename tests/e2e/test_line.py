@@ -1,6 +1,7 @@
 """The whole line with the real commands: train → export → serve → recalibrate → serve the new version."""
 
 import io
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,10 @@ from app.contract import schema
 from models import artefact, runtime
 from models.__main__ import main
 from models.data import Dataset
+from models.data import load as load_data
 from models.layers import submodels
 from models.training.trainer import load
+from tests.once import Once
 from tests.serving import ROOT, as_process
 
 
@@ -29,15 +32,23 @@ def workshop(*arguments: str | Path, fails: bool = False) -> str:
 
 
 @pytest.fixture(scope="module")
-def line(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A checkpoint and a store, made by the commands."""
-    folder = tmp_path_factory.mktemp("line")
+def digits() -> Dataset:
+    return load_data("digits")
+
+
+@pytest.fixture
+def line(once: Once, tmp_path: Path) -> tuple[Path, Path]:
+    """A checkpoint and a store, made by the commands; the store may be changed."""
+    folder = once("line", _train_and_export)
+    return folder / "digits.pt", shutil.copytree(folder / "store", tmp_path / "line")
+
+
+def _train_and_export(folder: Path) -> None:
     checkpoint, store = folder / "digits.pt", folder / "store"
     workshop("train", "digits", "--epochs", "10", "--scale", "3", "--checkpoint", checkpoint)
     printed = workshop("export", "digits", "--checkpoint", checkpoint, "--repository", store, "--name", "mine")
     assert "verify: folded agrees with the torch loop over the masks" in printed
     assert f"exported: {store / 'mine' / '1' / 'model.onnx'}" in printed
-    return checkpoint, store
 
 
 def test_the_service_answers_as_the_torch_loop_over_the_masks(line: tuple[Path, Path], digits: Dataset) -> None:

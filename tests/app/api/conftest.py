@@ -6,10 +6,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-import torch
-from torch import nn
 
-from models.export import ExportOptions, export
+from app.contract.tensor import Tensor
+from tests import artefacts, graphs
 from tests.serving import serving
 
 
@@ -18,14 +17,8 @@ def folder(digits_repository: Path, tiny_repository: Path, tmp_path_factory: pyt
     folder = tmp_path_factory.mktemp("both")
     shutil.copytree(digits_repository / "digits", folder / "digits")
     shutil.copytree(tiny_repository / "tiny", folder / "tiny")
-    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
-    export(
-        network,
-        torch.zeros(2, 2, 2, dtype=torch.uint8),
-        ExportOptions(labels=["a", "b"]),
-        name="bytes",
-        repository=folder,
-    )
+    given = Tensor(name="input", dtype="uint8", shape=("B", 2, 2), unit="pixel")
+    artefacts.write(folder, "bytes", *graphs.classifier(given, "ab", method="single"))
     (folder / "tiny" / "2").mkdir()
     (folder / "tiny" / "2" / "model.onnx").write_bytes(b"truncated")
     return folder

@@ -75,7 +75,7 @@ def test_a_client_that_goes_away_is_noticed() -> None:
         asyncio.run(read_body(receive, {}, 1000))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.binary(max_size=2000), st.sampled_from([b"gzip", b"deflate"]), st.integers(1, 50))
 def test_what_is_compressed_comes_back(body: bytes, encoding: bytes, size: int) -> None:
     packed = compress(body, encoding)

@@ -106,7 +106,7 @@ def arrays(draw: st.DrawFn) -> str:
 MUTATION = st.tuples(st.integers(0, 2**16), st.integers(0, 1), st.sampled_from(["", *"[],0123456789.eE+- "]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(arrays(), st.lists(MUTATION, max_size=3))
 def test_what_is_accepted_is_what_json_and_the_shape_say(text: str, mutations: list[tuple[int, int, str]]) -> None:
     for place, removed, added in mutations:
@@ -115,7 +115,7 @@ def test_what_is_accepted_is_what_json_and_the_shape_say(text: str, mutations: l
     check(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet="[],01.eE+- ", max_size=12))
 def test_a_few_characters_in_any_order(text: str) -> None:
     check(text)

@@ -86,7 +86,7 @@ def test_minus_1_to_1() -> None:
     np.testing.assert_allclose(found, np.arange(256) / 127.5 - 1, atol=1e-6)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
 @example(-2.117904, 2.64)
 @example(0.1, 0.3)
@@ -346,7 +346,7 @@ def decodes_or_is_refused(content: bytes) -> None:
         assert (found.dtype, found.shape) == (np.dtype(of.dtype), of.shape[1:])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"RIFF\x20\0\0\0WEBPVP8 "]),
     st.binary(max_size=200),
@@ -370,7 +370,7 @@ FILES = [
 MUTATION = st.tuples(st.integers(0, 2**16), st.integers(0, 3), st.binary(max_size=4))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from(FILES), st.lists(MUTATION, min_size=1, max_size=5))
 def test_damaged_files_end_as_a_image_error(content: bytes, mutations: list[tuple[int, int, bytes]]) -> None:
     for place, removed, added in mutations:
@@ -379,7 +379,7 @@ def test_damaged_files_end_as_a_image_error(content: bytes, mutations: list[tupl
     decodes_or_is_refused(content)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 2**16), st.binary(min_size=1, max_size=4))
 def test_a_damaged_chunk_with_a_good_checksum_ends_as_a_image_error(place: int, bytes_: bytes) -> None:
     rows = bytearray(zlib.compress(bytes(72)))

@@ -514,7 +514,7 @@ REQUEST = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(requests=st.lists(REQUEST, min_size=1, max_size=24), most_batch=st.sampled_from([1, 3, 16, 64]))
 def test_batched_answers_are_those_of_one_row_at_a_time(
     models: list[Model], requests: list[dict[str, Any]], most_batch: int

@@ -7,17 +7,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import torch
 
 from app.contract.repository import list_versions, model_path, plan_path
+from app.contract.schema import Compilation
+from app.contract.tensor import Tensor
 from app.engine.device import Device
 from app.engine.options import RegistryOptions
 from app.engine.reconciler import Reconciler, open_repository
 from app.engine.verifier import verify
 from app.errors import ModelRejected, StartError, UnknownModel, UnknownVersion, VersionRejected
-from models import artefact
-from models.export import ExportOptions, export
-from models.networks import mlp
+from tests import artefacts, graphs
 from tests.app.engine.fakes import until
 
 CPU = Device("cpu", "cpu", "for tests")
@@ -169,7 +168,7 @@ def test_bytes_that_change_after_they_were_verified_are_refused(folder: Path, mo
 
     def verify_and_swap(paths: object) -> object:
         verdicts = verify(paths)  # type: ignore[arg-type]
-        model, _, _ = artefact.read(folder, "tiny", 10)
+        model, _ = artefacts.read(folder, "tiny", 10)
         model.producer_name = "somebody else"
         model_file(folder, 10).write_bytes(model.SerializeToString())
         return verdicts
@@ -184,10 +183,12 @@ def test_bytes_that_change_after_they_were_verified_are_refused(folder: Path, mo
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """net:1 and net:2 with a plan for the CPU beside them. Not to be written to: copy it."""
     folder = tmp_path_factory.mktemp("planned")
-    for _ in range(2):
-        torch.manual_seed(0)
-        network = mlp((6,), 3, submodels=3, hidden=(32, 32))
-        export(network, torch.rand(2, 6), ExportOptions(labels="abc", plan="branches"), name="net", repository=folder)
+    model, contract = graphs.classifier(Tensor(name="input", dtype="float32", shape=("B", 6), unit="feature"), "xyz", 3)
+    compilation = Compilation(device="cpu", macs=54, macs_single=18)
+    for version in (1, 2):
+        artefacts.write(folder, "net", model, contract)
+        planned = contract.model_copy(update={"plan": "branches", "compilation": compilation})
+        artefacts.save(plan_path(folder, "net", version, "cpu"), model, planned)
     return folder
 
 
@@ -333,7 +334,7 @@ def test_a_refused_version_is_looked_at_again_when_it_changes(running: Reconcile
 def test_changed_bytes_under_a_served_version_are_reported_and_not_loaded(running: Reconciler, tmp_path: Path) -> None:
     folder = tmp_path / "repository"
     serving = running.registry.find("tiny", None)
-    model, _, _ = artefact.read(folder, "tiny", 1)
+    model, _ = artefacts.read(folder, "tiny")
     model.producer_name = "somebody else"
     for content in (model.SerializeToString(), b"damaged"):
         model_file(folder, 1).write_bytes(content)
@@ -444,7 +445,7 @@ def test_bytes_changed_while_unloaded_are_not_served_under_the_same_version(
 ) -> None:
     folder = tmp_path / "repository"
     running.unload("tiny")
-    model, _, _ = artefact.read(folder, "tiny", 1)
+    model, _ = artefacts.read(folder, "tiny")
     model.producer_name = "somebody else"
     model_file(folder, 1).write_bytes(model.SerializeToString())
     with pytest.raises(VersionRejected, match="its files changed since they were served"):

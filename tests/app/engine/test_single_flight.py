@@ -3,9 +3,7 @@ import threading
 
 import pytest
 
-from app.engine.background import in_background
 from app.engine.single_flight import SingleFlight
-from tests.app.engine.fakes import until
 
 
 class Work:
@@ -76,14 +74,3 @@ def test_an_error_reaches_all_who_wait() -> None:
         assert [str(error) for error in found] == ["no"] * 3
 
     asyncio.run(scene())
-
-
-def test_work_in_the_background_keeps_no_process_from_its_end() -> None:
-    work = Work()
-    future = in_background(work, "for-a-test")
-    (thread,) = (thread for thread in threading.enumerate() if thread.name == "for-a-test")
-    assert thread.daemon
-    assert not future.cancel()
-    work.free.set()
-    until(future.done)
-    assert future.result() is None

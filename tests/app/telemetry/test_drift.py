@@ -6,8 +6,8 @@ import pytest
 from app.contract.tasks import regression
 from app.telemetry.drift import monitored_outputs, reference_deciles
 from app.telemetry.metrics import Telemetry
+from tests.app.contract.calibrated import EVEN, calibrated
 from tests.app.engine.fakes import CONTRACT
-from tests.app.telemetry.calibrated import EVEN, calibrated
 from tests.app.telemetry.test_metrics import samples, value
 
 

@@ -3,8 +3,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.telemetry.metrics import Telemetry
+from tests.app.contract.calibrated import EVEN, calibrated
 from tests.app.engine.fakes import CONTRACT
-from tests.app.telemetry.calibrated import EVEN, calibrated
 
 
 def samples(telemetry: Telemetry) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

@@ -26,6 +26,7 @@ from models.evaluation.classifier_figures import SCORES
 from models.training.recipe import DEFAULTS
 from models.training.trainer import CheckpointError
 from tests.models import official
+from tests.once import Once
 
 SINGLE, _, MASKED, ENSEMBLE, NEAR = COMPARED = (
     Entry("single", seeds=(0,)),
@@ -78,12 +79,16 @@ def here() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def done(data: Path, here: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Done:
+def done(data: Path, here: dict[str, str], once: Once) -> Done:
     """A folder where the study is done, and its figures."""
-    folder = tmp_path_factory.mktemp("done") / STUDY.data
-    found = runner.work(STUDY, folder, data)
-    assert not here  # there is nothing to say of what is done for the first time
-    return folder, found
+
+    def do(folder: Path) -> None:
+        found = runner.work(STUDY, folder / STUDY.data, data)
+        assert not here  # there is nothing to say of what is done for the first time
+        (folder / "figures.json").write_text(json.dumps(found))
+
+    folder = once("study", do)
+    return folder / STUDY.data, json.loads((folder / "figures.json").read_text())
 
 
 @pytest.fixture
@@ -282,7 +287,7 @@ def test_tables_pictures_and_models_come_of_it(
     path = replace(SINUSOIDS, compared=SINUSOIDS.compared[:1], settings={"epochs": 2})
     monkeypatch.setattr(cost, "_ROUNDS", 1)
     results, published = tmp_path / "results", tmp_path / "published"
-    folder = done[0].parent
+    folder = shutil.copytree(done[0].parent, tmp_path / "done")
     pages = report.rebuild((STUDY, path), folder, results, data)
     tables = {file.stem: file.read_text() for file in results.glob("*.md")}
     assert tables.keys() == {"predictive", "severities", "ood", "sinusoids", "seconds"}

@@ -142,7 +142,7 @@ def test_bytes_are_taken_from_any_whole_numbers(client: httpx.Client, dtype: str
     assert answer(client, NPY, npy(np.asfortranarray(array)), {"model": "bytes"}) == expected
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.floats(0, 1, width=32), min_size=64, max_size=64), min_size=1, max_size=3))
 def test_float32_is_answered_as_the_same_numbers_as_json(client: httpx.Client, rows: list[list[float]]) -> None:
     array = np.array(rows, np.float32).reshape(-1, 1, 8, 8)
@@ -316,7 +316,7 @@ def test_values_that_the_contract_excludes_are_refused(
     assert message in is_refused(client, response, 422, INVALID, field)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 160), st.integers(0, 3), st.binary(max_size=4))
 def test_a_damaged_array_is_never_a_failure_of_the_service(
     client: httpx.Client, place: int, removed: int, added: bytes
@@ -373,7 +373,7 @@ def test_a_broken_form_is_refused(client: httpx.Client, case: str) -> None:
     assert message in is_refused(client, predict(client, kind, body), 422, code, field)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 400), st.integers(0, 3), st.binary(max_size=4))
 def test_a_damaged_form_is_never_a_failure_of_the_service(
     client: httpx.Client, place: int, removed: int, added: bytes

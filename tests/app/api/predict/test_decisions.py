@@ -18,10 +18,9 @@ from app.api.predict.schemas import ClassificationAnswer
 from app.contract.calibration import PredictionSet
 from app.contract.policy import Policy, Rule
 from app.errors import StartError
-from models import artefact
-from models.data import Dataset
-from tests import regressors
+from tests import artefacts, graphs
 from tests.app.api.test_metrics import metrics
+from tests.pictures import digits
 from tests.serving import open_models, serving
 
 OWN = Policy(
@@ -39,11 +38,10 @@ SCORES = ("confidence", "entropy", "expected_entropy", "mutual_information", "en
 
 def decided(digits_repository: Path, folder: Path, name: str, own: Policy | None = OWN) -> None:
     """Writes the next version of a model with prediction sets and a policy."""
-    model, contract, _ = artefact.read(digits_repository, "digits")
+    model, contract = artefacts.read(digits_repository, "digits")
     assert contract.calibration is not None
     calibration = contract.calibration.model_copy(update={"prediction_sets": SETS})
-    artefact.embed(model, contract.model_copy(update={"calibration": calibration, "policy": own}))
-    artefact.write(model, folder, name)
+    artefacts.write(folder, name, model, contract.model_copy(update={"calibration": calibration, "policy": own}))
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +60,9 @@ def client(store: Path) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def inputs(digits: Dataset) -> np.ndarray:
-    rng = np.random.default_rng(1)
-    return np.concatenate([digits.test.inputs[:60], rng.random((20, 1, 8, 8), np.float32)])
+def inputs() -> np.ndarray:
+    """Some like those of the calibration, and some fainter than all of them."""
+    return np.concatenate([digits()[:60], digits()[:20] / 5])
 
 
 def predict(client: httpx.Client, inputs: np.ndarray, model: str = "own", **asked: Any) -> list[dict[str, Any]]:
@@ -226,10 +224,8 @@ def test_the_catalog_shows_the_policy_in_force(store: Path, load: str) -> None:
 def test_a_version_that_will_not_keep_it_shows_none(store: Path, tmp_path: Path) -> None:
     shutil.copytree(store / "own", tmp_path / "own")
     opened = open_models(tmp_path, policy="*=defer entropy>p95", load="lazy")
-    model, contract, _ = artefact.read(tmp_path, "own")
-    artefact.set_temperature(model, 1.0)
-    artefact.embed(model, contract.model_copy(update={"calibration": None}))
-    artefact.write(model, tmp_path, "own")
+    model, contract = artefacts.read(tmp_path, "own")
+    artefacts.write(tmp_path, "own", model, contract.model_copy(update={"calibration": None}))
     opened.refresh()
     with serving(tmp_path, models=opened) as client:
         before = client.get("/models/own").json()
@@ -306,8 +302,8 @@ def test_a_policy_that_a_model_cannot_keep_is_refused_at_the_start(
 ) -> None:
     shutil.copytree(store, tmp_path / "store")
     if not text.startswith("plain"):
-        regressors.store(tmp_path / "store", "numbers", aleatoric=True)
-        regressors.store(tmp_path / "store", "points", aleatoric=False)
+        artefacts.write(tmp_path / "store", "numbers", *graphs.regressor(aleatoric=True))
+        artefacts.write(tmp_path / "store", "points", *graphs.regressor(aleatoric=False))
     with pytest.raises(StartError) as caught:
         open_models(tmp_path / "store", policy=text, load=load)
     assert message in str(caught.value)
@@ -316,10 +312,8 @@ def test_a_policy_that_a_model_cannot_keep_is_refused_at_the_start(
 def test_a_new_version_that_cannot_keep_it_is_refused_and_the_old_one_serves_on(store: Path, tmp_path: Path) -> None:
     shutil.copytree(store / "own", tmp_path / "own")
     opened = open_models(tmp_path, policy="*=defer entropy>p95")
-    model, contract, _ = artefact.read(tmp_path, "own")
-    artefact.set_temperature(model, 1.0)
-    artefact.embed(model, contract.model_copy(update={"calibration": None}))
-    artefact.write(model, tmp_path, "own")
+    model, contract = artefacts.read(tmp_path, "own")
+    artefacts.write(tmp_path, "own", model, contract.model_copy(update={"calibration": None}))
     opened.refresh()
     assert {version.number: version.state for version in opened.registry.models["own"].versions} == {
         1: "available",

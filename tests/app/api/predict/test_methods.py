@@ -7,35 +7,22 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
-from models.export import ExportOptions, export
-from models.networks import mlp
+from app.contract.schema import Method
+from app.contract.tensor import Tensor
+from tests import artefacts, graphs
 from tests.serving import serving
 
-SUBMODELS = {"single": 1, "mc-dropout": 5, "masksembles": 3, "deep-ensemble": 2}
+SUBMODELS: dict[Method, int] = {"single": 1, "mc-dropout": 5, "masksembles": 3, "deep-ensemble": 2}
 ROWS = np.random.default_rng(0).random((7, 6), np.float32)
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("methods")
-
-    def plain() -> nn.Module:
-        return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 3)).eval()
-
-    networks = {
-        "single": plain(),
-        "mc-dropout": plain(),
-        "masksembles": mlp((6,), 3, submodels=3, scale=2.0, align=1, hidden=(8,)),
-        "deep-ensemble": [plain(), plain()],
-    }
-    for method, network in networks.items():
-        frozen = SUBMODELS[method] if method == "mc-dropout" else None
-        options = ExportOptions(labels=["a", "b", "c"], mc_dropout=frozen)
-        export(network, torch.rand(2, 6), options, name=method, repository=folder)
+    given = Tensor(name="input", dtype="float32", shape=("B", 6), unit="feature")
+    for method, number in SUBMODELS.items():
+        artefacts.write(folder, method, *graphs.classifier(given, "abc", number, method))
     with serving(folder) as opened:
         yield opened
 
@@ -48,7 +35,7 @@ def test_models_tells_them_apart(client: httpx.Client) -> None:
 
 
 def test_all_answer_at_the_same_time_each_with_its_own_submodels(client: httpx.Client) -> None:
-    def ask(method: str) -> dict[str, Any]:
+    def ask(method: Method) -> dict[str, Any]:
         response = client.post("/predict", json={"model": method, "inputs": ROWS.tolist()})
         assert response.status_code == 200, response.text
         answer: dict[str, Any] = response.json()

@@ -80,7 +80,7 @@ NESTED = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(NESTED)
 def test_the_fast_way_reads_nothing_that_the_other_refuses(value: Any) -> None:
     for of in (UNIT, contract((2,)), contract((2,), "uint8"), contract((1, 1))):

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from app.api.predict.schemas import RegressionAnswer
 from app.contract.policy import Policy, Rule
-from models import artefact, runtime
-from tests import regressors
+from tests import artefacts, graphs
 from tests.serving import serving
 
 POLICY = Policy(rules=(Rule(action="defer", score="entropy", threshold=0.2),))
-X = regressors.ROWS[:40]
+X = graphs.ROWS[:40]
 VARIANCES = ("variance", "epistemic_variance", "aleatoric_variance")
 SCORES = ("entropy", "expected_entropy", "mutual_information")
 
@@ -25,8 +24,8 @@ SCORES = ("entropy", "expected_entropy", "mutual_information")
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("regressors")
-    regressors.store(folder, "numbers", aleatoric=True, policy=POLICY)
-    regressors.store(folder, "points", aleatoric=False)
+    artefacts.write(folder, "numbers", *graphs.regressor(aleatoric=True, policy=POLICY))
+    artefacts.write(folder, "points", *graphs.regressor(aleatoric=False))
     return folder
 
 
@@ -46,8 +45,8 @@ def predict(client: httpx.Client, model: str, **asked: Any) -> list[dict[str, An
 
 
 def expected(store: Path, name: str) -> dict[str, NDArray[Any]]:
-    model, contract, _ = artefact.read(store, name)
-    return runtime.run(model, X, [tensor.name for tensor in contract.outputs])
+    model, contract = artefacts.read(store, name)
+    return artefacts.run(model, X, [tensor.name for tensor in contract.outputs])
 
 
 def test_answers_mean_variances_and_submodels(client: httpx.Client, store: Path) -> None:
@@ -67,7 +66,7 @@ def test_answers_mean_variances_and_submodels(client: httpx.Client, store: Path)
 
 
 def test_intervals_percentiles_and_decisions_follow_from_them(client: httpx.Client, store: Path) -> None:
-    calibration = artefact.read(store, "numbers")[1].calibration
+    calibration = artefacts.read(store, "numbers")[1].calibration
     assert calibration is not None
     found = predict(client, "numbers")
     for row in found:
@@ -137,11 +136,10 @@ def test_arrays_have_what_json_has(client: httpx.Client, model: str) -> None:
 
 
 def test_a_variance_that_makes_no_interval_is_an_error(tmp_path: Path) -> None:
-    model, contract = regressors.regressor(aleatoric=False)
+    model, contract = graphs.regressor(aleatoric=False)
     (node,) = (node for node in model.graph.node if "variance" in node.output)
     node.op_type = "Neg"
-    artefact.embed(model, contract)
-    artefact.write(model, tmp_path, "negative")
+    artefacts.write(tmp_path, "negative", model, contract)
     with serving(tmp_path) as client:
         response = client.post("/predict", json={"inputs": X[:2].tolist()})
     assert (response.status_code, response.json()["error"]["code"]) == (500, "output_not_finite")

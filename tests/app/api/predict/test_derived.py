@@ -1,0 +1,64 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from app.api.predict import derived
+from app.api.predict.tasks.task import OutputSelection
+from app.contract import policy
+from app.contract.decisions import Action, DecisionPolicy
+from app.contract.schema import Contract
+from tests.app.api.predict.answering import CLASSES, CLASSIFIER, NUMBERS, REGRESSOR, model_of
+from tests.app.engine.fakes import CONTRACT
+
+
+def selection(text: str | None = None, contract: Contract = CLASSIFIER) -> OutputSelection:
+    own = None if text is None else DecisionPolicy(policy.resolve(policy.parse(text), contract), "request")
+    return OutputSelection((), (), own, ())
+
+
+def test_without_tables_there_are_no_percentiles() -> None:
+    assert derived.percentiles(model_of(CONTRACT), CLASSES) is None
+
+
+@pytest.mark.parametrize(
+    ("entropies", "expected"),
+    [([-1, 0], [0, 0]), ([1, 7], [100, 100]), ([0.25, 0.123456], [25, 12.35]), ([float("inf"), 0.5], [100, 50])],
+)
+def test_percentiles_have_two_decimals_and_end_at_0_and_100(entropies: list[float], expected: list[float]) -> None:
+    found = derived.percentiles(model_of(CLASSIFIER), {**CLASSES, "entropy": np.array(entropies)})
+    assert found is not None
+    assert {name: values.tolist() for name, values in found.items()} == {"entropy": expected}
+
+
+def test_those_of_a_regressor_are_of_its_own_scores() -> None:
+    found = derived.percentiles(model_of(REGRESSOR), NUMBERS)
+    assert found is not None
+    assert found["entropy"].tolist() == [25, 50]
+
+
+def test_without_a_policy_nothing_is_decided() -> None:
+    decided: Counter[Action] = Counter()
+    assert derived.decisions(model_of(CLASSIFIER), selection(), CLASSES, decided) is None
+    assert not decided
+
+
+@pytest.mark.parametrize(
+    ("operator", "request_s", "actions", "sources", "counted"),
+    [
+        ("*=defer entropy>0.3", None, ["accept", "defer"], ["operator"] * 2, {"accept": 1, "defer": 1}),
+        ("", "reject entropy>0.3", ["accept", "reject"], ["request"] * 2, {}),
+        ("*=defer entropy>0.3", "reject entropy>0.3", ["accept", "reject"], ["operator", "request"],
+         {"accept": 1, "defer": 1}),
+        ("*=reject entropy>0.1", "defer entropy>0.3", ["reject"] * 2, ["operator"] * 2, {"reject": 2}),
+    ],
+)  # fmt: skip
+def test_a_request_makes_decisions_stricter_and_counts_nothing(
+    operator: str, request_s: str | None, actions: list[str], sources: list[str], counted: dict[str, int]
+) -> None:
+    decided: Counter[Action] = Counter()
+    found = derived.decisions(model_of(CLASSIFIER, operator), selection(request_s), CLASSES, decided)
+    assert found is not None
+    assert [one.action for one in found] == actions
+    assert [one.policy for one in found] == sources
+    assert decided == counted

@@ -1,0 +1,96 @@
+"""What the server does on signals and how it listens, without a process; tests/e2e sends real ones."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import uvicorn
+
+from app import server as module
+from app.api.middleware import Gateway
+from app.server import Server
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.setattr(uvicorn.Server, "on_tick", lambda self, counter: asyncio.sleep(0, self.should_exit))
+    app = SimpleNamespace(services=SimpleNamespace(stopping=False))
+    return Server(cast(Gateway, app), "127.0.0.1", 0, grace=7)
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets the clock."""
+
+    def set_clock(now: float) -> None:
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
+
+    set_clock(0.0)
+    return set_clock
+
+
+def stops(server: Server) -> bool:
+    """Whether the next look ends the accepting of connections."""
+    return asyncio.run(server.on_tick(1))
+
+
+def test_without_a_signal_it_goes_on(made: Server) -> None:
+    assert not stops(made)
+    assert not made.force_exit
+    assert made.config.timeout_graceful_shutdown == 7
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "forced"),
+    [
+        (signal.SIGTERM, signal.SIGTERM, False),
+        (signal.SIGINT, signal.SIGTERM, False),
+        (signal.SIGTERM, signal.SIGINT, True),
+        (signal.SIGINT, signal.SIGINT, True),
+    ],
+)
+def test_a_second_interrupt_ends_at_once_and_a_second_termination_waits_for_answers(
+    made: Server, first: signal.Signals, second: signal.Signals, forced: bool
+) -> None:
+    made.handle_exit(first, None)
+    assert not made.should_exit
+    made.handle_exit(second, None)
+    assert (made.should_exit, made.force_exit) == (True, forced)
+
+
+def test_from_the_signal_on_it_is_not_ready_and_says_close(made: Server) -> None:
+    made.handle_exit(signal.SIGTERM, None)
+    assert cast(Any, made)._app.services.stopping
+    assert (b"connection", b"close") in made.server_state.default_headers
+    assert (b"connection", b"close") in made.config.encoded_headers
+
+
+def test_it_accepts_until_a_second_has_passed_or_nobody_is_connected(made: Server, at: Callable[[float], None]) -> None:
+    made.server_state.connections.add(cast(Any, object()))
+    made.handle_exit(signal.SIGTERM, None)
+    at(0.9)
+    assert not stops(made)
+    at(1.0)
+    assert stops(made)
+
+
+def test_with_the_last_connection_it_stops_at_once(made: Server, at: Callable[[float], None]) -> None:
+    made.handle_exit(signal.SIGTERM, None)
+    assert stops(made)
+
+
+def test_it_listens_on_several_handles_of_one_socket(made: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[socket.socket] = []
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: given.extend(sockets))
+    made.run()
+    try:
+        assert len(given) > 1
+        assert len({one.getsockname() for one in given}) == 1
+        assert len({one.fileno() for one in given}) == len(given)
+    finally:
+        for one in given:
+            one.close()
