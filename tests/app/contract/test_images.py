@@ -4,7 +4,6 @@ import io
 import struct
 import subprocess
 import sys
-import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from app.contract import images
 from app.contract.images import MAX_PIXELS, ImageError, takes_images
@@ -300,19 +299,17 @@ HUGE = [(60_000, 60_000), (2**31 - 1, 2**31 - 1), (10_000, 10_000), (MAX_PIXELS 
 
 @pytest.mark.parametrize("size", HUGE, ids=str)
 @pytest.mark.parametrize("resize", [None, "stretch", "crop"])
-def test_a_small_file_with_a_huge_image_is_refused_at_once(size: tuple[int, int], resize: str | None) -> None:
-    content = png(*size, 8, 0, bytes(100))
-    began = time.perf_counter()
-    message = refusal(content, tensor("BHW", resize=resize))
-    assert time.perf_counter() - began < 1
+def test_a_small_file_with_a_huge_image_is_refused_undecoded(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], resize: str | None
+) -> None:
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("its pixels were decoded"))
+    message = refusal(png(*size, 8, 0, bytes(100)), tensor("BHW", resize=resize))
     assert message.startswith(("expected at most", "expected 8 × 8"))
 
 
-def test_a_small_file_with_a_huge_text_costs_nothing() -> None:
+def test_a_small_file_with_a_huge_text_is_refused_for_it() -> None:
     text = chunk(b"zTXt", b"comment\0\0" + zlib.compress(bytes(2**24)))
-    began = time.perf_counter()
-    refusal(png(8, 8, 8, 0, bytes(72), text))
-    assert time.perf_counter() - began < 1
+    assert "Decompressed data too large" in refusal(png(8, 8, 8, 0, bytes(72), text))
 
 
 def test_a_huge_image_is_no_warning_outside_of_tests() -> None:

@@ -1,5 +1,6 @@
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -130,16 +131,33 @@ def test_a_taker_is_woken() -> None:
     assert queue.takers == 0
 
 
-@pytest.mark.parametrize(("more", "least", "most"), [(1, 0.1, 5), (3, 0, 0.09)])
-def test_a_delay_waits_for_a_full_batch_and_no_longer(more: int, least: float, most: float) -> None:
-    queue = Queue(100, 4, delay=0.1)
-    began = time.perf_counter()
-    queue.put(job(1))
-    for _ in range(more):
+class Clock:
+    """Stands for the time that a queue and its jobs see: it goes on only while the queue waits."""
+
+    def __init__(self, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.waits: list[float | None] = []
+        for module in ("queue", "job"):
+            monkeypatch.setattr(f"app.engine.{module}.time", SimpleNamespace(perf_counter=lambda: self.now))
+        monkeypatch.setattr(queue._changed, "wait", self._wait)
+
+    def _wait(self, seconds: float | None = None) -> None:
+        self.waits.append(seconds)
+        assert seconds is not None
+        self.now += seconds
+
+
+@pytest.mark.parametrize(("more", "waits"), [(1, [0.5]), (3, [])])
+def test_a_delay_waits_for_a_full_batch_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch, more: int, waits: list[float]
+) -> None:
+    queue = Queue(100, 4, delay=0.5)
+    clock = Clock(queue, monkeypatch)
+    for _ in range(1 + more):
         queue.put(job(1))
     batch = queue.take()
     assert [part.rows for part in batch or []] == [1] * (1 + more)
-    assert least <= time.perf_counter() - began < most
+    assert clock.waits == waits
 
 
 def test_a_full_batch_of_one_model_does_not_wait_for_another_s_delay() -> None:
@@ -150,12 +168,11 @@ def test_a_full_batch_of_one_model_does_not_wait_for_another_s_delay() -> None:
     assert [part.job.model for part in batch or []] == [B]
 
 
-def test_each_model_waits_its_own_delay() -> None:
-    queue = Queue(100, 4, delay=0.1)
-    began = time.perf_counter()
+def test_each_model_waits_its_own_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = Queue(100, 4, delay=0.5)
+    clock = Clock(queue, monkeypatch)
     queue.put(job(1, A))
-    time.sleep(0.08)
+    clock.now = 0.25
     queue.put(job(1, B))
-    batch = queue.take()
-    assert [part.job.model for part in batch or []] == [A]
-    assert 0.1 <= time.perf_counter() - began < 0.15
+    assert [[part.job.model for part in queue.take() or []] for _ in range(2)] == [[A], [B]]
+    assert clock.waits == [0.25, 0.25]

@@ -1,0 +1,45 @@
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fastapi import Request
+
+from app.api.v2 import models
+from app.errors import InvalidInput, UnknownModel
+
+
+def request(**parameters: str) -> Request:
+    def find(name: str, version: int | None) -> Any:
+        if name != "a":
+            raise UnknownModel(f"no model {name!r} is served")
+        return name, version
+
+    services = SimpleNamespace(registry=SimpleNamespace(find=find))
+    app = SimpleNamespace(state=SimpleNamespace(services=services))
+    return Request({"type": "http", "app": app, "path_params": parameters})
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../a", "-a", "x" * 129, "a\n"])
+def test_what_is_no_name_is_refused(name: str) -> None:
+    for ask in (models.name, models.target, models.find):
+        with pytest.raises(InvalidInput, match="is not a model name") as caught:
+            ask(request(name=name))
+        assert caught.value.field == "name"
+
+
+@pytest.mark.parametrize("version", ["0", "", "01", "-1", "1.0", "x", "1\n", "9" * 10, "¹"])
+def test_what_is_no_version_is_refused(version: str) -> None:
+    with pytest.raises(InvalidInput, match="is not a version") as caught:
+        models.target(request(name="a", version=version))
+    assert caught.value.field == "version"
+
+
+def test_a_path_may_name_a_version() -> None:
+    assert models.target(request(name="a")) == ("a", None)
+    assert models.target(request(name="a", version="12")) == ("a", 12)
+
+
+def test_it_is_looked_for_in_the_registry_of_the_application() -> None:
+    assert models.find(request(name="a", version="2")) == ("a", 2)
+    with pytest.raises(UnknownModel):
+        models.find(request(name="b"))

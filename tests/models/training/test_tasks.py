@@ -1,0 +1,49 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models.data import Dataset, Split
+from models.networks.gaussian import Gaussian
+from models.training.batches import Batches
+from models.training.recipe import Recipe
+from models.training.tasks import TASKS
+
+SPLIT = Split(np.arange(20, dtype=np.float32).reshape(10, 2), np.arange(10, dtype=np.float32)[:, None])
+NUMBERS = Dataset(
+    name="n", classes=(), train=SPLIT, calibration=SPLIT, test=SPLIT, value_range=None, unit="x", layout="",
+    targets=(("price", "euro"),), task="regression",
+)  # fmt: skip
+CLASSES = replace(NUMBERS, classes=("a", "b", "c"), targets=(), task="classification")
+RECIPE = Recipe(data="n", network="mlp", input_shape=(2,), classes=1, task="regression", epochs=1, batch_size=4)
+
+
+def test_a_class_takes_one_number_and_a_target_two() -> None:
+    classes, numbers = TASKS["classification"], TASKS["regression"]
+    assert classes.outputs(classes.answers(CLASSES)) == 3
+    assert numbers.outputs(numbers.answers(NUMBERS)) == 2
+
+
+def test_the_compiler_is_told_of_labels_or_of_targets() -> None:
+    assert TASKS["classification"].export_arguments(CLASSES) == {"labels": ("a", "b", "c")}
+    assert TASKS["regression"].export_arguments(NUMBERS) == {"targets": (("price", "euro"),)}
+
+
+def test_only_a_regressor_is_scaled_and_by_its_own_rows() -> None:
+    network = nn.Linear(2, 2)
+    assert TASKS["classification"].complete(network, RECIPE) is network
+    scaled = TASKS["regression"].complete(network, RECIPE)
+    assert isinstance(scaled, Gaussian)
+    TASKS["regression"].fit_scaling(scaled, Batches(RECIPE, SPLIT))
+    torch.testing.assert_close(scaled.input_mean, torch.tensor([9.0, 10.0]))
+    torch.testing.assert_close(scaled.mean, torch.tensor([4.5]))
+
+
+@pytest.mark.parametrize(
+    ("logits", "loss"), [([[0.0, 0.0]], 0.6931472), ([[100.0, 0.0]], 0.0), ([[0.0, 100.0]], 100.0)]
+)
+def test_the_loss_of_classes_is_in_nats(logits: list[list[float]], loss: float) -> None:
+    found = TASKS["classification"].loss(nn.Identity(), torch.tensor(logits), torch.tensor([0]))
+    assert found.item() == pytest.approx(loss, abs=1e-6)
