@@ -1,53 +1,8 @@
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
-from PIL import Image
 
-from models.benchmark import figures, report, tables
-from models.benchmark.studies.entry import Entry
-from models.evaluation.classifier_figures import SCORES
-
-SINGLE, MASKED, ENSEMBLE, NEAR = COMPARED = (
-    Entry("single", seeds=(0,)),
-    Entry("masksembles", 2.0, seeds=(0, 1, 2)),
-    Entry("deep-ensemble", seeds=(0,)),
-    Entry("single", held_out=True, seeds=(0,)),
-)
-
-
-def made(accuracy: float, macs: int = 100, weights: int = 10, disagreement: float | None = None) -> dict[str, Any]:
-    """What `measure` tells of one model; kinds of corruption differ by 0.2, severities by 0.01."""
-    test = {
-        "accuracy": accuracy, "nll_uncalibrated": 0.5, "nll": 0.25, "brier": 0.125, "ece_uncalibrated": 0.06,
-        "ece": 0.03, "adaptive_ece": 0.02, "aurc": {"entropy": 0.01}, "disagreement": disagreement,
-    }  # fmt: skip
-    corrupted = {
-        kind: [{"accuracy": value - 0.01 * at, "ece_uncalibrated": 0.2, "ece": 0.1} for at in range(5)]
-        for kind, value in (("fog", accuracy - 0.1), ("snow", accuracy - 0.3))
-    }
-    ood = {
-        kind: {score: {"auroc": accuracy, "aupr": 0.7, "fpr95": 0.2} for score in SCORES}
-        for kind in ("digits", "noise")
-    }
-    submodels = 1 if disagreement is None else 4
-    return {
-        "num_submodels": submodels,
-        "macs": macs,
-        "weights": weights,
-        "test": test,
-        "corrupted": corrupted,
-        "ood": ood,
-    }
-
-
-FIGURES = {
-    SINGLE.name: [made(0.9)],
-    MASKED.name: [made(value, 120, 14, 0.05) for value in (0.91, 0.93, 0.95)],
-    ENSEMBLE.name: [made(0.96, 400, 40, 0.1)],
-    NEAR.name: [made(0.8)],
-}
+from models.benchmark import tables
+from tests.models.benchmark.measured import COMPARED, FIGURES, MASKED, NEAR, SINGLE, made
 
 
 def rows(table: str) -> list[dict[str, str]]:
@@ -96,32 +51,3 @@ def test_seconds_and_path() -> None:
     }  # fmt: skip
     point = {"label": "single", "accuracy": 0.97, "far_entropy": 0.1, "far_correlation": 1.0}
     assert list(rows(tables.path({"p": point}))[0].values()) == ["single", "0.970", "0.100", "1.000"]
-
-
-@pytest.mark.parametrize("compared", [COMPARED, COMPARED[:2]])
-def test_pictures_show_something(tmp_path: Path, compared: tuple[Entry, ...]) -> None:
-    for draw in (figures.severity, figures.transition):
-        draw(compared, FIGURES, tmp_path / "a.png")
-        with Image.open(tmp_path / "a.png") as image:
-            assert len(image.convert("RGB").getcolors(1 << 20)) > 10
-
-
-def test_figures_take_other_ood_sets_than_digits(tmp_path: Path) -> None:
-    noise = {name: [{**one, "ood": {"noise": one["ood"]["noise"]}} for one in each] for name, each in FIGURES.items()}
-    figures.transition(COMPARED, noise, tmp_path / "a.png")
-
-
-def test_fill_replaces_what_stands_between_the_marks(tmp_path: Path) -> None:
-    page, results = tmp_path / "results.md", tmp_path / "results"
-    results.mkdir()
-    (results / "seconds.md").write_text("| new |\n")
-    (results / "unused.md").write_text("| never |\n")
-    page.write_text("before\n<!-- seconds -->\n\n| old |\n\n<!-- /seconds -->\nafter <!-- ood -->\n")
-    for _ in range(2):
-        report.fill(page, results)
-        assert page.read_text() == ("before\n<!-- seconds -->\n\n| new |\n\n<!-- /seconds -->\nafter <!-- ood -->\n")
-    text = "<!-- seconds -->\n| old |\n"
-    page.write_text(text)
-    with pytest.raises(ValueError, match="<!-- seconds --> has no <!-- /seconds -->"):
-        report.fill(page, results)
-    assert page.read_text() == text

@@ -11,9 +11,8 @@ from models.data import Dataset
 from models.export import ExportOptions, export
 from models.export.float16 import to_float16
 from models.export.trace import trace
-from models.export.verification import VerificationError, verify_float16
+from models.export.verification import VerificationError
 from models.layers import Masksembles2d
-from models.networks import mlp
 
 
 @pytest.mark.parametrize("plan", ["folded", "branches"])
@@ -72,19 +71,6 @@ def test_what_cannot_be_in_float16_says_why(tmp_path: Path) -> None:
             repository=tmp_path,
         )
     assert not list(tmp_path.iterdir())
-
-
-def test_verify_float16_notices_a_wrong_artefact(tmp_path: Path) -> None:
-    network = mlp((6,), 3, hidden=(16,))
-    export(
-        network, torch.rand(2, 6), ExportOptions(labels="abc", precision="float16"), name="mine", repository=tmp_path
-    )
-    model, contract, _ = artefact.read(tmp_path, "mine")
-    rows = torch.rand(50, 6) * 4
-    assert verify_float16(model, contract, network.eval(), rows)[1] <= 5e-3
-    artefact.set_temperature(model, 1.5)
-    with pytest.raises(VerificationError, match="export this network in float32"):
-        verify_float16(model, contract, network, rows)
 
 
 class Mixed(nn.Module):
