@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from models import artefact
+from models import runtime
 from models.export import cost
 from models.export.compact import compact
 from models.export.convert import convert
@@ -76,5 +76,5 @@ def test_tuning_for_a_device_that_is_not_there_says_so(monkeypatch: pytest.Monke
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     x = torch.rand(2, 6)
     model = convert(Classifier(trace(nn.Linear(6, 3), x), 1, Preprocess(None, x.shape)).eval(), x)
-    with pytest.raises(artefact.ArtefactError, match="no CUDAExecutionProvider here"):
+    with pytest.raises(runtime.DeviceUnavailable, match="no CUDAExecutionProvider here"):
         cost.tune({"folded": model}, np.zeros((2, 6), np.float32), "cuda")
