@@ -25,7 +25,7 @@ def request(path: str = "/predict") -> Request:
 def test_what_nobody_foresaw_is_for_the_log_alone(caplog: pytest.LogCaptureFixture) -> None:
     response = answer_to(request(), RuntimeError("secret path /home"))
     assert response.status_code == 500
-    assert json.loads(response.body)["error"] == {
+    assert json.loads(bytes(response.body))["error"] == {
         "code": "internal_error", "message": ServiceError.example, "request_id": "abc",
     }  # fmt: skip
     (record,) = caplog.records
@@ -82,7 +82,7 @@ def behind(error: Exception, *, started: bool = False, kind: str = "http") -> li
 def test_an_answer_that_has_begun_or_is_none_of_http_cannot_be_replaced() -> None:
     for case in ({"started": True}, {"kind": "lifespan"}):
         with pytest.raises(RuntimeError, match="no"):
-            behind(RuntimeError("no"), **case)  # type: ignore[arg-type]
+            behind(RuntimeError("no"), **case)
 
 
 @pytest.mark.parametrize("error", [ClientGone(), ClientDisconnect()])

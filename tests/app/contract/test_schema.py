@@ -76,7 +76,7 @@ def test_the_plan_is_no_part_of_the_model_and_the_calibration_is() -> None:
 
 
 def test_confidence_is_the_largest_mean_probability() -> None:
-    found = {name: np.array([at, at + 1.0]) for at, name in enumerate(CONTRACT.scores)}
+    found: dict[str, Any] = {name: np.array([at, at + 1.0]) for at, name in enumerate(CONTRACT.scores)}
     found["probabilities"] = np.array([[0.2, 0.8], [0.7, 0.3]])
     values = CONTRACT.score_values(found)
     assert list(values) == list(CONTRACT.scores)

@@ -69,8 +69,8 @@ def test_every_device_is_tried_with_the_smallest_inputs() -> None:
     model = made(*sessions)
     for session in sessions:
         (fed,) = session.fed
-        assert {name: (values.dtype, values.shape) for name, values in fed.items()} == {
-            "x": (np.float32, (1, 1, 3)), "flag": (np.bool_, ()), "words": (object, (1,)),
+        assert {name: (values.dtype.name, values.shape) for name, values in fed.items()} == {
+            "x": ("float32", (1, 1, 3)), "flag": ("bool", ()), "words": ("object", (1,)),
         }  # fmt: skip
         assert fed["words"].tolist() == [""]
         assert session.asked == [["y"]]

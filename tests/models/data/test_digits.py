@@ -20,7 +20,7 @@ def test_no_image_is_in_two_splits(digits: Dataset) -> None:
 
 def test_they_are_grey_values_in_their_range(digits: Dataset) -> None:
     inputs = digits.train.inputs[:]
-    assert (inputs.dtype, inputs.shape[1:]) == (np.float32, (1, 8, 8))
+    assert (inputs.dtype.name, inputs.shape[1:]) == ("float32", (1, 8, 8))
     assert (inputs.min(), inputs.max()) == digits.value_range == (0, 1)
     assert digits.colour == "grey"
     assert set(digits.train.labels.tolist()) == set(range(10))

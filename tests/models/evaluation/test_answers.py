@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import numpy as np
 
 from app.contract.tensor import Tensor
@@ -24,7 +26,7 @@ def test_corrupted_rows_are_answered_one_kind_after_the_other() -> None:
     model, contract = graphs.classifier(GIVEN, "abc", 2)
     begun: list[int] = []
 
-    def corrupted():  # type: ignore[no-untyped-def]
+    def corrupted() -> Iterator[tuple[str, int, Split]]:
         for severity in (1, 2):
             begun.append(severity)
             yield "noise", severity, Split(ROWS[:severity], np.zeros(severity, np.int64))

@@ -10,7 +10,7 @@ from models.evaluation.likelihood import fit_temperature, log_mean_probability
 def test_extreme_logits_give_no_nan_and_no_overflow(size: float) -> None:
     logits = np.array([[[size, -size], [size, -size]], [[size, -size], [-size, size]]], np.float32)
     found = np.exp(log_mean_probability(logits, 1.0))
-    np.testing.assert_allclose(found, [[1, 0], [0.5, 0.5]])
+    np.testing.assert_allclose(found, np.array([[1, 0], [0.5, 0.5]]))
 
 
 def test_it_is_the_mean_of_probabilities_and_not_of_logits() -> None:

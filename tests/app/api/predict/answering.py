@@ -27,7 +27,7 @@ INTERVALS = (
 
 
 def calibration(**promises: tuple[PredictionSet | Interval, ...]) -> Calibration:
-    return Calibration(data="held out", rows=100, temperature=1.0, quantiles={"entropy": EVEN}, **promises)  # type: ignore[arg-type]
+    return Calibration(data="held out", rows=100, temperature=1.0, quantiles={"entropy": EVEN}, **promises)
 
 
 CLASSIFIER = CONTRACT.model_copy(update={"calibration": calibration(prediction_sets=SETS)})

@@ -9,10 +9,12 @@ from app.errors import InvalidInput, UnknownModel
 
 
 def request(**parameters: str) -> Request:
+    """Of a service that has a model `a`; what is found there is what was looked for."""
+
     def find(name: str, version: int | None) -> Any:
         if name != "a":
             raise UnknownModel(f"no model {name!r} is served")
-        return name, version
+        return SimpleNamespace(name=name, version=version)
 
     services = SimpleNamespace(registry=SimpleNamespace(find=find))
     app = SimpleNamespace(state=SimpleNamespace(services=services))
@@ -40,6 +42,7 @@ def test_a_path_may_name_a_version() -> None:
 
 
 def test_it_is_looked_for_in_the_registry_of_the_application() -> None:
-    assert models.find(request(name="a", version="2")) == ("a", 2)
+    found = models.find(request(name="a", version="2"))
+    assert (found.name, found.version) == ("a", 2)
     with pytest.raises(UnknownModel):
         models.find(request(name="b"))
