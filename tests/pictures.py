@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.markdown import README, blocks
+
 DATA = Path(__file__).parent / "data"
 REQUEST = DATA / "coat.json"
 
@@ -41,15 +43,9 @@ def _bytes(name: str, header: int) -> NDArray[np.uint8]:
     return np.frombuffer(gzip.decompress((DATA / name).read_bytes()), np.uint8, offset=header)
 
 
-def readme_blocks(language: str) -> list[str]:
-    """The code blocks of README in a language."""
-    text = (Path(__file__).parents[1] / "README.md").read_text()
-    return [block.partition("```")[0] for block in text.split(f"```{language}\n")[1:]]
-
-
 def readme_answer() -> dict[str, Any]:
     """What README says that the request is answered with."""
-    return json.loads(readme_blocks("json")[0])
+    return json.loads(blocks(README, "json")[0].text)
 
 
 def same_to_three_digits(found: Any, printed: Any) -> bool:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from app.contract import policy
 from models.__main__ import main as workshop

@@ -137,7 +137,12 @@ def resnet(
         placement: masks before `all` convolutions and the linear layer, as in the paper, or only `inside` the blocks,
             between their convolutions, which leaves the residual stream whole.
         first_stage: 1 to 4, where the masks begin: 1 with the CIFAR stem and 3 with the ImageNet stem, as in the paper.
+
+    Raises:
+        ValueError: the depth is another.
     """
+    if depth not in _DEPTHS:
+        raise ValueError(f"depth must be one of {', '.join(map(str, _DEPTHS))}, got {depth}")
     stem = stem or ("cifar" if max(input_shape[1:]) <= 64 else "imagenet")
     return ResNet(
         input_shape[0],

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,20 +165,22 @@ def measure(
             recorded = IOBindingSession(
                 content, replace(device, cuda=replace(device.cuda, graphs=True)), contract, batch
             )
-            graphs = throughput(lambda s=recorded, x=x: s.run(x, OUTPUTS), batch, seconds)
+            graphs = throughput(partial(recorded.run, x, OUTPUTS), batch, seconds)
             for name, values in recorded.run(x, OUTPUTS).items():
                 np.testing.assert_allclose(values, session.run(x, OUTPUTS)[name], atol=1e-5)
         ensemble = None
         if plan == "single":
             members = [bare(content, device) for _ in range(N)]
-            ensemble = throughput(
-                lambda m=members, x=x: [each.run(OUTPUTS, {given.name: x}) for each in m], batch, seconds
-            )
+
+            def all_members(members: Any = members, x: Any = x) -> object:
+                return [each.run(OUTPUTS, {given.name: x}) for each in members]
+
+            ensemble = throughput(all_members, batch, seconds)
         model = Model(entry.name, entry.number, contract, [session])
         found = Figures(
             network, plan, precision, batch, session.provider,
-            raw=throughput(lambda x=x: plain.run(OUTPUTS, {given.name: x}), batch, seconds),
-            bound=throughput(lambda s=session, x=x: s.run(x, OUTPUTS), batch, seconds),
+            raw=throughput(partial(plain.run, OUTPUTS, {given.name: x}), batch, seconds),
+            bound=throughput(partial(session.run, x, OUTPUTS), batch, seconds),
             graphs=graphs,
             service=asyncio.run(batched(model, inputs, batch, seconds)),
             ensemble=ensemble,
@@ -216,7 +219,7 @@ def main(arguments: list[str] | None = None) -> None:
             for entry in scanner.versions(name):
                 if name.split(".")[0] not in options.networks:
                     continue
-                if entry.declared is None:
+                if not isinstance(entry.declared, Contract):
                     print(f"{name}: {entry.rejected}")
                     continue
                 try:

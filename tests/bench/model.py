@@ -22,14 +22,15 @@ import onnx
 import onnxruntime
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from app.engine.device import missing_for_cuda
 from models import runtime
 from models.adopt import adopt
 from models.export import cost
-from models.export.compact import compact
+from models.export.compact import Form, compact
 from models.export.convert import convert
-from models.export.cost import DeviceName
+from models.export.cost import DeviceName, PlanName
 from models.export.fold import fold
 from models.export.heads.classification import Classifier
 from models.export.plans import unmasked
@@ -91,7 +92,7 @@ class Tiled(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.network(self.everything(x))  # type: ignore[no-any-return]
+        return self.network(self.everything(x))
 
 
 def models(case: Case, device: DeviceName) -> tuple[dict[str, onnx.ModelProto], dict[str, int], str]:
@@ -100,7 +101,8 @@ def models(case: Case, device: DeviceName) -> tuple[dict[str, onnx.ModelProto], 
     network = adopt(case.build())
     example = torch.rand(2, *case.shape)
     traced = trace(network, example)
-    graphs = {form: compact(traced, N, form) for form in ("branches", "grouped")}
+    forms: tuple[Form, ...] = ("branches", "grouped")
+    graphs: dict[PlanName, GraphModule] = {form: compact(traced, N, form) for form in forms}
     folded = fold(traced, N).graph
     tiled = fold(trace(Tiled(network, case.shape), example), N).graph
     chosen = cost.choose({"folded": folded, **graphs}, example, device)
@@ -126,10 +128,10 @@ class Ensemble:
         self.members = [runtime.session(model, device) for _ in range(N)]
 
     def get_inputs(self) -> list[onnxruntime.NodeArg]:
-        return self.members[0].get_inputs()  # type: ignore[no-any-return]
+        return self.members[0].get_inputs()
 
     def run(self, outputs: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
-        return [member.run(outputs, feed) for member in self.members][-1]  # type: ignore[no-any-return]
+        return [member.run(outputs, feed) for member in self.members][-1]
 
 
 def peak(path: Path, copies: int, device: DeviceName, shape: tuple[int, ...]) -> float:

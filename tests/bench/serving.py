@@ -172,10 +172,10 @@ def closed_loop(case: Case, servers: tuple[Server, Server], raw: Raw, seconds: i
                     cpu = (server.cpu_seconds() - before) / (load.throughput * seconds)
                     outside.append(1000 * (cpu - cpu_of_a_row))
         for name, loads in found.items():
-            middle = Load(
-                *(median(getattr(load, key) for load in loads) for key in ("throughput", "p50_ms", "p99_ms")),
-                errors=sum(load.errors for load in loads),
+            throughput, p50, p99 = (
+                median(getattr(load, key) for load in loads) for key in ("throughput", "p50_ms", "p99_ms")
             )
+            middle = Load(throughput, p50, p99, sum(load.errors for load in loads))
             rows.append(row(case, name, "closed", clients, None, middle))
         shown = "".join(
             f"  {each['server']} {each['throughput']:7.0f} {each['p50_ms']:7.2f} {each['p99_ms']:7.2f}"

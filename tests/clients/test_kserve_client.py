@@ -25,5 +25,5 @@ def test_rows_as_json_and_as_bytes_are_answered_as_by_predict(tmp_path: Path) ->
     for found in map(json.loads, printed.splitlines()):
         assert found.keys() == expected.keys()
         for name, values in expected.items():
-            np.testing.assert_array_equal(np.float32(found[name]), np.float32(values), name)
+            np.testing.assert_array_equal(np.array(found[name], np.float32), np.array(values, np.float32), name)
     assert len(printed.splitlines()) == 2

@@ -5,7 +5,7 @@ import sys
 from app import __main__
 from app.engine import loader
 
-kept = []
+kept: list[object] = []
 load = loader.load
 
 

@@ -198,9 +198,9 @@ def test_bad_files_are_refused_and_the_good_one_serves(tmp_path: Path) -> None:
         (tmp_path / "digits" / str(version) / "model.onnx").write_bytes(bytes_)
     with as_process(tmp_path) as (client, _):
         found = client.get("/models/digits").json()
-        for version, (_, reason) in zip(found["versions"], files):
-            assert version["state"] == ("available" if reason is None else "rejected")
-            assert (reason or "") in version.get("reason", "")
+        for version, (_, expected) in zip(found["versions"], files):
+            assert version["state"] == ("available" if expected is None else "rejected")
+            assert (expected or "") in version.get("reason", "")
         request = json.loads((ROOT / "app" / "api" / "examples" / "request.json").read_text())
         assert client.post("/predict", json=request).json()["predictions"][0]["label"] == "0"
         response = client.post("/predict", json={**request, "version": 4})

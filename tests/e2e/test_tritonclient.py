@@ -4,7 +4,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 import numpy as np
@@ -22,7 +22,7 @@ OUTPUTS = (
 )  # fmt: skip
 STATISTICS = ("success", "queue", "compute_input", "compute_infer", "compute_output")
 
-Client = sync.InferenceServerClient
+Client: TypeAlias = sync.InferenceServerClient
 
 
 @pytest.fixture(scope="module")

@@ -8,5 +8,5 @@ UNKNOWN = "x-schemathesis-unknown-property"
 
 
 @schemathesis.hook
-def filter_case(_: Any, case: schemathesis.Case) -> bool:
+def filter_case(_: Any, case: schemathesis.Case[Any]) -> bool:
     return UNKNOWN not in (case.headers or {})

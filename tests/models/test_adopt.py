@@ -100,7 +100,7 @@ class WithDropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.drop_map(self.second(self.drop2d(self.conv(x).relu())).relu())
-        return self.last(self.never(self.drop(self.hidden(x.flatten(1)).relu())))  # type: ignore[no-any-return]
+        return self.last(self.never(self.drop(self.hidden(x.flatten(1)).relu())))
 
 
 def test_dropout_becomes_frozen_masks(caplog: pytest.LogCaptureFixture) -> None:
@@ -177,7 +177,7 @@ def test_a_network_that_repeats_its_input_unasked_is_refused() -> None:
             self.body = nn.Sequential(nn.Linear(6, 16), Masksembles1d(16, 4), nn.Linear(16, 3))
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.body(x.repeat(4, 1))  # type: ignore[no-any-return]
+            return self.body(x.repeat(4, 1))
 
     with pytest.raises(ValueError, match="it must not repeat its input for its submodels itself"):
         trace(adopt(Repeats()), torch.rand(2, 6))

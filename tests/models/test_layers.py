@@ -110,7 +110,7 @@ def test_submodels_is_a_loop_over_the_masks() -> None:
         assert found.shape == (4, 5, 3)
         for index in range(4):
             h = x.flatten(1)
-            for module in net[1:]:
+            for module in net[1:]:  # type: ignore[attr-defined]
                 h = h * module.masks[index] if isinstance(module, Masksembles1d) else module(h)
             torch.testing.assert_close(found[index], h)
     assert (found[0] - found[1]).abs().max() > 1e-3

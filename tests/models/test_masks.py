@@ -1,5 +1,6 @@
 import hashlib
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,7 +144,7 @@ def test_effective_scale_is_that_of_the_size_formula() -> None:
         ((8, 4, 2.0, -1), "seed must not be negative, got -1"),
     ],
 )
-def test_impossible_settings_say_what_is_possible(arguments: tuple, message: str) -> None:
+def test_impossible_settings_say_what_is_possible(arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         generate(*arguments)
 

@@ -51,7 +51,7 @@ def test_a_state_dict_of_the_package_1_1_1_has_no_masks_and_is_refused(tmp_path:
     torch.save(trained.state_dict() | masks, tmp_path / "trained.pt")  # what the message says
     loaded = network(Masksembles1D(16, 4, 2.0))
     load_weights(loaded, tmp_path / "trained.pt")
-    assert torch.equal(loaded[2].masks, trained[2].masks)  # type: ignore[index]
+    assert torch.equal(loaded[2].masks, trained[2].masks)
 
 
 def test_our_own_layers_bring_masks_and_scale(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_our_own_layers_bring_masks_and_scale(tmp_path: Path) -> None:
     loaded = mlp((6,), 3, scale=3.0, seed=2, hidden=(32,))
     load_weights(loaded, tmp_path / "mine.pt")
     assert [layer.scale for layer in layers(loaded).values()] == [3.0]
-    assert torch.equal(loaded[3].masks, mlp((6,), 3, scale=3.0, seed=1, hidden=(32,))[3].masks)
+    assert torch.equal(loaded[3].masks, mlp((6,), 3, scale=3.0, seed=1, hidden=(32,))[3].masks)  # type: ignore[arg-type]
 
 
 def broken(**changes: object) -> dict[str, object]:

@@ -53,7 +53,7 @@ class MaskedConv2d(nn.Module):
         self.conv = nn.Conv2d(channels_in, channels, kernel, stride, padding=kernel // 2, groups=groups)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.conv(self.mask(inputs))  # type: ignore[no-any-return]
+        return self.conv(self.mask(inputs))
 
 
 class MaskedLinear(nn.Module):
@@ -63,7 +63,7 @@ class MaskedLinear(nn.Module):
         self.linear = nn.Linear(features, outputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.linear(self.mask(inputs))  # type: ignore[no-any-return]
+        return self.linear(self.mask(inputs))
 
 
 class _BasicBlock(nn.Module):
@@ -111,14 +111,14 @@ class MaskedResNet(nn.Module):
         out = self.optional_pool(nn.functional.relu(self.bn1(self.conv1(x))))
         for stage in range(1, 5):
             out = self.get_submodule(f"layer{stage}")(out)
-        return self.linear(self.final_dropout(self.flatten(self.pool(out))))  # type: ignore[no-any-return]
+        return self.linear(self.final_dropout(self.flatten(self.pool(out))))
 
 
 def randomise_statistics(network: nn.Module) -> nn.Module:
     """Gives batch norm statistics that matter."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.5, 0.5)
-            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.running_mean, -0.5, 0.5)  # type: ignore[arg-type]
+            nn.init.uniform_(module.running_var, 0.5, 2)  # type: ignore[arg-type]
             nn.init.uniform_(module.bias, -0.5, 0.5)
     return network.eval()

@@ -3,6 +3,7 @@
 import gzip
 import threading
 import zlib
+from collections.abc import Callable
 
 import httpx
 import numpy as np
@@ -83,8 +84,11 @@ def test_a_client_that_takes_no_encoding_gets_none(client: httpx.Client, ask) ->
 
 @BOTH
 def test_only_what_was_asked_for_is_judged_heavy(
-    client: httpx.Client, ask, threads: dict[str, threading.Thread], monkeypatch: pytest.MonkeyPatch
-) -> None:  # type: ignore[no-untyped-def]
+    client: httpx.Client,
+    ask: Callable[..., httpx.Response],
+    threads: dict[str, threading.Thread],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(inference, "LARGE", 5000)  # 300 entropies are 1,200 bytes, all outputs many more
     name = "PredictCall" if ask is predict else "InferCall"
     assert ask(client, ROWS, **FEW).status_code == 200

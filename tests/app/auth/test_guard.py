@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -533,7 +534,7 @@ def test_pages_of_other_origins_may_not_call(secured: Secured) -> None:
         assert cross_origin(response) == {}
 
 
-def store_of_nothing(folder: Path, keys: tuple[Key, ...], **settings: object) -> Gateway:
+def store_of_nothing(folder: Path, keys: tuple[Key, ...], **settings: Any) -> Gateway:
     return application(folder, guard=Guard(keys), **settings)
 
 

@@ -13,6 +13,6 @@ def calibrated(**tables: Sequence[float]) -> schema.Contract:
     """A contract whose scores have these quantiles, 0 % to 100 %."""
     calibration = Calibration(
         data="held out", rows=1000, temperature=1.0, nll_before=1.0, nll_after=1.0,
-        quantiles={name: tuple(table) for name, table in tables.items()},  # type: ignore[misc]
+        quantiles={name: tuple(table) for name, table in tables.items()},
     )  # fmt: skip
     return CONTRACT.model_copy(update={"calibration": calibration})

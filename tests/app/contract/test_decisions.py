@@ -1,7 +1,10 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
 from app.contract import policy
+from app.contract.contract_model import Score
 from app.contract.decisions import Decision, DecisionPolicy, Source, policy_for, stricter
 from app.contract.policy import Policy, Rule
 from tests.app.engine.fakes import CONTRACT
@@ -10,7 +13,7 @@ from tests.app.engine.fakes import CONTRACT
 def test_the_first_rule_that_applies_decides() -> None:
     rules = policy.parse("reject energy>-1, defer entropy>0.5, defer confidence<0.6")
     decider = DecisionPolicy(policy.resolve(rules, CONTRACT), "model")
-    scores = {
+    scores: dict[Score, Any] = {
         "energy": np.array([0, -2, -2, -2], np.float32),
         "entropy": np.array([0.9, 0.9, 0.1, 0.1], np.float32),
         "confidence": np.array([0.1, 0.1, 0.1, 0.9], np.float32),

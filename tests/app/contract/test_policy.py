@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from app.contract import policy, schema
 from app.contract.calibration import Threshold
+from app.contract.contract_model import Score
 from app.contract.policy import Clause
 from app.contract.tasks import regression
 from tests.app.contract.calibrated import EVEN, calibrated
@@ -93,7 +94,7 @@ def test_percentiles_are_looked_up_in_the_calibration() -> None:
 
 
 def test_promises_are_looked_up_among_those_the_model_makes() -> None:
-    def promise(score: schema.Score, kind: Literal["coverage", "risk"], target: float, value: float) -> Threshold:
+    def promise(score: Score, kind: Literal["coverage", "risk"], target: float, value: float) -> Threshold:
         return Threshold(score=score, promise=kind, target=target, value=value, rows=99, coverage=target)
 
     made = (

@@ -80,6 +80,6 @@ def test_version_4_called_the_confidence_level_certainty(document: dict[str, Any
     promised = next(one for one in document["calibration"]["thresholds"] if one["promise"] == "risk")
     promised["certainty"] = promised.pop("confidence_level")
     old = read_contract(json.dumps(document | {"schema_version": 4}))
-    assert {one.confidence_level for one in old.calibration.thresholds if one.promise == "risk"} == {0.95}  # type: ignore[union-attr]
+    assert {one.confidence_level for one in old.calibration.thresholds if one.promise == "risk"} == {0.95}
     with pytest.raises(ContractError, match="certainty: Extra inputs are not permitted"):
         read_contract(json.dumps(document | {"schema_version": 5}))

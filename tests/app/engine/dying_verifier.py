@@ -20,5 +20,5 @@ def _watched() -> object:
 
 
 if __name__ == "__main__":
-    sys.stdin = _watched()  # type: ignore[assignment]
+    sys.stdin = _watched()
     verifier_child.main()

@@ -1,5 +1,6 @@
 import ctypes
 from collections.abc import Callable
+from typing import Any
 
 import onnxruntime
 import pytest
@@ -17,11 +18,11 @@ class Driver:
     def cuInit(self, _: int) -> int:  # noqa: N802 - its name
         return self.status
 
-    def cuDeviceGetCount(self, pointer: object) -> int:  # noqa: N802
+    def cuDeviceGetCount(self, pointer: Any) -> int:  # noqa: N802
         ctypes.cast(pointer, ctypes.POINTER(ctypes.c_int))[0] = 2
         return 0
 
-    def cuDriverGetVersion(self, pointer: object) -> int:  # noqa: N802
+    def cuDriverGetVersion(self, pointer: Any) -> int:  # noqa: N802
         ctypes.cast(pointer, ctypes.POINTER(ctypes.c_int))[0] = self.version
         return 0
 

@@ -34,7 +34,7 @@ def test_it_is_replaced_as_a_whole_and_who_goes_through_it_is_not_disturbed() ->
     assert [list(mapping) for mapping in before] == [["b"], ["b"]]
     assert list(registry.models) == list(registry.serving) == ["a"]
     with pytest.raises(TypeError):
-        registry.models["c"] = ModelVersions()  # type: ignore[index]
+        registry.models["c"] = ModelVersions()
 
 
 def test_models_are_found_by_name_and_version() -> None:

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from app.contract.calibration import Threshold
 from app.contract.schema import Contract
 from models import artefact
 from models.__main__ import main
@@ -207,7 +209,7 @@ def test_promises_that_are_asked_for(digits: Dataset, tmp_path: Path, capsys: py
     assert {one.target for one in promised(second) if one.promise == "risk"} <= {0.01, 0.05, 0.1}
 
 
-def promised(contract: Contract) -> tuple[object, ...]:
+def promised(contract: Contract) -> tuple[Threshold, ...]:
     assert contract.calibration is not None
     return contract.calibration.thresholds
 
@@ -228,7 +230,7 @@ def test_one_seed_is_not_published(tmp_path: Path, capsys: pytest.CaptureFixture
     ],
 )
 def test_values_of_other_names_or_units_are_refused(
-    arrays: dict[str, np.ndarray], message: str | None, tmp_path: Path, digits_repository: Path
+    arrays: dict[str, Any], message: str | None, tmp_path: Path, digits_repository: Path
 ) -> None:
     from app.contract.schema import Target
 

@@ -63,8 +63,8 @@ def test_what_is_wrong_with_a_file_is_named(tmp_path: Path) -> None:
         np.savez(file, PICTURES)
     with pytest.raises(DatasetError, match=r"fog\.npy: expected an \.npy file, got an \.npz file"):
         list(cifar10_c(tmp_path))
-    for file in ("fog.npy", "brightness.npy"):
-        (tmp_path / file).unlink()
+    for name in ("fog.npy", "brightness.npy"):
+        (tmp_path / name).unlink()
     with pytest.raises(DatasetError, match="there is only labels"):
         list(cifar10_c(tmp_path))
 
@@ -95,11 +95,11 @@ def test_generated_rows_are_corrupts(dtype: type, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("models.data.corrupted._ROWS", 3)
     pictures = RNG.integers(0, 256, (7, 1, 8, 8), np.uint8)
     scaled = pictures / np.float32(255)
-    split = Split(pictures if dtype == np.uint8 else scaled, np.arange(7))
+    split = Split(pictures if dtype == np.uint8 else scaled, np.arange(7))  # type: ignore[arg-type]
     found = list(generated(split, "imagenet", seed=2))
     assert [(kind, severity) for kind, severity, _ in found] == [(k, s) for k in KINDS for s in SEVERITIES]
     for kind, severity, corrupted in found:
-        expected = corrupt(scaled, kind, severity, seed=2, family="imagenet")
+        expected = corrupt(scaled, kind, severity, seed=2, family="imagenet")  # type: ignore[arg-type]
         if dtype == np.uint8:
             expected = np.rint(expected * 255)
         assert corrupted.inputs.dtype == dtype

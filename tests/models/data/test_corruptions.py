@@ -60,7 +60,7 @@ def test_what_is_not_in_the_table_is_refused(kind: str, severity: int, family: s
 
 def test_bytes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected images float32 \[B, C, H, W\], got uint8"):
-        corrupt(np.zeros((1, 1, 8, 8), np.uint8), "contrast", 1)  # type: ignore[arg-type]
+        corrupt(np.zeros((1, 1, 8, 8), np.uint8), "contrast", 1)
 
 
 def test_noise_has_the_strength_of_the_table() -> None:

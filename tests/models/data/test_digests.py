@@ -56,8 +56,12 @@ def test_images_that_are_read_when_needed(tmp_path: Path) -> None:
         paths.append(str(path))
     images = LazyImages(paths)
     assert rows_digest(images) == LazyImages(paths).digest
-    others = [LazyImages(paths[::-1]), LazyImages(paths[:1]), LazyImages(paths, shorter=224)]
-    others += [LazilyCorrupted(images, "fog", severity, "cifar", 0) for severity in (1, 2)]  # type: ignore[list-item]
+    others: list[LazyImages | LazilyCorrupted] = [
+        LazyImages(paths[::-1]),
+        LazyImages(paths[:1]),
+        LazyImages(paths, shorter=224),
+    ]
+    others += [LazilyCorrupted(images, "fog", severity, "cifar", 0) for severity in (1, 2)]
     assert len({images.digest, *(other.digest for other in others)}) == 6
 
 

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_reads_the_values_of_a_regression(tmp_path: Path) -> None:
         ({"inputs": np.array([{}]), "labels": np.array([0])}, "plain arrays"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
+def test_what_is_wrong_is_named(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
     path = tmp_path / "mine.npz"
     np.savez(path, **arrays)
     with pytest.raises(DatasetError, match=message):

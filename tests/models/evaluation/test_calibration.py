@@ -69,9 +69,9 @@ def test_rows_that_do_not_fit_the_contract_are_named(digits_repository: Path, di
         (Split(x[:0], y[:0]), "no rows"),
         (Split(x, y[:200]), "a whole number for each of the 300 rows, got int64"),
         (Split(x, y.astype(np.float64)), "a whole number for each of the 300 rows, got float64"),
-        (Split(torch.from_numpy(x), y), "inputs: expected a NumPy array, got Tensor"),
-        (Split(x * 255, y), r"expected finite values in \[0, 1\] \(grey value\), got 0 to 255"),
-        (Split(np.where(x > 0.5, np.nan, x).astype(np.float32), y), "expected finite values"),
+        (Split(torch.from_numpy(x), y), "inputs: expected a NumPy array, got Tensor"),  # type: ignore[arg-type]
+        (Split(x * 255, y), r"expected finite values in \[0, 1\] \(grey value\), got 0 to 255"),  # type: ignore[arg-type]
+        (Split(np.where(x > 0.5, np.nan, x).astype(np.float32), y), "expected finite values"),  # type: ignore[arg-type]
         (Split(x[:, 0], y), r"expected float32 \['B', 1, 8, 8\], got float32 \[300, 8, 8\]"),
         (Split((x * 255).astype(np.uint8), y), r"got uint8 \[300, 1, 8, 8\]"),
     ):
@@ -131,12 +131,12 @@ def test_inputs_that_are_read_when_they_are_needed(tmp_path: Path) -> None:
     )
     model, contract, _ = artefact.read(tmp_path, "bytes")
     lazy = Lazily(inputs)
-    assert calibrate(model, contract, "lazy", Split(lazy, labels)) == calibrate(
+    assert calibrate(model, contract, "lazy", Split(lazy, labels)) == calibrate(  # type: ignore[arg-type]
         model, contract, "lazy", Split(inputs, labels)
     )
     assert 0 < lazy.most_at_once <= 256
     with pytest.raises(DatasetError, match=r"expected uint8 \['B', 6\], got uint8 \[600, 5\]"):
-        calibrate(model, contract, "lazy", Split(Lazily(inputs[:, :5]), labels))
+        calibrate(model, contract, "lazy", Split(Lazily(inputs[:, :5]), labels))  # type: ignore[arg-type]
 
 
 def test_a_policy_is_part_of_a_new_version(

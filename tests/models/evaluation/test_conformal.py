@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def assert_covers(shares: list[float], target: float, rows: int, slack: float = 
 @pytest.mark.parametrize("rows", [20, 50, 99])
 def test_a_promised_coverage_is_kept_and_hardly_exceeded(score: Score, rows: int) -> None:
     rng = np.random.default_rng(rows)
-    draw = {
+    draw: Callable[[int], Any] = {
         "entropy": lambda size: rng.gamma(0.5, 0.4, size),
         "energy": lambda size: rng.normal(-10, 3, size),
         "confidence": lambda size: rng.beta(8, 1, size),
@@ -178,7 +179,7 @@ def served(digits_repository: Path, digits: Dataset) -> tuple[dict[Score, Floats
     names = [name for name in contract.scores if name != "confidence"]
     parts = digits.calibration, digits.test
     inputs, labels = (np.concatenate([getattr(part, name) for part in parts]) for name in ("inputs", "labels"))
-    found = runtime.run(model, inputs, [*names, "probabilities"])
+    found: dict[Any, Any] = runtime.run(model, inputs, [*names, "probabilities"])
     probabilities = found.pop("probabilities")
     return {**found, "confidence": probabilities.max(axis=-1)}, probabilities[np.arange(len(labels)), labels]
 
@@ -224,11 +225,11 @@ def test_the_exported_thresholds_cover_the_test_rows(
 
 
 def test_numbers_are_rounded_to_the_side_that_keeps_the_promise() -> None:
-    values = np.float32([1.23456789, -1.23456789, 9.99999999e-9, 0])
+    values = np.array([1.23456789, -1.23456789, 9.99999999e-9, 0], np.float32)
     for value in values:
         (one,) = thresholds("entropy", np.full(20, value), None, coverages=(0.9,))
         assert value <= one.value <= value + 1e-6 * abs(value)
         (one,) = thresholds("confidence", np.full(20, value), None, coverages=(0.9,))
         assert value - 1e-6 * abs(value) <= one.value <= value
-    (one,) = prediction_sets(np.full(20, np.float32(1 / 3)), coverages=(0.9,))
-    assert 0.333333 <= one.least_probability <= np.float32(1 / 3)
+    (members,) = prediction_sets(np.full(20, np.float32(1 / 3)), coverages=(0.9,))
+    assert 0.333333 <= members.least_probability <= np.float32(1 / 3)

@@ -105,7 +105,7 @@ def test_corrupted_images(digits_repository: Path, digits: Dataset) -> None:
     found = {severity: join(outcomes) for severity, outcomes in parts.items()}
     assert list(found) == [1, 2, 3, 4, 5]
     assert all(len(one.errors) == 60 * len(KINDS) for one in found.values())
-    changed = corrupt(few.inputs, KINDS[0], 5)
+    changed = corrupt(few.inputs, KINDS[0], 5)  # type: ignore[arg-type]
     expected = runtime.run(model, changed, ["prediction"])["prediction"] != few.labels
     np.testing.assert_array_equal(found[5].errors[:60, 0], expected)
     assert found[1].errors.mean() < found[5].errors.mean()

@@ -18,7 +18,7 @@ class Residual(nn.Module):
         h = self.stem(x).relu()
         y = self.inner(self.mask(h)).relu() + h
         y = self.other(y) * h
-        return self.last(torch.cat([y, h], dim=1))  # type: ignore[no-any-return]
+        return self.last(torch.cat([y, h], dim=1))
 
 
 class Branches(nn.Module):
@@ -30,7 +30,7 @@ class Branches(nn.Module):
         self.first, self.second = Masksembles1d(8, 4, seed=0), Masksembles1d(8, 4, seed=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last(self.first(self.left(x)) + self.second(self.right(x)))  # type: ignore[no-any-return]
+        return self.last(self.first(self.left(x)) + self.second(self.right(x)))
 
 
 class ByHand(nn.Module):
@@ -43,7 +43,7 @@ class ByHand(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.mask(self.conv(x))
-        return self.last(y.view(x.shape[0], -1))  # type: ignore[no-any-return]
+        return self.last(y.view(x.shape[0], -1))
 
 
 class Shared(nn.Module):
@@ -56,7 +56,7 @@ class Shared(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.one(self.first(x)).sin()
-        return self.last(self.two(self.one(y.cos())))  # type: ignore[no-any-return]
+        return self.last(self.two(self.one(y.cos())))
 
 
 NETWORKS: dict[type[nn.Module], tuple[int, ...]] = {Residual: (6,), Branches: (6,), ByHand: (1, 5, 5), Shared: (6,)}

@@ -55,8 +55,8 @@ class Drawn(nn.Module):
         self.last = nn.Linear(12, 4)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
-                nn.init.uniform_(module.running_mean, -1, 1)
-                nn.init.uniform_(module.running_var, 0.5, 2)
+                nn.init.uniform_(module.running_mean, -1, 1)  # type: ignore[arg-type]
+                nn.init.uniform_(module.running_var, 0.5, 2)  # type: ignore[arg-type]
                 nn.init.uniform_(module.weight, -1.5, 1.5)
                 nn.init.uniform_(module.bias, -1, 1)
 
@@ -65,7 +65,7 @@ class Drawn(nn.Module):
         for name, part in zip(self.names, self.parts):
             x = self.step(name, part, x)
         x = nn.functional.adaptive_avg_pool2d(x, 2).flatten(1)
-        return self.last(self.mask(self.hidden(x).relu()))  # type: ignore[no-any-return]
+        return self.last(self.mask(self.hidden(x).relu()))
 
     def step(self, name: str, part: nn.Module, x: Tensor) -> Tensor:
         match name:
@@ -82,18 +82,18 @@ class Drawn(nn.Module):
             case "upsample":
                 return nn.functional.avg_pool2d(nn.functional.interpolate(x, scale_factor=2), 2)
             case "residual":
-                return x + part(x)  # type: ignore[no-any-return]
+                return x + part(x)
             case "cat":
-                return part(torch.cat([x, x.relu()], dim=1))  # type: ignore[no-any-return]
+                return part(torch.cat([x, x.relu()], dim=1))
             case "gate":
-                return x * part(x.mean((2, 3), keepdim=True)).sigmoid()  # type: ignore[no-any-return]
+                return x * part(x.mean((2, 3), keepdim=True)).sigmoid()
             case "attention":
                 flat = x.flatten(2)
                 mixed = torch.softmax(flat @ flat.transpose(1, 2) / 8, dim=-1) @ flat
                 return mixed.reshape(x.shape)
             case "scale":
-                return part(x * part.factor + part.factor.abs())  # type: ignore[no-any-return]
-        return part(x)  # type: ignore[no-any-return]
+                return part(x * part.factor + part.factor.abs())
+        return part(x)
 
 
 NETWORKS = st.builds(

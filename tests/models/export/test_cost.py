@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from models import runtime
 from models.export import cost
 from models.export.compact import compact
 from models.export.convert import convert
-from models.export.cost import DeviceName
+from models.export.cost import DeviceName, PlanName
 from models.export.fold import fold
 from models.export.heads.classification import Classifier
 from models.export.preprocess import Preprocess
@@ -15,10 +17,13 @@ from models.export.trace import trace
 from models.networks import cnn, mlp, wide_resnet
 
 
-def plans(network: nn.Module, x: torch.Tensor) -> dict[str, torch.fx.GraphModule]:
+def plans(network: nn.Module, x: torch.Tensor) -> dict[PlanName, torch.fx.GraphModule]:
     traced = trace(network.eval().requires_grad_(False), x)
-    graphs = {form: compact(traced, 4, form) for form in ("branches", "grouped")}  # type: ignore[arg-type]
-    return {"folded": fold(traced, 4).graph, **graphs}
+    return {
+        "folded": fold(traced, 4).graph,
+        "branches": compact(traced, 4, "branches"),
+        "grouped": compact(traced, 4, "grouped"),
+    }
 
 
 def test_multiply_accumulates_are_counted() -> None:
@@ -49,7 +54,10 @@ def test_the_rule_is_fixed_for_each_device(
 
 
 def test_folding_is_kept_where_a_plan_loses_with_a_single_row() -> None:
-    measured = {"folded": {1: 10.0, 16: 100.0, 64: 400.0}, "branches": {1: 11.6, 16: 50.0, 64: 200.0}}
+    measured: dict[PlanName, dict[int, float]] = {
+        "folded": {1: 10.0, 16: 100.0, 64: 400.0},
+        "branches": {1: 11.6, 16: 50.0, 64: 200.0},
+    }
     assert cost._cheapest(measured, "measured").plan == "folded"
     measured["branches"][1] = 11.4
     assert cost._cheapest(measured, "measured").plan == "branches"
@@ -64,7 +72,7 @@ def test_folding_is_kept_where_a_plan_loses_with_a_single_row() -> None:
 
 def test_tuning_measures_in_onnxruntime() -> None:
     network, x = mlp((6,), 3, hidden=(16,)), torch.rand(2, 6)
-    models = {}
+    models: dict[PlanName, Any] = {}
     for name, graph in plans(network, x).items():
         models[name] = convert(Classifier(graph, 4, Preprocess(None, x.shape)).eval(), x)
     chosen = cost.tune(models, x.numpy(), "cpu")

@@ -9,6 +9,7 @@ from models import artefact, runtime
 from models.data import Split
 from models.export import ExportOptions, export
 from models.layers import DeepEnsemble, Masksembles1d, count, submodels
+from tests.once import Once
 
 LABELS = ["a", "b", "c"]
 
@@ -24,10 +25,9 @@ def members() -> list[nn.Module]:
 
 
 @pytest.fixture(scope="module")
-def exported(members: list[nn.Module], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    store = tmp_path_factory.mktemp("store")
-    export(members, torch.rand(2, 6), ExportOptions(labels=LABELS), name="ensemble", repository=store)
-    return store
+def exported(members: list[nn.Module], once: Once) -> Path:
+    options = ExportOptions(labels=LABELS)
+    return once("ensemble", lambda store: export(members, torch.rand(2, 6), options, name="ensemble", repository=store))
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7])
@@ -75,7 +75,7 @@ def test_what_is_no_deep_ensemble_says_why(members: list[nn.Module], tmp_path: P
         (members, {"plan": "branches"}, "share nothing"),
         ([members[0], nn.Linear(6, 4)], {}, "4 classes, got 3 labels"),
     ):
-        options = ExportOptions(labels=LABELS, **fields)  # type: ignore[arg-type]
+        options = ExportOptions(labels=LABELS, **fields)
         with pytest.raises(ValueError, match=why):
             export(networks, torch.rand(2, 6), options, name="e", repository=tmp_path)
     assert not list(tmp_path.iterdir())

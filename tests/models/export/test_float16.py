@@ -8,7 +8,8 @@ from torch import nn
 
 from models import artefact, runtime
 from models.data import Dataset
-from models.export import ExportOptions, export
+from models.export import ExportOptions, Precision, export
+from models.export.cost import PlanName
 from models.export.float16 import to_float16
 from models.export.trace import trace
 from models.export.verification import VerificationError
@@ -17,10 +18,11 @@ from models.layers import Masksembles2d
 
 @pytest.mark.parametrize("plan", ["folded", "branches"])
 def test_entropies_of_a_trained_network_stay_where_they_were(
-    digits_network: nn.Module, digits: Dataset, tmp_path: Path, plan
-) -> None:  # type: ignore[no-untyped-def]
+    digits_network: nn.Module, digits: Dataset, tmp_path: Path, plan: PlanName
+) -> None:
     found = {}
-    for precision in ("float32", "float16"):
+    precisions: tuple[Precision, ...] = ("float32", "float16")
+    for precision in precisions:
         options = ExportOptions(labels=digits.classes, calibration=digits.calibration, precision=precision, plan=plan)
         path = export(
             digits_network, torch.from_numpy(digits.test.inputs[:2]), options, name="digits", repository=tmp_path
@@ -40,7 +42,7 @@ def test_entropies_of_a_trained_network_stay_where_they_were(
 
 def test_running_statistics_are_folded_away_before_they_are_rounded() -> None:
     norm = nn.BatchNorm2d(8)
-    nn.init.constant_(norm.running_var, 1e6)  # more than float16 can hold
+    nn.init.constant_(norm.running_var, 1e6)  # type: ignore[arg-type]  # more than float16 can hold
     nn.init.constant_(norm.weight, 1e3)
     network = nn.Sequential(nn.Conv2d(1, 8, 3), norm, nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 3)).eval()
     x = torch.rand(4, 1, 6, 6)
@@ -61,7 +63,7 @@ def test_what_cannot_be_in_float16_says_why(tmp_path: Path) -> None:
             repository=tmp_path,
         )
     large = nn.Sequential(nn.Conv2d(1, 8, 3), Masksembles2d(8, 4), nn.Flatten(), nn.Linear(8 * 16, 3))
-    large[0].weight.data *= 1e6  # beyond float16
+    large[0].weight.data *= 1e6  # type: ignore[assignment]  # beyond float16
     with pytest.raises((VerificationError, ValueError)):
         export(
             large,
@@ -85,7 +87,7 @@ class Mixed(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.norm(self.up(self.mask(self.first(x))))
         y = self.second(y + torch.ones(y.shape[0], 1, *y.shape[2:]))
-        return self.last(y.mean((2, 3)))  # type: ignore[no-any-return]
+        return self.last(y.mean((2, 3)))
 
 
 @pytest.mark.parametrize("plan", ["folded", "branches"])

@@ -82,7 +82,7 @@ class Scaled(nn.Module):
         self.body = cnn((3, 8, 8), 3, submodels=4, align=1, widths=(4, 8, 8, 8))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.body(x)  # type: ignore[no-any-return]
+        return self.body(x)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
@@ -186,7 +186,7 @@ def test_onnxruntime_answers_extreme_logits(tmp_path: Path) -> None:
     x = np.array([[1e4, -1e4, 0], [0, 0, 0], [3e37, 0, -3e37]], np.float32)
     found = runtime.run(model, x, ["probabilities", "entropy", "energy"])
     assert all(np.isfinite(values).all() for values in found.values())
-    np.testing.assert_allclose(found["probabilities"], [[1, 0, 0], [1 / 3] * 3, [1, 0, 0]], atol=1e-6)
+    np.testing.assert_allclose(found["probabilities"], [[1.0, 0.0, 0.0], [1 / 3] * 3, [1.0, 0.0, 0.0]], atol=1e-6)
     np.testing.assert_allclose(found["entropy"], [0, np.log(3), 0], atol=1e-6)
 
 
@@ -222,7 +222,7 @@ class Centred(nn.Module):
         self.body = mlp((6,), 3, align=1, hidden=(8,))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.body(x - x.mean(0, keepdim=True))  # type: ignore[no-any-return]
+        return self.body(x - x.mean(0, keepdim=True))
 
 
 @pytest.mark.parametrize("calibrated", [True, False])
@@ -242,7 +242,7 @@ def test_a_network_that_mixes_rows_is_refused(tmp_path: Path, rows: Split, calib
 @pytest.mark.parametrize("offset", [0.0, 100.0, 300.0, 1000.0])
 def test_large_logits_are_no_reason_to_refuse(tmp_path: Path, offset: float) -> None:
     network = mlp((6,), 10, align=1, hidden=(32,))
-    network[-1].bias.data += offset  # type: ignore[operator]
+    network[-1].bias.data += offset  # type: ignore[assignment]
     export(network, torch.randn(64, 6), ExportOptions(labels="abcdefghij"), name="mine", repository=tmp_path)
 
 
@@ -325,7 +325,7 @@ def test_no_constant_of_the_network_is_taken_for_the_temperature(tmp_path: Path,
             self.body = mlp((6,), 3, align=1, hidden=(8,))
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.body(x) / torch.tensor(factor)  # type: ignore[no-any-return]
+            return self.body(x) / torch.tensor(factor)
 
     path = export(
         Factor(), torch.rand(2, 6), ExportOptions(labels="abc", calibration=rows), name="mine", repository=tmp_path

@@ -25,7 +25,9 @@ from models.export.verification import VerificationError, verify
 from models.layers import Masksembles1d
 from models.networks.gaussian import Gaussian
 from models.training.recipe import Recipe
+from models.training.trainer import load as load_checkpoint
 from models.training.trainer import train
+from tests.once import Once
 
 TARGETS = (("length", "mm"), ("offset", "m"))
 
@@ -55,17 +57,21 @@ def data() -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def network(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> nn.Module:
+def network(data: Dataset, once: Once) -> nn.Module:
     recipe = Recipe(
         data="curves", network="mlp", input_shape=(3,), classes=2, task="regression", submodels=3, align=1,
         options={"hidden": [32, 32]}, epochs=10, batch_size=32, learning_rate=1e-2,
     )  # fmt: skip
-    return train(recipe, data, tmp_path_factory.mktemp("train") / "curves.pt", progress=False)
+    folder = once("curves-network", lambda folder: train(recipe, data, folder / "curves.pt", progress=False))
+    return load_checkpoint(folder / "curves.pt")[1]
 
 
 @pytest.fixture(scope="module")
-def store(data: Dataset, network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    store = tmp_path_factory.mktemp("store")
+def store(data: Dataset, network: nn.Module, once: Once) -> Path:
+    return once("curves", lambda store: _export_curves(data, network, store))
+
+
+def _export_curves(data: Dataset, network: nn.Module, store: Path) -> None:
     export(
         network,
         torch.from_numpy(data.test.inputs[:2]),
@@ -82,7 +88,6 @@ def store(data: Dataset, network: nn.Module, tmp_path_factory: pytest.TempPathFa
         name="curves",
         repository=store,
     )
-    return store
 
 
 def test_the_contract_is_that_of_a_regressor_and_the_service_takes_it(store: Path) -> None:
@@ -159,7 +164,7 @@ def test_recalibrating_a_wrong_variance_finds_it(store: Path, data: Dataset) -> 
     wider = Split(data.calibration.inputs, means + 2 * (data.calibration.labels - means))
     found = calibrate(model, contract, "wider", wider)
     assert found.temperature == pytest.approx(4 * contract.calibration.temperature, rel=0.2)
-    assert found.nll_after < found.nll_before  # type: ignore[operator]
+    assert found.nll_after < found.nll_before
     assert found.rows == 2000
     again = calibrate(model, contract, "wider", wider)
     assert again == found  # whatever the temperature was before
@@ -241,7 +246,7 @@ def test_rows_that_do_not_fit_are_named(store: Path, data: Dataset) -> None:
         (Split(x, y.astype(np.int64)), "got int64"),
         (Split(x, np.where(y > 6000, np.nan, y)), "labels: expected finite values"),
         (Split(x[:0], y[:0]), "no rows"),
-        (Split(x * 2, y), r"inputs: expected finite values in \[-2, 2\]"),
+        (Split(x * 2, y), r"inputs: expected finite values in \[-2, 2\]"),  # type: ignore[arg-type]
     ):
         with pytest.raises(DatasetError, match=message):
             evaluate(model, contract, "mine", split)
@@ -258,5 +263,5 @@ def test_what_is_no_regressor_is_refused(tmp_path: Path) -> None:
         ({"targets": [("y", "m")] * 3, "policy": "defer"}, "expected ACTION SCORE>THRESHOLD"),
     ):
         with pytest.raises(ValueError, match=message):
-            export(nn.Linear(3, 3), x, ExportOptions(**arguments), name="mine", repository=tmp_path)  # type: ignore[arg-type]
+            export(nn.Linear(3, 3), x, ExportOptions(**arguments), name="mine", repository=tmp_path)
     assert not list(tmp_path.iterdir())

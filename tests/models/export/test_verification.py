@@ -59,7 +59,7 @@ def test_verify_float16_notices_a_wrong_artefact(tmp_path: Path) -> None:
 
 
 def test_a_small_difference_of_large_means_is_not_lost() -> None:
-    raw = np.float32([[[10000.001], [10000.002]]])
+    raw = np.array([[[10000.001], [10000.002]]], np.float32)
     found = regressor_reference(raw, 1, 1.0)
     assert found["epistemic_variance"] == pytest.approx(np.var(raw[0, :, 0].astype(np.float64)))
 

@@ -78,3 +78,9 @@ def test_wide_resnet_is_16_4() -> None:
     assert len(layers(wide_resnet((3, 32, 32), 10, placement="inside"))) == 6
     with pytest.raises(ValueError, match="depth must be 10, 16, 22"):
         wide_resnet((3, 32, 32), 10, depth=17)
+
+
+@pytest.mark.parametrize("depth", [0, 19, 34])
+def test_other_depths_are_refused(depth: int) -> None:
+    with pytest.raises(ValueError, match=f"depth must be one of 18, 50, got {depth}"):
+        resnet((3, 32, 32), 10, depth=depth)  # type: ignore[arg-type]

@@ -64,7 +64,9 @@ def test_normalised_by_channel() -> None:
     recipe = replace(RECIPE, normalise=((0.5, 0.25), (0.5, 2.0)), batch_size=10)
     ((rows, labels),) = Batches(recipe, SPLIT).epoch(0)
     pixels = PICTURES[labels.numpy()] / np.float32(255)
-    expected = (pixels - np.float32([0.5, 0.25])[:, None, None]) / np.float32([0.5, 2])[:, None, None]
+    expected = (pixels - np.array([0.5, 0.25], np.float32)[:, None, None]) / np.array([0.5, 2], np.float32)[
+        :, None, None
+    ]
     torch.testing.assert_close(rows, torch.from_numpy(expected))
 
 
@@ -82,7 +84,9 @@ def test_whole_is_every_row_in_order_without_changes_at_random() -> None:
     recipe = replace(RECIPE, rows=6, flip=True, crop=2, normalise=((0.5, 0.25), (0.5, 2.0)))
     rows, labels = Batches(recipe, SPLIT).whole()
     pixels = PICTURES[:6] / np.float32(255)
-    expected = (pixels - np.float32([0.5, 0.25])[:, None, None]) / np.float32([0.5, 2])[:, None, None]
+    expected = (pixels - np.array([0.5, 0.25], np.float32)[:, None, None]) / np.array([0.5, 2], np.float32)[
+        :, None, None
+    ]
     torch.testing.assert_close(rows, torch.from_numpy(expected))
     assert labels.tolist() == list(range(6))
 
@@ -97,6 +101,6 @@ def test_pictures_that_are_read_when_needed_are_augmented_by_whoever_reads_them(
         def augmented(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             return PICTURES[rows] // 2
 
-    split = Split(Pictures(), np.arange(10))
+    split = Split(Pictures(), np.arange(10))  # type: ignore[arg-type]
     for rows, labels in Batches(RECIPE, split).epoch(0):
         torch.testing.assert_close(rows, torch.from_numpy(PICTURES[labels.numpy()] // 2).float() / 255)

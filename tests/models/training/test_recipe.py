@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from app.contract.tasks import TaskName
 from models.data import LOADERS
 from models.layers import count, layers
 from models.networks.gaussian import Gaussian
@@ -64,5 +65,5 @@ def test_a_regressor_has_a_mean_and_a_variance_for_each_target() -> None:
 def test_there_are_defaults_for_every_data_set() -> None:
     assert set(DEFAULTS) == set(LOADERS)
     for name, shape in {"cifar-10": (3, 32, 32), "imagenet": (3, 224, 224), "diabetes": (10,)}.items():
-        task = "regression" if name == "diabetes" else "classification"
+        task: TaskName = "regression" if name == "diabetes" else "classification"
         Recipe(data=name, input_shape=shape, classes=10, task=task, **DEFAULTS[name]).build()

@@ -27,8 +27,8 @@ def test_a_class_takes_one_number_and_a_target_two() -> None:
 
 
 def test_the_compiler_is_told_of_labels_or_of_targets() -> None:
-    assert TASKS["classification"].export_arguments(CLASSES) == {"labels": ("a", "b", "c")}
-    assert TASKS["regression"].export_arguments(NUMBERS) == {"targets": (("price", "euro"),)}
+    assert TASKS["classification"].export_options(CLASSES) == {"labels": ("a", "b", "c")}
+    assert TASKS["regression"].export_options(NUMBERS) == {"targets": (("price", "euro"),)}
 
 
 def test_only_a_regressor_is_scaled_and_by_its_own_rows() -> None:

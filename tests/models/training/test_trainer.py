@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,9 +24,9 @@ def test_an_interrupted_training_ends_with_the_same_weights(
 ) -> None:
     undisturbed = train(RECIPE, digits, tmp_path / "a.pt", progress=False)
 
-    save, saved = torch.save, []
+    save, saved = torch.save, list[object]()
 
-    def save_once(*arguments: object) -> None:
+    def save_once(*arguments: Any) -> None:
         if saved:
             raise Interrupted
         saved.append(save(*arguments))

@@ -263,7 +263,7 @@ BAD_ARRAYS: dict[str, tuple[bytes, str, str, str]] = {
     "booleans": (npy(FEATURES > 3), INVALID, "inputs", "got an array of bool"),
     "times": (npy(FEATURES.astype("m8[s]")), INVALID, "inputs", "got an array of timedelta64[s]"),
     "raw": (described("|V4"), INVALID, "inputs", "expected float32, got an array of |V4"),
-    "no axes": (npy(np.float32(1)), INVALID, "inputs", "expected the shape [B, 6], got []"),
+    "no axes": (npy(np.array(1, np.float32)), INVALID, "inputs", "expected the shape [B, 6], got []"),
     "one axis": (npy(np.zeros(6)), INVALID, "inputs", "expected the shape [B, 6], got [6]"),
     "three axes": (npy(np.zeros((1, 1, 6))), INVALID, "inputs", "got [1, 1, 6]"),
     "another size": (npy(np.zeros((6, 1))), INVALID, "inputs", "got [6, 1]"),

@@ -240,7 +240,7 @@ def test_a_prediction_set_names_the_probable_classes(
     client: httpx.Client, store: Path, inputs: np.ndarray, coverage: float | None, least: float
 ) -> None:
     labels = written(store, "own")["labels"]
-    asked = {} if coverage is None else {"coverage": coverage}
+    asked: dict[str, Any] = {} if coverage is None else {"coverage": coverage}
     found = predict(client, inputs, **asked)
     for row in found:
         order = sorted(range(10), key=lambda index: -row["probabilities"][index])

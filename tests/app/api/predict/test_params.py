@@ -16,7 +16,7 @@ from tests.app.engine.fakes import CONTRACT
 
 
 def contract(shape: tuple[int, ...], dtype: str = "float32", limits: tuple[float, float] | None = None) -> Any:
-    tensor = Tensor(name="input", dtype=dtype, shape=("B", *shape), unit="grey value", range=limits)  # type: ignore[arg-type]
+    tensor = Tensor(name="input", dtype=dtype, shape=("B", *shape), unit="grey value", range=limits)
     return CONTRACT.model_copy(update={"inputs": (tensor,)})
 
 

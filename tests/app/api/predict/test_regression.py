@@ -76,7 +76,7 @@ def test_intervals_percentiles_and_decisions_follow_from_them(client: httpx.Clie
             np.testing.assert_allclose(one["lower"], row["prediction"] - reach, rtol=1e-4, atol=1e-6)
             np.testing.assert_allclose(one["upper"], row["prediction"] + reach, rtol=1e-4, atol=1e-6)
         for score in SCORES:
-            place = np.interp(row[score], calibration.quantiles[score], np.arange(101))  # type: ignore[index]
+            place = np.interp(row[score], calibration.quantiles[score], np.arange(101))
             assert row["percentiles"][score] == pytest.approx(place, abs=0.006)
         action = "defer" if row["entropy"] > 0.2 else "accept"
         assert row["decision"] == {

@@ -49,7 +49,7 @@ def test_without_regions_there_is_null_and_no_array() -> None:
         ("regression", "intervals", REGRESSOR, NUMBERS),
     ):
         assert json_of(task, name, model_of(contract), found) == [None, None]
-        assert ANSWERS[task].npz[name](model_of(contract), selection(), found) == {}  # type: ignore[index]
+        assert ANSWERS[task].npz[name](model_of(contract), selection(), found) == {}
 
 
 @pytest.mark.parametrize(

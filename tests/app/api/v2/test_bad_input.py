@@ -80,6 +80,13 @@ def deep(begin: bytes, end: bytes, depth: int = 95_000) -> bytes:
 GOOD = asked()
 WITH_BYTES, _ = write({"inputs": [given(data=None, parameters={"binary_data_size": 24})]}, BLOB)
 START = len(WITH_BYTES) - 24
+
+
+def _one(value: float) -> bytes:
+    """A value as it lies in a binary tensor."""
+    return packed(np.array([value], np.float32))
+
+
 NAN = packed(np.array([[0.5, np.nan, 0.5, 0.5, 0.5, 0.5]], np.float32))
 DIGIT = np.full((1, 1, 8, 8), 0.5, np.float32)
 TOO_BRIGHT, TOO_BRIGHT_HEADERS = write(
@@ -149,8 +156,8 @@ BAD = {
     "bytes of half a number": binary("24 bytes", BLOB[:-2], sizes=(22,)),
     "no bytes for a row": binary("24 bytes", b"", sizes=(0,)),
     "NaN in bytes": binary("finite", NAN),
-    "infinity in bytes": binary("finite", NAN.replace(packed(np.float32([np.nan])), packed(np.float32([np.inf])))),
-    "minus infinity in bytes": binary("finite", BLOB[:-4] + packed(np.array([-np.inf], np.float32))),
+    "infinity in bytes": binary("finite", NAN.replace(_one(np.nan), _one(np.inf))),
+    "minus infinity in bytes": binary("finite", BLOB[:-4] + _one(-np.inf)),
     "bytes outside the range": Bad(TOO_BRIGHT, "[0, 1]", headers=TOO_BRIGHT_HEADERS, model="digits"),
     "both data and bytes": binary("either data or", BLOB, data=ROW),
     "neither data nor bytes": Bad(asked(data=None), "either data or"),

@@ -71,7 +71,7 @@ def save_identity(folder: Path, name: str, dtype: int, sizes: Sizes) -> None:
 
 def save_simple(folder: Path, name: str = "simple") -> None:
     """The model of Triton's examples."""
-    port = (TensorProto.INT32, ["B", 16])
+    port: tuple[int, Sizes] = (TensorProto.INT32, ["B", 16])
     nodes = [("Add", ["INPUT0", "INPUT1"], "OUTPUT0"), ("Sub", ["INPUT0", "INPUT1"], "OUTPUT1")]
     save(folder, name, nodes, {"INPUT0": port, "INPUT1": port}, {"OUTPUT0": port, "OUTPUT1": port})
 
@@ -93,7 +93,7 @@ def plain(tiny_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     save_identity(folder, "two_equal", number, ["n", "n"])
     save(folder, "log", [("Log", ["x"], "y")], {"x": (number, ["B"])}, {"y": (number, ["B"])})
     table = np.array([1, 2, 3], np.float32)
-    picked = {"picked": (number, ["n"])}
+    picked: dict[str, tuple[int, Sizes]] = {"picked": (number, ["n"])}
     save(folder, "gather", [("Gather", ["table", "index"], "picked")], {"index": (whole, ["n"])}, picked, table=table)
     save(folder, "fails", [("Reshape", ["x", "shape"], "y")], {"x": (number, ["n"])}, {"y": (number, [2, 3])},
          shape=np.array([2, 3]))  # fmt: skip

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -32,10 +34,10 @@ def test_scores_are_there_where_variances_are_predicted() -> None:
 
 
 def test_score_values_are_outputs_of_the_graph() -> None:
-    found = {name: np.arange(2.0) + at for at, name in enumerate(regression.SCORES)}
+    found: dict[str, Any] = {name: np.arange(2.0) + at for at, name in enumerate(regression.SCORES)}
     values = contract(aleatoric=True).score_values({**found, "variance": np.ones((2, 1))})
     assert values.keys() == found.keys()
-    assert all((values[name] == found[name]).all() for name in values)  # type: ignore[index]
+    assert all((values[name] == found[name]).all() for name in values)
 
 
 def test_an_interval_has_a_factor_for_each_target() -> None:
