@@ -1,4 +1,4 @@
-"""What held-out rows told of a model: its temperature, where its scores lie, and what can be promised of new rows."""
+"""What held-out rows show about a model: its temperature, where its scores lie, and what holds for new rows."""
 
 from typing import Annotated, Literal
 

@@ -1,6 +1,6 @@
-"""The contract of a model: what its file declares about itself, one JSON document in the ONNX metadata.
+"""The contract of a model: what its file declares about itself, as one JSON document in the ONNX metadata.
 
-The workshop writes it, the service reads it (`reader`) and rejects a file whose contract it cannot keep (`agreement`).
+The workshop writes it. The service reads it (`reader`) and rejects a file that breaks it (`agreement`).
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -119,7 +119,7 @@ class Contract(ContractModel):
 
     @property
     def task_kind(self) -> Task:
-        """What differs by task."""
+        """The behaviour that differs by task."""
         return TASKS[self.task]
 
     @property
@@ -137,7 +137,7 @@ class Contract(ContractModel):
         return bool(self.scores)
 
     def same_model(self, other: "Contract") -> bool:
-        """Whether another file holds the same model, be it under another plan."""
+        """Whether another file holds the same model, perhaps with another plan."""
         parts = {"plan", "compilation"}
         return self.model_dump(exclude=parts) == other.model_dump(exclude=parts)
 
@@ -146,6 +146,6 @@ class Contract(ContractModel):
         return self.calibration.temperature if self.calibration else 1.0
 
     def sizes(self, tensor: Tensor) -> tuple[int | None, ...]:
-        """The shape of a tensor in numbers; None for the batch."""
+        """The shape of a tensor in numbers, None for the batch."""
         letters = {"B": None, "N": self.num_submodels, "K": len(self.labels), "D": len(self.targets)}
         return tuple(letters[size] if isinstance(size, str) else size for size in tensor.shape)

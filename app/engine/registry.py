@@ -1,4 +1,4 @@
-"""Which version of each model answers. Reading never waits: it is a snapshot that the reconciler replaces as a whole."""
+"""Which version of each model answers. Reading never waits: the reconciler replaces the snapshot as a whole."""
 
 import asyncio
 from collections.abc import Callable, Mapping
