@@ -38,7 +38,7 @@ def main() -> int:
         return 0
     if options.new_key is not None:
         return _new_key(options.new_key, options.scopes)
-    logs.install()  # first: what starting logs is JSON, too
+    logs.install()  # first, so that messages of the start are JSON, too
     try:
         settings = Settings()
         guard = _guard(settings, alone=options.check)

@@ -246,7 +246,7 @@ class ModelFailed(ServiceError):
 
 
 class OutputNotFinite(ServiceError):
-    """The model's output holds NaN or infinity, which JSON cannot represent and the service never sends."""
+    """The model's output holds NaN or infinity, which JSON cannot represent."""
 
     status = 500
     code = "output_not_finite"
@@ -255,7 +255,7 @@ class OutputNotFinite(ServiceError):
 
 
 class ClientGone(Exception):
-    """The client disconnected before it was answered, so nobody is left to tell."""
+    """The client disconnected before it was answered; never sent, since nobody is left to read it."""
 
 
 class StartError(Exception):

@@ -67,7 +67,7 @@ class Guard:
         self._keys = self._all()
 
     def admit(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Returns if a request may go on.
+        """Admits a request, or raises.
 
         Raises:
             Unauthorized: it carries no key, or an unknown one.
@@ -89,7 +89,7 @@ class Guard:
             name = key.name
         elif scope == "admin":
             _check_host(dict(headers).get(b"host", b""))
-        if self._rate is not None:  # last: who guesses keys must not use up the rate of others
+        if self._rate is not None:  # last: guessed keys must not use up anybody's rate
             self._count(name, self._rate)
 
     def _find(self, headers: Mapping[bytes, bytes]) -> Key:
@@ -149,7 +149,7 @@ class _Bucket:
         self._at = now
 
     def take(self, rate: float, now: float) -> float:
-        """Takes a token. Returns 0, or how many seconds it is until there is one."""
+        """Takes a token. Returns 0, or the seconds until the next token."""
         self._left = min(max(1.0, rate), self._left + (now - self._at) * rate)
         self._at = now
         if self._left < 1:

@@ -50,7 +50,7 @@ class DecisionPolicy:
         self._edges = self._signs * thresholds + TOLERANCE * np.abs(thresholds)
 
     def decide(self, scores: Mapping[Score, NDArray[Any]]) -> list[Decision]:
-        """A decision for each row, from scores [B] by name. The first rule that applies; where none does, accept."""
+        """A decision for each row, from scores [B] by name: the first rule that applies, or accept if none does."""
         values = np.array([scores[score] for score in self._scores], np.float64)
         beyond = self._signs * values > self._edges  # [rules, B]
         first = np.where(beyond.any(axis=0), beyond.argmax(axis=0), -1).tolist()

@@ -31,9 +31,9 @@ class MaskedLayer(ContractModel):
     """What the masks of one layer do."""
 
     scale: float
-    """S as it was asked for."""
+    """S as configured."""
     effective_scale: float | None = None
-    """The S that the masks have; absent where they are disjoint (S = ∞)."""
+    """S of the actual masks; absent if they are disjoint (S = ∞)."""
     channels: int
     kept: int
     iou: Fraction
@@ -51,7 +51,7 @@ class Compilation(ContractModel):
     """How the plan of a file came to be."""
 
     device: Literal["cpu", "cuda"] | None = None
-    """The kind of device that the plan is for; absent where it is for all."""
+    """The kind of device that the plan is for; absent if it is for all."""
     chosen_by: Literal["rule", "measurement", "force"] | None = None
     reason: str | None = None
     macs: Annotated[int, Field(ge=0)]
@@ -64,12 +64,12 @@ class Origin(ContractModel):
     """Where a model came from."""
 
     created: str
-    """When, ISO 8601, UTC."""
+    """Time of creation, ISO 8601, UTC."""
     software: dict[str, str]
     recipe: dict[str, Any] = Field(default_factory=dict)
-    """Network and training settings, where the workshop trained it."""
+    """Network and training settings, if the workshop trained the model."""
     recalibrated_from: int | None = None
-    """The version whose weights these are, where only the calibration is new."""
+    """The version that the weights come from, if only the calibration is new."""
 
 
 class Contract(ContractModel):
@@ -83,14 +83,14 @@ class Contract(ContractModel):
     inputs: Annotated[tuple[Tensor, ...], Field(min_length=1, max_length=1)]
     outputs: tuple[Tensor, ...]
     labels: tuple[str, ...] = ()
-    """Of a classifier: the K classes in order."""
+    """For a classifier: the K classes in order."""
     targets: tuple[Target, ...] = ()
-    """Of a regressor: the D numbers it predicts."""
+    """For a regressor: the D numbers that it predicts."""
     plan: Literal["folded", "branches", "grouped"] = "folded"
     """`folded`: submodels in the batch. `branches`, `grouped`: without the channels that a submodel never sees, one
     submodel beside the other or together in grouped convolutions."""
     precision: Literal["float32", "float16"] = "float32"
-    """Of the graph's body; its last layer and everything after it are float32."""
+    """Precision of the graph's body; its last layer and everything after it are float32."""
     compilation: Compilation | None = None
     calibration: Calibration | None = None
     policy: Policy | None = None

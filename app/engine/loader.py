@@ -24,7 +24,7 @@ class Loader:
         return self._options.device
 
     def policy(self, model: AvailableModel) -> DecisionPolicy | None:
-        """The policy that decides on a model's answers, if there is one; the model need not be loaded.
+        """The policy for a model's answers, if any; the model need not be loaded.
 
         Raises:
             PolicyMismatch: the operator's policy does not fit this version.
@@ -53,7 +53,7 @@ class Loader:
 
 
 def _read(path: Path, digest: str) -> bytes:
-    """The bytes that were verified; somebody may have written others since."""
+    """Reads the bytes that were verified; the file may have changed since."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -74,7 +74,7 @@ class Model:
         self.contract = contract
         self.signature = signature.of(contract)
         self.policy = policy_for(policies, name, version, contract)
-        """The policy that decides on its answers, if there is one."""
+        """The policy for its answers, if any."""
         self.tables = percentiles.quantile_tables(contract)
         """The quantiles of its scores."""
         self.monitored_outputs = monitored_outputs(contract)
@@ -124,7 +124,7 @@ class Model:
 
 
 def policy_for(policies: Policies, name: str, version: int, contract: Contract) -> DecisionPolicy | None:
-    """The policy that decides on a model's answers, if there is one.
+    """The policy for a model's answers, if any.
 
     Raises:
         PolicyMismatch: the operator's policy does not fit this model.

@@ -32,7 +32,7 @@ class ModelState:
         self.unloaded = False
         """An administrator took the model out of service."""
         self.in_use = False
-        """A request has asked for the model: from then on the version that is to answer is loaded without one."""
+        """The model is needed: the version that is to answer is loaded without waiting for a request."""
         self._name = name
         self._pin = options.pin.get(name)
         self._keep = options.keep_versions

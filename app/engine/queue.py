@@ -76,7 +76,7 @@ class Queue:
                 if self._closed:
                     return None
                 self.takers += 1
-                self._changed.wait(soonest)  # then all is looked at again: another device may have been quicker
+                self._changed.wait(soonest)  # then check again: another device may have been quicker
                 self.takers -= 1
 
     def close(self) -> None:

@@ -92,7 +92,7 @@ class Reconciler:
         if name not in self.registry.models and not self._scanner.has(name):
             raise self._unknown(name)
         state = self._state(name)
-        with state.turn:  # after whoever verifies it now: two verifiers of the same files would be one too many
+        with state.turn:  # waits for a verification under way, or the same files would be verified twice
             with self._lock:
                 state.unloaded = False
                 state.in_use = True
@@ -115,14 +115,14 @@ class Reconciler:
         if name not in self.registry.models:
             raise self._unknown(name)
         state = self._state(name)
-        with self._lock:  # not its turn: a verification under way, of minutes, must not keep it in service
+        with self._lock:  # not its turn: that may be held for minutes, and the model would serve on
             state.unloaded = True
             state.in_use = False
         self._settle(name)
         return self.registry.models.get(name, ModelVersions())
 
     def watch(self, seconds: float) -> None:
-        """Follows the folder from now on; scans it every so many seconds."""
+        """Follows the folder from now on; scans it every `seconds` seconds."""
 
         def follow() -> None:
             while not self._ended.wait(seconds):
@@ -193,7 +193,7 @@ class Reconciler:
                 with self._lock:  # while it waited, another thread may have loaded it, or an administrator unloaded it
                     still_missing = self._choose(name) == missing
                 if still_missing:
-                    self._load(missing)  # without the lock: readers and unloads go on
+                    self._load(missing)  # outside of the lock, so that unloads and publishing go on
 
     def _load_lazily(self, model: VerifiedModel) -> None:
         """Loads a version for its first request and publishes it, or rejects it."""

@@ -63,7 +63,7 @@ class ModelRegistry:
         return next(iter(serving)) if len(serving) == 1 else None
 
     def policy(self, model: AvailableModel) -> DecisionPolicy | None:
-        """The policy that decides on a model's answers, if there is one; the model need not be loaded."""
+        """The policy for a model's answers, if any; the model need not be loaded."""
         try:
             return self._loader.policy(model)
         except PolicyMismatch:  # its first request will reject it

@@ -30,14 +30,14 @@ class ScannedVersion:
     """Changes when any of its files is touched."""
     rejected: str | None = None
     path: Path = Path()
-    """The file to load: the plan for the device if there is one."""
+    """The file to load: the plan for the device, if any."""
     declared: schema.Contract | Signature | None = None
     digests: tuple[str, ...] = ()
     """SHA-256 of each file, that of `path` last."""
 
     @property
     def stamped(self) -> Stamped:
-        """Identifies the version for as long as nobody touches its files."""
+        """Identifies the version until its files are touched."""
         return self.name, self.number, self.stamp
 
 
@@ -200,7 +200,7 @@ class RepositoryScanner:
         return chosen
 
     def _files(self, name: str) -> dict[int, tuple[Path, ...]]:
-        """The files of each version: the portable one, then the plan for this device if there is one."""
+        """The files of each version: the portable one, then the plan for this device, if any."""
         files: dict[int, tuple[Path, ...]] = {}
         for number in list_versions(self._folder, name):
             plan = plan_path(self._folder, name, number, self._device)

@@ -10,7 +10,7 @@ from app.engine.device import PROVIDERS, Device
 from app.errors import DeviceOutOfMemory, ModelRejected, StartError
 
 _HEAVY = ("Conv", "Gemm", "MatMul")  # substrings, for FusedConv and the like
-# known by its words only: onnxruntime's, CUDA's and C++'s
+# how onnxruntime, CUDA and C++ say it; there is no exception class for it
 _NO_MEMORY = ("failed to allocate memory", "out of memory", "bad_alloc", "alloc_failed", "available memory of")
 
 

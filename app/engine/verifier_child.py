@@ -160,7 +160,7 @@ def main() -> None:
     for line in sys.stdin:
         path = json.loads(line)
         try:
-            if Path(path).exists() and not Path(path).is_file():  # to read a pipe may block for ever
+            if Path(path).exists() and not Path(path).is_file():  # reading a pipe may block for ever
                 raise FileRejected("not a regular file")
             content = Path(path).read_bytes()  # once: the digest is that of the bytes that are examined
             answer = {"sha256": hashlib.sha256(content).hexdigest(), **examine(content)}

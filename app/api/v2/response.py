@@ -10,7 +10,7 @@ from app.api.v2.request import Request
 from app.engine.bare_model import Servable
 from app.errors import InvalidInput
 
-_CLASS = 64  # a class or a text costs about as much as so many bytes of numbers
+_CLASS = 64  # a class or a text costs about as much as this many bytes of numbers
 
 
 def size(request: Request, found: Mapping[str, Any]) -> int:

@@ -24,11 +24,11 @@ class RegressionEvaluation(ContractModel):
     rmse: tuple[float, ...]
     """Root of the mean squared error, in units of the target."""
     nll: float | None = None
-    """Of the mixture of the submodels' normal distributions, in nats; absent where none are predicted."""
+    """Of the mixture of the submodels' normal distributions, in nats; absent if they predict no variance."""
     coverage: dict[str, tuple[Fraction, ...]] = Field(default_factory=dict)
-    """For each interval, by its promised coverage in percent, the share of true values within."""
+    """Share of true values within each interval, by its promised coverage in percent."""
     width: dict[str, tuple[float, ...]] = Field(default_factory=dict)
-    """And its mean width, in units of the target."""
+    """Mean width of each interval, in units of the target."""
 
 
 class RegressionTask(Task):
