@@ -1,4 +1,4 @@
-"""`python -m app` serves the model repository; `python -m app --check` loads and verifies every model, then exits."""
+"""`python -m app` serves the model repository; `python -m app --check` verifies and loads every model, then exits."""
 
 import argparse
 import gc
@@ -24,13 +24,13 @@ from app.telemetry.metrics import Telemetry
 
 _log = logging.getLogger(__name__)
 
-_COLLECT_AFTER = (10_000, 20, 20)  # with hundreds of requests at once the collector would look all the time
-_SWITCH_SECONDS = 0.0005  # for no longer does a busy event loop keep a device's thread from the interpreter
-_GRACE_SECONDS = 5  # for what is at work, beyond the time that rows may wait
+_COLLECT_AFTER = (10_000, 20, 20)  # by default, hundreds of requests at once would keep the collector running
+_SWITCH_SECONDS = 0.0005  # how long a busy event loop may keep a device's thread from the interpreter; 5 ms by default
+_GRACE_SECONDS = 5  # for requests at work, beyond the time that rows may wait
 
 
 def main() -> int:
-    """Returns 0, or 1 when the service cannot start; with --check also when a version is rejected or none available."""
+    """Returns 0, or 1 if the service cannot start; with --check also if a version is rejected or none is available."""
     began = time.perf_counter()
     options = _arguments()
     if options.openapi:
@@ -38,13 +38,13 @@ def main() -> int:
         return 0
     if options.new_key is not None:
         return _new_key(options.new_key, options.scopes)
-    logs.install()
+    logs.install()  # first, so that messages of the start are JSON, too
     try:
         settings = Settings()
         guard = _guard(settings, alone=options.check)
         telemetry = Telemetry(loaded=1 + settings.keep_versions)
         cuda = Cuda(settings.tf32, settings.cuda_graphs, settings.gpu_memory_mb)
-        device = choose(settings.device, cuda)
+        device = choose(settings.device, cuda)  # before any session: onnxruntime would fall back to the CPU
         _log.info("device %s (asked for %s): %s", device.name, device.setting, device.reason)
         served = RegistryOptions(
             pin=settings.pin,
@@ -60,6 +60,7 @@ def main() -> int:
     except ValidationError as error:
         for problem in error.errors():
             name = f"masksembles_{problem['loc'][0]}".upper()
+            # the message alone: pydantic's own text shows the value, which may be a key's line
             print(f"error: {name}: {problem['msg'].removeprefix('Value error, ')}", file=sys.stderr)
         return 1
     except StartError as error:
@@ -71,7 +72,7 @@ def main() -> int:
     _log.info("models %s", done, extra={"seconds": round(time.perf_counter() - began, 3)})
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.collect()
-    gc.freeze()  # what is there now is there to stay, and need not be looked through again
+    gc.freeze()  # what exists now stays: the collector need not scan it again
     gc.set_threshold(*_COLLECT_AFTER)
     grace = settings.queue_timeout_ms // 1000 + _GRACE_SECONDS
     Server(create_app(settings, reconciler, telemetry, guard), settings.host, settings.port, grace).run()
@@ -98,7 +99,7 @@ def _guard(settings: Settings, *, alone: bool = False) -> Guard:
     """The guard that the settings describe.
 
     Raises:
-        StartError: the file with the keys cannot be read, or there are no keys and other machines could connect.
+        StartError: the key file cannot be read, or there are no keys and other machines could connect.
     """
     if (
         not alone

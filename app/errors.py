@@ -1,28 +1,28 @@
-"""The errors of the service: each class carries its HTTP status, its code, and only what a client may be told.
+"""The errors of the service. Each class carries its HTTP status, its code, and only what a client may see.
 
-What a class says of itself is the only place for it: handlers, the OpenAPI document and docs/errors.md are made of it.
+The classes are the only place for these facts: handlers, the OpenAPI document and docs/errors.md are made from them.
 """
 
 from typing import ClassVar
 
 
 class ServiceError(Exception):
-    """An error that a client is told about; `field` names the part of the request that it is about.
+    """An error that is reported to the client; `field` names the part of the request that caused it.
 
-    The class itself stands for a failure that nobody foresaw.
+    The base class itself stands for an unexpected failure.
     """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     summary: ClassVar[str] = "The service failed in a way that nobody foresaw; its log says why"
-    """When it happens, in one line for people."""
+    """When the error occurs, in one line for people."""
     example: ClassVar[str] = "the service failed on this request; its log says why"
-    """A message, as a client may see it."""
+    """A message as a client may see it."""
     example_field: ClassVar[str | None] = None
     headers: ClassVar[tuple[str, ...]] = ()
-    """The headers that its answer may bring beside those of every answer."""
+    """Headers that its response may carry in addition to those of every response."""
     retry_after: int | None = None
-    """In how many seconds it may be worth another try."""
+    """In how many seconds the client may try again."""
 
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class ServiceError(Exception):
 
 
 class InvalidInput(ServiceError):
-    """The request is well-formed but not what the model or the schema expects."""
+    """The request is well-formed, but not what the model or the schema expects."""
 
     status = 422
     code = "invalid_input"
@@ -41,7 +41,7 @@ class InvalidInput(ServiceError):
 
 
 class MalformedBody(ServiceError):
-    """The body is not of its content type, or not what its encoding says."""
+    """The body does not match its content type or its encoding."""
 
     status = 422
     code = "malformed_body"
@@ -51,7 +51,7 @@ class MalformedBody(ServiceError):
 
 
 class MalformedRequest(ServiceError):
-    """The bytes on the connection are no HTTP/1.1; it is closed."""
+    """The bytes on the connection are not HTTP/1.1; the connection is closed."""
 
     status = 400
     code = "malformed_request"
@@ -60,7 +60,7 @@ class MalformedRequest(ServiceError):
 
 
 class HeadersTooLarge(ServiceError):
-    """What comes beside a body is over the limit: request line and headers, or what is around the body's chunks."""
+    """Request line and headers are over the limit, or the framing around the body's chunks is."""
 
     status = 431
     code = "headers_too_large"
@@ -78,7 +78,7 @@ class NotFound(ServiceError):
 
 
 class MethodNotAllowed(ServiceError):
-    """The path exists, but not for this method; the header Allow names those there are."""
+    """The path does not support this method; the header Allow names those that it does."""
 
     status = 405
     code = "method_not_allowed"
@@ -88,7 +88,7 @@ class MethodNotAllowed(ServiceError):
 
 
 class UnknownModel(ServiceError):
-    """No such model in the repository; the message lists those there are."""
+    """The repository has no such model; the message lists the models that it has."""
 
     status = 404
     code = "unknown_model"
@@ -98,7 +98,7 @@ class UnknownModel(ServiceError):
 
 
 class UnknownVersion(ServiceError):
-    """The model has no such version, or it is not one that is available; the message lists those there are."""
+    """The model has no such version, or it is not available; the message lists the versions that are."""
 
     status = 404
     code = "unknown_version"
@@ -108,7 +108,7 @@ class UnknownVersion(ServiceError):
 
 
 class Unauthorized(ServiceError):
-    """The request brings no API key, or none that is known."""
+    """The request carries no API key, or an unknown one."""
 
     status = 401
     code = "unauthorized"
@@ -118,7 +118,7 @@ class Unauthorized(ServiceError):
 
 
 class InsufficientScope(ServiceError):
-    """The API key is not one for this."""
+    """The API key lacks the scope that the path needs."""
 
     status = 403
     code = "insufficient_scope"
@@ -127,7 +127,7 @@ class InsufficientScope(ServiceError):
 
 
 class RateLimited(ServiceError):
-    """The API key was used more often than it may be."""
+    """The API key has exceeded its rate limit."""
 
     status = 429
     code = "rate_limited"
@@ -141,7 +141,7 @@ class RateLimited(ServiceError):
 
 
 class AdminDisabled(ServiceError):
-    """Models are loaded and unloaded on request only where a setting allows it."""
+    """No setting allows requests to load and unload models."""
 
     status = 403
     code = "admin_disabled"
@@ -150,7 +150,7 @@ class AdminDisabled(ServiceError):
 
 
 class UnsupportedMediaType(ServiceError):
-    """The body is of a kind that this route does not read."""
+    """The route does not read this type of body or its encoding."""
 
     status = 415
     code = "unsupported_media_type"
@@ -159,7 +159,7 @@ class UnsupportedMediaType(ServiceError):
 
 
 class BodyTooLarge(ServiceError):
-    """The body is over the limit; it was not read to its end."""
+    """The body is over the limit and was not read to its end."""
 
     status = 413
     code = "body_too_large"
@@ -168,7 +168,7 @@ class BodyTooLarge(ServiceError):
 
 
 class RequestTimeout(ServiceError):
-    """The body did not come to its end in time."""
+    """The body did not arrive in time."""
 
     status = 408
     code = "request_timeout"
@@ -177,7 +177,7 @@ class RequestTimeout(ServiceError):
 
 
 class NotReady(ServiceError):
-    """The service cannot answer predictions now."""
+    """The service cannot make predictions now."""
 
     status = 503
     code = "not_ready"
@@ -186,7 +186,7 @@ class NotReady(ServiceError):
 
 
 class VersionRejected(ServiceError):
-    """No version of the model in the repository is fit to be loaded; the message says why."""
+    """No version of the model in the repository is fit to be served; the message says why."""
 
     status = 409
     code = "version_rejected"
@@ -196,7 +196,7 @@ class VersionRejected(ServiceError):
 
 
 class QueueFull(ServiceError):
-    """As many rows wait as may; in `retry_after` seconds they should be through."""
+    """The queue is full; in `retry_after` seconds the rows in it should be done."""
 
     status = 503
     code = "queue_full"
@@ -210,7 +210,7 @@ class QueueFull(ServiceError):
 
 
 class DeadlineExceeded(ServiceError):
-    """The time that a request may wait was up before all of its rows were at work; the rest is not computed."""
+    """The request's time was up before a device took all its rows; the rest is not computed."""
 
     status = 504
     code = "deadline_exceeded"
@@ -228,7 +228,7 @@ class OutOfMemory(ServiceError):
 
 
 class DeviceFailed(ServiceError):
-    """The device fails at what it could do before, and the service can't mend it."""
+    """The device no longer does what it could do before, and only a restart may help."""
 
     status = 503
     code = "device_failed"
@@ -246,7 +246,7 @@ class ModelFailed(ServiceError):
 
 
 class OutputNotFinite(ServiceError):
-    """The model answered NaN or infinity. Never sent on: JSON has no such numbers."""
+    """The model's output holds NaN or infinity, which JSON cannot represent."""
 
     status = 500
     code = "output_not_finite"
@@ -255,11 +255,11 @@ class OutputNotFinite(ServiceError):
 
 
 class ClientGone(Exception):
-    """The client went away before it was answered; there is nobody to tell."""
+    """The client disconnected before it was answered; never sent, since nobody is left to read it."""
 
 
 class StartError(Exception):
-    """The service cannot start as it was asked to; for the operator, never for a client."""
+    """The service cannot start as configured; for the operator, never for a client."""
 
 
 class ModelRejected(Exception):
@@ -267,13 +267,13 @@ class ModelRejected(Exception):
 
 
 class PolicyMismatch(ModelRejected, StartError):
-    """The operator's policy wants a score, percentile or threshold that the model does not have."""
+    """The operator's policy needs a score, percentile or threshold that the model does not have."""
 
 
 class DeviceOutOfMemory(Exception):
-    """The device could not find memory for a batch; a smaller one may fit."""
+    """The device lacks the memory for a batch; a smaller one may fit."""
 
 
 def service_errors(of: type[ServiceError] = ServiceError) -> tuple[type[ServiceError], ...]:
-    """Every class of errors that a client may be told of, the base first."""
+    """Every class of error that may be reported to a client, the base class first."""
     return (of, *(kind for direct in of.__subclasses__() for kind in service_errors(direct)))

@@ -1,4 +1,7 @@
-"""uvicorn's HTTP protocol with limits for what comes beside a body, and our error body where nobody else answers."""
+"""uvicorn's HTTP protocol with limits for everything but the body, and with our error body for malformed requests.
+
+uvicorn's fast parser, httptools, limits neither the request line nor the headers; a client could fill the memory.
+"""
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -8,14 +11,14 @@ from app.api.security_headers import security_headers
 from app.errors import HeadersTooLarge, MalformedRequest, ServiceError
 
 MOST_HEAD = 2**16
-"""Bytes of request line and headers together."""
-_MOST_FRAMING = 2**20  # bytes around the chunks of a body, and of headers after it
+"""Most bytes of request line and headers together."""
+_MOST_FRAMING = 2**20  # bytes around the chunks of a body, and of trailers; small chunks need more than a head
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Answers 431 and closes where more comes beside the body than may, and 400 where it is no HTTP."""
+    """Answers 431 and closes if head or framing is over the limit; answers 400 if the bytes are not HTTP."""
 
-    _beside = 0
+    _beside = 0  # bytes read since the last request's end, less those of the body
     _in_head = True
     _refused = False
 
@@ -23,13 +26,13 @@ class HttpProtocol(HttpToolsProtocol):
         """Bytes from the client."""
         if self._refused:
             return
-        self._beside += len(data)
+        self._beside += len(data)  # before the parser, whose callbacks take off what was body
         super().data_received(data)
         if self._beside > MOST_HEAD and not self._refused and self._beside > self._most():
             self._refuse_head()
 
     def on_headers_complete(self) -> None:
-        """A head is whole; one that came in few reads is measured by what it holds."""
+        """The head is complete; its parts are measured, since a read may hold some of the body, too."""
         if self._beside > MOST_HEAD and self._size_of_head() > MOST_HEAD:
             self._refuse_head()
             return
@@ -37,21 +40,21 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Some of a body."""
+        """A part of a body."""
         self._beside -= len(body)
         if not self._refused:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """A request is whole."""
-        self._beside = 0
+        """A request is complete."""
+        self._beside = 0  # the next one on the connection starts anew
         self._in_head = True
         if not self._refused:
             super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """What uvicorn answers to what is no HTTP, in our form."""
-        if not self._refused:
+        """uvicorn's answer to bytes that are not HTTP, in our format."""
+        if not self._refused:  # a refusal inside a callback has answered already
             self._refuse(MalformedRequest(MalformedRequest.example))
 
     def _most(self) -> int:
@@ -66,9 +69,10 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: ServiceError) -> None:
         """Answers, unless an earlier request still waits for its answer, and closes."""
-        self._refused = True
+        self._refused = True  # the parser still calls back for the rest of the read
         waits = self.cycle is not None and not self.cycle.response_complete
-        if not waits or not self._in_head:
+        if not waits or not self._in_head:  # else the client would take it for the earlier request's answer
+            # uvicorn sets the URL with the first byte of a request, not before
             path = getattr(self, "url", b"").partition(b"?")[0].decode("latin-1")
             request_id = id_of(getattr(self, "headers", ()))
             status, body = problem(path, error, request_id.decode())

@@ -24,7 +24,7 @@ from app.telemetry.metrics import Telemetry
 
 
 def routes(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None) -> FastAPI:
-    """Every route, still without anything behind it: enough for the OpenAPI document."""
+    """The application with every route but no services behind them: enough for the OpenAPI document."""
     app = FastAPI(
         title=openapi.TITLE,
         version=__version__,
@@ -32,7 +32,7 @@ def routes(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | No
         lifespan=lifespan,
         docs_url=None,  # FastAPI's page loads Swagger UI from a CDN; app.api.docs has its own
         redoc_url=None,
-        redirect_slashes=False,
+        redirect_slashes=False,  # a path with a slash too many is a 404 with our error body
     )
     for part in (predict, models, health, metrics, repository, v2, docs):
         app.include_router(part.router)
@@ -42,10 +42,10 @@ def routes(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | No
 
 
 def create_app(settings: Settings, reconciler: Reconciler, telemetry: Telemetry, guard: Guard | None = None) -> Gateway:
-    """The ASGI application that serves an opened model repository, and follows it from start to end.
+    """The ASGI application that serves an opened model repository and follows it while it runs.
 
     Args:
-        guard: who is let in; by default whom the settings say.
+        guard: decides who is let in; made from the settings by default.
     """
     device = reconciler.registry.device
     queue = Queue(settings.max_queue_rows, settings.max_batch, settings.max_delay_ms / 1000, device.enough_rows)
@@ -54,13 +54,13 @@ def create_app(settings: Settings, reconciler: Reconciler, telemetry: Telemetry,
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # what is read beside the loop takes memory: a few at a time, however many ask
+        # bodies read in threads take memory: a few at a time, however many requests come
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max(2, cpu_count()), "aside"))
         batcher.start()
         if settings.poll_seconds:
             reconciler.watch(settings.poll_seconds)
         yield
-        await asyncio.to_thread(reconciler.close)
+        await asyncio.to_thread(reconciler.close)  # first, so that no new model comes; joins a thread
         await batcher.close()
 
     services = Services(settings, reconciler, batcher, telemetry)

@@ -1,4 +1,4 @@
-"""uvicorn, stopped so that nobody loses an answer."""
+"""uvicorn with a shutdown in which no accepted request loses its answer."""
 
 import asyncio
 import signal
@@ -11,20 +11,20 @@ import uvicorn
 from app.api.middleware import Gateway
 from app.http_protocol import HttpProtocol
 
-_LINGER_SECONDS = 1.0
-_LATEST_SECONDS = 0.2
-_DOORS = 16
+_LINGER_SECONDS = 1.0  # for those who ask /health/ready to see the 503
+_LATEST_SECONDS = 0.2  # a request sent just before is on its way
+_DOORS = 16  # connections accepted in a pass of the loop
 
 
 class Server(uvicorn.Server):
-    """Serves an application until SIGTERM or SIGINT, then ends with everything answered that was accepted.
+    """Serves an application until SIGTERM or SIGINT, then answers every accepted request before it exits.
 
-    From the signal on `/health/ready` is 503 and answers carry `Connection: close`, so that clients with an open
-    connection leave it between requests. After a second, or with the last connection, no new ones are accepted; what
-    is at work is finished within the grace time. A second SIGINT ends at once.
+    From the signal on, `/health/ready` is 503 and responses carry `Connection: close`, so that clients leave open
+    connections between requests. After a second, or when the last connection closes, it accepts no new ones; requests
+    at work finish within the grace time. A second SIGINT ends at once.
 
     Args:
-        grace: for how many seconds accepted requests may still take.
+        grace: how many seconds accepted requests may still take.
     """
 
     def __init__(self, app: Gateway, host: str, port: int, grace: int) -> None:
@@ -34,10 +34,10 @@ class Server(uvicorn.Server):
             port=port,
             http=HttpProtocol,
             ws="none",
-            log_config=None,
-            access_log=False,
+            log_config=None,  # uvicorn's lines are JSON, too
+            access_log=False,  # the gateway logs requests with their ids
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=False,  # nothing here looks at the client's address
             timeout_graceful_shutdown=grace,
         )
         super().__init__(config)
@@ -45,10 +45,11 @@ class Server(uvicorn.Server):
         self._signalled: float | None = None
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serves. The event loop takes one connection a pass from each socket that it listens on.
+        """Serves until the end.
 
-        Under overload a pass is long, and new clients, health checks among them, would wait for seconds: so it listens
-        on several handles of one socket.
+        In each pass the event loop accepts one connection from every socket that it listens on. Under overload a pass
+        is long, and new clients, health checks among them, would wait for seconds. So it listens on several handles of
+        one socket.
         """
         if sockets is None:
             door = self.config.bind_socket()
@@ -56,7 +57,7 @@ class Server(uvicorn.Server):
         super().run(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """What a signal does. uvicorn would raise it once more in the end, and the exit status would not be 0."""
+        """Handles a signal. uvicorn's own would raise it again at the end, and the exit status would not be 0."""
         if self._signalled is not None:
             self.should_exit = True
             self.force_exit = sig == signal.SIGINT
@@ -65,19 +66,20 @@ class Server(uvicorn.Server):
         self._app.services.stopping = True
         closing = (b"connection", b"close")
         self.config.encoded_headers.append(closing)
+        # uvicorn rebuilds this list from the encoded headers, but only once a second
         self.server_state.default_headers = [*self.server_state.default_headers, closing]
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: whether to stop accepting."""
+        """Decides ten times a second whether to stop accepting."""
         if self._signalled is not None:
             over = time.monotonic() - self._signalled >= _LINGER_SECONDS
             self.should_exit = self.should_exit or over or not self.server_state.connections
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accepts no more connections; on the latest a request may be under way that nobody has read yet."""
+        """Stops accepting, then waits a moment: a request may be under way on a connection that was just accepted."""
         for server in self.servers:
             server.close()
         if self.server_state.connections and not self.force_exit:
             await asyncio.sleep(_LATEST_SECONDS)
-        await super().shutdown(sockets)
+        await super().shutdown(sockets)  # closes idle connections, whether or not a request is on its way

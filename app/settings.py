@@ -20,6 +20,7 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 lets the system choose")
+    # NoDecode: pydantic-settings would read tuples and dicts as JSON
     keys: Annotated[tuple[Key, ...], NoDecode] = Field(
         (),
         description="API keys, each as `name:scope+scope:sha256`, separated by commas; the scopes are `predict`, "
@@ -99,7 +100,7 @@ class Settings(BaseSettings):
         """Whether other machines can connect to the address."""
         try:
             return not ip_address(self.host).is_loopback
-        except ValueError:
+        except ValueError:  # any other name may resolve to an address that others reach
             return self.host != "localhost"
 
     @field_validator("keys", mode="before")

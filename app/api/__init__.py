@@ -1,1 +1,1 @@
-"""HTTP only: routes, their documented schemas, and the way from bytes to arrays and back."""
+"""HTTP only: routes, their documented schemas, and the conversion between bytes and arrays."""

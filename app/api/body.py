@@ -11,31 +11,31 @@ from app.api.accept import weights
 from app.errors import BodyTooLarge, MalformedBody, RequestTimeout, UnsupportedMediaType
 
 LARGE = 2**17
-"""Bytes of text that take a good part of a millisecond to read or write ..."""
+"""Bytes of text that take a good part of a millisecond to read or write; more would stall the event loop."""
 LARGE_BINARY = 2**21
-"""... and of numbers as they are in memory."""
+"""The same for numbers as they lie in memory."""
 
 _LITTLE = 2**16
 MOST_SECONDS = 60
-"""For how long a body of more than 64 KiB may be on its way."""
+"""How many seconds a body of more than 64 KiB may take to arrive."""
 
-_WINDOW = {b"gzip": 31, b"deflate": 15}  # deflate is zlib's format, as HTTP has it
+_WINDOW = {b"gzip": 31, b"deflate": 15}  # zlib's wbits; HTTP's deflate is the zlib format, not a raw stream
 _SETTING = "(MASKSEMBLES_MAX_BODY_BYTES)"
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
-    """The whole body, as it was before a Content-Encoding of gzip or deflate.
+    """Reads the whole body and decompresses it if its Content-Encoding is gzip or deflate.
 
     Args:
-        receive: gives its parts.
-        limit: in bytes, as it comes and as it is when decompressed.
+        receive: ASGI's callable for the parts of the body.
+        limit: most bytes, as received and as decompressed.
 
     Raises:
-        BodyTooLarge: it is longer than `limit`; when its length is declared, before any of it is read.
-        RequestTimeout: it is more than a little, and does not end within a minute.
-        UnsupportedMediaType: it is compressed in another way.
-        MalformedBody: it is not what its encoding says.
-        ClientDisconnect: the client went away before its end.
+        BodyTooLarge: it is longer than `limit`; if its length is declared, raised before any of it is read.
+        RequestTimeout: it is larger than 64 KiB, or of undeclared length, and does not end within a minute.
+        UnsupportedMediaType: it has another encoding.
+        MalformedBody: it does not match its encoding.
+        ClientDisconnect: the client disconnected before the end.
     """
     declared = headers.get(b"content-length", b"")
     encoding = headers.get(b"content-encoding", b"").strip().lower()
@@ -43,7 +43,7 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
         raise UnsupportedMediaType(f"expected Content-Encoding: gzip or deflate, got {encoding.decode('latin-1')}")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
-    if declared.isdigit() and int(declared) <= _LITTLE:  # holds no memory, however slowly it comes
+    if declared.isdigit() and int(declared) <= _LITTLE:  # hardly any memory to hold: not worth a timer
         body = await _join(receive, limit)
     else:
         try:
@@ -52,7 +52,7 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
         except TimeoutError:
             raise RequestTimeout(f"the body did not come within {MOST_SECONDS} seconds") from None
     if encoding in _WINDOW:
-        return await asyncio.to_thread(_decompress, body, encoding, limit)
+        return await asyncio.to_thread(_decompress, body, encoding, limit)  # a small body may unpack to the whole limit
     return body
 
 
@@ -70,7 +70,7 @@ async def _join(receive: Receive, limit: int) -> bytes:
             raise ClientDisconnect
         part = message.get("body", b"")
         size += len(part)
-        if size > limit:
+        if size > limit:  # a chunked body declares no length
             raise _too_large(limit)
         parts.append(part)
         more = message.get("more_body", False)
@@ -80,7 +80,7 @@ async def _join(receive: Receive, limit: int) -> bytes:
 def _decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
     stream = zlib.decompressobj(_WINDOW[encoding])
     try:
-        found = stream.decompress(body, limit + 1)
+        found = stream.decompress(body, limit + 1)  # stops there: a zip bomb is never unpacked
     except zlib.error as error:
         raise MalformedBody(
             f"the body is not in the format of its Content-Encoding {encoding.decode()}: {error}"
@@ -93,13 +93,13 @@ def _decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
 
 
 def compress(body: bytes, encoding: bytes) -> bytes:
-    """A body in an encoding that `accepted_encoding` gave."""
+    """Compresses a body in an encoding that `accepted_encoding` returned."""
     stream = zlib.compressobj(1, wbits=_WINDOW[encoding])
     return stream.compress(body) + stream.flush()
 
 
 def accepted_encoding(header: bytes) -> bytes | None:
-    """The encoding, gzip or deflate, that a header Accept-Encoding prefers; None for none."""
+    """The encoding, gzip or deflate, that an Accept-Encoding header prefers; None for no compression."""
     wanted = weights(header)
     known = {name: wanted.get(name.decode(), wanted.get("*", 0.0)) for name in _WINDOW}
     best = max(known, key=lambda name: known[name])

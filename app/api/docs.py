@@ -1,4 +1,4 @@
-"""The page at /docs: Swagger UI over /openapi.json, from this origin and no other."""
+"""The page at /docs: Swagger UI for /openapi.json, served from this origin alone."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ _FILES = {
     "swagger-ui-bundle.js": (_WEB / "swagger" / "swagger-ui-bundle.js", "text/javascript"),
     "swagger-ui.css": (_WEB / "swagger" / "swagger-ui.css", "text/css"),
 }
-"""What the page loads, by name: where it lies, and its type."""
+"""The files that the page loads, by name: path and media type."""
 
 
 @router.get(PAGES)
@@ -34,7 +34,7 @@ async def file(name: str) -> FileResponse:
     Raises:
         NotFound: there is no such file.
     """
-    if name not in _FILES:
+    if name not in _FILES:  # a list of names, never a path made of what the client sent
         raise NotFound(f"no such path: {PAGES}/{name}")
     path, media_type = _FILES[name]
     return FileResponse(path, media_type=media_type)

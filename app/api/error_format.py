@@ -1,4 +1,4 @@
-"""How a protocol says what went wrong: its error body, and its status where that is another than the class's own."""
+"""How a protocol reports errors: its body, and its status if that differs from the class's own."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ class ErrorFormat:
     """The error body of the paths under a prefix."""
 
     prefix: str
-    """`/v2` for `/v2` itself and what lies below `/v2/`; empty for every path."""
+    """`/v2` covers `/v2` itself and what lies below `/v2/`; an empty prefix covers every path."""
     model: type[BaseModel]
-    """The body as the OpenAPI document shows it."""
+    """Model of the body for the OpenAPI document."""
     content: Callable[[str, str, str | None, str], dict[str, Any]]
-    """The body, from code, message, field and the id of the request."""
+    """Makes the body from code, message, field and request id."""
     status: Callable[[int], int] = _as_it_is
-    """The status that stands for that of a class."""
+    """Maps a class's status to the protocol's."""
 
     def covers(self, path: str) -> bool:
-        """Whether a path is one of its own."""
+        """Whether a path has this format."""
         return not self.prefix or path == self.prefix or path.startswith(f"{self.prefix}/")

@@ -1,4 +1,4 @@
-"""The formats of error bodies by path: that of a protocol that has its own, or ours."""
+"""The format of error bodies by path: the protocol's own, or ours."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ def _content(code: str, message: str, field: str | None, request_id: str) -> dic
 
 
 OURS = ErrorFormat("", ErrorBody, _content)
-_FORMATS = (V2, OURS)
+_FORMATS = (V2, OURS)  # ours last: it covers every path
 
 
 def format_of(path: str) -> ErrorFormat:
-    """The format of the errors of a path."""
+    """The error format of a path."""
     return next(form for form in _FORMATS if form.covers(path))

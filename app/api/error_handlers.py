@@ -1,4 +1,4 @@
-"""Turns every error into the error body of its path, with the id of its request."""
+"""Turns every error into the error body of its path, with the request id."""
 
 import logging
 
@@ -17,8 +17,8 @@ _log = logging.getLogger(__name__)
 
 
 def install(app: FastAPI) -> None:
-    """Registers the handlers for our errors, the framework's, and those nobody foresaw."""
-    app.add_middleware(Unforeseen)
+    """Registers the handlers for our errors, the framework's, and unexpected ones."""
+    app.add_middleware(Unforeseen)  # a handler of Exception would run outermost, and Starlette raises again after it
 
     @app.exception_handler(ServiceError)
     async def service_error(request: Request, error: ServiceError) -> Response:
@@ -27,7 +27,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
         response = answer_to(request, _of_framework(request, error))
-        response.headers.update(error.headers or {})
+        response.headers.update(error.headers or {})  # Allow, with a 405
         return response
 
     @app.exception_handler(RequestValidationError)
@@ -37,7 +37,10 @@ def install(app: FastAPI) -> None:
 
 
 class Unforeseen:
-    """Pure ASGI middleware: answers a failure nobody foresaw, and logs it, without ending the client's connection."""
+    """Pure ASGI middleware: answers and logs an unexpected failure without closing the client's connection.
+
+    Not a BaseHTTPMiddleware, which hides the client's disconnect from the endpoint.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -56,16 +59,16 @@ class Unforeseen:
             return
         except Exception as error:
             if scope["type"] != "http" or started:
-                raise
+                raise  # half an answer cannot be taken back: the server closes the connection
             await answer_to(Request(scope), error)(scope, receive, send)
 
 
 def answer_to(request: Request, error: Exception) -> Response:
-    """The answer to a request that ended with an error; what a client cannot help is logged."""
+    """The response to a request that ended with an error; failures of the service are logged."""
     request_id = request.state.request_id
     if not isinstance(error, ServiceError):
         _log.error("failed", exc_info=error, extra={"request_id": request_id})
-        error = ServiceError(ServiceError.example)  # what it was is for the log alone
+        error = ServiceError(ServiceError.example)  # its text may hold paths or data: only the log gets it
     elif error.status == 500:
         _log.error("%s", error.message, extra={"request_id": request_id, "code": error.code})
     status, body = problem(request.scope["path"], error, request_id)
@@ -75,7 +78,7 @@ def answer_to(request: Request, error: Exception) -> Response:
 
 
 def extra_headers(error: ServiceError) -> list[tuple[bytes, bytes]]:
-    """What the answer to an error says beside its body."""
+    """The headers that belong to an error."""
     headers = []
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % error.retry_after))
@@ -85,13 +88,13 @@ def extra_headers(error: ServiceError) -> list[tuple[bytes, bytes]]:
 
 
 def problem(path: str, error: ServiceError, request_id: str) -> tuple[int, bytes]:
-    """Status and body of an answer that is not a success, in the format of its path."""
+    """Status and body for an error, in the format of its path."""
     form = format_of(path)
     return form.status(error.status), orjson.dumps(form.content(error.code, error.message, error.field, request_id))
 
 
 def _of_framework(request: Request, error: HTTPException) -> Exception:
-    """The framework's own errors, as ours; any but these two nobody foresaw."""
+    """Maps the framework's own errors to ours; all but these two are unexpected."""
     if error.status_code == NotFound.status:
         return NotFound(f"no such path: {request.scope['path']}")
     if error.status_code == MethodNotAllowed.status:

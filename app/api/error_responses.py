@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of errors: a response for each status, with an example for each class of error."""
+"""Errors in the OpenAPI document: a response for each status, with an example for each class of error."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -18,11 +18,11 @@ HEADERS: dict[str, dict[str, Any]] = {
     "WWW-Authenticate": {"description": "Bearer", "schema": {"type": "string"}},
     "Allow": {"description": "The methods that the path has", "schema": {"type": "string"}},
 }
-"""Components of the document."""
+"""Header components of the document."""
 
 
 def errors(*kinds: type[ServiceError], form: ErrorFormat = OURS) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that can fail in these ways, beside those in which every route can."""
+    """The `responses` of a route for these errors; `add_common` adds those that every route can have."""
     responses: dict[int | str, dict[str, Any]] = {}
     for status, kind in sorted(((form.status(kind.status), kind) for kind in kinds), key=lambda pair: pair[0]):
         _add(responses.setdefault(status, {"model": form.model}), kind, form)
@@ -30,7 +30,7 @@ def errors(*kinds: type[ServiceError], form: ErrorFormat = OURS) -> dict[int | s
 
 
 def add_common(path: str, responses: dict[str, dict[str, Any]]) -> None:
-    """Adds the errors that every path can end with, or every one that needs a key, to the responses of an operation."""
+    """Adds the errors of every path, or of every path that needs a key, to the responses of an operation."""
     form = format_of(path)
     for kind in (*_EVERYWHERE, *(_GUARDED if needed(path) is not None else ())):
         response = responses.setdefault(str(form.status(kind.status)), {})
@@ -39,7 +39,7 @@ def add_common(path: str, responses: dict[str, dict[str, Any]]) -> None:
 
 
 def on_no_route(kinds: Iterable[type[ServiceError]]) -> dict[str, dict[str, Any]]:
-    """Responses by code, for errors that belong to no route."""
+    """Responses by error code, for errors that belong to no route."""
     found: dict[str, dict[str, Any]] = {}
     for kind in kinds:
         _add(found.setdefault(kind.code, {}), kind, OURS)

@@ -1,4 +1,4 @@
-"""Liveness and readiness, for orchestrators and for people who ask which device was chosen."""
+"""Liveness and readiness, for orchestrators and for people who want to know which device was chosen."""
 
 from fastapi import APIRouter, Request
 
@@ -33,7 +33,7 @@ async def ready(request: Request) -> Readiness:
 
 
 def why_not_ready(of: Services) -> str | None:
-    """What keeps predictions from being made, or new clients from being sent here; None when nothing does."""
+    """Why no predictions can be made, or why no new clients should be sent here; None if all is well."""
     if of.stopping:
         return "the service is stopping: what it accepted is finished"
     if of.batcher.failed is not None:

@@ -1,7 +1,7 @@
-"""The one way of a request to a model, whatever protocol it speaks.
+"""The one path of a request to a model, whatever its protocol.
 
-Admit (the middleware, before anything is spent), read the body, obtain the model, decode, batch, encode, answer
-compressed as the client accepts. A protocol is a `Call`: what it decodes and what it encodes, and nothing else.
+Admit (in the middleware, before the request costs anything), read the body, obtain the model, decode, batch, encode,
+compress as the client accepts. A protocol is a `Call`: it decodes and encodes, and does nothing else.
 """
 
 from abc import ABC, abstractmethod
@@ -22,33 +22,33 @@ from app.engine.bare_model import Servable
 from app.engine.job import Arrays
 from app.errors import InvalidInput
 
-_WORTH_COMPRESSING = 4096  # bytes; less fits the first packets of an answer, and takes longer to pack than it saves
-_LONGEST_TIMEOUT = 9  # digits
+_WORTH_COMPRESSING = 4096  # bytes; less fits the first packets, and compressing it takes longer than it saves
+_LONGEST_TIMEOUT = 9  # digits; int() of thousands of them is slow, or raises
 
 Result = TypeVar("Result")
 
 
 class RequestedModel(NamedTuple):
-    """The model that a request is for; None for the default, or for the version that answers."""
+    """The model that a request names; None for the default model or version."""
 
     name: str | None
     version: int | None
 
 
 class Rows(NamedTuple):
-    """What goes to the batcher."""
+    """The input of the batcher."""
 
     inputs: Any
-    """[B, …] as the contract says; of a model without one, a list of one dictionary of arrays."""
+    """[B, …] as the contract declares; for a model without one, a list with one dictionary of arrays."""
     outputs: tuple[str, ...]
-    """Of the graph."""
+    """Outputs of the graph."""
     seconds: float | None = None
-    """How long the rows may wait, where the body says so, too."""
+    """How long the rows may wait, if the body says so."""
 
 
 @dataclass
 class Encoded:
-    """An answer before it is compressed."""
+    """A response before it is compressed."""
 
     content: bytes
     media_type: str
@@ -57,65 +57,65 @@ class Encoded:
 
 
 class Call(ABC):
-    """One request in one protocol. Its methods are called in the order in which they stand here."""
+    """One request in one protocol. Its methods are called in the order of their definition."""
 
     @abstractmethod
     def target(self) -> RequestedModel | None:
-        """The model, where something before the body names it.
+        """The model, if the path or a header names it; None if only the body does.
 
         Raises:
-            InvalidInput: that is no name or no version.
+            InvalidInput: the name or version is invalid.
         """
 
     @abstractmethod
     def is_heavy(self, body: bytes, model: Servable | None) -> bool:
-        """Whether to read so much would stall the event loop; the model where it is known by now."""
+        """Whether reading the body would stall the event loop; `model` is None if not yet known."""
 
     @abstractmethod
     def locate(self, body: bytes) -> RequestedModel:
-        """The model that the body names; not called where something before it did.
+        """The model that the body names; called only if `target` returned None.
 
         Raises:
-            MalformedBody, InvalidInput: the body is not what it should be.
+            MalformedBody, InvalidInput: the body is invalid.
         """
 
     @abstractmethod
     def decode(self, body: bytes, model: Servable) -> Rows:
-        """The rows for a model, and which outputs of its graph are needed for the answer.
+        """The rows for a model, and the outputs of its graph that the answer needs.
 
         Raises:
-            MalformedBody, InvalidInput: the body is not what the model takes, or asks for what it has not.
+            MalformedBody, InvalidInput: the model does not accept the body, or lacks something that it asks for.
         """
 
     @abstractmethod
     def size(self, found: Arrays) -> int:
-        """How many bytes of outputs there are to be written, roughly: those that were asked for."""
+        """Roughly how many bytes of requested outputs must be written."""
 
     @abstractmethod
     def encode(self, model: Servable, found: Arrays, decided: Counter[Action]) -> Encoded:
-        """The answer.
+        """Writes the response.
 
         Args:
-            decided: counts what the policy in force says of the rows.
+            decided: counts the decisions of the policy in force.
 
         Raises:
-            InvalidInput, OutputNotFinite: an output cannot be had in the form that was asked for.
+            InvalidInput, OutputNotFinite: an output has no representation in the requested form.
         """
 
 
 async def answer(request: Request, call: Call, headers: Mapping[bytes, bytes]) -> Response:
-    """Takes a request the whole way.
+    """Answers a request: the whole path from body to response.
 
     Raises:
-        ServiceError: what is told to the client instead.
-        ClientGone, ClientDisconnect: nobody is left to be told.
+        ServiceError: the client gets this error instead.
+        ClientGone, ClientDisconnect: nobody is left to answer.
     """
     of = services(request)
     with RequestMetrics(of.telemetry) as metrics:
         seconds = _seconds_to_wait(headers, of.settings.queue_timeout_ms)
         model: Servable | None = None
         target = call.target()
-        if target is not None:
+        if target is not None:  # before the body: an unknown model costs no upload
             model, seconds = await of.registry.obtain(*target, seconds)
             metrics.found(model)
         body = await read_body(request.receive, headers, of.settings.max_body_bytes)
@@ -125,7 +125,7 @@ async def answer(request: Request, call: Call, headers: Mapping[bytes, bytes]) -
             model, seconds = await of.registry.obtain(*target, seconds)
             metrics.found(model)
         rows = await _run(heavy, call.decode, body, model)
-        del body
+        del body  # it may be megabytes, and the rows may wait for seconds
         if rows.seconds is not None:
             seconds = min(seconds, rows.seconds)
         metrics.read = perf_counter()
@@ -136,7 +136,7 @@ async def answer(request: Request, call: Call, headers: Mapping[bytes, bytes]) -
 
 
 async def _run(heavy: bool, work: Callable[..., Result], *arguments: Any) -> Result:
-    """Beside the event loop where it would hold others up; changing threads costs more than what is light."""
+    """Runs heavy work in a thread, so that it does not hold up others; for light work a switch costs more."""
     return await to_thread(work, *arguments) if heavy else work(*arguments)
 
 
@@ -149,7 +149,7 @@ async def _respond(encoded: Encoded, accepts: bytes) -> Response:
 
 
 def _seconds_to_wait(headers: Mapping[bytes, bytes], most: int) -> float:
-    """How long a request's rows may wait: what its header says, or `most` milliseconds."""
+    """How long a request's rows may wait in seconds: its header's value, and at most `most` milliseconds."""
     given = headers.get(b"x-request-timeout-ms")
     if given is None:
         return most / 1000

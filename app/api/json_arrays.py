@@ -1,7 +1,7 @@
-"""Numbers written as JSON arrays, read into NumPy arrays in C and without a look at how they are nested.
+"""Reads JSON arrays of numbers into NumPy arrays, in C and without building nested lists.
 
-What is left of the text without its numbers has to be the brackets and commas of the wanted shape; then the numbers
-can be read one after the other. Long texts are read in pieces, so that a thread that does so lets others run.
+Without its numbers, the text must equal the brackets and commas of the wanted shape; then the numbers can be read one
+after the other. Long texts are read in pieces, so that the reading thread lets others run in between.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from app.errors import InvalidInput
 
 try:
     import simdjson
-except ImportError:  # not on every platform
+except ImportError:  # wheels for some platforms only; msgspec takes three times as long
     simdjson = None  # type: ignore[assignment]
 
 Kind = Literal["d", "i", "u"]
@@ -24,10 +24,10 @@ Kind = Literal["d", "i", "u"]
 
 _NUMBERS = b"0123456789.eE+- \t\n\r"
 _FLAT = bytes(ord(" ") if byte in b"[]" else byte for byte in range(256))
-_PIECE = 2**17  # bytes that are read in a quarter of a millisecond
+_PIECE = 2**17  # bytes read in a quarter of a millisecond, during which the interpreter's lock is held
 _KINDS: dict[str, Kind] = {"f": "d", "i": "i", "u": "i"}
 _PARSED = {"d": "float64", "i": "int64", "u": "uint64"}
-_SLACK = 2**16  # bytes that may be beside the numbers when somebody is to be told what is wrong
+_SLACK = 2**16  # bytes beyond the brackets up to which lists are built to say what is wrong
 
 
 def brackets(shape: tuple[int, ...]) -> bytes:
@@ -39,7 +39,7 @@ def brackets(shape: tuple[int, ...]) -> bytes:
 
 
 def brackets_size(shape: Sequence[int]) -> int:
-    """How long they are, without writing them."""
+    """Length of `brackets(shape)`, computed without building it."""
     size = 0
     for axis in reversed(shape):
         size = 2 + axis * size + max(0, axis - 1)
@@ -47,7 +47,7 @@ def brackets_size(shape: Sequence[int]) -> int:
 
 
 def brackets_of(text: bytes | memoryview) -> bytes:
-    """The brackets and commas of a text, and whatever else is no part of a number."""
+    """The brackets and commas of a text, and whatever else is not part of a number."""
     if isinstance(text, bytes):
         return text.translate(None, _NUMBERS)
     parts = (bytes(text[at : at + _PIECE]) for at in range(0, len(text), _PIECE))
@@ -55,21 +55,21 @@ def brackets_of(text: bytes | memoryview) -> bytes:
 
 
 def is_far_more(text: bytes | memoryview, size: int) -> bool:
-    """Whether a text has so much more than brackets of that size that it is not worth making lists of, to say where."""
+    """Whether a text exceeds brackets of that size by so much that lists of it would take too much memory."""
     return len(brackets_of(text)) > _SLACK + size
 
 
 def readable(raw: msgspec.Raw) -> bytes | memoryview:
-    """A text for the functions here: short ones are copied, long ones are read in pieces."""
+    """Prepares a text for the functions here: short ones are copied, long ones are read in pieces."""
     view = memoryview(raw)
     return bytes(view) if len(view) <= _PIECE else view
 
 
 def read(text: bytes | memoryview, kind: Kind) -> NDArray[Any] | None:
-    """The numbers of a JSON array in order [size], or None where one of them is not of the kind.
+    """The numbers of a JSON array in order [size], or None if one of them is not of the kind.
 
     Args:
-        text: JSON that a parser has accepted, whose brackets were found to be in order.
+        text: JSON that a parser has accepted and whose brackets match the shape.
     """
     if simdjson is None:
         return None
@@ -77,7 +77,7 @@ def read(text: bytes | memoryview, kind: Kind) -> NDArray[Any] | None:
         if isinstance(text, bytes):
             return np.frombuffer(_parse(text, kind), _PARSED[kind])
         parts = [np.frombuffer(_parse(piece, kind), _PARSED[kind]) for piece in _pieces(text)]
-    except (ValueError, TypeError, RuntimeError):
+    except (ValueError, TypeError, RuntimeError):  # simdjson's, by what is wrong; the slow way finds the words
         return None
     return np.concatenate(parts)
 
@@ -85,13 +85,14 @@ def read(text: bytes | memoryview, kind: Kind) -> NDArray[Any] | None:
 def read_all(
     text: bytes | memoryview, dtype: np.dtype[Any], count: int, limits: tuple[float, float] | None = None
 ) -> NDArray[Any] | None:
-    """So many numbers of a JSON array in order [count], or None where somebody has to find out what is wrong.
+    """The `count` numbers of a JSON array in order, or None if the slow way must find out what is wrong.
 
     Args:
-        text: as for `read`.
-        dtype: float or integer; what it cannot hold is wrong.
-        limits: smallest and largest value, where they are closer than those of the dtype.
+        text: see `read`.
+        dtype: float or integer; values that it cannot hold are errors.
+        limits: smallest and largest value, if narrower than those of the dtype.
     """
+    # int64 cannot hold the upper half of uint64
     values = read(text, "u" if dtype == np.uint64 else _KINDS[dtype.kind])
     if values is None or len(values) != count:
         return None
@@ -101,14 +102,14 @@ def read_all(
 
 
 def check(values: NDArray[Any], given: Tensor, place: str) -> NDArray[Any]:
-    """Values [B, …] of whatever type as the one that a tensor declares.
+    """Converts values [B, …] of any type to the one that a tensor declares.
 
     Raises:
-        InvalidInput: one is not finite, outside the declared range, or not whole where it has to be; the field names
-            the first such one after `place`.
+        InvalidInput: a value is not finite, outside the declared range, or not whole if it must be; the field names the
+            first such value after `place`.
     """
     if values.dtype.kind == "f" and values.dtype.itemsize < 4:
-        values = values.astype(np.float32)  # the range may not be one that half precision can hold
+        values = values.astype(np.float32)  # half precision may not hold the bounds of the range
     low, high = given.range or ((0, 255) if given.dtype == "uint8" else (-np.inf, np.inf))
     if (outside := (values < low) | (values > high)).any():
         raise InvalidInput(
@@ -117,7 +118,7 @@ def check(values: NDArray[Any], given: Tensor, place: str) -> NDArray[Any]:
             place + _first(outside),
         )
     with np.errstate(over="ignore", invalid="ignore"):
-        array = values.astype(given.dtype, order="C")  # whatever order it came in, it may be joined with others
+        array = values.astype(given.dtype, order="C")  # C order: batches are joined by their bytes
     if not np.isfinite(values).all() or not np.isfinite(array).all():
         finite = np.isfinite(values) & np.isfinite(array)
         raise InvalidInput("expected finite numbers that fit float32", place + _first(~finite))
@@ -133,7 +134,7 @@ def _parse(text: bytes, kind: Kind) -> Any:
 
 
 def _pieces(text: memoryview) -> Iterator[bytes]:
-    """A long array as several short ones, cut at commas."""
+    """Cuts a long array into several short ones at commas."""
     start = 0
     while start < len(text):
         piece = bytes(text[start : start + _PIECE])
@@ -145,7 +146,7 @@ def _pieces(text: memoryview) -> Iterator[bytes]:
 
 
 def misshapen(nested: Any, sizes: Sequence[int | None], place: str = "") -> tuple[str, str] | None:
-    """Where nested lists leave a shape, and how; the innermost lists are counted, not read."""
+    """Where nested lists deviate from a shape, and how; the innermost lists are counted, not read."""
     if not isinstance(nested, list) or not sizes:
         return place, "expected an array here" if sizes else "expected one value in one array"
     if sizes[0] is not None and len(nested) != sizes[0]:

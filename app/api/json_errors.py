@@ -1,4 +1,4 @@
-"""What is wrong with JSON, in words that name the place."""
+"""Says what is wrong with JSON, and where."""
 
 import re
 
@@ -7,20 +7,21 @@ import msgspec
 from app.errors import MalformedBody
 
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What a decoder raises where a text is not JSON; catch ValidationError, a kind of the first, before."""
+"""What msgspec raises for a text that is not JSON. Catch ValidationError, a subclass of the first, before."""
 
 
 def place(error: msgspec.ValidationError) -> tuple[str, str]:
-    """An error of msgspec as its message and its place, `model` or `[0][3]`."""
+    """Splits an error of msgspec into message and place, such as `model` or `[0][3]`."""
+    # msgspec gives the place in its text only
     message, _, found = str(error).partition(" - at `$")
     return message, found.rstrip("`").lstrip(".")
 
 
 def malformed(body: bytes, error: Exception) -> MalformedBody:
-    """Why a body is not JSON. Python's json module writes NaN and Infinity, so these get their own words."""
+    """Why a body is not JSON. NaN and Infinity get their own message, because Python's json module writes them."""
     _, _, tail = str(error).rpartition("(byte ")
     at = int(tail.rstrip(")")) if tail.rstrip(")").isdigit() else len(body)
-    for word in (b"NaN", b"Infinity"):  # of -Infinity it is the I that is no number
+    for word in (b"NaN", b"Infinity"):  # in -Infinity the parser stops at the I
         if body.startswith(word, at):
             keys = re.findall(rb'"(\w+)"\s*:', body[:at])
             return MalformedBody(

@@ -1,4 +1,4 @@
-"""GET /metrics: what the service says about itself, in Prometheus's text format."""
+"""GET /metrics: the service's metrics in Prometheus's text format."""
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
@@ -22,6 +22,6 @@ router = APIRouter(tags=["metrics"])
     response_class=Response,
     responses={200: {"description": "Prometheus's text format", "content": _TEXT}},
 )
-def metrics(request: Request) -> Response:
+def metrics(request: Request) -> Response:  # not async: rendering would hold up the event loop
     """Requests, decisions, queue, batches, seconds, devices, reloads, and how the rows' uncertainty is distributed."""
     return Response(services(request).telemetry.render(), media_type=CONTENT_TYPE_PLAIN_0_0_4)

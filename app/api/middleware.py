@@ -1,4 +1,4 @@
-"""Where every request comes in: it gets its id, and what is asked all the time goes straight to its endpoint."""
+"""The entry of every request: gives it an id, and sends frequent requests straight to their endpoint."""
 
 import asyncio
 import logging
@@ -21,23 +21,24 @@ from app.auth.guard import Guard
 from app.errors import ClientGone, ServiceError
 
 _log = logging.getLogger("app.access")
-_LONGEST_PATH = 200
-_MUCH = 2**20
-_SECONDS_FOR_A_BODY = 2.0
+_LONGEST_PATH = 200  # characters of a path in the log
+_MUCH = 2**20  # bytes of a refused body that are read and thrown away ...
+_SECONDS_FOR_A_BODY = 2.0  # ... and for how long: a refusal must not become a way to hold connections
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Gateway:
-    """The ASGI application around FastAPI's: gives a request the id that its client sent, or a new one, and lets it in.
+    """The ASGI application around FastAPI's: gives a request the id that its client sent, or a new one, and admits it.
+
+    Pure ASGI, because BaseHTTPMiddleware hides the client's disconnect.
 
     Args:
-        app: what answers.
-        endpoints: by path, `{name}` standing for any part of it. POSTs to them skip the framework, which would take
-            longer over them than everything else here, and get to the same function that the framework would call.
-        guard: says who is let in.
-        services: the parts of the service behind it; their settings say whether to log every request, and whose pages
-            may call.
+        app: the application behind it.
+        endpoints: endpoints by path; `{name}` stands for any one part of it. POSTs to them skip the framework, which
+            would take longer than everything else here, and call the same function that the framework would call.
+        guard: decides who is let in.
+        services: the parts of the service; their settings say whether to log every request, and which origins may call.
     """
 
     def __init__(self, app: FastAPI, endpoints: Mapping[str, Endpoint], guard: Guard, services: Services) -> None:
@@ -51,7 +52,7 @@ class Gateway:
         self._telemetry = services.telemetry
         self.services = services
         self._inside: ASGIApp = self._admit
-        if settings.cors_origins:
+        if settings.cors_origins:  # outside of admission: a preflight carries no key, and a page may read refusals
             self._inside = CORSMiddleware(
                 self._admit,
                 allow_origins=settings.cors_origins,
@@ -73,7 +74,7 @@ class Gateway:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        if scope["method"] == "HEAD":  # the server leaves out the body
+        if scope["method"] == "HEAD":  # uvicorn leaves out the body
             scope = {**scope, "method": "GET"}
         request_id = request_ids.id_of(scope["headers"])
         scope.setdefault("state", {})["request_id"] = request_id.decode()
@@ -119,10 +120,10 @@ class Gateway:
         return None
 
     async def _refuse(self, error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
-        """Costs as little as can be, and is not logged: there may be thousands a second.
+        """Answers with an error, as cheaply as possible and without a log line: there may be thousands a second.
 
-        A body that is not much is let come first: a connection that is closed before it has come is reset, and the
-        client may never read the answer.
+        A body of moderate size is read first. A connection that is closed with data unread is reset, and the client may
+        never see the answer.
         """
         left = _MUCH
         with suppress(TimeoutError):
@@ -137,12 +138,12 @@ class Gateway:
         await send({"type": "http.response.body", "body": body})
 
     async def _shortcut(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["app"] = self._app
+        scope["app"] = self._app  # FastAPI would set it
         request = Request(scope, receive)
         try:
             response = await endpoint(request)
         except (ClientGone, ClientDisconnect):
             return
-        except Exception as error:  # what nobody foresaw is told as such
+        except Exception as error:  # the framework's handlers are not around this
             response = answer_to(request, error)
         await response(scope, receive, send)

@@ -1,4 +1,4 @@
-"""/models: what the repository holds, what of it answers, what each file declares about itself; load and unload."""
+"""/models: what the repository holds, which versions answer, what each file declares; load and unload."""
 
 from typing import Annotated, Any
 
@@ -99,14 +99,15 @@ async def unload_model(request: Request, name: Name) -> ModelSummary:
 
 
 def administered(request: Request) -> Reconciler:
-    """What loads and unloads, where models may be loaded and unloaded on request.
+    """The reconciler, if requests may load and unload models.
 
     Raises:
-        AdminDisabled: they may not, or a browser says that a page of another site asks.
+        AdminDisabled: they may not, or the browser says that a page of another site sent the request.
     """
     settings = services(request).settings
     if not settings.enable_admin:
         raise AdminDisabled("models are loaded and unloaded on request only with MASKSEMBLES_ENABLE_ADMIN=true")
+    # browsers set it and pages cannot; other clients send none
     if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         raise AdminDisabled("models are not loaded and unloaded by pages of other sites")
     return services(request).reconciler

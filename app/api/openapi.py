@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI makes of the routes, with what their signatures cannot say."""
+"""The OpenAPI document: FastAPI's, plus what the routes' signatures cannot say."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ that is the model's own ignorance. A policy makes a decision of them: accept the
 """
 
 _ON_NO_ROUTE = (MalformedRequest, NotFound, MethodNotAllowed)
-"""Errors of what reaches no route."""
+"""Errors of requests that reach no route."""
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key; needless where the service has none"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same in another header"},
@@ -31,7 +31,7 @@ _SECURITY = {
 
 
 def _open(schema: dict[str, Any]) -> None:
-    """Leaves a part of the contract room to grow: its reader is strict, its clients must not be."""
+    """Lets a part of the contract grow: its reader is strict, but clients must accept new fields."""
     schema.pop("additionalProperties", None)
     for field in schema["properties"].values():
         field.pop("maxItems", None)
@@ -39,7 +39,7 @@ def _open(schema: dict[str, Any]) -> None:
 
 
 def _without_null_defaults(part: Any) -> Any:
-    """The same without `default: null`: some generators take a field with a default for one that is always there."""
+    """Removes `default: null`: some generators take a field with a default to be always present."""
     if isinstance(part, dict):
         return {
             name: _without_null_defaults(value)
@@ -50,7 +50,7 @@ def _without_null_defaults(part: Any) -> Any:
 
 
 def install(app: FastAPI) -> None:
-    """Adds to the document the schemas of the bodies that are read by hand, and who needs a key."""
+    """Adds the schemas of bodies that are decoded by hand, the errors, and which paths need a key."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -59,7 +59,7 @@ def install(app: FastAPI) -> None:
             made["components"]["securitySchemes"] = _SECURITY
             made["components"]["headers"] = HEADERS
             made["components"]["responses"] = on_no_route(_ON_NO_ROUTE)
-            made["security"] = [{"bearer": []}, {"header": []}, {}]
+            made["security"] = [{"bearer": []}, {"header": []}, {}]  # {}: a service may have no keys
             for path, operations in made["paths"].items():
                 for operation in operations.values():
                     add_common(path, operation["responses"])

@@ -1,4 +1,4 @@
-"""Headers of requests that more than one protocol reads, as the OpenAPI document shows them."""
+"""Request headers that more than one protocol reads, for the OpenAPI document."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Ids of requests: the header X-Request-ID, and the `id` in a body. One limit holds for all of them."""
+"""Request ids: the header X-Request-ID, and the `id` in a body. One limit holds for both."""
 
 import random
 import re
@@ -7,10 +7,11 @@ from collections.abc import Iterable
 MAX_ID_LENGTH = 256
 HEADER = b"x-request-id"
 
+# no blanks, quotes or line ends: it goes into logs and headers as it is
 _ACCEPTED = re.compile(rb"[A-Za-z0-9._:-]{1,%d}" % MAX_ID_LENGTH)
 
 
 def id_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The id that a client chose, where it is one that can be logged and sent back as it is; or a new one."""
+    """The client's id if it can be logged and sent back unchanged, otherwise a new one."""
     given = next((value for name, value in headers if name == HEADER), b"")
     return given if _ACCEPTED.fullmatch(given) else b"%032x" % random.getrandbits(128)

@@ -1,4 +1,4 @@
-"""What becomes of a request to predict, told to telemetry however it ends."""
+"""Reports a prediction request to telemetry, however it ends."""
 
 import asyncio
 import time
@@ -15,19 +15,19 @@ from app.telemetry.metrics import Series, Telemetry
 
 
 class RequestMetrics:
-    """A context that counts and times the request that is answered in it."""
+    """A context manager that counts and times the request answered in it."""
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
         self._began = time.perf_counter()
         self._series: Series | None = None
         self.read = self.ran = self._began
-        """When the inputs were an array, and when the outputs were there."""
+        """When the inputs were read into an array, and when the outputs were there."""
         self.decided: Counter[Action] = Counter()
-        """What the policy of the model or the operator says of how many rows; told where they are answered."""
+        """Rows by decision of the model's or operator's policy; reported only if the request is answered."""
 
     def found(self, model: Servable) -> None:
-        """A model was found; its metrics are those to tell."""
+        """Notes the model, whose metrics count the request."""
         self._series = self._telemetry.series(model.name, model.version, model.contract)
 
     def __enter__(self) -> Self:

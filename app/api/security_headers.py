@@ -1,8 +1,9 @@
-"""Headers that every answer carries, so that a browser makes nothing of it that it is not."""
+"""Headers of every response that keep a browser from treating it as something it is not."""
 
 PAGES = "/docs"
-"""The path of the only page; files that it loads lie below it."""
+"""Path of the only page; the files that it loads lie below it."""
 
+# answers hold what clients sent: no browser may take one for a page, and no cache keep it
 _SHARED = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 _ANSWER = [*_SHARED, (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")]
 _PAGE_POLICY = "; ".join(
@@ -10,7 +11,7 @@ _PAGE_POLICY = "; ".join(
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
-        "img-src 'self' data:",  # Swagger UI's style sheet has its icons inside
+        "img-src 'self' data:",  # icons inside Swagger UI's style sheet
         "connect-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",
@@ -21,5 +22,5 @@ _PAGE = [*_SHARED, (b"content-security-policy", _PAGE_POLICY.encode()), (b"refer
 
 
 def security_headers(path: str) -> list[tuple[bytes, bytes]]:
-    """Those of an answer to a request for a path."""
+    """The security headers of a response, by path."""
     return _PAGE if path == PAGES else _ANSWER

@@ -1,4 +1,4 @@
-"""What every route works with, typed: the parts of the running service."""
+"""The parts of the running service that every route works with, typed."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from app.telemetry.metrics import Telemetry
 
 @dataclass
 class Services:
-    """The parts of one service. `stopping` is set once, by the signal that ends it."""
+    """The parts of one service. The signal that ends it sets `stopping`, once."""
 
     settings: Settings
     reconciler: Reconciler
@@ -23,11 +23,11 @@ class Services:
 
     @property
     def registry(self) -> ModelRegistry:
-        """The models that answer."""
+        """The registry of models."""
         return self.reconciler.registry
 
 
 def services(request: Request) -> Services:
-    """Those of the application that a request came to."""
+    """The services of the application that received a request."""
     found: Services = request.app.state.services
     return found

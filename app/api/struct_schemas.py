@@ -1,4 +1,4 @@
-"""The schemas of request bodies for the OpenAPI document, made of the structs that the decoders read by."""
+"""Schemas of request bodies for the OpenAPI document, made from the structs that the decoders use."""
 
 import re
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ _PATTERN = re.compile(r"\^\(\?:(.*)\)\\Z")  # JSON Schema knows no \Z
 
 
 def components(kinds: Sequence[type[msgspec.Struct]]) -> dict[str, dict[str, Any]]:
-    """The schemas of structs, and of those that they are made of, by name."""
+    """Schemas of structs and of the structs in them, by name."""
     _, found = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     return {name: _plain(schema) for name, schema in found.items()}
 
 
 def fields(kind: type[msgspec.Struct]) -> dict[str, dict[str, Any]]:
-    """The schema of each field by itself, without null: a query or a form leaves out what is not said."""
+    """The schema of each field by itself, without null: a query or a form leaves absent fields out."""
     properties: dict[str, dict[str, Any]] = components([kind])[kind.__name__]["properties"]
     return {name: _given(schema) for name, schema in properties.items()}
 
@@ -28,7 +28,7 @@ def _given(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(part: Any) -> Any:
-    """A part of a schema as generators of clients expect it."""
+    """Rewrites a part of a schema as client generators expect it."""
     if isinstance(part, list):
         return [_plain(value) for value in part]
     if not isinstance(part, dict):

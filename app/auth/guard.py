@@ -1,4 +1,4 @@
-"""Who may do what, and how often: finds the key of a request and holds its scopes against what the path needs."""
+"""Decides who may do what, and how often: finds a request's key and compares its scopes with what the path needs."""
 
 import hmac
 import logging
@@ -16,37 +16,37 @@ _log = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _OPEN = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json"})
-_OPEN_FOLDER = "/docs/"  # what the page is made of
+_OPEN_FOLDER = "/docs/"  # the files that the page loads
 _ADMIN = re.compile(r"(/v2/repository)?/models/[^/]+/(un)?load")
 _PORT = re.compile(r":\d*$")
 _EXPECTED = "expected an API key, as Authorization: Bearer … or X-API-Key: …"
 
 
 def needed(path: str) -> Scope | None:
-    """The scope that a path needs; None where anybody may."""
-    path = path.removesuffix("\n")  # a route's pattern ends with $, which matches before it
+    """The scope that a path needs; None if it is open to everybody."""
+    path = path.removesuffix("\n")  # a route's pattern ends with $, which matches before it: `load\n` needs admin, too
     if path == "/predict":
         return "predict"
     if path in _OPEN or path.startswith(_OPEN_FOLDER):
         return None
     if path == "/metrics":
         return "metrics"
-    return "admin" if _ADMIN.fullmatch(path) else "predict"
+    return "admin" if _ADMIN.fullmatch(path) else "predict"  # unknown paths too: a new route is never open by accident
 
 
 class Guard:
     """Lets requests in, or says why not.
 
-    Without any key everybody is let in: that such a service listens where only this machine reaches it, or that the
-    operator wants it otherwise, is seen to before it starts.
+    Without any key everybody is let in. The start makes sure that only this machine reaches such a service, or that the
+    operator allows otherwise.
 
     Args:
-        keys: that are let in.
-        file: with more of them; looked at again when it changes, so that keys can be rotated.
-        rate: most requests a second for each key, or for all that come without one; None for no limit.
+        keys: keys that are let in.
+        file: a file with more keys; read again when it changes, so that keys can be rotated.
+        rate: most requests a second for each key, or for all requests without one; None for no limit.
 
     Raises:
-        OSError, ValueError: the file cannot be read, or not understood.
+        OSError, ValueError: the file cannot be read or parsed.
     """
 
     def __init__(
@@ -63,16 +63,16 @@ class Guard:
         self._buckets: dict[str, _Bucket] = {}
         self._open = not keys and file is None and rate is None
         self._looked = clock()
-        self._stamp = _stamp(file)
+        self._stamp = _stamp(file)  # before the keys: a change in between is seen at the next look
         self._keys = self._all()
 
     def admit(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Returns where a request may go on.
+        """Admits a request, or raises.
 
         Raises:
-            Unauthorized: it brings no key, or none that is known.
-            InsufficientScope: its key does not have the scope that the path needs.
-            RateLimited: it is one too many this second.
+            Unauthorized: it carries no key, or an unknown one.
+            InsufficientScope: its key lacks the scope that the path needs.
+            RateLimited: its key has exceeded the rate.
         """
         if self._open and path == "/predict":
             return
@@ -89,7 +89,7 @@ class Guard:
             name = key.name
         elif scope == "admin":
             _check_host(dict(headers).get(b"host", b""))
-        if self._rate is not None:
+        if self._rate is not None:  # last: guessed keys must not use up anybody's rate
             self._count(name, self._rate)
 
     def _find(self, headers: Mapping[bytes, bytes]) -> Key:
@@ -100,7 +100,7 @@ class Guard:
                 raise Unauthorized(_EXPECTED)
         digest = sha256(given.strip())
         found: Key | None = None
-        for key in self._keys:  # all of them: how long it takes tells nothing
+        for key in self._keys:  # no break: the time must not reveal which key matches
             if hmac.compare_digest(key.digest, digest):
                 found = key
         if found is None:
@@ -108,7 +108,7 @@ class Guard:
         return found
 
     def _look(self) -> None:
-        """Reads the file again, at most once a second and where it has changed; what cannot be read changes nothing."""
+        """Reads the file again if it changed, at most once a second; a bad file changes nothing."""
         now = self._clock()
         if self._file is None or now - self._looked < _SECONDS_BETWEEN_LOOKS:
             return
@@ -116,7 +116,7 @@ class Guard:
         stamp = _stamp(self._file)
         if stamp == self._stamp:
             return
-        self._stamp = stamp
+        self._stamp = stamp  # also of a bad file, which is reported once
         try:
             self._keys = self._all()
         except (OSError, ValueError) as error:
@@ -142,14 +142,14 @@ class Guard:
 
 
 class _Bucket:
-    """Fills at a steady rate, up to one second's worth, and gives one for each request."""
+    """A token bucket: fills at a steady rate, up to one second's worth; each request takes one token."""
 
     def __init__(self, rate: float, now: float) -> None:
-        self._left = max(1.0, rate)
+        self._left = max(1.0, rate)  # at less than 1 a second it would never hold a whole token
         self._at = now
 
     def take(self, rate: float, now: float) -> float:
-        """How many seconds are missing for one more; 0 where it was there."""
+        """Takes a token. Returns 0, or the seconds until the next token."""
         self._left = min(max(1.0, rate), self._left + (now - self._at) * rate)
         self._at = now
         if self._left < 1:
@@ -159,10 +159,10 @@ class _Bucket:
 
 
 def _check_host(host: bytes) -> None:
-    """Where nobody needs a key, a browser could be led here under another site's name (DNS rebinding).
+    """Guards a service without keys: another site's name could lead a browser here (DNS rebinding).
 
     Raises:
-        InsufficientScope: the request does not call this machine by a name or address of its own.
+        InsufficientScope: the header Host is not a name or address of this machine itself.
     """
     name = _PORT.sub("", host.decode("latin-1")).strip("[]")
     try:

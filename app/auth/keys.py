@@ -1,4 +1,4 @@
-"""API keys: how the operator writes them down, and how a new one is made. Only hashes are ever stored.
+"""API keys: how the operator writes them down and how new ones are made. Only hashes are stored.
 
 A key is 32 random bytes, so its SHA-256 can be neither guessed nor looked up, and needs no salt or slow hash.
 """
@@ -20,7 +20,7 @@ _EXPECTED = "expected name:scopes:digest, such as ci:predict+metrics:<64 hexadec
 
 @dataclass(frozen=True)
 class Key:
-    """What is known of a key: whose it is, what it may do, and its SHA-256."""
+    """What the service knows about a key: its owner's name, its scopes, and its SHA-256."""
 
     name: str
     scopes: frozenset[Scope]
@@ -28,16 +28,16 @@ class Key:
 
 
 def parse_keys(text: str) -> tuple[Key, ...]:
-    """Keys written as `name:scope+scope:sha256`, separated by commas or lines; # begins a comment.
+    """Parses keys written as `name:scope+scope:sha256`, separated by commas or lines; # starts a comment.
 
     Raises:
-        ValueError: one is not written like that, or a name or digest is there twice. The message never has a digest.
+        ValueError: a key has another form, or a name or digest occurs twice. The message never contains a digest.
     """
     keys: list[Key] = []
     lines = [part.strip() for line in text.splitlines() for part in line.partition("#")[0].split(",")]
     for number, line in enumerate(filter(None, lines), 1):
         found = _LINE.fullmatch(line)
-        if found is None:
+        if found is None:  # told by number: somebody may have written the key itself here
             raise ValueError(f"key {number}: {_EXPECTED}")
         scopes = found["scopes"].split("+")
         if unknown := set(scopes) - set(SCOPES):
@@ -53,29 +53,29 @@ def read_keys(path: Path) -> tuple[Key, ...]:
     """The keys in a file.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: see parse_keys; or it has none.
+        OSError: the file cannot be read.
+        ValueError: see parse_keys; or the file has no key.
     """
-    keys = parse_keys(path.read_text(encoding="utf-8-sig"))
-    if not keys:
+    keys = parse_keys(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a byte order mark
+    if not keys:  # an empty file would let everybody in
         raise ValueError("there is no key in it")
     return keys
 
 
 def make_key(name: str, scopes: str) -> tuple[str, str]:
-    """A new key, and the line that lets it in.
+    """A new key, and the line that admits it.
 
     Raises:
         ValueError: see parse_keys.
     """
     key = _PREFIX + secrets.token_urlsafe(32)
     line = f"{name}:{scopes}:{sha256(key.encode()).hex()}"
-    if _LINE.fullmatch(line) is None:
+    if _LINE.fullmatch(line) is None:  # a name with a comma could be two keys to parse_keys
         raise ValueError(f"key 1: {_EXPECTED}")
     parse_keys(line)
     return key, line
 
 
 def sha256(key: bytes) -> bytes:
-    """What is stored of a key."""
+    """The digest that is stored for a key."""
     return hashlib.sha256(key).digest()

@@ -1,4 +1,4 @@
-"""Whether a graph keeps what its contract says of it."""
+"""Checks that a graph matches its contract."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from app.contract.reader import ContractError
 from app.contract.schema import Contract
 
 GraphTensor = tuple[str, Sequence[int | None]]
-"""What a graph says of a tensor: dtype and sizes, None where a size is symbolic."""
+"""A tensor as the graph declares it: dtype and sizes, None for a symbolic size."""
 
 
 def check_agreement(
@@ -15,7 +15,7 @@ def check_agreement(
     outputs: dict[str, GraphTensor],
     temperature: float | None,
 ) -> None:
-    """Compares a contract with what its graph says of itself.
+    """Compares a contract with what its graph declares.
 
     Raises:
         ContractError: they disagree; the message names the field.
@@ -38,5 +38,5 @@ def check_agreement(
         return
     if temperature is None:
         raise ContractError("calibration.temperature: the graph has no scalar initializer named temperature")
-    if not abs(temperature - contract.temperature) <= 1e-6 * contract.temperature:  # NaN is not
+    if not abs(temperature - contract.temperature) <= 1e-6 * contract.temperature:  # `not … <=`, so that NaN fails
         raise ContractError(f"calibration.temperature: declared {contract.temperature}, the graph has {temperature}")

@@ -1,4 +1,4 @@
-"""What held-out rows told of a model: its temperature, where its scores lie, and what can be promised of new rows."""
+"""What held-out rows show about a model: its temperature, where its scores lie, and what holds for new rows."""
 
 from typing import Annotated, Literal
 
@@ -18,11 +18,11 @@ class Threshold(ContractModel):
     target: Fraction
     value: float
     rows: Annotated[int, Field(ge=1)]
-    """On which it was found, none of which took part in fitting the temperature."""
+    """Rows on which it was found; none of them took part in fitting the temperature."""
     coverage: Fraction
-    """The share of them that lies within."""
+    """Share of these rows within the threshold."""
     risk: Fraction | None = None
-    """The share of those within that is answered wrongly; absent for regressors."""
+    """Share of wrong answers among the rows within; absent for regressors."""
     confidence_level: Fraction | None = None
 
 
@@ -58,7 +58,7 @@ class Calibration(ContractModel):
     data: str
     rows: Annotated[int, Field(ge=1)]
     temperature: Annotated[float, Field(gt=0)]
-    """What logits are divided by; for a regressor, what predicted variances are multiplied by."""
+    """Divides the logits; for a regressor, multiplies the predicted variances."""
     nll_before: float | None = None
     """Negative log-likelihood of the mean prediction at temperature 1, in nats; absent for a regressor that predicts no
     variance, whose temperature is 1."""

@@ -1,4 +1,4 @@
-"""What all parts of a contract have in common: they don't change, and know every field."""
+"""What all parts of a contract have in common: they are immutable and reject unknown fields."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""What to do with an answer: a policy held against the scores of each row."""
+"""What to do with an answer: applies a policy to the scores of each row."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,66 +13,67 @@ from app.contract.schema import Contract
 
 Action = Literal["accept", "defer", "reject"]
 Source = Literal["model", "operator", "request"]
-"""Whose rule it is."""
+"""Whose rule decides."""
 
 TOLERANCE = 1e-6
-"""By which share of itself a threshold must be passed: scores are float32, and thresholds in a file are rounded."""
+"""Relative margin by which a score must pass a threshold: scores are float32, and thresholds in a file are rounded."""
 
 _SEVERITY = {"accept": 0, "defer": 1, "reject": 2}
 
 
 @dataclass(slots=True)
 class Decision:
-    """What to do with the answer to a row, and the rule that says so: the last one where none applies."""
+    """What to do with the answer to a row, and the rule that decides: the last one if none applies."""
 
     action: Action
     score: Score
     value: Any
-    """A scalar of NumPy, as the graph gave it."""
+    """A NumPy scalar, as the graph gave it."""
     threshold: float
     policy: Source
 
 
 class DecisionPolicy:
-    """A policy made ready for arrays of scores.
+    """A policy prepared for arrays of scores.
 
     Args:
-        source: whose it is.
+        source: whose policy it is.
     """
 
     def __init__(self, policy: Policy, source: Source) -> None:
         self.policy = policy
         self.source = source
         self._scores = [rule.score for rule in policy.rules]
+        # confidence falls with doubt, all other scores rise: with its sign turned one comparison serves all
         self._signs = np.array([[-1.0 if score == "confidence" else 1.0] for score in self._scores])
         thresholds = np.array([[rule.threshold] for rule in policy.rules])
         self._edges = self._signs * thresholds + TOLERANCE * np.abs(thresholds)
 
     def decide(self, scores: Mapping[Score, NDArray[Any]]) -> list[Decision]:
-        """A decision for each row, from scores [B] by name. The first rule that applies; where none does, accept."""
+        """A decision for each row, from scores [B] by name: the first rule that applies, or accept if none does."""
         values = np.array([scores[score] for score in self._scores], np.float64)
-        beyond = self._signs * values > self._edges
+        beyond = self._signs * values > self._edges  # [rules, B]
         first = np.where(beyond.any(axis=0), beyond.argmax(axis=0), -1).tolist()
         decisions = []
         for row, index in enumerate(first):
-            rule = self.policy.rules[index]
+            rule = self.policy.rules[index]  # −1: none applies, and the last rule is shown
             action: Action = rule.action if index >= 0 else "accept"
             decisions.append(Decision(action, rule.score, scores[rule.score][row], rule.threshold, self.source))
         return decisions
 
 
 def policy_for(policies: Policies, name: str, contract: Contract) -> DecisionPolicy | None:
-    """What decides on a model's answers: the operator's policy for it or for all, or else its own.
+    """The policy that decides on a model's answers: the operator's for it or for all models, otherwise its own.
 
     Raises:
-        ValueError: the model cannot keep the operator's; see `resolve`.
+        ValueError: the operator's policy does not fit the model; see `resolve`.
     """
     clauses = policies.get(name, policies.get(EVERY_MODEL))
     if clauses is None:
         return None if contract.policy is None else DecisionPolicy(contract.policy, "model")
-    return DecisionPolicy(resolve(clauses, contract), "operator") if clauses else None
+    return DecisionPolicy(resolve(clauses, contract), "operator") if clauses else None  # `none` has no clauses
 
 
 def stricter(own: Sequence[Decision], others: Sequence[Decision]) -> list[Decision]:
-    """The more severe of two decisions on each row; of equals the own one."""
+    """The more severe of two decisions on each row; the own one if they are equal."""
     return [b if _SEVERITY[b.action] > _SEVERITY[a.action] else a for a, b in zip(own, others)]

@@ -1,4 +1,4 @@
-"""Images as files, PNG, JPEG or WebP, to the array that a contract declares."""
+"""Decodes image files (PNG, JPEG, WebP) into the array that a contract declares."""
 
 import io
 import warnings
@@ -12,26 +12,27 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from app.contract.tensor import Tensor
 
-FORMATS = ("PNG", "JPEG", "WEBP")
+FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow reads dozens, each with a decoder that a hostile file may attack
 MAX_PIXELS = 2**25
-"""Of all images together that are decoded to be made smaller; the largest takes some 400 MB while it is."""
+"""Most pixels of a request's images together, before resizing; the largest image takes some 400 MB while decoded."""
 
 _MODES = {"grey": "L", "rgb": "RGB"}
 _BANDS = {"grey": 1, "rgb": 3}
+# Pillow's modes; convert would cut 16-bit grey values off at 255 instead of scaling them
 _EIGHT_BITS = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 
-warnings.simplefilter("error", Image.DecompressionBombWarning)  # or it would only be printed
+warnings.simplefilter("error", Image.DecompressionBombWarning)  # Pillow raises only at twice its limit
 
 
 class ImageError(ValueError):
-    """A file is no image, or not one that the contract takes; `index` says which of several."""
+    """A file is no image, or the contract does not accept it; `index` says which of several."""
 
     index = 0
 
 
 @cache
 def takes_images(given: Tensor) -> bool:
-    """Whether an input is images: its contract names layout and colour, and what black and white are."""
+    """Whether an input takes images: its contract names layout and colour, and what black and white are."""
     if given.layout is None or given.colour is None or len(given.layout) != len(given.shape):
         return False
     axes = dict(zip(given.layout, given.shape))
@@ -41,18 +42,18 @@ def takes_images(given: Tensor) -> bool:
 
 
 def decode(files: Sequence[bytes], given: Tensor) -> NDArray[Any]:
-    """Images as the rows [B, …] of an input that takes images.
+    """Decodes images into the rows [B, …] of an input that takes images.
 
-    For float32 black becomes the smallest and white the largest value of the declared range; uint8 stays as it is. The
-    image is turned upright as its EXIF data says. Colours become grey values by ITU-R 601-2, grey values three equal
-    colours. Another size than the declared one is changed only where the contract says how.
+    For float32, black becomes the smallest and white the largest value of the declared range; uint8 stays as it is.
+    EXIF data turns the image upright. Colours become grey by ITU-R 601-2, and grey becomes three equal colours. An
+    image of another size is resized only if the contract says how.
 
     Raises:
-        ImageError: no PNG, JPEG or WebP; damaged; too large together, or of another size; with transparent pixels,
-            with more than 8 bits a value, or with more than one frame.
+        ImageError: a file is no PNG, JPEG or WebP, is damaged, has another size, transparent pixels, more than 8 bits a
+            value or more than one frame; or the images together are too large.
     """
     rows = []
-    left = MAX_PIXELS
+    left = MAX_PIXELS  # one budget for all: many large images are as costly as a huge one
     for index, content in enumerate(files):
         try:
             row, pixels = _decode(content, given, left)
@@ -65,10 +66,10 @@ def decode(files: Sequence[bytes], given: Tensor) -> NDArray[Any]:
 
 
 def _decode(content: bytes, given: Tensor, most: int) -> tuple[NDArray[Any], int]:
-    """A row, and how many pixels the file had."""
+    """Decodes one file; returns a row and how many pixels the file had."""
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            _check(image, given, most)
+            _check(image, given, most)  # open reads the head only: nothing is decoded yet
             size = image.width * image.height
             pixels = _pixels(image, given)
     except ImageError:
@@ -77,7 +78,7 @@ def _decode(content: bytes, given: Tensor, most: int) -> tuple[NDArray[Any], int
         raise ImageError(f"expected at most {MAX_PIXELS} pixels in all") from None
     except UnidentifiedImageError:
         raise ImageError("expected a PNG, JPEG or WebP file") from None
-    except Exception as error:  # what a damaged file makes a decoder raise is nowhere written down
+    except Exception as error:  # nothing documents what a decoder raises on a damaged file
         raise ImageError(f"the image cannot be decoded: {error}") from None
     if given.dtype == "uint8":
         return pixels, size
@@ -87,30 +88,31 @@ def _decode(content: bytes, given: Tensor, most: int) -> tuple[NDArray[Any], int
 
 
 def _size(given: Tensor) -> tuple[int, int]:
-    """Width and height."""
+    """Declared width and height."""
     axes = dict(zip(given.layout or "", given.shape))
     return int(axes["W"]), int(axes["H"])
 
 
 def _check(image: ImageFile.ImageFile, given: Tensor, most: int) -> None:
-    """What the head of a file tells, before its pixels are decoded."""
+    """Checks the head of a file before its pixels are decoded."""
     width, height = _size(given)
     if given.resize is None and image.size not in ((width, height), (height, width)):  # EXIF may turn it
         raise ImageError(f"expected {width} × {height} pixels, got {image.width} × {image.height}")
     if image.width * image.height > most:
         raise ImageError(f"expected at most {MAX_PIXELS} pixels in all, got {image.width} × {image.height} here")
+    # the mode alone does not tell: Pillow opens 16-bit colours as RGB
     if image.mode not in _EIGHT_BITS or any(";16" in str(tile.args) for tile in image.tile):
         raise ImageError(f"expected 8 bits a value, got an image of mode {image.mode}")
-    if getattr(image, "n_frames", 1) != 1 and image.format != "MPO":  # a photograph with a smaller one behind it
+    if getattr(image, "n_frames", 1) != 1 and image.format != "MPO":  # MPO: a JPEG photograph with a preview behind it
         raise ImageError("expected one image, got an animation")
 
 
 def _pixels(image: Image.Image, given: Tensor) -> NDArray[Any]:
-    """uint8, with the axes of the layout but B."""
+    """The pixels as uint8, with the axes of the layout except B."""
     upright: Image.Image = image
     ImageOps.exif_transpose(upright, in_place=True)
     if upright.has_transparency_data:
-        upright = upright.convert("RGBA")
+        upright = upright.convert("RGBA")  # a palette or one colour may be transparent: only pixels tell
         if upright.getchannel("A").getextrema() != (255, 255):
             raise ImageError("expected an image without transparent pixels")
     upright = upright.convert(_MODES[given.colour or "grey"])
@@ -120,7 +122,7 @@ def _pixels(image: Image.Image, given: Tensor) -> NDArray[Any]:
             upright = upright.resize(size, Image.Resampling.BILINEAR)
         elif given.resize == "crop":
             upright = ImageOps.fit(upright, size, Image.Resampling.BILINEAR)
-        else:
+        else:  # the swapped size that _check let pass
             raise ImageError(f"expected {size[0]} × {size[1]} pixels, got {upright.width} × {upright.height}")
     pixels = np.asarray(upright).reshape(size[1], size[0], -1)
     layout = (given.layout or "").replace("B", "")

@@ -12,10 +12,10 @@ _PERCENTS = np.arange(101, dtype=np.float64)
 
 
 def quantile_tables(contract: Contract) -> dict[Score, NDArray[np.float64]]:
-    """The 0 %, 1 %, … 100 % quantiles [101] of each score that the model has and was calibrated for.
+    """The 0 %, 1 %, … 100 % quantiles [101] of each score that the model has and is calibrated for.
 
-    Without those that were the same on all calibration rows, such as the mutual information of a single network: where
-    a row lies among equals says nothing.
+    Leaves out scores that are the same on all calibration rows, such as the mutual information of a single network: a
+    rank among equals says nothing.
     """
     quantiles = contract.calibration.quantiles if contract.calibration else {}
     return {
@@ -28,7 +28,7 @@ def quantile_tables(contract: Contract) -> dict[Score, NDArray[np.float64]]:
 def percentages(table: NDArray[np.float64], values: NDArray[Any]) -> NDArray[np.float64]:
     """Where scores [B] lie among those of the calibration rows: 0 to 100, linear between quantiles.
 
-    A value that several quantiles have gets the highest of their percentages; below all it is 0, above all 100.
+    A value that equals several quantiles gets the highest of their percentages; below all it is 0, above all 100.
     """
     found: NDArray[np.float64] = np.interp(values, table, _PERCENTS)
     return found

@@ -1,8 +1,8 @@
-"""Policies: what a contract holds of one, how an operator or a request writes one, and from the one to the other.
+"""Policies: how a contract stores them, how an operator or a request writes them, and how the one becomes the other.
 
-A policy is written as rules, separated by commas, of which the first that applies decides:
+A policy is written as rules, separated by commas; the first that applies decides:
 `reject energy>p99, defer entropy>0.62, defer confidence<p5`. `pNN` is a percentile of the score on the calibration
-rows; `cNN` and `rNN` are the model's thresholds that promise a coverage or a risk of NN %, each for its rule alone
+rows. `cNN` and `rNN` are the model's thresholds that promise a coverage or a risk of NN %, each for its rule alone
 (see `calibration.Threshold`).
 """
 
@@ -27,10 +27,11 @@ EVERY_MODEL = "*"
 _ACTIONS: dict[str, Literal["reject", "defer"]] = {"reject": "reject", "defer": "defer"}
 _SCORES: tuple[Score, ...] = get_args(Score)
 _PERCENTS = np.arange(101, dtype=np.float64)
+# ASCII: \d would match digits of other scripts
 _RULE = re.compile(r"(\w+)\s+(\w+)\s*([<>])\s*(\S+)", re.ASCII)
 _NUMBER = re.compile(r"([pcr]?)([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)", re.ASCII | re.IGNORECASE)
 _LEVELS: dict[str, Literal["percentile", "coverage", "risk"]] = {"p": "percentile", "c": "coverage", "r": "risk"}
-_SHOWN = 60
+_SHOWN = 60  # characters of a bad rule in a message
 
 
 class Rule(ContractModel):
@@ -51,7 +52,7 @@ class Policy(ContractModel):
 
 @dataclass(frozen=True)
 class Clause:
-    """A rule as it is written; `level` is the threshold itself, or in percent what it is `of`."""
+    """A rule as written; `level` is the threshold itself, or a percentage of the kind `of`."""
 
     action: Literal["reject", "defer"]
     score: Score
@@ -60,12 +61,12 @@ class Clause:
 
 
 Policies = Mapping[str, tuple[Clause, ...]]
-"""By name of a model, or `*` for all others; without clauses for no policy."""
+"""Clauses by name of a model, or `*` for all others; no clauses mean no policy."""
 NO_POLICIES: Policies = MappingProxyType({})
 
 
 def parse(text: str) -> tuple[Clause, ...]:
-    """The rules of a policy.
+    """Parses the rules of a policy.
 
     Raises:
         ValueError: a rule is not `ACTION SCORE>THRESHOLD`, or `ACTION confidence<THRESHOLD`.
@@ -74,10 +75,10 @@ def parse(text: str) -> tuple[Clause, ...]:
 
 
 def parse_all(text: str) -> Policies:
-    """Policies of several models: `digits=defer entropy>p95; cats=none; *=reject energy>p99`.
+    """Parses policies of several models: `digits=defer entropy>p95; cats=none; *=reject energy>p99`.
 
     Raises:
-        ValueError: a policy is none, or a name is none or there twice.
+        ValueError: a policy or a name is invalid, or a name occurs twice.
     """
     found: dict[str, tuple[Clause, ...]] = {}
     for part in filter(None, map(str.strip, text.split(";"))):
@@ -106,6 +107,7 @@ def _clause(text: str) -> Clause:
     number = _NUMBER.fullmatch(threshold)
     level = float(number[2]) if number else math.nan
     of = _LEVELS.get(number[1].lower()) if number else None
+    # 1e999 matches the pattern and is infinite
     if not math.isfinite(level) or (of and not 0 <= level <= 100):
         raise ValueError(
             f"rule {_short(text)}: expected a finite number, p0 to p100, c0 to c100 or r0 to r100, "
@@ -119,10 +121,10 @@ def _short(text: str) -> str:
 
 
 def resolve(clauses: Sequence[Clause], contract: "Contract") -> Policy:
-    """The policy for a model, percentiles and promises looked up in its calibration.
+    """The policy for a model, with percentiles and promises looked up in its calibration.
 
     Raises:
-        ValueError: the model has no such score, no quantiles of it, or no such promise.
+        ValueError: the model has no such score, no quantiles for it, or no such promise.
     """
     quantiles = contract.calibration.quantiles if contract.calibration else {}
     rules = []
@@ -143,7 +145,7 @@ def resolve(clauses: Sequence[Clause], contract: "Contract") -> Policy:
 def _promised(clause: Clause, contract: "Contract") -> float:
     """The threshold whose promise a clause names."""
     found = {
-        f"{one.promise[0]}{100 * one.target:g}": one.value
+        f"{one.promise[0]}{100 * one.target:g}": one.value  # 100 * 0.29 is not 29; :g rounds
         for one in (contract.calibration.thresholds if contract.calibration else ())
         if one.score == clause.score
     }

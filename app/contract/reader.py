@@ -1,6 +1,6 @@
 """Reads a contract of this schema version or an earlier one.
 
-Each earlier version has one step here that turns its document into that of the next version.
+Each earlier version has one step here, which turns its document into one of the next version.
 """
 
 import json
@@ -17,19 +17,19 @@ class ContractError(ValueError):
 
 
 def read(text: str) -> Contract:
-    """The contract in a file's metadata.
+    """Reads the contract in a file's metadata.
 
-    Its `schema_version` stays the one that the file has.
+    Its `schema_version` stays that of the file.
 
     Raises:
-        ContractError: it is not JSON, is newer than this reader, or a field is wrong.
+        ContractError: the text is not JSON, is newer than this reader, or a field is wrong.
     """
     try:
         document = json.loads(text)
     except ValueError as error:
         raise ContractError(f"the contract is not JSON: {error}") from None
     version = document.get("schema_version") if isinstance(document, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool):
+    if not isinstance(version, int) or isinstance(version, bool):  # to Python, true is the number 1
         raise ContractError("schema_version: the contract has none")
     if version > SCHEMA_VERSION:
         raise ContractError(f"schema_version: {version} is newer than {SCHEMA_VERSION}, the newest known here")
@@ -37,7 +37,7 @@ def read(text: str) -> Contract:
         if version <= before:
             step(document)
     try:
-        return Contract.model_validate_json(json.dumps(document))  # JSON mode: lists are tuples, and numbers not texts
+        return Contract.model_validate_json(json.dumps(document))  # JSON mode takes lists for tuples
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "contract"
@@ -45,13 +45,14 @@ def read(text: str) -> Contract:
 
 
 def _from_4(document: dict[str, Any]) -> None:
-    """Version 5 calls a threshold's `certainty` by its name in the field, `confidence_level`."""
+    """Version 5 renames a threshold's `certainty` to the usual `confidence_level`."""
     calibration = document.get("calibration")
     thresholds = calibration.get("thresholds") if isinstance(calibration, dict) else None
+    # unvalidated: what has another shape is left for the schema to reject
     for threshold in thresholds if isinstance(thresholds, list) else ():
         if isinstance(threshold, dict) and "certainty" in threshold:
             threshold["confidence_level"] = threshold.pop("certainty")
 
 
 _STEPS: dict[int, Callable[[dict[str, Any]], None]] = {4: _from_4}
-"""By the last version that needs it; versions 1 to 4 differ in fields that may be absent, and in nothing else."""
+"""Steps by the last version that needs them; versions 1 to 4 differ only in optional fields."""

@@ -7,14 +7,15 @@ MODEL_FILE = "model.onnx"
 DEVICES = ("cpu", "cuda")
 METADATA_KEY = "masksembles"
 TEMPERATURE = "temperature"
-"""The initializer that divides the logits; recalibration replaces its value."""
+"""The initializer that the logits are divided by; recalibration replaces its value."""
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
-"""What every name of a model matches as a whole."""
+"""The pattern that a whole model name matches: no slash and no dot first, so a name cannot leave the repository."""
 HIGHEST_VERSION = 999_999_999
 
-VERSION_PATTERN = r"[1-9][0-9]{0,8}"
+VERSION_PATTERN = r"[1-9][0-9]{0,8}"  # without leading zeros: each version has one folder
 
+# both for fullmatch: $ would match before a line end, too
 _NAME = re.compile(NAME_PATTERN)
 _VERSION = re.compile(VERSION_PATTERN)
 
@@ -23,7 +24,7 @@ def check_name(name: str) -> str:
     """The name itself.
 
     Raises:
-        ValueError: it is no model name.
+        ValueError: it is not a model name.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(
@@ -48,7 +49,7 @@ def parse_reference(text: str) -> tuple[str, int]:
     """`name:version` → (name, version).
 
     Raises:
-        ValueError: either part is not what it should be.
+        ValueError: the text has no colon, or a part is invalid.
     """
     name, colon, version = text.partition(":")
     if not colon:
@@ -62,17 +63,17 @@ def model_path(repository: Path, name: str, version: int) -> Path:
 
 
 def plan_path(repository: Path, name: str, version: int, device: str) -> Path:
-    """Where the plan for one kind of device lies, `cpu` or `cuda`, if a version has one: a faster form of the same."""
+    """Where a version's plan for `cpu` or `cuda` lies, if it has one: a faster form of the same model."""
     return repository / name / str(version) / f"model.{device}.onnx"
 
 
 def list_models(repository: Path) -> list[str]:
-    """The models that a repository has a folder for, sorted; anything else in it is passed over."""
+    """The models that have a folder in a repository, sorted; ignores anything else."""
     return sorted(path.name for path in repository.iterdir() if path.is_dir() and _NAME.fullmatch(path.name))
 
 
 def list_versions(repository: Path, name: str) -> list[int]:
-    """The versions that a model has a folder for, lowest first; none where there is no such model."""
+    """The versions that have a folder, lowest first; empty if there is no such model."""
     folder = repository / name
     if not folder.is_dir():
         return []

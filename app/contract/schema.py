@@ -1,6 +1,6 @@
-"""The contract of a model: what its file declares about itself, one JSON document in the ONNX metadata.
+"""The contract of a model: what its file declares about itself, as one JSON document in the ONNX metadata.
 
-The workshop writes it, the service reads it (`reader`) and rejects a file whose contract it cannot keep (`agreement`).
+The workshop writes it. The service reads it (`reader`) and rejects a file that breaks it (`agreement`).
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -31,9 +31,9 @@ class MaskedLayer(ContractModel):
     """What the masks of one layer do."""
 
     scale: float
-    """S as it was asked for."""
+    """S as configured."""
     effective_scale: float | None = None
-    """The S that the masks have; absent where they are disjoint (S = ∞)."""
+    """S of the actual masks; absent if they are disjoint (S = ∞)."""
     channels: int
     kept: int
     iou: Fraction
@@ -51,7 +51,7 @@ class Compilation(ContractModel):
     """How the plan of a file came to be."""
 
     device: Literal["cpu", "cuda"] | None = None
-    """The kind of device that the plan is for; absent where it is for all."""
+    """The kind of device that the plan is for; absent if it is for all."""
     chosen_by: Literal["rule", "measurement", "force"] | None = None
     reason: str | None = None
     macs: Annotated[int, Field(ge=0)]
@@ -64,12 +64,12 @@ class Origin(ContractModel):
     """Where a model came from."""
 
     created: str
-    """When, ISO 8601, UTC."""
+    """Time of creation, ISO 8601, UTC."""
     software: dict[str, str]
     recipe: dict[str, Any] = Field(default_factory=dict)
-    """Network and training settings, where the workshop trained it."""
+    """Network and training settings, if the workshop trained the model."""
     recalibrated_from: int | None = None
-    """The version whose weights these are, where only the calibration is new."""
+    """The version that the weights come from, if only the calibration is new."""
 
 
 class Contract(ContractModel):
@@ -83,14 +83,14 @@ class Contract(ContractModel):
     inputs: Annotated[tuple[Tensor, ...], Field(min_length=1, max_length=1)]
     outputs: tuple[Tensor, ...]
     labels: tuple[str, ...] = ()
-    """Of a classifier: the K classes in order."""
+    """For a classifier: the K classes in order."""
     targets: tuple[Target, ...] = ()
-    """Of a regressor: the D numbers it predicts."""
+    """For a regressor: the D numbers that it predicts."""
     plan: Literal["folded", "branches", "grouped"] = "folded"
     """`folded`: submodels in the batch. `branches`, `grouped`: without the channels that a submodel never sees, one
     submodel beside the other or together in grouped convolutions."""
     precision: Literal["float32", "float16"] = "float32"
-    """Of the graph's body; its last layer and everything after it are float32."""
+    """Precision of the graph's body; its last layer and everything after it are float32."""
     compilation: Compilation | None = None
     calibration: Calibration | None = None
     policy: Policy | None = None
@@ -119,7 +119,7 @@ class Contract(ContractModel):
 
     @property
     def task_kind(self) -> Task:
-        """What differs by task."""
+        """The behaviour that differs by task."""
         return TASKS[self.task]
 
     @property
@@ -137,7 +137,7 @@ class Contract(ContractModel):
         return bool(self.scores)
 
     def same_model(self, other: "Contract") -> bool:
-        """Whether another file holds the same model, be it under another plan."""
+        """Whether another file holds the same model, perhaps with another plan."""
         parts = {"plan", "compilation"}
         return self.model_dump(exclude=parts) == other.model_dump(exclude=parts)
 
@@ -146,6 +146,6 @@ class Contract(ContractModel):
         return self.calibration.temperature if self.calibration else 1.0
 
     def sizes(self, tensor: Tensor) -> tuple[int | None, ...]:
-        """The shape of a tensor in numbers; None for the batch."""
+        """The shape of a tensor in numbers, None for the batch."""
         letters = {"B": None, "N": self.num_submodels, "K": len(self.labels), "D": len(self.targets)}
         return tuple(letters[size] if isinstance(size, str) else size for size in tensor.shape)

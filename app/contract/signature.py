@@ -1,4 +1,4 @@
-"""The signature of a graph: its inputs and outputs by name, for whoever speaks of tensors and not of models."""
+"""The signature of a graph: its inputs and outputs by name, for protocols that deal in tensors."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -6,11 +6,11 @@ from app.contract.schema import Contract
 from app.contract.tensor import Tensor
 
 Size = int | str | None
-"""Of an axis: fixed, a name for all axes that have the same size, or None where nothing is known."""
+"""Size of an axis: a number, a name shared by all axes of the same size, or None if unknown."""
 
 
 class Port(BaseModel):
-    """An input or output: its dtype as NumPy calls it (`str` for text)."""
+    """An input or output; its dtype has NumPy's name (`str` for text)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -29,7 +29,7 @@ class Signature(BaseModel):
 
 
 def of(contract: Contract) -> Signature:
-    """What a contract says of its graph."""
+    """The signature that a contract declares."""
 
     def port(tensor: Tensor) -> Port:
         sizes = contract.sizes(tensor)

@@ -24,8 +24,8 @@ class Tensor(ContractModel):
     """A letter for each axis of an image, such as BCHW."""
     colour: Literal["grey", "rgb"] | None = None
     resize: Literal["stretch", "crop"] | None = None
-    """What makes an image of another size fit: `stretch` ignores its proportions, `crop` fills and cuts from the
-    middle; both bilinear. Without it such an image is refused."""
+    """How an image of another size is made to fit: `stretch` ignores its proportions, `crop` fills the frame and keeps
+    the middle; both bilinear. Without it such an image is refused."""
 
     @model_validator(mode="after")
     def _batch_first(self) -> Self:

@@ -1,1 +1,1 @@
-"""Everything between HTTP and the graph: devices, sessions, models and their registry. Knows nothing of HTTP."""
+"""Everything between HTTP and the graph: devices, sessions, models and their registry. It knows nothing of HTTP."""

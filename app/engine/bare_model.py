@@ -1,7 +1,7 @@
-"""An ONNX file without a contract, for /v2 alone.
+"""An ONNX file without a contract, served through /v2 alone.
 
-Nobody says whether its rows are independent, so a request runs by itself. To queue and batcher it is one row, which
-holds all inputs by name.
+Nothing says whether its rows are independent, so each request runs by itself. To the queue and the batcher it is one
+row that holds all inputs by name.
 """
 
 import logging
@@ -18,32 +18,32 @@ from app.engine.session import Session
 
 _log = logging.getLogger(__name__)
 
-_SECONDS_TO_WARM_UP = 60.0
+_SECONDS_TO_WARM_UP = 60.0  # a graph may loop for ever
 
 Feeds = dict[str, NDArray[Any]]
 
 
 class BareSession(Session):
-    """Runs one request after the other: a list of one dictionary of inputs → lists of one output each."""
+    """Runs one request at a time: a list with one dictionary of inputs → lists with one output each."""
 
     def _run(self, inputs: Any, outputs: Sequence[str], options: onnxruntime.RunOptions | None) -> dict[str, Any]:
-        (feeds,) = inputs  # never two: nobody says along which axis they could be joined
+        (feeds,) = inputs  # never two: nothing says along which axis to join them
         found = self._session.run(list(outputs), feeds, options)
         return {name: [values] for name, values in zip(outputs, found)}
 
 
 class BareModel:
-    """Such a file, loaded. Its first run is tried, but tells nothing when it fails: who knows what it takes.
+    """A file without a contract, loaded. A failed first run does not reject it: zeros may be no valid input.
 
     Args:
-        sessions: one for each device.
+        sessions: one per device.
     """
 
     contract = None
     batchable = False
-    checked_inputs = False
-    finite_outputs = False
-    inline_max_rows = 0
+    checked_inputs = False  # only against the signature: a run that fails may be the client's fault
+    finite_outputs = False  # NaN goes out as bytes; only JSON cannot carry it
+    inline_max_rows = 0  # never in the event loop: nobody knows how long a run takes
     monitored_outputs: tuple[str, ...] = ()
 
     def __init__(self, name: str, version: int, signature: Signature, sessions: Sequence[BareSession]) -> None:
@@ -59,10 +59,10 @@ class BareModel:
             except Exception as error:  # see Session
                 self._runs = False
                 _log.warning("%s:%d: a run with zeros fails: %s", name, version, error)
-            session.check_provider()
+            session.check_provider()  # the first run may have moved the session to the CPU
 
     def probe(self, index: int) -> None:
-        """Runs zeros as the warm-up did, on one of the devices, if they ran then."""
+        """Runs zeros on one of the devices as the warm-up did, if they ran then."""
         if self._runs:
             self.sessions[index].run([self._feeds], [self.signature.outputs[0].name], _SECONDS_TO_WARM_UP)
 
@@ -72,7 +72,7 @@ Servable = Model | BareModel
 
 
 def load_bare(name: str, version: int, signature: Signature, content: bytes, options: LoadOptions) -> BareModel:
-    """A model from the bytes of a file without a contract, on every device of the kind.
+    """Loads a file without a contract from its bytes, on every device of the chosen kind.
 
     Raises:
         ModelRejected, StartError: see Session.
@@ -83,7 +83,7 @@ def load_bare(name: str, version: int, signature: Signature, content: bytes, opt
 
 
 def _smallest(port: Port) -> NDArray[Any]:
-    """Zeros, or empty texts, of size 1 wherever the size is open."""
+    """Zeros, or empty texts, with size 1 on every open axis."""
     shape = [size if isinstance(size, int) else 1 for size in port.sizes]
     if port.dtype == "str":
         return np.full(shape, "", dtype=object)

@@ -1,4 +1,4 @@
-"""Brings requests to devices: one thread for each takes a batch when it is free, so batches form while it is busy."""
+"""Brings requests to devices. Each device's thread takes a batch when it is free, so batches form while it is busy."""
 
 import asyncio
 import logging
@@ -27,25 +27,25 @@ from app.telemetry.metrics import Telemetry
 
 _log = logging.getLogger(__name__)
 
-_LONGEST_RETRY = 60
-_LONGEST_REASON = 300
-_SECONDS_TO_END = 5.0
+_LONGEST_RETRY = 60  # seconds in Retry-After, whatever the estimate says
+_LONGEST_REASON = 300  # characters of onnxruntime's own words in an answer
+_SECONDS_TO_END = 5.0  # then a thread that hangs in a run is left behind
 
 
 class _Run(NamedTuple):
-    """A batch and its outputs, or the error that it ended with."""
+    """A batch with its outputs, or with the error that it ended with."""
 
     batch: Sequence[Slice]
     found: Arrays | ServiceError
 
 
 class Batcher:
-    """Answers requests through the queue. Started and closed in the event loop that asks.
+    """Answers requests through the queue. The event loop that calls it starts and closes it.
 
     Args:
-        queue: what waits.
-        devices: how many there are; each model has a session on every one.
-        telemetry: is told of every batch.
+        queue: the rows that wait.
+        devices: number of devices; each model has a session on every one.
+        telemetry: counts every batch.
     """
 
     def __init__(self, queue: Queue, devices: int, telemetry: Telemetry) -> None:
@@ -57,24 +57,24 @@ class Batcher:
         ]
         self._working = devices
         self._seconds_per_row = 0.0
-        self._ran_here = False  # since the event loop last looked around
+        self._ran_here = False  # in this pass of the event loop
         self.failed: str | None = None
-        """Why no device can work any more."""
+        """Why no device is left."""
 
     def start(self) -> None:
-        """Takes up work, for the running event loop."""
+        """Starts the devices' threads, which answer into the running event loop."""
         self._loop = asyncio.get_running_loop()
         for thread in self._threads:
             thread.start()
 
     async def close(self) -> None:
-        """Finishes what waits, then ends."""
+        """Finishes the rows that wait, then ends the threads."""
         self._queue.close()
         for thread in self._threads:
-            await asyncio.to_thread(thread.join, _SECONDS_TO_END)
+            await asyncio.to_thread(thread.join, _SECONDS_TO_END)  # their answers need the loop
 
     def refusal(self) -> ServiceError | None:
-        """Why a request has no chance, before anything is spent on it: no device left, or not one more row may wait."""
+        """Why a request is bound to fail, known before its body is read: no device is left, or the queue is full."""
         if self.failed is not None:
             return DeviceFailed(self.failed)
         return self._queue_full() if self._queue.full else None
@@ -87,21 +87,21 @@ class Batcher:
         seconds: float,
         gone: Callable[[], Awaitable[object]] | None = None,
     ) -> Arrays:
-        """Inputs [B, …] as the model's contract says → the asked outputs [B, …] by name.
+        """Inputs [B, …] as the model's contract declares them → the requested outputs [B, …] by name.
 
-        Of a model without a contract: a list of one dictionary of inputs → lists of one output each.
+        For a model without a contract: a list with one dictionary of inputs → lists with one output each.
 
         Args:
-            seconds: for how long the rows may wait for a device.
-            gone: what completes when the client goes away.
+            seconds: how long the rows may wait for a device.
+            gone: completes when the client disconnects.
 
         Raises:
-            QueueFull: at once.
-            DeadlineExceeded: not all rows were at work in time; those that were not are not computed.
-            ClientGone: `gone` completed; likewise.
-            InvalidInput: a model without a contract does not take these inputs.
+            QueueFull: too many rows wait; raised at once.
+            DeadlineExceeded: a device did not take all rows in time; the others are not computed.
+            ClientGone: `gone` completed; rows that no device has taken are not computed.
+            InvalidInput: a model without a contract rejects these inputs.
             OutOfMemory, ModelFailed, OutputNotFinite: the rows themselves failed.
-            DeviceFailed: there is no device left.
+            DeviceFailed: no device is left.
         """
         if self.failed is not None:
             raise DeviceFailed(self.failed)
@@ -115,30 +115,30 @@ class Batcher:
             return await job.future
         finally:
             watch.end()
-            if job.taken < job.rows:
+            if job.taken < job.rows:  # cancelled, too late, or failed in an earlier part
                 self._queue.drop(job)
 
     def _nothing_to_gain(self, job: Job) -> bool:
-        """Whether another thread would only add the time to wake it and to be woken by it.
+        """Whether handing the job to a device's thread would only add the time of two thread switches.
 
-        So it is where the model is quick, a device has nothing to do, and nothing else came in with the request.
+        This is so when the model is quick, a device is idle, and no other request came in at the same time.
         """
-        return (
-            not self._ran_here
+        return (  # takers and rows without the queue's lock: a stale number costs time, nothing else
+            not self._ran_here  # a second one in the same pass can share a batch with those after it
             and self._queue.takers > 0
             and self._queue.rows == 0
-            and self._queue.delay == 0
+            and self._queue.delay == 0  # with a delay the rows are to wait for others
             and job.rows <= job.model.inline_max_rows
         )
 
     def _run_here(self, job: Job) -> bool:
-        """Runs a job in the event loop; whether it went well."""
-        self._ran_here = True  # until the loop has seen to what else came in
+        """Runs a job in the event loop; returns whether it succeeded."""
+        self._ran_here = True  # until the loop has handled what else came in
         self._loop.call_soon(self._forget_that_it_ran_here)
         began = time.perf_counter()
         try:
-            found = _answers(job.model, 0, [job.whole], job.inputs)
-        except Exception:  # a device's thread will find out what is wrong
+            found = _answers(job.model, 0, [job.whole], job.inputs)  # device 0: quick models exist on CPUs only
+        except Exception:  # the queue's way finds out what is wrong, and can halve
             return False
         job.taken = job.rows
         self._deliver([_Run([job.whole], found)], began, time.perf_counter() - began)
@@ -154,12 +154,12 @@ class Batcher:
         return QueueFull(message, max(1, min(_LONGEST_RETRY, math.ceil(seconds))))
 
     def _work(self, index: int) -> None:
-        """The life of a device's thread."""
-        while self._step(index):  # what a step holds is let go before the next one waits: a model may be unloaded
+        """The loop of a device's thread."""
+        while self._step(index):  # a frame of its own: locals must not keep an unloaded model alive while it waits
             pass
 
     def _step(self, index: int) -> bool:
-        """Runs the next batch. As little as can be happens here: the event loop needs the interpreter's lock too."""
+        """Runs the next batch. It does as little as possible: the event loop needs the interpreter's lock too."""
         batch = self._queue.take()
         if batch is None:
             return False
@@ -170,14 +170,14 @@ class Batcher:
             self._lose(index, error.message)
             self._hand_back([_Run(batch, error)], began)
             return False
-        except Exception:  # whatever it is, the thread must live and the requests must end
+        except Exception:  # whatever it is, the thread must live on and the requests must end
             _log.exception("a batch of %d parts failed", len(batch))
             runs = [_Run(batch, ModelFailed("the service failed on these rows; its log says why"))]
-        self._hand_back(runs, began)  # outputs are handed out in the loop: jobs belong to it
+        self._hand_back(runs, began)  # the loop hands out the outputs: futures are not thread-safe
         return True
 
     def _run(self, batch: Sequence[Slice], index: int) -> list[_Run]:
-        """Outputs, or what went wrong: what fails together is tried in parts, down to the one that fails."""
+        """Outputs or errors. A batch that fails is tried again in parts, down to the request that fails."""
         model = batch[0].job.model
         size = sum(part.rows for part in batch)
         try:
@@ -189,12 +189,12 @@ class Batcher:
             _log.warning("%s:%d: %s; tried again in halves", model.name, model.version, error)
             return [run for half in halves(batch) for run in self._run(half, index)]
         except Exception as error:  # onnxruntime's own
-            if not model.checked_inputs:  # so it may well be the client's fault
+            if not model.checked_inputs:  # it may be the client's fault: no trace in the log
                 _check_device(model, index, error)
                 reason = f"the model fails on these inputs: {_first_line(error)}"
                 return [_Run(batch, InvalidInput(reason, "inputs"))]
             _log.exception("%s:%d failed on %d rows", model.name, model.version, size)
-            _check_device(model, index, error)
+            _check_device(model, index, error)  # before any retry: CUDA errors stick, so every part would fail
             if len(batch) == 1:
                 return [_Run(batch, ModelFailed(f"{model.name}:{model.version} failed on these rows"))]
             return [run for part in batch for run in self._run([part], index)]
@@ -203,10 +203,10 @@ class Batcher:
         self._loop.call_soon_threadsafe(self._deliver, runs, began, time.perf_counter() - began)
 
     def _deliver(self, runs: list[_Run], began: float, seconds: float) -> None:
-        """In the event loop: what belongs to whom."""
+        """Gives each request its outputs or its error; runs in the event loop."""
         try:
             self._share_out(runs, began, seconds)
-        except Exception as error:  # no request may be left without an end
+        except Exception as error:  # no request may be left waiting
             _log.exception("a batch could not be shared out")
             for run in runs:
                 for part in run.batch:
@@ -219,10 +219,10 @@ class Batcher:
         self._seconds_per_row += (0.1 if self._seconds_per_row else 1.0) * (seconds / rows - self._seconds_per_row)
         for batch, found in runs:
             for part in batch:
-                if part.start == 0:
+                if part.start == 0:  # a request in parts waited once
                     series.waited(began - part.job.submitted)
             if isinstance(found, ServiceError):
-                for part in batch:
+                for part in batch:  # an error of its own for each: raising one changes its traceback
                     part.job.fail(type(found)(found.message, found.field))
             else:
                 own = sum(part.rows for part in batch)
@@ -233,26 +233,26 @@ class Batcher:
                 hand_out(batch, found)
 
     def _lose(self, index: int, reason: str) -> None:
-        """Goes on without a device; without any, rejects everything."""
+        """Goes on without a device; without any, rejects all requests."""
         self._working -= 1
         self._telemetry.working(self._working)
         _log.critical("device %d is lost: %s", index, reason)
         if self._working == 0:
-            self.failed = reason
+            self.failed = reason  # before the queue closes: a request that comes now must learn this reason
             self._queue.close()
             for job in self._queue.empty():
                 self._hand_back([_Run([job.whole], DeviceFailed(reason))], job.submitted)
 
 
 def _check_device(model: Servable, index: int, error: Exception) -> None:
-    """Finds out whether it was the rows that failed, or the device.
+    """Finds out whether the rows failed or the device.
 
     Raises:
-        DeviceFailed: it can't do any more what it did when the model was loaded.
+        DeviceFailed: the device no longer does what it did when the model was loaded.
     """
     try:
         model.probe(index)
-    except DeviceOutOfMemory:
+    except DeviceOutOfMemory:  # full, not broken
         return
     except Exception as again:
         reason = f"device {index} fails at what it did before; restart the service ({_first_line(error)})"
@@ -265,9 +265,9 @@ def _first_line(error: Exception) -> str:
 
 
 def _answers(model: Servable, index: int, batch: Sequence[Slice], inputs: Any) -> Arrays:
-    """The outputs that anybody in a batch wants, and those that telemetry shows of every row."""
+    """The outputs that any request of a batch wants, and those that telemetry monitors for every row."""
     asked = dict.fromkeys([name for part in batch for name in part.job.outputs] + list(model.monitored_outputs))
     found = model.sessions[index].run(inputs, list(asked))
-    if any(len(values) != len(inputs) for values in found.values()):
+    if any(len(values) != len(inputs) for values in found.values()):  # a job short of rows would never complete
         raise ValueError(f"the graph answered with another number of rows than the {len(inputs)} it was given")
     return found

@@ -1,4 +1,4 @@
-"""Ends a job whose time is up, or whose client has gone: what no device has taken by then is not computed."""
+"""Ends a job when its time is up or its client has gone. Rows that no device has taken by then are not computed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable
 from app.engine.job import Job
 from app.errors import ClientGone, DeadlineExceeded
 
-_UNWATCHED_SECONDS = 0.02  # a request that is answered sooner is not worth a task that watches its client
+_UNWATCHED_SECONDS = 0.02  # a request answered sooner is not worth a task that watches its client
 
 
 class ClientWatch:
-    """Begins with the job's time in the queue; to be ended with the job.
+    """Starts when the job enters the queue; the caller ends it with the job.
 
     Args:
-        seconds: for how long its rows may wait for a device.
-        gone: what completes when the client goes away; None where nobody can tell.
+        seconds: how long its rows may wait for a device.
+        gone: completes when the client disconnects; None if nothing can tell.
     """
 
     def __init__(
@@ -31,9 +31,9 @@ class ClientWatch:
             self._timer = loop.call_later(_UNWATCHED_SECONDS, self._look_out)
 
     def end(self) -> None:
-        """Watches no longer."""
+        """Stops watching."""
         self._timer.cancel()
-        client, self._client = self._client, None  # a cycle through its traceback would have to wait for the collector
+        client, self._client = self._client, None  # or its traceback makes a cycle that only the collector frees
         if client is not None:
             client.cancel()
 
@@ -43,9 +43,9 @@ class ClientWatch:
 
     async def _wait_for_the_client(self) -> None:
         if self._gone is not None:
-            await self._gone()
+            await self._gone()  # after a whole body, receive returns only when the client disconnects
             self._job.fail(ClientGone())
 
     def _expire(self) -> None:
-        if self._job.taken < self._job.rows:
+        if self._job.taken < self._job.rows:  # if all are at work, the answer is about to come
             self._job.fail(DeadlineExceeded(f"no device was free for these rows within {1000 * self._seconds:.0f} ms"))

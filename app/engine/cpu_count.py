@@ -1,4 +1,4 @@
-"""How many cores this process may really use. onnxruntime asks the host, and is blind to a container's quota."""
+"""How many cores this process may really use. onnxruntime asks the host and ignores a container's CPU quota."""
 
 import math
 import os
@@ -6,25 +6,25 @@ from pathlib import Path
 
 
 def cpu_count(root: Path = Path("/")) -> int:
-    """The smallest of affinity, physical cores within it, and the CPU quota of the control groups; at least 1.
+    """The smallest of CPU affinity, physical cores within it, and the quota of the control groups; at least 1.
 
     Args:
-        root: where `/proc` and `/sys` are looked for.
+        root: the folder that holds `proc` and `sys`.
     """
     allowed = _affinity()
     cores = _physical(root, allowed) or len(allowed)
     quota = min((*_quotas_v2(root), *_quotas_v1(root)), default=math.inf)
-    return max(1, math.floor(min(cores, quota)))  # a thread beyond the quota stalls all of them
+    return max(1, math.floor(min(cores, quota)))  # rounded down: a thread beyond the quota stalls all of them
 
 
 def _affinity() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
+    if hasattr(os, "sched_getaffinity"):  # Linux only
         return os.sched_getaffinity(0)
     return set(range(os.cpu_count() or 1))
 
 
 def _physical(root: Path, allowed: set[int]) -> int:
-    """Cores among the allowed processors, two threads of one core counted once; 0 where the system does not tell."""
+    """Physical cores among the allowed processors; hyper-threads count once. 0 if the system does not say."""
     found: set[tuple[str, str]] = set()
     for cpu in allowed:
         topology = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
@@ -36,16 +36,17 @@ def _physical(root: Path, allowed: set[int]) -> int:
 
 
 def _groups(root: Path, controller: str) -> list[Path]:
-    """The folders of this process's control group and those above it, as a container or as the host sees them."""
+    """The folders of this process's control group and its parents, as a container or as the host sees them."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
         return []
     for line in lines:
         _, names, path = line.split(":", 2)
-        if controller in names.split(","):
+        if controller in names.split(","):  # version 2 has one line, without names
             base = root / "sys/fs/cgroup" / ("cpu" if controller else "")
             own = base / path.lstrip("/")
+            # the parents too: each may set a lower quota, and a container may lack the host's path
             return [own, *(parent for parent in own.parents if parent.is_relative_to(base))]
     return []
 
@@ -70,6 +71,6 @@ def _quotas_v1(root: Path) -> list[float]:
             period = int((group / "cpu.cfs_period_us").read_text())
         except (OSError, ValueError):
             continue
-        if quota > 0 and period > 0:
+        if quota > 0 and period > 0:  # −1 is no limit
             quotas.append(quota / period)
     return quotas

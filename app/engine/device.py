@@ -1,4 +1,4 @@
-"""Decides where models run, and finds out what a GPU lacks before onnxruntime could fall back to the CPU in silence."""
+"""Chooses where models run. Checks what CUDA needs, because onnxruntime would fall back to the CPU with a warning."""
 
 import ctypes
 from collections.abc import Callable
@@ -11,17 +11,18 @@ from onnxruntime.capi import build_and_package_info
 
 from app.errors import StartError
 
-# What the CUDA provider of onnxruntime is linked with, by the major version of CUDA that it was built for.
+# What onnxruntime's CUDA provider is linked with, by the major version of CUDA that it was built for. The build for
+# CUDA 13 loads cuFFT only when a graph needs it.
 _LIBRARIES = {
     12: ("libcudart.so.12", "libcublasLt.so.12", "libcublas.so.12", "libcurand.so.10", "libcufft.so.11"),
     13: ("libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10"),
 }
 _LIBRARIES_OF_PROVIDER = ("libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so")
-_CUDNN = "libcudnn.so.9"
-_DRIVERS = {12: "525", 13: "580"}
+_CUDNN = "libcudnn.so.9"  # loaded on first use: the provider loads without it, and a convolution fails later
+_DRIVERS = {12: "525", 13: "580"}  # the oldest that can run that CUDA
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-"""onnxruntime's names."""
+"""onnxruntime's names of its providers."""
 
 DeviceSetting = Literal["auto", "cpu", "cuda"]
 Load = Callable[[str], ctypes.CDLL]
@@ -36,9 +37,9 @@ class Cuda:
     """How GPUs are used.
 
     Args:
-        tf32: round the inputs of products to 10 bits of mantissa: faster, and no longer what a CPU answers.
-        graphs: record the work of each batch size once and replay it.
-        memory_mb: the most device memory that a session's arena may take, in MiB; None for no limit.
+        tf32: round the inputs of products to 10 bits of mantissa: faster, but answers differ from a CPU's.
+        graphs: capture a CUDA graph for each batch size and replay it.
+        memory_mb: limit for a session's memory arena, in MiB; None for no limit.
     """
 
     tf32: bool = False
@@ -46,12 +47,12 @@ class Cuda:
     memory_mb: int | None = None
 
     def provider_options(self, index: int) -> dict[str, str]:
-        """The options of onnxruntime's CUDA provider for a GPU."""
+        """The options of onnxruntime's CUDA provider for one GPU."""
         options = {
             "device_id": str(index),
             "cudnn_conv_algo_search": "HEURISTIC",  # the default searches anew for every batch size
-            "arena_extend_strategy": "kSameAsRequested",
-            "use_tf32": str(int(self.tf32)),
+            "arena_extend_strategy": "kSameAsRequested",  # the default doubles, and an arena never shrinks
+            "use_tf32": str(int(self.tf32)),  # said either way: onnxruntime's default is on
             "enable_cuda_graph": str(int(self.graphs)),
         }
         if self.memory_mb is not None:
@@ -61,7 +62,7 @@ class Cuda:
 
 @dataclass(frozen=True)
 class Device:
-    """The kind of device that was chosen, for which setting, why, and how many of it there are to share the work."""
+    """The chosen kind of device, the setting behind it, the reason, and how many devices share the work."""
 
     name: Literal["cpu", "cuda"]
     setting: DeviceSetting
@@ -71,26 +72,26 @@ class Device:
 
     @property
     def enough_rows(self) -> int | None:
-        """Rows that use it well; None where more are always better."""
+        """Rows that use the device well; None if more are always better."""
         return 16 if self.name == "cpu" else None
 
     def facts(self) -> dict[str, str]:
-        """What a monitor wants to know of it."""
+        """Facts for the metrics."""
         cuda = str(getattr(build_and_package_info, "cuda_version", "")) if self.name == "cuda" else ""
         provider = PROVIDERS[self.name]
         return {"device": self.name, "provider": provider, "onnxruntime": onnxruntime.__version__, "cuda": cuda}
 
     @property
     def fell_back(self) -> bool:
-        """Whether a GPU would have been taken, had there been a usable one."""
+        """Whether a GPU would have been chosen if one were usable."""
         return self.setting != "cpu" and self.name == "cpu"
 
 
 def choose(setting: DeviceSetting, cuda: Cuda = Cuda()) -> Device:
-    """The device for a setting: the CPU, or all the GPUs that CUDA_VISIBLE_DEVICES leaves.
+    """The device for a setting: the CPU, or all GPUs that CUDA_VISIBLE_DEVICES allows.
 
     Raises:
-        StartError: `cuda` was asked for and cannot be used; the message names what is missing.
+        StartError: the setting is `cuda` and CUDA cannot be used; the message names what is missing.
     """
     if setting == "cpu":
         return Device("cpu", setting, "the setting asks for it")
@@ -103,14 +104,14 @@ def choose(setting: DeviceSetting, cuda: Cuda = Cuda()) -> Device:
 
 
 def missing_for_cuda(load: Load = _load) -> str | None:
-    """What keeps CUDA from being used: package, driver, GPU, a CUDA library, cuDNN; None when all is there."""
+    """What is missing for CUDA: package, driver, GPU, a CUDA library, cuDNN; None if nothing is."""
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         return "the installed onnxruntime has no CUDA provider (the package onnxruntime-gpu has one)"
     major = int(str(build_and_package_info.cuda_version).split(".")[0])
     if (driver := _missing_driver(major, load)) is not None:
         return driver
     if load is _load:
-        onnxruntime.preload_dlls()
+        onnxruntime.preload_dlls()  # finds the libraries that pip installed; the loader's path does not hold them
     for library in (*_LIBRARIES.get(major, ()), _CUDNN):
         try:
             load(library)
@@ -126,7 +127,7 @@ def missing_for_cuda(load: Load = _load) -> str | None:
 
 
 def _count(load: Load) -> int:
-    """How many GPUs the driver shows; asked only where it has answered before."""
+    """How many GPUs the driver shows; called only after the driver answered."""
     count = ctypes.c_int(0)
     load("libcuda.so.1").cuDeviceGetCount(ctypes.byref(count))
     return count.value
@@ -137,7 +138,7 @@ def _missing_driver(major: int, load: Load) -> str | None:
         driver = load("libcuda.so.1")
     except OSError:
         return "libcuda.so.1 cannot be loaded (the NVIDIA driver; in a container, the NVIDIA container toolkit)"
-    if (status := driver.cuInit(0)) != 0:
+    if (status := driver.cuInit(0)) != 0:  # a driver without a GPU loads, too
         return f"the NVIDIA driver finds no usable GPU (cuInit gives {status})"
     version = ctypes.c_int(0)
     driver.cuDriverGetVersion(ctypes.byref(version))

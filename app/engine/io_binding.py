@@ -1,6 +1,6 @@
-"""A graph that runs at a few fixed batch sizes, its inputs and outputs bound to memory on the device.
+"""A session with a few fixed batch sizes, whose inputs and outputs are bound to memory on the device.
 
-For GPUs: a library there prepares anew for every shape it meets, and what nobody asked for need not leave the device.
+For GPUs: cuDNN prepares anew for every shape that it meets, and outputs that nobody asked for stay on the device.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from app.errors import ModelRejected
 
 
 class _Size:
-    """One batch size: its memory on the device, and its CUDA graph where those are asked for."""
+    """One batch size: its memory on the device and, with CUDA graphs on, its graph."""
 
     def __init__(
         self, session: onnxruntime.InferenceSession, contract: Contract, rows: int, device: Device, index: int
@@ -33,7 +33,7 @@ class _Size:
         self._staged = np.zeros([rows if size is None else size for size in contract.sizes(given)], given.dtype)
         self._input = onnxruntime.OrtValue.ortvalue_from_numpy(self._staged, *place)
         self._outputs = {tensor.name: reserve(tensor) for tensor in contract.outputs}
-        self._binding = session.io_binding()
+        self._binding = session.io_binding()  # bound once: a CUDA graph replays the addresses that it was captured with
         self._binding.bind_ortvalue_input(given.name, self._input)
         for name, value in self._outputs.items():
             self._binding.bind_ortvalue_output(name, value)
@@ -44,24 +44,24 @@ class _Size:
     ) -> dict[str, NDArray[Any]]:
         rows = len(inputs)
         self._staged[:rows] = inputs
-        self._staged[rows:] = inputs[-1]  # real values: whatever they cost or raise, the row itself would too
+        self._staged[rows:] = inputs[-1]  # padded with a real row: whatever it costs or raises, that row would too
         self._input.update_inplace(self._staged)
         self._session.run_with_iobinding(self._binding, options)
         return {name: fetch(self._outputs[name])[:rows] for name in outputs}
 
 
 class IOBindingSession(Session):
-    """Runs any batch up to the largest size, filled up to the next of its sizes. For one thread at a time.
+    """Runs any batch up to the largest size, padded to the next of its sizes. For one thread at a time.
 
     Args:
-        content: the file.
-        device: where it runs, and whether CUDA graphs are to be captured.
-        contract: tells the shapes.
+        content: the bytes of the file.
+        device: where it runs, and whether to capture CUDA graphs.
+        contract: declares the shapes.
         most: the largest batch, in rows.
-        index: which of the device's GPUs.
+        index: index of the GPU.
 
     Raises:
-        ModelRejected: see Session; or there is no memory for all sizes.
+        ModelRejected: see Session; or the device lacks the memory for all sizes.
     """
 
     def __init__(self, content: bytes, device: Device, contract: Contract, most: int, index: int = 0) -> None:
@@ -74,14 +74,15 @@ class IOBindingSession(Session):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Every batch size; with CUDA graphs several times, since a graph is captured only after some runs."""
+        """Every batch size; with CUDA graphs three times each, because a graph is captured only after some runs."""
         return tuple(size.rows for size in self._sizes for _ in range(3 if self._graphs else 1))
 
     def _run(
         self, inputs: NDArray[Any], outputs: Sequence[str], options: onnxruntime.RunOptions | None
     ) -> dict[str, NDArray[Any]]:
+        # from 1: onnxruntime reserves graph id 0
         number, size = next((number, size) for number, size in enumerate(self._sizes, 1) if size.rows >= len(inputs))
-        if self._graphs:  # onnxruntime does not compare shapes: a wrong number would replay another size's graph
+        if self._graphs:  # onnxruntime does not compare shapes: a wrong id would replay another size's graph
             options = options or onnxruntime.RunOptions()
             options.add_run_config_entry("gpu_graph_id", str(number))
         return size.run(inputs, outputs, options)
@@ -89,7 +90,7 @@ class IOBindingSession(Session):
 
 def fetch(value: onnxruntime.OrtValue) -> NDArray[Any]:
     """An output's values, copied from the device."""
-    found: NDArray[Any] = np.array(value.numpy())
+    found: NDArray[Any] = np.array(value.numpy())  # a copy on CPUs too: the next run overwrites the bound memory
     return found
 
 

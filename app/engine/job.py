@@ -1,5 +1,5 @@
-"""A request's rows on their way through the queue and the devices: cut into slices, joined to batches, and put together
-again."""
+"""A request's rows on their way through the queue and the devices: cut into slices, joined into batches, and
+reassembled."""
 
 import asyncio
 import time
@@ -14,18 +14,18 @@ from app.errors import OutputNotFinite
 
 Arrays = dict[str, NDArray[Any]]
 
-_LARGE_BYTES = 2**20
+_LARGE_BYTES = 2**20  # above it a copy under the lock would hold up the event loop
 
 
 class Job:
-    """Rows of one request, for one model; they may be taken in parts, and come back in any order.
+    """The rows of one request for one model. Devices may take them in parts, which come back in any order.
 
-    Its fields but `taken`, which the queue guards, belong to the event loop.
+    The queue's lock guards `taken`; all other fields belong to the event loop.
 
     Args:
-        inputs: [B, …] as the model's contract says; of a model without one, a list of one dictionary of arrays.
-        outputs: the names of the outputs that are wanted.
-        future: gets the outputs [B, …] by name, or the error.
+        inputs: [B, …] as the model's contract declares; for a model without one, a list with one dictionary of arrays.
+        outputs: names of the requested outputs.
+        future: receives the outputs [B, …] by name, or the error.
     """
 
     __slots__ = ("_done", "_parts", "future", "inputs", "model", "outputs", "rows", "submitted", "taken")
@@ -49,12 +49,12 @@ class Job:
 
     @property
     def whole(self) -> "Slice":
-        """All of its rows."""
+        """A slice of all its rows."""
         return Slice(self, 0, self.rows)
 
     def succeed(self, start: int, found: Arrays) -> None:
-        """Takes in the outputs of some of the rows; the last ones complete it. Nothing, where nobody waits any more."""
-        if self.future.done():
+        """Adds the outputs of some rows; the last ones complete the job. Does nothing if nobody waits any more."""
+        if self.future.done():  # cancelled, or failed in another part: setting a result would raise
             return
         rows = len(next(iter(found.values())))
         if rows == self.rows:
@@ -63,17 +63,17 @@ class Job:
         self._parts[start] = found
         self._done += rows
         if self._done == self.rows:
-            parts = [part for _, part in sorted(self._parts.items())]
+            parts = [part for _, part in sorted(self._parts.items())]  # several devices finish in any order
             self.future.set_result({name: np.concatenate([part[name] for part in parts]) for name in self.outputs})
 
     def fail(self, error: Exception) -> None:
-        """Ends it with an error. Nothing, where nobody waits any more."""
+        """Ends the job with an error. Does nothing if nobody waits any more."""
         if not self.future.done():
             self.future.set_exception(error)
 
 
 class Slice(NamedTuple):
-    """Some rows of a job, as a part of a batch."""
+    """Some rows of a job as part of a batch."""
 
     job: Job
     start: int
@@ -89,7 +89,7 @@ class Slice(NamedTuple):
 
 
 def halves(batch: Sequence[Slice]) -> tuple[list[Slice], list[Slice]]:
-    """A batch of 2 rows or more as two, a slice cut where the middle lies within it."""
+    """Splits a batch of 2 or more rows in two, cutting a slice if the middle lies within it."""
     room = sum(part.rows for part in batch) // 2
     first: list[Slice] = []
     second: list[Slice] = []
@@ -102,11 +102,12 @@ def halves(batch: Sequence[Slice]) -> tuple[list[Slice], list[Slice]]:
 
 
 def join_inputs(batch: Sequence[Slice]) -> Any:
-    """The rows of a batch in one array.
+    """Joins the rows of a batch into one array.
 
-    Small ones in one copy under the interpreter's lock: NumPy lets go of it at every part, and gets it back late.
+    Small batches are copied at once under the interpreter's lock: NumPy releases it for every part, and gets it back
+    late.
     """
-    if len(batch) == 1:
+    if len(batch) == 1:  # always so for a model without a contract, whose inputs are no array
         return batch[0].inputs
     parts = [part.inputs for part in batch]
     if sum(part.nbytes for part in parts) > _LARGE_BYTES:
@@ -115,8 +116,9 @@ def join_inputs(batch: Sequence[Slice]) -> Any:
 
 
 def hand_out(batch: Sequence[Slice], found: Arrays) -> None:
-    """Gives each slice of a batch its outputs, or tells it that they are not finite where the model's have to be."""
+    """Gives each slice of a batch its outputs, or an error if they are not finite and the model's must be."""
     finite = batch[0].job.model.finite_outputs
+    # the whole batch first: that nearly always settles it
     suspect = [name for name in found if finite and not np.isfinite(found[name]).all()]
     at = 0
     for job, start, stop in batch:

@@ -1,4 +1,4 @@
-"""From a verified file to a model in memory."""
+"""Turns a verified file into a model in memory."""
 
 import hashlib
 from pathlib import Path
@@ -13,7 +13,7 @@ from app.errors import ModelRejected, PolicyMismatch
 
 
 class Loader:
-    """Loads versions and warms them up. Keeps none of them."""
+    """Loads versions and warms them up; keeps none of them."""
 
     def __init__(self, options: LoadOptions) -> None:
         self._options = options
@@ -24,10 +24,10 @@ class Loader:
         return self._options.device
 
     def policy(self, model: AvailableModel) -> DecisionPolicy | None:
-        """What decides on a model's answers, if anything does, whether it is loaded or not.
+        """The policy for a model's answers, if any; the model need not be loaded.
 
         Raises:
-            PolicyMismatch: the operator's policy for it is none for this version.
+            PolicyMismatch: the operator's policy does not fit this version.
         """
         policies = self._options.policies
         if model.contract is not None:
@@ -37,15 +37,15 @@ class Loader:
         return None
 
     def load(self, version: VerifiedModel) -> Servable:
-        """The version in memory.
+        """Loads a version into memory.
 
         Raises:
-            ModelRejected: the file cannot be read or is not the one that was verified, or see model.load.
+            ModelRejected: the file cannot be read or is not the one that was verified; or see model.load.
             PolicyMismatch: see policy.
             StartError: see model.load.
         """
         name, number, declared = version.name, version.version, version.declared
-        self.policy(version)  # before any work: a policy that cannot be kept is known from the contract alone
+        self.policy(version)  # before any work: the contract alone shows whether the policy fits
         content = _read(version.scanned.path, version.scanned.digests[-1])
         if isinstance(declared, Signature):
             return load_bare(name, number, declared, content, self._options)
@@ -53,11 +53,11 @@ class Loader:
 
 
 def _read(path: Path, digest: str) -> bytes:
-    """The bytes that were verified: between then and now somebody may have written others."""
+    """Reads the bytes that were verified; the file may have changed since."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ModelRejected(f"cannot be read: {error.strerror}") from error
-    if hashlib.sha256(content).hexdigest() != digest:
+    if hashlib.sha256(content).hexdigest() != digest:  # of the bytes that onnxruntime gets: no second read to race with
         raise ModelRejected("its bytes changed after they were verified")
     return content

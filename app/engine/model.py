@@ -1,4 +1,4 @@
-"""A model that can answer: its contract, and its session on each device, under a name and version."""
+"""A model that can answer: name, version, contract, and a session on each device."""
 
 import math
 import time
@@ -19,9 +19,9 @@ from app.engine.session import Session
 from app.errors import ModelRejected, PolicyMismatch
 from app.telemetry.drift import monitored_outputs
 
-_SECONDS_TO_WARM_UP = 60.0
-_SMALL_SECONDS = 0.5e-3
-_LEAST_ROUNDS, _ROUNDS = 3, 20  # of a quick model more: one run in a few is disturbed, and the shortest counts
+_SECONDS_TO_WARM_UP = 60.0  # a graph may loop for ever
+_SMALL_SECONDS = 0.5e-3  # less, and a second thread or a thread switch costs more than it gains
+_LEAST_ROUNDS, _ROUNDS = 3, 20  # more for a quick model: one run in a few is disturbed, and the shortest counts
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class LoadOptions:
     """How the models of a service are loaded.
 
     Args:
-        device: where they run, on every one of the kind.
-        threads: the most threads for one batch, on a CPU.
-        max_batch: the largest batch that will be asked of a model, in rows.
-        policies: the operator's.
+        device: where they run, on every device of the kind.
+        threads: most threads for one batch, on a CPU.
+        max_batch: the largest batch that a model will be given, in rows.
+        policies: the operator's policies.
     """
 
     device: Device
@@ -42,22 +42,22 @@ class LoadOptions:
 
 
 class Model:
-    """A file in onnxruntime, warmed up: every batch size that will be met on a GPU has been run once.
+    """A model loaded into onnxruntime and warmed up: on a GPU every batch size that it will meet has run once.
 
     Args:
-        sessions: one for each device.
-        policies: the operator's.
+        sessions: one per device.
+        policies: the operator's policies.
 
     Raises:
-        ModelRejected: a first run fails, takes longer than a minute, or gives other shapes than the contract says.
-        PolicyMismatch: the operator's policy is none for this model.
-        StartError: onnxruntime left the device that was chosen.
+        ModelRejected: a first run fails, takes longer than a minute, or gives other shapes than the contract declares.
+        PolicyMismatch: the operator's policy does not fit this model.
+        StartError: onnxruntime left the chosen device.
     """
 
     batchable = True
-    """Its rows are independent: those of several requests may run together."""
+    """Its rows are independent, so several requests may share a batch."""
     checked_inputs = True
-    """Inputs were held against its contract before they came here: a run that fails is not the client's fault."""
+    """Inputs were checked against its contract, so a run that fails is not the client's fault."""
     finite_outputs = True
     """NaN or infinity in an output is an error."""
 
@@ -74,30 +74,31 @@ class Model:
         self.contract = contract
         self.signature = signature.of(contract)
         self.policy = policy_for(policies, name, version, contract)
-        """What decides on its answers, if anything does."""
+        """The policy for its answers, if any."""
         self.tables = percentiles.quantile_tables(contract)
         """The quantiles of its scores."""
         self.monitored_outputs = monitored_outputs(contract)
-        """The outputs that are fetched of every row, whoever asked."""
+        """The outputs that telemetry needs of every row, requested or not."""
         self.sessions = tuple(sessions)
         self.inline_max_rows = 0
-        """Up to how many rows take so little that no other thread is needed; only on a CPU."""
+        """Most rows that are quick enough to run in the event loop; 0 on a GPU."""
         values = (contract.sizes(tensor)[1:] for tensor in contract.outputs)
         self.row_bytes = 4 * sum(math.prod(size or 1 for size in sizes) for sizes in values)
-        """Of all outputs for one row."""
+        """Size of all outputs for one row, in bytes."""
         given = contract.inputs[0]
         row = [1, *(size for size in contract.sizes(given)[1:] if size is not None)]
+        # the smallest valid value: 0 may lie outside the range
         self._row = np.full(row, given.range[0] if given.range else 0, dtype=given.dtype)
         for session in self.sessions:
             self._warm_up(session)
-            session.check_provider()
+            session.check_provider()  # again: onnxruntime can move a session to the CPU during a run
 
     def probe(self, index: int) -> None:
-        """Runs one row as the warm-up did, on one of the devices; raises what onnxruntime raises."""
+        """Runs one row on one of the devices as the warm-up did; raises what onnxruntime raises."""
         self.sessions[index].run(self._row, ["prediction"], _SECONDS_TO_WARM_UP)
 
     def seconds_per_row(self) -> float:
-        """The shortest time that one row alone takes on the first device."""
+        """The shortest time that a single row takes on the first device."""
         times: list[float] = []
         while len(times) < _LEAST_ROUNDS or (len(times) < _ROUNDS and min(times) < 4 * _SMALL_SECONDS):
             before = time.perf_counter()
@@ -115,7 +116,7 @@ class Model:
                 raise ModelRejected(f"its first run on {rows} rows fails: {error}") from error
             for tensor in self.contract.outputs:
                 sizes = tuple(size if size is not None else rows for size in self.contract.sizes(tensor))
-                if found[tensor.name].shape != sizes:
+                if found[tensor.name].shape != sizes:  # a declared shape is a claim: only a run proves it
                     raise ModelRejected(
                         f"outputs.{tensor.name}: declared {list(sizes)} for {rows} rows, "
                         f"got {list(found[tensor.name].shape)}"
@@ -123,10 +124,10 @@ class Model:
 
 
 def policy_for(policies: Policies, name: str, version: int, contract: Contract) -> DecisionPolicy | None:
-    """What decides on a model's answers, if anything does.
+    """The policy for a model's answers, if any.
 
     Raises:
-        PolicyMismatch: the operator's policy is none for this model.
+        PolicyMismatch: the operator's policy does not fit this model.
     """
     try:
         return decisions.policy_for(policies, name, contract)
@@ -135,10 +136,10 @@ def policy_for(policies: Policies, name: str, version: int, contract: Contract) 
 
 
 def load(name: str, version: int, contract: Contract, content: bytes, options: LoadOptions) -> Model:
-    """A model from the bytes of its file, on every device of the kind.
+    """Loads a model from the bytes of its file, on every device of the chosen kind.
 
-    On a CPU a model whose row takes less than half a millisecond gets one thread: sharing so little work costs more
-    than it gains, and HTTP needs cores too. A larger one gets all of them.
+    On a CPU, a model whose row takes less than half a millisecond gets one thread: sharing so little work costs more
+    than it gains, and HTTP needs cores too. A larger one gets all threads.
 
     Raises:
         ModelRejected, PolicyMismatch, StartError: see Model and Session.

@@ -1,5 +1,5 @@
-"""What the reconciler knows of one model beyond its files: what is loaded, what failed, what an administrator wants;
-and what follows from it."""
+"""What the reconciler knows about one model beyond its files: what is loaded, what failed, what an administrator wants.
+From this follows which versions answer."""
 
 import threading
 from dataclasses import dataclass, replace
@@ -24,30 +24,30 @@ class _LoadedVersion:
 
 
 class ModelState:
-    """Of one model. Not thread-safe: guarded by the reconciler's lock, all but `turn`."""
+    """The state of one model. Not thread-safe: the reconciler's lock guards everything but `turn`."""
 
     def __init__(self, name: str, options: RegistryOptions) -> None:
         self.turn = threading.Lock()
-        """Held while its new files are verified and what follows is loaded: one thread at a time does that."""
+        """Held by the one thread that verifies the model's new files and loads what follows from them."""
         self.unloaded = False
-        """An administrator took it out of service."""
+        """An administrator took the model out of service."""
         self.in_use = False
-        """It was asked for: the version that is to answer is loaded without waiting for a request."""
+        """The model is needed: the version that is to answer is loaded without waiting for a request."""
         self._name = name
         self._pin = options.pin.get(name)
         self._keep = options.keep_versions
         self._lazy = options.lazy and not options.load_all
         self._load_all = options.load_all
         self._loaded: dict[int, _LoadedVersion] = {}
-        self._served: dict[int, tuple[str, ...]] = {}  # the digests of all that ever was in memory
-        self._failed: dict[tuple[int, Stamp], str] = {}  # verified well, and could not be loaded
+        self._served: dict[int, tuple[str, ...]] = {}  # digests of all that was ever in memory
+        self._failed: dict[tuple[int, Stamp], str] = {}  # by stamp: changed files are tried again
 
     def is_loaded(self, number: int) -> bool:
-        """Whether a version is in memory, or about to be published from there."""
+        """Whether a version is in memory, published or about to be."""
         return number in self._loaded
 
     def note(self, scanned: ScannedVersion, outcome: Servable | str) -> None:
-        """Remembers a version that was loaded, or why it could not be."""
+        """Remembers a version that was loaded, or why loading failed."""
         if isinstance(outcome, str):
             self._failed[scanned.number, scanned.stamp] = outcome
         else:
@@ -55,11 +55,11 @@ class ModelState:
             self._served[scanned.number] = scanned.digests
 
     def forget_failures(self) -> None:
-        """Has versions that could not be loaded tried again."""
+        """Lets versions that could not be loaded be tried again."""
         self._failed.clear()
 
     def keep_only(self, loaded: dict[int, Servable], scanned: list[ScannedVersion]) -> None:
-        """Lets go of models that are not among those that answer, and of what failed and is there no more."""
+        """Drops models that no longer answer, and failures of versions that no longer exist."""
         self._loaded = {
             number: version for number, version in self._loaded.items() if loaded.get(number) is version.model
         }
@@ -67,11 +67,11 @@ class ModelState:
         self._failed = {key: reason for key, reason in self._failed.items() if key in there}
 
     def choose(self, scanned: list[ScannedVersion], before: ModelVersions) -> ModelVersions | VerifiedModel:
-        """Which versions answer now; or the one to be loaded, or found unfit, before that can be said.
+        """The versions that answer now; or the one that must be loaded, or rejected, before that is known.
 
         Args:
             scanned: all versions, lowest first.
-            before: what has been published of the model.
+            before: what has been published for the model.
         """
         default: AvailableModel | None = None
         kept: list[AvailableModel] = []
@@ -82,6 +82,7 @@ class ModelState:
             stays = default is not None and len(kept) < self._keep
             wanted = answers or stays or self._load_all
             model, status = self._look_up(version)
+            # one load at a time: whether it succeeds decides what else is wanted
             if isinstance(model, VerifiedModel) and wanted and (not self._lazy or (answers and self.in_use)):
                 return model
             if model is not None and (answers or stays):
@@ -90,15 +91,15 @@ class ModelState:
             statuses[version.number] = status
         last = before.default
         if default is None and last is not None and not isinstance(last, VerifiedModel) and not self.unloaded:
-            default = last  # its folder is gone and nothing can follow it: better than to go with it
+            default = last  # its folder is gone and nothing can follow: a mistake on disk must not stop answers
             statuses[last.version] = VersionStatus(last.version, "available", _FOLDER_GONE, last.contract, loaded=True)
         return ModelVersions(tuple(status for _, status in sorted(statuses.items())), default, tuple(kept))
 
     def _look_up(self, version: ScannedVersion) -> tuple[AvailableModel | None, VersionStatus]:
-        """A version's model, where it has one, and what is to be said of it as long as it does not answer."""
+        """A version's model, if it has one, and its status as long as it does not answer."""
         fit: VersionState = "unloaded" if self.unloaded else "standby"
         loaded = self._loaded.get(version.number)
-        if loaded is not None and loaded.digests != version.digests:  # even where its files are no model any more
+        if loaded is not None and loaded.digests != version.digests:  # even if its files are no valid model any more
             return loaded.model, VersionStatus(version.number, fit, _CHANGED_SINCE_LOADED, loaded.model.contract)
         rejected = version.rejected or self._failed.get((version.number, version.stamp))
         if rejected is None and self._served.get(version.number, version.digests) != version.digests:

@@ -1,4 +1,4 @@
-"""A model in the repository: its versions, what became of each, and which of them answer."""
+"""A model in the repository: its versions, the state of each, and which of them answer."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,12 +13,12 @@ VersionState = Literal["available", "standby", "unloaded", "rejected"]
 
 @dataclass(frozen=True)
 class VersionStatus:
-    """A version and what became of it.
+    """A version and its state.
 
-    `available` answers, by default or when it is named; `standby` is fit to and does not; `unloaded` likewise, since an
-    administrator took its model out of service; `rejected` is not fit to. `reason` says why it is rejected, what is
-    wrong with its files since it was loaded, or that it has no contract. `loaded` says whether it is in memory; what is
-    available and is not will be loaded at its first request.
+    An `available` version answers, by default or when a request names it. One on `standby` could answer and does not;
+    an `unloaded` one does not because an administrator took its model out of service; a `rejected` one is not fit to.
+    `reason` says why it is rejected, what happened to its files since it was loaded, or that it has no contract.
+    `loaded` says whether it is in memory; an available version that is not gets loaded by its first request.
     """
 
     number: int
@@ -30,41 +30,41 @@ class VersionStatus:
 
 @dataclass(frozen=True)
 class VerifiedModel:
-    """A version that is fit to be loaded and is not yet; tells of itself what its file declares."""
+    """A version that is verified but not loaded; it knows what its file declares."""
 
     scanned: ScannedVersion
     declared: schema.Contract | Signature
 
     @property
     def name(self) -> str:
-        """Of the model."""
+        """Name of the model."""
         return self.scanned.name
 
     @property
     def version(self) -> int:
-        """Its number."""
+        """Number of the version."""
         return self.scanned.number
 
     @property
     def contract(self) -> schema.Contract | None:
-        """None where its file has none."""
+        """The file's contract; None if it has none."""
         return None if isinstance(self.declared, Signature) else self.declared
 
     @property
     def signature(self) -> Signature:
-        """Its inputs and outputs."""
+        """Inputs and outputs of the graph."""
         return self.declared if isinstance(self.declared, Signature) else signature.of(self.declared)
 
 
 AvailableModel = Servable | VerifiedModel
-"""What answers: now, or as soon as it is loaded."""
+"""A model that answers: now, or as soon as it is loaded."""
 
 
 @dataclass(frozen=True)
 class ModelVersions:
-    """A model: its versions, lowest first, and those of them that answer. Replaced as a whole, never changed.
+    """A model: its versions, lowest first, and those that answer. Replaced as a whole, never changed.
 
-    `default` answers requests without a version; `kept` are lower ones that answer requests which name them.
+    `default` answers requests that name no version; `kept` are lower versions, which answer requests that name them.
     """
 
     versions: tuple[VersionStatus, ...] = ()
@@ -73,10 +73,10 @@ class ModelVersions:
 
     @property
     def available(self) -> tuple[AvailableModel, ...]:
-        """All that answer, the default first."""
+        """All models that answer, the default first."""
         return self.kept if self.default is None else (self.default, *self.kept)
 
     @property
     def loaded(self) -> dict[int, Servable]:
-        """What is in memory, by version."""
+        """The models in memory, by version."""
         return {model.version: model for model in self.available if not isinstance(model, VerifiedModel)}

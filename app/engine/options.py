@@ -1,4 +1,4 @@
-"""What the operator decides about the models of a service."""
+"""The operator's choices about the models of a service."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,14 +12,13 @@ class RegistryOptions:
 
     Args:
         pin: versions that answer instead of the highest valid one, by name of the model.
-        default_model: the model that answers when none is named.
-        keep_versions: how many valid versions below the one that answers by default stay available, for requests that
-            name them.
-        max_batch: the largest batch that will be asked of a model, in rows.
+        default_model: the model that answers when a request names none.
+        keep_versions: how many valid versions below the default one stay available to requests that name them.
+        max_batch: the largest batch that a model will be given, in rows.
         allow_bare_onnx: whether to serve files without a contract, too.
-        lazy: load a version when the first request for it comes, and not before.
-        load_all: load every version once, to find out whether it could be served; overrules `lazy`.
-        policies: the operator's, by name of the model.
+        lazy: load a version with its first request, not before.
+        load_all: load every version once to check that it can be served; overrides `lazy`.
+        policies: the operator's policies, by name of the model.
     """
 
     pin: Mapping[str, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Rows that wait for a device: bounded, fair between models, and batched when a device asks for work."""
+"""The rows that wait for a device: bounded, fair between models, and batched when a device asks for work."""
 
 import threading
 import time
@@ -9,18 +9,18 @@ from app.engine.job import Job, Slice
 
 
 class Queue:
-    """Filled by the event loop, emptied by the threads that run devices.
+    """Filled by the event loop, emptied by the devices' threads.
 
-    A batch holds rows of one model; of one that is not batchable, a single request. Models take turns; within one, who
-    came first is served first, and a request that is larger than a batch, or than what is left of one, goes in parts.
+    A batch holds rows of one model; for a model that is not batchable, a single request. Models take turns. Within a
+    model, requests are served in order; one that does not fit what is left of a batch goes in parts.
 
     Args:
-        most_rows: that may wait. A request with more is admitted to an empty queue.
+        most_rows: most rows that may wait. An empty queue admits a larger request, too.
         most_batch: the largest batch, in rows.
-        enough: rows that use a device well, the largest batch by default. Of a quick model more are taken, when more
-            than twice as many wait: half of them, so that the device has the other half to go on with while the first
-            is answered. Of another model more would only take memory and time.
-        delay: for how many seconds a batch that is not full waits for more; 0 takes what is there.
+        enough: rows that use a device well; the largest batch by default. A quick model gets more when more than twice
+            as many wait: half of them, so that the device runs the other half while the first is answered. For other
+            models a larger batch would only cost memory and time.
+        delay: how many seconds a batch that is not full waits for more rows; 0 takes what is there.
     """
 
     def __init__(self, most_rows: int, most_batch: int, delay: float = 0.0, enough: int | None = None) -> None:
@@ -32,18 +32,19 @@ class Queue:
         self._changed = threading.Condition()
         self._closed = False
         self.rows = 0
-        """Rows that wait."""
+        """Number of rows that wait."""
         self.takers = 0
-        """Devices that wait for rows."""
+        """Number of devices that wait for rows."""
 
     @property
     def full(self) -> bool:
-        """Whether even one more row would be rejected."""
+        """Whether the queue would reject even one more row."""
         return self.rows >= self.most_rows
 
     def put(self, job: Job) -> bool:
-        """Adds a job, unless more rows would wait than may, or the queue is closed; whether it did."""
+        """Adds a job unless too many rows would wait or the queue is closed; returns whether it did."""
         with self._changed:
+            # an empty queue takes any size, or a request above the limit could never be served
             if self._closed or (self.rows and self.rows + job.rows > self.most_rows):
                 return False
             self.rows += job.rows
@@ -55,7 +56,7 @@ class Queue:
         """Removes the rows of a job that no device has taken yet."""
         with self._changed:
             jobs = self._waiting.get(job.model)
-            if jobs is None or job not in jobs:
+            if jobs is None or job not in jobs:  # a device took the rest meanwhile
                 return
             del jobs[job]
             self.rows -= job.rows - job.taken
@@ -63,11 +64,11 @@ class Queue:
                 del self._waiting[job.model]
 
     def take(self) -> list[Slice] | None:
-        """The next batch, as soon as there is one; None when the queue is closed and empty."""
+        """Waits for the next batch; None when the queue is closed and empty."""
         with self._changed:
             while True:
                 soonest: float | None = None
-                for model, jobs in self._waiting.items():
+                for model, jobs in self._waiting.items():  # in turn; a full batch does not wait for another's delay
                     early = self._early(jobs)
                     if early <= 0:
                         return self._fill(model, jobs)
@@ -75,17 +76,17 @@ class Queue:
                 if self._closed:
                     return None
                 self.takers += 1
-                self._changed.wait(soonest)
+                self._changed.wait(soonest)  # then check again: another device may have been quicker
                 self.takers -= 1
 
     def close(self) -> None:
-        """Admits nothing more; what waits is still taken."""
+        """Admits nothing more; devices still take what waits."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def empty(self) -> list[Job]:
-        """Removes all that waits, for a caller who has no device left for it."""
+        """Removes and returns all jobs that wait, for a caller that has no device left."""
         with self._changed:
             jobs = [job for jobs in self._waiting.values() for job in jobs]
             self._waiting.clear()
@@ -93,7 +94,7 @@ class Queue:
             return jobs
 
     def _early(self, jobs: OrderedDict[Job, None]) -> float:
-        """For how many seconds a batch should still wait for more rows."""
+        """How many seconds a batch should still wait for more rows."""
         if not self.delay or self._closed or sum(job.rows - job.taken for job in jobs) >= self._most_batch:
             return 0.0
         return next(iter(jobs)).submitted + self.delay - time.perf_counter()
@@ -113,7 +114,7 @@ class Queue:
         self.rows -= size_of_batch - room
         if jobs:
             self._waiting.move_to_end(model)
-            self._changed.notify()  # there is more, for another device
+            self._changed.notify()  # one put wakes one device, and rows are left for another
         else:
             del self._waiting[model]
         return batch

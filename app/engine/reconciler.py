@@ -1,9 +1,9 @@
-"""Brings the registry in line with the repository: verifies and loads beside what answers, then swaps.
+"""Brings the registry in line with the repository: verifies and loads while the old versions answer, then swaps.
 
-Three locks, so that nobody waits for what is not theirs. `turn` of a model is held while its new files are verified,
-which may take minutes; only who brings the same model up to date waits for it. `_one_load` is held while a model is
-loaded: that takes more memory than the model, so there is one at a time. `_lock` guards what is known, for moments.
-Who holds several took them in this order.
+Three locks keep threads from waiting for work that does not concern them. A model's `turn` is held while its new files
+are verified, which may take minutes; only threads that update the same model wait for it. `_one_load` is held while a
+model is loaded: loading takes more memory than the model itself, so models load one at a time. `_lock` guards the
+shared state and is held only for moments. A thread that holds several took them in this order.
 """
 
 import logging
@@ -33,21 +33,23 @@ _log = logging.getLogger(__name__)
 
 _DEFAULTS = RegistryOptions()
 _SECONDS_TO_END = 2.0
-_MOST_CHILDREN = 4  # that verify at the same time: each holds a whole file, parsed, and wants a core
+_MOST_CHILDREN = 4  # verifiers at the same time: each holds a whole file, parsed, and needs a core
 _BYTES_WORTH_A_CHILD = 64 * 2**20  # verified in the 0.3 s that a child takes to import onnx
 
 Report = Callable[[str, Literal["loaded", "unloaded", "rejected"]], None]
-"""Is told the name of a model and what became of one of its versions."""
+"""Called with the name of a model and what happened to one of its versions."""
 Unverified = Mapping[str, Iterable[UnverifiedVersion]]
 
 
 class Reconciler:
-    """Follows a folder. A version that takes over is verified in a child process, loaded and warmed up before it does;
-    requests that began on the old one are finished on it, and with the last of them it leaves memory. With
-    `options.lazy` a model that nobody has asked yet is only verified.
+    """Follows a folder.
+
+    A child process verifies a new version; it is loaded and warmed up before it takes over. Requests that began on the
+    old version finish on it, and with the last of them it leaves memory. With `options.lazy`, a model that no request
+    has asked for is only verified.
 
     Args:
-        report: is told of every change.
+        report: called for every change.
     """
 
     def __init__(self, scanner: RepositoryScanner, loader: Loader, options: RegistryOptions, report: Report) -> None:
@@ -65,23 +67,23 @@ class Reconciler:
         self._watcher: threading.Thread | None = None
 
     def start(self) -> None:
-        """Verifies and loads what is there, before anybody asks.
+        """Verifies and loads what is there, before any request.
 
         Raises:
-            StartError: onnxruntime does not take the device that was chosen.
+            StartError: onnxruntime does not run on the chosen device.
         """
         _finish(self._begin())
         self._starting = False
 
     def refresh(self, *, settled: bool = False) -> None:
-        """Brings all models up to date; with `settled`, but for what may still be being written.
+        """Brings all models up to date; with `settled`, leaves out files that may still be being written.
 
         A folder that cannot be read changes nothing.
         """
         _finish(self._begin(settled=settled))
 
     def load(self, name: str) -> ModelVersions:
-        """Looks at a model's folder now, and has the model answer again if it was unloaded.
+        """Scans a model's folder now, and puts the model back into service if it was unloaded.
 
         Raises:
             UnknownModel: the repository has no such model.
@@ -90,12 +92,12 @@ class Reconciler:
         if name not in self.registry.models and not self._scanner.has(name):
             raise self._unknown(name)
         state = self._state(name)
-        with state.turn:
+        with state.turn:  # waits for a verification under way, or the same files would be verified twice
             with self._lock:
                 state.unloaded = False
                 state.in_use = True
                 state.forget_failures()
-            self._scanner.forget_rejected(name)  # memory, or a permission, may be there now: the bytes need not change
+            self._scanner.forget_rejected(name)  # memory or a permission may be there now: same bytes, other result
             self._verify(self._scan(name).get(name, ()))
             self._settle(name)
         found = self.registry.models.get(name, ModelVersions())
@@ -105,7 +107,7 @@ class Reconciler:
         return found
 
     def unload(self, name: str) -> ModelVersions:
-        """Takes a model out of service until it is loaded again; what it is at work on is finished.
+        """Takes a model out of service until it is loaded again; requests at work are finished.
 
         Raises:
             UnknownModel: there is no such model.
@@ -113,38 +115,38 @@ class Reconciler:
         if name not in self.registry.models:
             raise self._unknown(name)
         state = self._state(name)
-        with self._lock:  # not its turn: what is being verified or loaded for it must not keep it in service
+        with self._lock:  # not its turn: that may be held for minutes, and the model would serve on
             state.unloaded = True
             state.in_use = False
         self._settle(name)
         return self.registry.models.get(name, ModelVersions())
 
     def watch(self, seconds: float) -> None:
-        """Follows the folder from now on, looking every so often."""
+        """Follows the folder from now on; scans it every `seconds` seconds."""
 
         def follow() -> None:
             while not self._ended.wait(seconds):
                 try:
-                    self._begin(settled=True, skip_busy=True)  # waits for none: a slow model must not hold up others
-                except Exception:  # whatever it is, the next look may do better
+                    self._begin(settled=True, skip_busy=True)  # waits for no model: a slow one must not hold up others
+                except Exception:  # whatever it is, the next scan may do better
                     _log.exception("looking at the model repository failed")
 
         self._watcher = threading.Thread(target=follow, name="reconciler", daemon=True)
         self._watcher.start()
 
     def close(self) -> None:
-        """Follows the folder no longer. A version that is just being verified or loaded is not waited for."""
+        """Stops following the folder. Does not wait for a version that is being verified or loaded."""
         self._ended.set()
         if self._watcher is not None:
             self._watcher.join(_SECONDS_TO_END)
 
     def _begin(self, *, settled: bool = False, skip_busy: bool = False) -> list[Future[None]]:
-        """Publishes what is known already, and begins, beside it, what takes time: a thread for each model."""
+        """Publishes what is known already, and starts a thread for each model that needs more time."""
         unverified = self._scan(settled=settled)
         names = sorted({*self._scanner.names, *self.registry.models})
         slow = [name for name in names if self._publish(name) is not None or unverified.get(name)]
         groups = [[name] for name in slow]
-        if self._starting:  # all of them are waited for: a child for each would only import onnx more often
+        if self._starting:  # the start waits for all: a child for each would only import onnx more often
             size = sum(version.size for name in slow for version in unverified.get(name, ()))
             count = min(_MOST_CHILDREN, cpu_count(), 1 + size // _BYTES_WORTH_A_CHILD)
             groups = [slow[index::count] for index in range(min(count, len(slow)))]
@@ -163,54 +165,54 @@ class Reconciler:
         return unverified
 
     def _reconcile(self, names: list[str], unverified: Unverified, skip_busy: bool) -> None:
-        """Has the new versions of models verified, and loads what is to answer; one model, but at the start."""
+        """Verifies the new versions of models and loads what is to answer; one model, except at the start."""
         try:
             with ExitStack() as turns:
                 for name in names:
                     turn = self._state(name).turn
                     if not turn.acquire(blocking=not skip_busy):
-                        return  # the next look will find it again
+                        return  # the next scan will find it again
                     turns.callback(turn.release)
                 self._verify(version for name in names for version in unverified.get(name, ()))
                 for name in names:
                     self._settle(name)
         except Exception:
-            if not self._starting:  # there may be nobody who waits for it
+            if not self._starting:  # perhaps nobody waits for the future, and the error would vanish
                 _log.exception("bringing %s up to date failed", ", ".join(names))
             raise
 
     def _verify(self, versions: Iterable[UnverifiedVersion]) -> None:
         if versions := list(versions):
-            with self._children:
+            with self._children:  # the turns bound it per model, not in all
                 self._scanner.verify(versions)
 
     def _settle(self, name: str) -> None:
-        """Loads what is to answer and is not in memory, one version after the other, then publishes."""
+        """Loads what is to answer and is not in memory, one version at a time, then publishes."""
         while (missing := self._publish(name)) is not None:
             with self._one_load:
                 with self._lock:  # while it waited, another thread may have loaded it, or an administrator unloaded it
                     still_missing = self._choose(name) == missing
                 if still_missing:
-                    self._load(missing)
+                    self._load(missing)  # outside of the lock, so that unloads and publishing go on
 
     def _load_lazily(self, model: VerifiedModel) -> None:
-        """Loads a version that is asked for the first time, and has it answer; or rejects it."""
+        """Loads a version for its first request and publishes it, or rejects it."""
         with self._one_load:
             with self._lock:
                 found = self.registry.models.get(model.name, ModelVersions())
                 due = model in found.available and not self._state(model.name).is_loaded(model.version)
-            if due:
+            if due:  # unloaded or replaced while this waited: the request looks again
                 self._load(model)
         self._settle(model.name)
 
     def _load(self, model: VerifiedModel) -> None:
-        """Loads a version, or finds out why it cannot be; whatever it is, other models must be looked at."""
+        """Loads a version, or notes why that failed; other models must go on whatever the error is."""
         outcome: Servable | str
         try:
             outcome = self._loader.load(model)
         except Exception as error:
             if self._starting and isinstance(error, StartError):
-                raise
+                raise  # the device is wrong for every model; later, the old ones still answer
             if isinstance(error, ModelRejected):
                 _log.error("%s:%d rejected: %s", model.name, model.version, error)
                 outcome = str(error)
@@ -225,17 +227,17 @@ class Reconciler:
         return self._state(name).choose(self._scanner.versions(name), before)
 
     def _publish(self, name: str) -> VerifiedModel | None:
-        """Has the versions answer that are to; or returns the one to be loaded before, and changes nothing."""
+        """Publishes the versions that are to answer; or returns one to load first, and changes nothing."""
         with self._lock:
             before = self.registry.models.get(name, ModelVersions())
             after = self._choose(name)
             if isinstance(after, VerifiedModel):
                 return after
-            state = self._state(name)  # from here on its successors are loaded before they are asked for
+            state = self._state(name)  # once in memory, its successors are loaded before any request
             if after.default is not None and not isinstance(after.default, VerifiedModel):
                 state.in_use = True
             there = after.versions or name in self._scanner.names
-            self.registry.replace(name, after if there else None)
+            self.registry.replace(name, after if there else None)  # before the old model is let go
             state.keep_only(after.loaded, self._scanner.versions(name))
             self._tell(name, before, after)
         return None
@@ -255,7 +257,7 @@ class Reconciler:
             _log.info("%s:%d serves on %s, %s", name, model.version, self._loader.device.name, plan)
 
     def _state(self, name: str) -> ModelState:
-        state = self._states.get(name)  # of two threads that both find none, setdefault lets one win
+        state = self._states.get(name)  # two threads may both find none: setdefault lets one win
         return state if state is not None else self._states.setdefault(name, ModelState(name, self._options))
 
     def _unknown(self, name: str) -> UnknownModel:
@@ -265,17 +267,17 @@ class Reconciler:
 def open_repository(
     folder: Path, device: Device, options: RegistryOptions = _DEFAULTS, report: Report = lambda *_: None
 ) -> Reconciler:
-    """The models of a folder `<name>/<version>/model.onnx`, verified and loaded as the options say.
+    """Opens a folder of models, `<name>/<version>/model.onnx`; verifies and loads them as the options say.
 
-    Beside `model.onnx` there may be plans for devices, which are preferred there.
+    Beside `model.onnx` there may be plans for devices; a plan for the chosen device is preferred.
 
     Args:
         device: where models run.
-        report: is told of every change, those of the start among them.
+        report: called for every change, including those of the start.
 
     Raises:
-        StartError: no such folder, or a pinned version or the default model is not there or not fit; or a policy is for
-            no model, or none that a model can keep; or onnxruntime does not take the device.
+        StartError: the folder does not exist; a pinned version or the default model is missing or unfit; a policy names
+            an unknown model or does not fit its model; or onnxruntime does not run on the device.
     """
     try:
         scanner = RepositoryScanner(folder, device.name, allow_bare=options.allow_bare_onnx)
@@ -294,7 +296,7 @@ def open_repository(
     for name in options.policies:
         if name != EVERY_MODEL and name not in registry.serving:
             raise StartError(f"MASKSEMBLES_POLICY: {name!r} cannot be served; there are: {registry.names()}")
-    for model in registry.serving.values():  # those too that are not loaded yet
+    for model in registry.serving.values():  # also those not loaded yet: a bad policy must end the start
         loader.policy(model)
     default = options.default_model
     if default is not None and default not in registry.serving:
@@ -311,7 +313,7 @@ def _why_not(found: ModelVersions, number: int) -> str:
 
 
 def _finish(running: list[Future[None]]) -> None:
-    """Waits for all, and raises the first error."""
-    wait(running)
+    """Waits for all futures and raises the first error."""
+    wait(running)  # for all, first: no thread may still load while the process gives up
     for future in running:
         future.result()

@@ -1,5 +1,4 @@
-"""Which version of each model answers. Reading it never waits: it is a snapshot, which the reconciler replaces as a
-whole."""
+"""Which version of each model answers. Reading never waits: the reconciler replaces the snapshot as a whole."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -17,12 +16,12 @@ from app.errors import DeadlineExceeded, PolicyMismatch, UnknownModel, UnknownVe
 
 
 class ModelRegistry:
-    """Read by every request, in the event loop; written by the reconciler alone, from its threads.
+    """Read by every request, in the event loop; written only by the reconciler, from its threads.
 
     Args:
         loader: knows the device and the operator's policies.
-        load: loads a version for its first request, and replaces the snapshot; it may take its time.
-        default: the model that answers when none is named.
+        load: loads a version for its first request and replaces the snapshot; it may take long.
+        default: the model that answers when a request names none.
     """
 
     def __init__(self, loader: Loader, load: Callable[[VerifiedModel], None], default: str | None = None) -> None:
@@ -31,16 +30,16 @@ class ModelRegistry:
         self._default = default
         self._flights = SingleFlight()
         self.models: Mapping[str, ModelVersions] = MappingProxyType({})
-        """All models of the repository, sorted by name; those too of which no version answers."""
+        """All models of the repository, sorted by name, including those without a version that answers."""
         self.serving: Mapping[str, AvailableModel] = MappingProxyType({})
-        """The models that answer, by name, each in the version that answers by default."""
+        """The default version of each model that answers, by name."""
         self.unreadable: Mapping[str, str] = MappingProxyType({})
         """The models whose folder cannot be read, and why."""
 
     def replace(self, name: str, versions: ModelVersions | None) -> None:
-        """Has a model answer in these versions from now on, or takes it away. For one thread at a time.
+        """Publishes the versions of a model, or removes it. For one thread at a time.
 
-        The mappings are replaced, not changed: somebody may be going through the old ones.
+        The mappings are replaced, not changed: a request may be iterating over the old ones.
         """
         models = {other: found for other, found in self.models.items() if other != name}
         if versions is not None:
@@ -57,14 +56,14 @@ class ModelRegistry:
 
     @property
     def default(self) -> str | None:
-        """The model that answers when none is named: the one that was set, or the only one."""
+        """The model that answers when a request names none: the configured one, or the only one."""
         if self._default is not None:
             return self._default
-        serving = self.serving
+        serving = self.serving  # once: it may be replaced between two reads
         return next(iter(serving)) if len(serving) == 1 else None
 
     def policy(self, model: AvailableModel) -> DecisionPolicy | None:
-        """What decides on a model's answers, if anything does, whether it is loaded or not."""
+        """The policy for a model's answers, if any; the model need not be loaded."""
         try:
             return self._loader.policy(model)
         except PolicyMismatch:  # its first request will reject it
@@ -74,7 +73,7 @@ class ModelRegistry:
         """The model for a request, perhaps not loaded yet.
 
         Raises:
-            UnknownModel: none of that name answers, or none is named and there is no default.
+            UnknownModel: no model of that name answers, or the request names none and there is no default.
             UnknownVersion: that version does not answer.
         """
         if name is None:
@@ -93,16 +92,16 @@ class ModelRegistry:
         raise UnknownVersion(f"version {version} of {name!r} is not served; there are: {there}", "version")
 
     async def obtain(self, name: str | None, version: int | None, seconds: float) -> tuple[Servable, float]:
-        """The model for a request, loaded once for all who wait, beside the event loop; and the seconds that are left.
+        """The model for a request, loaded in a thread once for all that wait for it; and the seconds that are left.
 
-        One that cannot be loaded is rejected, and what answers in its stead is taken.
+        A model that cannot be loaded is rejected; the one that answers instead is returned.
 
         Args:
-            seconds: for how long to wait while it is loaded.
+            seconds: how long to wait for loading.
 
         Raises:
-            UnknownModel, UnknownVersion: as find.
-            DeadlineExceeded: it is still to be loaded.
+            UnknownModel, UnknownVersion: see find.
+            DeadlineExceeded: the model was not loaded in time.
         """
         model = self.find(name, version)
         if not isinstance(model, VerifiedModel):
@@ -113,8 +112,8 @@ class ModelRegistry:
             async with asyncio.timeout_at(deadline):
                 while isinstance(model, VerifiedModel):
                     await self._flights.wait(model.name, partial(self._load, model))
-                    model = self.find(name, version)
-            if (left := deadline - clock()) > 0:  # a busy loop may come here late, with no timeout raised
+                    model = self.find(name, version)  # again: it was loaded, replaced, or rejected for a lower one
+            if (left := deadline - clock()) > 0:  # a busy loop may get here late without a TimeoutError
                 return model, left
         raise DeadlineExceeded(f"{model.name}:{model.version} was not loaded within {1000 * seconds:.0f} ms")
 

@@ -1,4 +1,4 @@
-"""What lies in the repository's folder, and what verification made of it; files that did not change are not read
+"""What lies in the repository's folder, and the result of its verification. Files that did not change are not read
 again."""
 
 import logging
@@ -16,28 +16,28 @@ from app.errors import ModelRejected
 _log = logging.getLogger(__name__)
 
 Stamp = tuple[tuple[str, int, int, int], ...]
-"""Of each file its name, and when and where it was last written, in which size."""
+"""For each file: name, time of the last change in ns, size in bytes, inode."""
 Stamped = tuple[str, int, Stamp]
 
 
 @dataclass(frozen=True)
 class ScannedVersion:
-    """A version as it lies on disk: fit to be loaded, or rejected and why."""
+    """A version as it lies on disk: fit to be loaded, or rejected with a reason."""
 
     name: str
     number: int
     stamp: Stamp
-    """Tells whether any of its files was touched since."""
+    """Changes when any of its files is touched."""
     rejected: str | None = None
     path: Path = Path()
-    """The file to load: the plan for the device where there is one."""
+    """The file to load: the plan for the device, if any."""
     declared: schema.Contract | Signature | None = None
     digests: tuple[str, ...] = ()
-    """The SHA-256 of each of its files, that of `path` last."""
+    """SHA-256 of each file, that of `path` last."""
 
     @property
     def stamped(self) -> Stamped:
-        """The same for as long as nobody touches it."""
+        """Identifies the version until its files are touched."""
         return self.name, self.number, self.stamp
 
 
@@ -52,17 +52,17 @@ class UnverifiedVersion:
 
     @property
     def size(self) -> int:
-        """Of all its files, in bytes."""
+        """Size of all its files, in bytes."""
         return sum(size for _, _, size, _ in self.stamp)
 
 
 class RepositoryScanner:
-    """The versions in a folder, for one kind of device. Its methods may be called by several threads.
+    """The versions in a folder, for one kind of device. Thread-safe.
 
     Args:
-        folder: that holds `<name>/<version>/model.onnx`, and beside it plans for devices, which are preferred there.
-        device: the kind, `cpu` or `cuda`.
-        allow_bare: whether files without a contract are fit, too.
+        folder: holds `<name>/<version>/model.onnx` and, beside it, plans for devices; a plan for `device` is preferred.
+        device: `cpu` or `cuda`.
+        allow_bare: whether to accept files without a contract, too.
 
     Raises:
         OSError: the folder cannot be read.
@@ -72,24 +72,24 @@ class RepositoryScanner:
         self._folder = folder.resolve()
         self._device = device
         self._allow_bare = allow_bare
-        self._scanning = threading.Lock()  # of two scans the later one must have the last word
+        self._scanning = threading.Lock()  # the later of two scans must have the last word
         self._recording = threading.Lock()
         self._verified: Mapping[tuple[str, int], ScannedVersion] = {}  # replaced, never changed: read without a lock
         self._seen: dict[tuple[str, int], Stamp] = {}
         self.names: frozenset[str] = frozenset()
-        """The models that have a folder, as of the last scan."""
+        """Names of the models with a folder, as of the last scan."""
         self.unreadable: Mapping[str, str] = {}
         """The models whose folder cannot be read, and why."""
-        list_models(self._folder)
+        list_models(self._folder)  # raises now, not at the first scan
 
     def scan(self, only: str | None = None, *, settled: bool = False) -> dict[str, list[UnverifiedVersion]]:
-        """Looks which files there are, and reads none: the versions of each model that are to be verified.
+        """Lists the files without reading them; returns the versions of each model that need verification.
 
-        What is known of a model whose folder cannot be read for a moment stays.
+        If a model's folder cannot be read for a moment, what is known about the model stays.
 
         Args:
-            only: the model to look at, instead of all.
-            settled: leave what has changed since the last look for the next one: it may still be being written.
+            only: scan this model instead of all.
+            settled: leave files that changed since the last scan for the next one: they may still be being written.
 
         Raises:
             OSError: the folder cannot be read.
@@ -104,7 +104,7 @@ class RepositoryScanner:
                     unreadable.pop(name, None)
                 except OSError as error:
                     reason = error.strerror or str(error)
-                    if unreadable.get(name) != reason:
+                    if unreadable.get(name) != reason:  # logged once, not at every scan
                         _log.error("%s: its folder cannot be read: %s", name, reason)
                     unreadable[name] = reason
             self.names, self.unreadable = frozenset(names), unreadable
@@ -121,7 +121,7 @@ class RepositoryScanner:
             return {name: self._unverified(name, versions, settled) for name, versions in found.items()}
 
     def verify(self, versions: Sequence[UnverifiedVersion]) -> None:
-        """Has versions verified, all of them by one child process, and remembers what became of them."""
+        """Verifies versions, all in one child process, and remembers the results."""
         due = [version for version in versions if self._is_due(version)]  # another thread may have been quicker
         if not due:
             return
@@ -134,20 +134,20 @@ class RepositoryScanner:
             self._verified = {**self._verified, **scanned}
 
     def versions(self, name: str) -> list[ScannedVersion]:
-        """The versions of a model that have been verified and lay there at the last scan, lowest first."""
+        """The verified versions of a model that were there at the last scan, lowest first."""
         return sorted(
             (version for key, version in self._verified.items() if key[0] == name), key=lambda version: version.number
         )
 
     def forget_rejected(self, name: str) -> None:
-        """Has the rejected versions of a model read again after the next scan: what was in the way may be gone."""
+        """Forgets the rejected versions of a model, so that the next scan has them verified again."""
         with self._recording:
             self._verified = {
                 key: version for key, version in self._verified.items() if key[0] != name or version.rejected is None
             }
 
     def has(self, name: str) -> bool:
-        """Whether the folder holds, now, a folder of that name, the name of a model."""
+        """Whether the repository has a folder for that model right now."""
         try:
             return name in list_models(self._folder)
         except OSError:
@@ -159,7 +159,7 @@ class RepositoryScanner:
         unverified = []
         for number, paths in sorted(versions.items()):
             version = UnverifiedVersion(name, number, _stamp(paths), paths)
-            # A file that grows has another size or time at the next look; a folder renamed into place has not.
+            # A file that grows has another size or time at the next scan; a folder renamed into place does not.
             if settled and self._seen.get((name, number)) != version.stamp:
                 self._seen[name, number] = version.stamp
             elif self._is_due(version):
@@ -182,7 +182,7 @@ class RepositoryScanner:
         return ScannedVersion(name, number, stamp, path=path, declared=declared, digests=digests)
 
     def _choose(self, files: dict[Path, Verification]) -> tuple[Path, schema.Contract | Signature]:
-        """The last file of a version, and what it declares, when all of its files are sound and hold the same model."""
+        """The last file of a version and what it declares, if all its files are sound and hold the same model."""
         chosen: tuple[Path, schema.Contract | Signature] | None = None
         for path, verification in files.items():
             if verification.declared is None:
@@ -200,7 +200,7 @@ class RepositoryScanner:
         return chosen
 
     def _files(self, name: str) -> dict[int, tuple[Path, ...]]:
-        """The files of each version: the portable one, and after it the plan for this device, where there is one."""
+        """The files of each version: the portable one, then the plan for this device, if any."""
         files: dict[int, tuple[Path, ...]] = {}
         for number in list_versions(self._folder, name):
             plan = plan_path(self._folder, name, number, self._device)
@@ -214,9 +214,10 @@ def _stamp(paths: Iterable[Path]) -> Stamp:
     for path in paths:
         try:
             status = path.stat()
-        except OSError:
+        except OSError:  # missing: a stamp too, so that the rejection holds until the file comes
             stamps.append((path.name, 0, 0, 0))
         else:
+            # the inode: a file renamed over another may have its time and size
             stamps.append((path.name, status.st_mtime_ns, status.st_size, status.st_ino))
     return tuple(stamps)
 

@@ -9,7 +9,8 @@ import onnxruntime
 from app.engine.device import PROVIDERS, Device
 from app.errors import DeviceOutOfMemory, ModelRejected, StartError
 
-_HEAVY = ("Conv", "Gemm", "MatMul")  # and what onnxruntime fuses from them
+_HEAVY = ("Conv", "Gemm", "MatMul")  # substrings, for FusedConv and the like
+# how onnxruntime, CUDA and C++ say it; there is no exception class for it
 _NO_MEMORY = ("failed to allocate memory", "out of memory", "bad_alloc", "alloc_failed", "available memory of")
 
 
@@ -17,42 +18,43 @@ class Session:
     """Runs a graph given as bytes, at any batch size.
 
     Args:
-        content: the file.
+        content: the bytes of the file.
         device: where it runs.
-        threads: that work on one batch, on a CPU.
-        index: which of the device's GPUs.
+        threads: threads that work on one batch, on a CPU.
+        index: index of the GPU.
 
     Raises:
-        ModelRejected: onnxruntime cannot load it, or would compute its convolutions or products on the CPU.
-        StartError: onnxruntime loads it on another device than was chosen.
+        ModelRejected: onnxruntime cannot load the graph, or would compute its convolutions or products on the CPU.
+        StartError: onnxruntime did not take the chosen device.
     """
 
     def __init__(self, content: bytes, device: Device, threads: int = 1, index: int = 0) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what it logs at 3 it also raises
+        # explicit: the default is the host's cores, whatever the container's quota; a GPU needs none
         options.intra_op_num_threads = threads if device.name == "cpu" else 1
-        options.add_session_config_entry("session.force_spinning_stop", "1")  # between runs the cores are HTTP's
+        options.add_session_config_entry("session.force_spinning_stop", "1")  # between runs the cores belong to HTTP
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-        providers: list[Any] = [PROVIDERS["cpu"]]
+        providers: list[Any] = [PROVIDERS["cpu"]]  # on a GPU too: shape operations run there
         if device.name == "cuda":
             providers.insert(0, (PROVIDERS["cuda"], device.cuda.provider_options(index)))
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=providers)
         except Exception as error:  # onnxruntime raises a dozen kinds, none of them documented
             raise ModelRejected(f"onnxruntime cannot load it: {error}") from error
-        self._session.disable_fallback()
+        self._session.disable_fallback()  # or an error in a run moves the session to the CPU with a mere print
         self._device = device.name
         self._wanted = PROVIDERS[device.name]
         self._input = self._session.get_inputs()[0].name
-        self.check_provider()
+        self.check_provider()  # without CUDA, onnxruntime only warns and takes the CPU
         if misplaced := _misplaced(self._session, self._wanted):
             raise ModelRejected(f"onnxruntime would not compute these on {device.name}: {', '.join(misplaced)}")
 
     def check_provider(self) -> None:
-        """Asks the session where it runs now.
+        """Checks where the session runs now.
 
         Raises:
-            StartError: elsewhere than was chosen.
+            StartError: not on the chosen device.
         """
         self.provider: str = self._session.get_providers()[0]
         if self.provider != self._wanted:
@@ -64,14 +66,15 @@ class Session:
     @property
     def sizes(self) -> tuple[int, ...]:
         """The batch sizes to try before the model is trusted: one row, and more than one."""
-        return (1, 2)
+        return (1, 2)  # a graph with a fixed batch of 1 fails at 2
 
     def run(self, inputs: Any, outputs: Sequence[str], seconds: float | None = None) -> dict[str, Any]:
-        """Inputs [B, …] → the asked outputs by name; ends with onnxruntime's error after so many seconds.
+        """Inputs [B, …] → the requested outputs by name; after `seconds` onnxruntime ends the run with an error.
 
         Raises:
-            DeviceOutOfMemory: there is no memory for so many rows.
+            DeviceOutOfMemory: the device lacks the memory for so many rows.
         """
+        # new ones for each run: a terminate flag stays set
         options = None if seconds is None else onnxruntime.RunOptions()
         timer = threading.Timer(seconds, setattr, (options, "terminate", True)) if seconds is not None else None
         if timer is not None:
@@ -91,7 +94,7 @@ class Session:
 
 
 def _misplaced(session: onnxruntime.InferenceSession, wanted: str) -> list[str]:
-    """The heavy operations that a session computes elsewhere than wanted, by their names."""
+    """Names of the heavy operations that a session would compute on another device than wanted."""
     return sorted(
         {
             node.op_type

@@ -1,4 +1,4 @@
-"""Work that several requests wait for, done once for all of them."""
+"""Does work once for all requests that wait for it."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,20 +8,20 @@ from app.engine.background import in_background
 
 
 class SingleFlight:
-    """Belongs to the event loop that asks."""
+    """Used from one event loop only."""
 
     def __init__(self) -> None:
         self._flights: dict[str, Future[None]] = {}
 
     async def wait(self, name: str, work: Callable[[], None]) -> None:
-        """Until what is being done under that name is done; where nothing is, the work is begun, beside the loop.
+        """Waits for the work under that name; starts it in a thread if none is running.
 
-        It goes on when who began it waits no longer: the others still do.
+        The work goes on when the request that started it stops waiting: others may still wait.
 
         Raises:
-            Exception: that of the work.
+            Exception: whatever the work raises.
         """
         flight = self._flights.get(name)
-        if flight is None or flight.done():
+        if flight is None or flight.done():  # a failed one too: the next request tries again
             flight = self._flights[name] = in_background(work, f"load-{name}")
         await asyncio.wrap_future(flight)

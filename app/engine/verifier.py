@@ -1,4 +1,4 @@
-"""Has files verified by a child process, so that a file which crashes its reader cannot take the service down."""
+"""Verifies files in a child process, so that a file that crashes its reader cannot take the service down."""
 
 import json
 import logging
@@ -14,15 +14,15 @@ from app.contract.signature import Signature
 
 _log = logging.getLogger(__name__)
 _ROOT = Path(__file__).parents[2]
-_SECONDS = 120
+_SECONDS = 120  # for all files of one child
 _TOO_LONG = "took longer than {} s"
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What became of a file: the reason why it is rejected, or what it declares and the SHA-256 of what was verified.
+    """The result for a file: why it is rejected, or what it declares and the SHA-256 of the verified bytes.
 
-    A file without a contract declares its signature only.
+    A file without a contract declares only its signature.
     """
 
     rejected: str | None = None
@@ -31,9 +31,9 @@ class Verification:
 
 
 def verify(paths: Iterable[Path], module: str = "app.engine.verifier_child") -> dict[Path, Verification]:
-    """What became of each file; one child reads all of them, in order. May be called by several threads.
+    """Verifies files, all in one child process and in order. Thread-safe.
 
-    One that kills the child or keeps it busy too long is rejected like any other.
+    A file that kills the child or keeps it busy too long is rejected like any other bad file.
     """
     waiting = list(paths)
     found: dict[Path, Verification] = {}
@@ -42,12 +42,12 @@ def verify(paths: Iterable[Path], module: str = "app.engine.verifier_child") -> 
         batch = waiting[:1] if alone else waiting
         output, end = _run(batch, module)
         for line in output.splitlines(keepends=True):
-            if line.endswith(b"\n"):  # or it was cut off with the child
+            if line.endswith(b"\n"):  # else the child died while writing it
                 answer = json.loads(line)
                 found[Path(answer["path"])] = _read(answer)
         waiting = [path for path in waiting if path not in found]
-        # It answers in order, so it was at work on the first one left. When the time was up it may not be that one's
-        # fault: it gets the whole time for itself.
+        # The child answers in order, so it was at work on the first file left. A timeout may be the fault of the files
+        # before it: it gets a child and the whole time to itself.
         alone = end == _TOO_LONG and len(batch) > 1
         if not alone and set(batch) & set(waiting):
             found[waiting.pop(0)] = Verification(rejected=f"the verifier {end.format(_SECONDS)}")
@@ -59,14 +59,14 @@ def _run(paths: list[Path], module: str) -> tuple[bytes, str]:
     try:
         child = subprocess.run(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-m", module],
-            input="".join(json.dumps(str(path)) + "\n" for path in paths).encode(),
+            input="".join(json.dumps(str(path)) + "\n" for path in paths).encode(),  # JSON: paths may hold line ends
             capture_output=True,
-            cwd=_ROOT,  # where `app` is found, wherever the service was started
+            cwd=_ROOT,  # where `app` is found, wherever the service was started from
             timeout=_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        return error.stdout or b"", _TOO_LONG
+        return error.stdout or b"", _TOO_LONG  # run killed the child; what it wrote before counts
     if child.returncode:
         _log.error("the verifier ended with %d: %s", child.returncode, child.stderr.decode(errors="replace").strip())
     return child.stdout, f"ended with {child.returncode}"

@@ -1,8 +1,7 @@
 """Reads model files with `onnx` before they are trusted.
 
-Only ever run as a child process, `python -m app.engine.verifier_child`: paths come in on standard input, a JSON string
-in a line each, and for each a line of JSON goes out. A file that makes the reader crash takes this process with it and
-not the service.
+Runs only as a child process, `python -m app.engine.verifier_child`. It reads paths from standard input, one JSON string
+a line, and writes a line of JSON for each. A file that crashes the reader takes down this process, not the service.
 """
 
 import hashlib
@@ -21,7 +20,7 @@ from app.contract.reader import ContractError
 from app.contract.reader import read as read_contract
 from app.contract.repository import METADATA_KEY, TEMPERATURE
 
-_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
+_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}  # operators of any other need a library of their own
 _DTYPES = {
     onnx.TensorProto.FLOAT: "float32",
     onnx.TensorProto.UINT8: "uint8",
@@ -48,19 +47,20 @@ class FileRejected(Exception):
 
 
 def examine(content: bytes) -> dict[str, str]:
-    """What a file declares: the `contract` that it holds, as JSON, when the file keeps it; or else its `signature`.
+    """What a file declares: its `contract` as JSON if it has one and keeps it, otherwise its `signature`.
 
     Raises:
-        FileRejected: damaged, with external data, with unknown operators, against its contract; or without one, and
-            with inputs or outputs that are no tensors of a known type and rank.
+        FileRejected: the file is damaged, has external data or unknown operators, or breaks its contract; or it has no
+            contract, and an input or output is no tensor of a known type and rank.
     """
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's own, undocumented
         raise FileRejected(f"not an ONNX file, or truncated ({error})") from error
-    if not model.graph.node:
+    if not model.graph.node:  # protobuf takes an empty file for an empty message
         raise FileRejected("not an ONNX file, or truncated (it has no graph)")
     for tensor in _tensors(model):
+        # before to_array, which would open the path that the file names
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise FileRejected(f"the weights of {tensor.name!r} lie in an external file; they must be inside")
         if tensor.data_type in _FLOATS and np.isnan(onnx.numpy_helper.to_array(tensor)).any():
@@ -88,7 +88,7 @@ def examine(content: bytes) -> dict[str, str]:
 
 
 def _inputs(model: Any) -> list[Any]:
-    """The inputs that have no value of their own."""
+    """The inputs without a default value; before IR version 4 every weight is listed as an input, too."""
     initializers = {tensor.name for tensor in model.graph.initializer}
     return [value for value in model.graph.input if value.name not in initializers]
 
@@ -129,18 +129,18 @@ def _temperature(initializers: dict[str, Any]) -> float | None:
 
 
 def _nodes(model: Any) -> Iterator[Any]:
-    """Every node, those of subgraphs and functions too."""
+    """Every node, including those of subgraphs and functions."""
     waiting = [*model.graph.node, *(node for function in model.functions for node in function.node)]
     while waiting:
         node = waiting.pop()
         yield node
-        for attribute in node.attribute:
+        for attribute in node.attribute:  # whatever its type says: protobuf gives empty messages for unset fields
             for graph in (attribute.g, *attribute.graphs):
                 waiting.extend(graph.node)
 
 
 def _tensors(model: Any) -> Iterator[Any]:
-    """Every tensor with data: initializers and attributes, those of subgraphs, functions and sparse ones too."""
+    """Every tensor with data: initializers and attributes, also sparse ones and those of subgraphs and functions."""
     graphs = [model.graph]
     for node in _nodes(model):
         for attribute in node.attribute:
@@ -160,17 +160,17 @@ def main() -> None:
     for line in sys.stdin:
         path = json.loads(line)
         try:
-            if Path(path).exists() and not Path(path).is_file():
+            if Path(path).exists() and not Path(path).is_file():  # reading a pipe may block for ever
                 raise FileRejected("not a regular file")
-            content = Path(path).read_bytes()
+            content = Path(path).read_bytes()  # once: the digest is that of the bytes that are examined
             answer = {"sha256": hashlib.sha256(content).hexdigest(), **examine(content)}
         except OSError as error:
             answer = {"rejected": f"cannot be read: {error.strerror}"}
         except FileRejected as error:
             answer = {"rejected": str(error)}
-        except Exception as error:  # a reader that stumbles over a file rejects it
+        except Exception as error:  # whatever a reader raises is the file's fault
             answer = {"rejected": f"cannot be verified: {type(error).__name__}: {error}"[:500]}
-        print(json.dumps({"path": path, **answer}), flush=True)
+        print(json.dumps({"path": path, **answer}), flush=True)  # a crash on the next file must not take it along
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What the service tells about itself: metrics, statistics and logs."""
+"""What the service reports about itself: metrics, statistics and logs."""

@@ -1,4 +1,4 @@
-"""Whether the inputs have drifted: how the scores of the rows served are distributed, next to the calibration rows."""
+"""Shows whether inputs have drifted: compares the scores of the rows served with those of the calibration rows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,14 +11,14 @@ from prometheus_client.registry import Collector
 from app.contract.schema import Contract
 
 MONITORED = ("entropy", "mutual_information")
-"""The scores whose distribution is shown, in nats."""
+"""Scores whose distribution is shown, in nats."""
 
 
 class ScoreHistogram:
-    """How a score of the served rows is distributed over buckets.
+    """Counts the scores of the served rows in buckets.
 
     Args:
-        edges: the buckets' upper bounds, ascending.
+        edges: upper bounds of the buckets, ascending.
     """
 
     def __init__(self, edges: NDArray[np.float64]) -> None:
@@ -27,14 +27,15 @@ class ScoreHistogram:
         self._sum = 0.0
 
     def observe(self, values: NDArray[Any]) -> None:
-        """Counts the values [B] of a batch; those that are not finite nowhere."""
-        values = values[np.isfinite(values)]
+        """Counts the values [B] of a batch; skips those that are not finite."""
+        values = values[np.isfinite(values)]  # one NaN would spoil the sum for ever
+        # searchsorted puts a value on an edge below it, as Prometheus's `le` wants it
         counts = np.bincount(np.searchsorted(self._edges, values), minlength=len(self._counts))
         self._counts += counts
         self._sum += float(values.sum(dtype=np.float64))
 
     def buckets(self) -> tuple[list[tuple[str, float]], float]:
-        """Upper bounds with the counts up to each, and the sum of all values."""
+        """Upper bounds with cumulative counts, and the sum of all values."""
         bounds = [*map(str, self._edges.tolist()), "+Inf"]
         return list(zip(bounds, self._counts.cumsum().tolist())), self._sum
 
@@ -42,15 +43,15 @@ class ScoreHistogram:
 class ScoreHistograms(Collector):
     """Histograms of the scores, with the deciles of each version's calibration rows as edges.
 
-    As many of the served rows as of the calibration rows should fall between two edges, a tenth; where they don't, the
-    inputs have drifted. The library's own histograms have one set of edges for all labels.
+    A tenth of the served rows should fall between two edges, as with the calibration rows; if not, the inputs have
+    drifted. The library's own histograms have one set of edges for all labels.
     """
 
     def __init__(self) -> None:
         self._scores: dict[tuple[str, str], dict[str, ScoreHistogram]] = {}
 
     def add(self, model: str, version: int, contract: Contract) -> dict[str, ScoreHistogram]:
-        """Histograms of a version's scores, by name; none of a score without a reference."""
+        """Adds a version; returns its histograms by score, without scores that have no reference."""
         found: dict[str, ScoreHistogram] = {}
         for name in monitored_outputs(contract):
             edges = reference_deciles(contract, name)
@@ -60,15 +61,15 @@ class ScoreHistograms(Collector):
         return found
 
     def remove(self, model: str, version: int) -> None:
-        """Ends those of a version."""
+        """Removes the histograms of a version."""
         self._scores.pop((model, str(version)), None)
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        """What Prometheus is told; a family for each score, whether a model has it or not."""
+        """The metric families for Prometheus, one for each score whether or not a model has it."""
         for name in MONITORED:
             says = f"{name} of the rows served, in nats; edges: deciles on the calibration rows"
             family = HistogramMetricFamily(f"masksembles_{name}_nats", says, labels=("model", "version"))
-            for labels, scores in list(self._scores.items()):
+            for labels, scores in list(self._scores.items()):  # /metrics runs in a thread, beside the event loop
                 if name in scores:
                     buckets, total = scores[name].buckets()
                     family.add_metric(labels, buckets, total)
@@ -76,14 +77,14 @@ class ScoreHistograms(Collector):
 
 
 def monitored_outputs(contract: Contract) -> tuple[str, ...]:
-    """Which of them a model has: a regressor that predicts no variance has none."""
+    """The monitored scores that a model has; a regressor that predicts no variance has none."""
     return tuple(score for score in MONITORED if score in contract.scores)
 
 
 def reference_deciles(contract: Contract, score: str) -> NDArray[np.float64]:
     """The 10 %, 20 %, … 90 % quantiles of a score on the calibration rows, each value once.
 
-    Empty where there was no calibration, or the score is the same on all rows.
+    Empty if there was no calibration, or if the score is the same on all rows.
     """
     table = dict(contract.calibration.quantiles).get(score) if contract.calibration else None  # type: ignore[call-overload]
     if table is None or table[0] == table[-1]:

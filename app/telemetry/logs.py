@@ -1,16 +1,16 @@
-"""Logs as lines of JSON on standard error: when, how grave, who says what, and of which request. Never a payload."""
+"""Logs as lines of JSON on standard error: time, level, logger, message and request. Never a payload."""
 
 import json
 import logging
 import sys
 from datetime import UTC, datetime
 
-_CHATTY = ("python_multipart", "PIL")  # they log what clients send wrong; that is answered
+_CHATTY = ("python_multipart", "PIL")  # they log clients' mistakes, which the answer names
 _EXTRAS = ("request_id", "model", "version", "status", "code", "seconds")
 
 
 class JsonLines(logging.Formatter):
-    """A record as one line of ASCII: whatever a client smuggled into a message is escaped, other line ends too."""
+    """Formats a record as one line of ASCII: whatever a client smuggled into a message is escaped, also line ends."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -22,11 +22,11 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return json.dumps(line, default=str)  # not orjson: ASCII escapes U+2028 and the other line ends, too
 
 
 def install() -> None:
-    """Everything that is logged in this process, by whichever library, goes out in this form."""
+    """Makes every library in this process log in this format."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

@@ -1,4 +1,4 @@
-"""What the service says about itself to Prometheus, at /metrics; base units, names with the prefix `masksembles_`."""
+"""The metrics that Prometheus reads at /metrics; in base units, with the prefix `masksembles_`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
@@ -14,11 +14,11 @@ from app.telemetry.statistics import Statistics
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _MODEL = ("model", "version")
-_VERSIONS_BEFORE = 3  # of each model, besides those that are loaded; the series of older ones end
+_VERSIONS_BEFORE = 3  # for each model, besides loaded ones; older series end, or they grow without bound
 
 
 class Telemetry:
-    """The metrics of one service. What happens to requests is told by the event loop only.
+    """The metrics of one service. Only the event loop reports what happens to requests.
 
     Args:
         loaded: how many versions of a model may be in memory.
@@ -26,9 +26,9 @@ class Telemetry:
 
     def __init__(self, loaded: int = 1) -> None:
         self._versions = loaded + _VERSIONS_BEFORE
-        self._registry = CollectorRegistry()
+        self._registry = CollectorRegistry()  # not the global one: a process may hold several services, as tests do
         self._series: dict[str, dict[int, Series]] = {}  # by model and version
-        self._rejected: dict[str, Any] = {}
+        self._rejected: dict[str, Any] = {}  # kept: `labels` takes a lock and builds a key every time
         ProcessCollector(registry=self._registry)
         self._drift = ScoreHistograms()
         self._registry.register(self._drift)
@@ -83,19 +83,19 @@ class Telemetry:
         self._devices = Gauge("masksembles_devices", "Devices that share the work", registry=self._registry)
 
     def watch(self, queue_rows: Callable[[], float], queue_limit: int, ready: Callable[[], float]) -> None:
-        """Functions that tell the rows that wait, and whether the service is ready, whenever somebody asks."""
+        """Sets the functions that every scrape calls: the rows that wait, and whether the service is ready."""
         self._queue_rows.set_function(queue_rows)
         self._queue_limit.set(queue_limit)
         self._ready.set_function(ready)
 
     def describe(self, device: Mapping[str, str], count: int, fell_back: bool) -> None:
-        """Where models run: `device`, `provider`, and the versions of `onnxruntime` and `cuda`."""
+        """Sets where models run: `device`, `provider`, and the versions of `onnxruntime` and `cuda`."""
         self._device.labels(**device).set(1)
         self.working(count)
         self._fallback.set(int(fell_back))
 
     def series(self, model: str, version: int, contract: Contract | None) -> "Series":
-        """The metrics of a version; made when first asked for, and then those of the oldest one too many end."""
+        """The metrics of a version. Making a new one ends the oldest if there are too many."""
         try:
             return self._series[model][version]
         except KeyError:
@@ -109,7 +109,7 @@ class Telemetry:
         return made
 
     def rejected(self, outcome: str) -> None:
-        """Counts a request that ended before a model was found for it."""
+        """Counts a request that ended before its model was found."""
         counter = self._rejected.get(outcome)
         if counter is None:
             counter = self._rejected[outcome] = self.requests.labels("", "", outcome)
@@ -120,7 +120,7 @@ class Telemetry:
         self._reloads.labels(model, result).inc()
 
     def working(self, devices: int) -> None:
-        """How many devices share the work; fewer when one is lost."""
+        """Sets how many devices share the work; fewer when one is lost."""
         self._devices.set(devices)
 
     def halved(self) -> None:
@@ -149,8 +149,8 @@ class Series:
         )
 
     def answered(self, outcome: str, seconds: float) -> None:
-        """A request and how long it took in all."""
-        if self._ended:
+        """Counts a request and its total time."""
+        if self._ended:  # a new counter would bring the series back, and nobody would remove it
             return
         counter = self._outcomes.get(outcome)
         if counter is None:
@@ -159,20 +159,20 @@ class Series:
         self._request.observe(seconds)
 
     def decided(self, rows: Mapping[Action, int]) -> None:
-        """How many of an answer's rows were accepted, deferred and rejected."""
+        """Counts the accepted, deferred and rejected rows of an answer."""
         if self._ended or not rows:
             return
-        if not self._decisions:  # all of them, so that the first rejection shows as a rise
+        if not self._decisions:  # all at once: a counter that starts at 1 shows no increase
             self._decisions = {action: self._of.decisions.labels(*self._labels, action) for action in get_args(Action)}
         for action, count in rows.items():
             self._decisions[action].inc(count)
 
     def waited(self, seconds: float) -> None:
-        """A request's time in the queue."""
+        """Records a request's time in the queue."""
         self._queue.observe(seconds)
 
     def computed(self, rows: int, seconds: float, found: Mapping[str, NDArray[Any]]) -> None:
-        """A batch: its rows, its time on the device, and its outputs."""
+        """Records a batch: its rows, its time on the device, and its outputs."""
         self.statistics.computed(rows, seconds)
         self._rows.observe(rows)
         self._compute.observe(seconds)
@@ -180,7 +180,7 @@ class Series:
             score.observe(found[name])
 
     def end(self) -> None:
-        """Takes its metrics out of the exposition; what is still told to it goes nowhere."""
+        """Removes its metrics from the exposition; later reports go nowhere."""
         self._ended = True
         for metric in self._metrics:
             metric.remove(*self._labels)

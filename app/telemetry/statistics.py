@@ -1,4 +1,4 @@
-"""What a version has done since it was first asked, as the statistics extension of /v2 counts it."""
+"""Counts and times of a version since its first request, as the statistics extension of /v2 defines them."""
 
 import time
 from dataclasses import dataclass, field
@@ -6,37 +6,37 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Duration:
-    """How often something happened, and for how long in all, in seconds."""
+    """How often something happened, and its total time in seconds."""
 
     count: int = 0
     seconds: float = 0.0
 
     def add(self, seconds: float) -> None:
-        """Counts it once more."""
+        """Counts one more."""
         self.count += 1
         self.seconds += seconds
 
 
 @dataclass
 class Statistics:
-    """Of one version of a model. Belongs to the event loop."""
+    """The statistics of one version of a model. Used from the event loop only."""
 
     success: Duration = field(default_factory=Duration)
     fail: Duration = field(default_factory=Duration)
     queue: Duration = field(default_factory=Duration)
     compute_input: Duration = field(default_factory=Duration)
-    """From a request's head to an array: its body is received and read."""
+    """From a request's head to an array: receiving and reading its body."""
     compute_infer: Duration = field(default_factory=Duration)
-    """On the device: each request the whole time of its batches, as Triton counts it."""
+    """On the device: each request counts the whole time of its batches, as in Triton."""
     compute_output: Duration = field(default_factory=Duration)
     """From arrays to bytes."""
     rows: int = 0
     runs: int = 0
-    """Batches."""
+    """Number of batches."""
     last: float | None = None
-    """When the last batch was done, in seconds since 1970."""
+    """When the last batch ended, in seconds since 1970."""
     batches: dict[int, Duration] = field(default_factory=dict)
-    """By their rows, the time on the device."""
+    """Time on the device, by number of rows."""
 
     def succeeded(self, seconds: float, reading: float, writing: float) -> None:
         """Counts a request that was answered."""
@@ -48,7 +48,7 @@ class Statistics:
         self.compute_output.seconds += writing
 
     def ran(self, seconds: float, waited: float, times: int) -> None:
-        """Counts a request's part of a batch, and, once for each request, how long it waited."""
+        """Counts a request's part of a batch and, once per request, how long it waited."""
         self.compute_infer.count += times
         self.compute_infer.seconds += seconds
         self.queue.count += times

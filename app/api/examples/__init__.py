@@ -1,4 +1,4 @@
-"""What the service answered with the shipped models, as the OpenAPI document shows it; some long parts left out."""
+"""Responses of the service with the shipped models, for the OpenAPI document; some long parts are left out."""
 
 import json
 from pathlib import Path
@@ -14,4 +14,4 @@ def _load(name: str) -> Any:
 REQUEST = _load("request.json")
 ANSWER = _load("answer.json")
 ANSWERS = {**_load("answers.json"), "predict": ANSWER}
-"""By operation id."""
+"""Example responses by operation id."""

@@ -20,7 +20,7 @@ from app.contract.schema import Contract
 from app.errors import InvalidInput, MalformedBody, UnsupportedMediaType
 
 Inputs = Callable[[Contract], NDArray[Any]]
-"""Reads the rows [B, …] that a contract declares."""
+"""Reads the rows [B, …] as a contract declares them."""
 
 JSON = "application/json"
 NPY = "application/x-npy"
@@ -29,17 +29,17 @@ PICTURES = ("image/png", "image/jpeg", "image/webp")
 TYPES = (JSON, NPY, *PICTURES, FORM)
 QUERY = PredictParams.__struct_fields__
 
-_LONGEST_NPY_HEADER = 10_000
-_LONGEST_FIELD = 1024
+_LONGEST_NPY_HEADER = 10_000  # characters; NumPy parses them as a Python literal
+_LONGEST_FIELD = 1024  # bytes of a form's field
 
 
 def kind_of(content_type: str) -> str:
-    """Which of TYPES a header Content-Type names.
+    """Which of TYPES a Content-Type header names.
 
     Raises:
         UnsupportedMediaType: none of them.
     """
-    if content_type == JSON:
+    if content_type == JSON:  # nearly every request: no parsing
         return JSON
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in TYPES:
@@ -48,23 +48,23 @@ def kind_of(content_type: str) -> str:
 
 
 def is_heavy(kind: str, size: int) -> bool:
-    """Whether to read a body of so many bytes would stall the event loop; a small file may be a large image."""
+    """Whether reading a body of that size would stall the event loop; a small file may be a large image."""
     if kind == JSON:
         return size > LARGE
     return kind != NPY or size > LARGE_BINARY
 
 
 def read(kind: str, content_type: str, body: bytes, query: bytes, most: int) -> tuple[PredictParams, Inputs]:
-    """What a request wants, and what reads its rows once the model is known.
+    """The parameters of a request, and a function that reads its rows once the model is known.
 
     Args:
         kind: one of TYPES.
         content_type: the whole header.
-        query: the query string, which says what JSON and forms say in the body.
-        most: rows.
+        query: the query string; holds what JSON and forms say in the body.
+        most: most rows.
 
     Raises:
-        MalformedBody: the body is not of its type.
+        MalformedBody: the body does not match its type.
         InvalidInput: a field is missing, unknown or of the wrong type.
     """
     if kind == JSON:
@@ -83,7 +83,7 @@ def read(kind: str, content_type: str, body: bytes, query: bytes, most: int) -> 
 
 
 def _query(query: bytes, allowed: tuple[str, ...]) -> dict[str, str]:
-    """The fields of a query string that mean something here; others are left to whoever added them."""
+    """The fields of a query string that have a meaning here; all others are ignored."""
     fields: dict[str, str] = {}
     try:
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=100)
@@ -94,21 +94,22 @@ def _query(query: bytes, allowed: tuple[str, ...]) -> dict[str, str]:
             continue
         if name not in allowed:
             raise InvalidInput("belongs in the body, not in the query", name)
-        if name in fields:
+        if name in fields:  # a dict would silently keep the last
             raise InvalidInput("is there more than once", name)
         fields[name] = value
     return fields
 
 
 def read_npy(body: bytes, contract: Contract, most: int) -> NDArray[Any]:
-    """The rows of an array in NumPy's format, version 1 or 2; never a pickled object.
+    """Reads the rows of an array in NumPy's format, version 1 or 2; never unpickles.
 
-    Any kind of number is taken that can be had as the declared type: floats of any precision and integers for
-    float32, integers for uint8.
+    Accepts any number that the declared type can hold: floats of any precision and integers for float32, integers for
+    uint8.
 
     Raises:
-        MalformedBody: the body is not in that format, or shorter or longer than its header says.
-        InvalidInput: another dtype or shape, no rows or more than `most`, not finite, or outside the declared range.
+        MalformedBody: the body is not in that format, or is shorter or longer than its header says.
+        InvalidInput: the dtype or shape is wrong, there are no rows or more than `most`, or a value is not finite or is
+            outside the declared range.
     """
     given = contract.inputs[0]
     stream = io.BytesIO(body)
@@ -118,9 +119,10 @@ def read_npy(body: bytes, contract: Contract, most: int) -> NDArray[Any]:
             raise ValueError(f"version {version[0]}.{version[1]} is not known here")
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read_header(stream, max_header_size=_LONGEST_NPY_HEADER)
-    except Exception as error:  # a header is Python, evaluated as a literal: it may fail in many ways
+    except Exception as error:  # NumPy evaluates the header as a Python literal, which may fail in many ways
         reason = (str(error) or type(error).__name__).partition("\n")[0][:200]
         raise MalformedBody(f"the body is not an array in NumPy's format: {reason}", "inputs") from None
+    # numbers only: an array of objects is a pickle, which can run code
     kinds = "iu" if given.dtype == "uint8" else "iuf"
     if dtype.kind not in kinds or dtype.fields is not None or dtype.subdtype is not None:
         raise InvalidInput(f"expected {given.dtype}, got an array of {dtype}", "inputs")
@@ -129,7 +131,7 @@ def read_npy(body: bytes, contract: Contract, most: int) -> NDArray[Any]:
         raise InvalidInput(f"expected the shape {params.spell(given)}, got {list(shape)}", "inputs")
     if not 1 <= shape[0] <= most:
         raise InvalidInput(f"expected 1 to {most} rows (MASKSEMBLES_MAX_ROWS), got {shape[0]}", "inputs")
-    count = int(np.prod(shape, dtype=np.int64))
+    count = int(np.prod(shape, dtype=np.int64))  # after the shape is checked: no size can overflow it
     left = len(body) - stream.tell()
     if left != count * dtype.itemsize:
         raise MalformedBody(f"expected {count * dtype.itemsize} bytes of numbers, got {left}", "inputs")
@@ -155,7 +157,7 @@ def _read_form(content_type: str, body: bytes, most: int) -> tuple[dict[str, str
             raise InvalidInput("expected UTF-8", name) from None
 
     def on_file(file: File) -> None:
-        if len(files) == most:
+        if len(files) == most:  # here, so that parsing stops at the first one too many
             raise InvalidInput(f"expected 1 to {most} images (MASKSEMBLES_MAX_ROWS), got more", "inputs")
         if file.field_name != b"inputs":
             raise InvalidInput("unknown field; files are named inputs", (file.field_name or b"").decode("latin-1"))
@@ -168,13 +170,13 @@ def _read_form(content_type: str, body: bytes, most: int) -> tuple[dict[str, str
 
     _, options = parse_options_header(content_type)
     try:
-        in_memory = {"MAX_MEMORY_FILE_SIZE": len(body) + 1}
+        in_memory = {"MAX_MEMORY_FILE_SIZE": len(body) + 1}  # or large files go through the disk
         parser = FormParser(FORM, on_field, on_file, on_end, boundary=options.get(b"boundary"), config=in_memory)
         parser.write(body)
         parser.finalize()
     except FormParserError as error:
         raise MalformedBody(f"the body is not a form of the type multipart/form-data: {error}") from None
-    if not ended:
+    if not ended:  # the parser accepts a form that is cut off, and rows would be missing
         raise MalformedBody("the body is not a form of the type multipart/form-data: it is cut off")
     if not files:
         raise InvalidInput("expected one image or more, each a file named inputs", "inputs")
@@ -182,7 +184,7 @@ def _read_form(content_type: str, body: bytes, most: int) -> tuple[dict[str, str
 
 
 def _read_images(files: list[bytes], contract: Contract) -> NDArray[Any]:
-    """A row for each file."""
+    """One row for each file."""
     given = contract.inputs[0]
     if not images.takes_images(given):
         raise InvalidInput("this model takes no images: its contract names no layout, colour and range", "inputs")

@@ -1,4 +1,4 @@
-"""What follows from the scores of a graph and its calibration, whatever the task: percentiles and decisions."""
+"""What follows from a graph's scores and its calibration in every task: percentiles and decisions."""
 
 from collections import Counter
 from operator import attrgetter
@@ -15,7 +15,7 @@ _ACTION = attrgetter("action")
 
 
 def percentiles(model: Model, found: Arrays) -> Arrays | None:
-    """Of each score in the model's tables, where the rows lie [B], 0 to 100 with two decimals."""
+    """The percentile [B] of each row, 0 to 100 with two decimals, for each score in the model's tables."""
     if not model.tables:
         return None
     of_rows = model.contract.score_values(found)
@@ -26,10 +26,10 @@ def percentiles(model: Model, found: Arrays) -> Arrays | None:
 def decisions(
     model: Model, selection: OutputSelection, found: Arrays, decided: Counter[Action]
 ) -> list[Decision] | None:
-    """The model's or the operator's decision on each row, or the request's where that is more severe.
+    """The model's or the operator's decision on each row, or the request's if that is more severe.
 
     Args:
-        decided: the model's or the operator's are counted there, whatever the request's are.
+        decided: counts the model's or operator's decisions, whatever the request's are.
     """
     policies = [policy for policy in (model.policy, selection.policy) if policy is not None]
     if not policies:

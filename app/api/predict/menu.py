@@ -1,4 +1,4 @@
-"""What can be asked of a model's answers, and what of its graph each is written from."""
+"""The outputs that a request can choose, and the graph's outputs that each is written from."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ class Menu:
     """The outputs of a kind of model by name, each with the graph's outputs that it is written from.
 
     Args:
-        on_request: which of them come only when they are asked for.
+        on_request: outputs that are answered only if requested.
     """
 
     def __init__(self, selectable: dict[str, tuple[str, ...]], on_request: Sequence[str] = ()) -> None:
@@ -18,7 +18,7 @@ class Menu:
         self._needed = self._of_graph(self.default)
 
     def choose(self, outputs: Sequence[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The outputs that were asked for in the menu's order, and what the graph has to give for them.
+        """The requested outputs in the menu's order, and the graph's outputs that they need.
 
         Raises:
             InvalidInput: an output is unknown or named twice, or `outputs` names none.

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of /predict beyond the route's signature: query, bodies, answers, errors."""
+"""What the OpenAPI document says about /predict beyond the route's signature: query, bodies, responses, errors."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ from app.errors import (
 )
 
 _FIELDS = fields(PredictParams)
-_FIELDS["outputs"] = {  # what the body says as a list
+_FIELDS["outputs"] = {  # a list in the body
     "type": "string",
     "description": f"{_FIELDS['outputs']['description']}. Separated by commas",
     "examples": ["prediction,entropy"],
@@ -41,7 +41,7 @@ QUERY = [
     }
     for name, schema in _FIELDS.items()
 ]
-"""What JSON says in the body, for bodies that have no place for it."""
+"""Query parameters for bodies that, unlike JSON, have no place for them."""
 _FORM: dict[str, Any] = {
     "title": "PredictForm",
     "description": "Images to predict, as files of a form.",
@@ -61,10 +61,10 @@ _FORM: dict[str, Any] = {
 
 
 def request_schemas() -> dict[str, dict[str, Any]]:
-    """The components for what the route reads."""
+    """Schema components for the bodies of the route."""
     found = components([PredictRequest])
     (listed,) = (one for one in found["PredictRequest"]["properties"]["outputs"]["anyOf"] if "items" in one)
-    listed["items"] = {"type": "string", "enum": list(SELECTABLE)}  # reading knows which of them the model has
+    listed["items"] = {"type": "string", "enum": list(SELECTABLE)}  # which of them a model has is checked later
     return {**found, "PredictForm": _FORM}
 
 
@@ -81,7 +81,7 @@ REQUEST_BODY: dict[str, Any] = {
         },
         **{kind: _file("One image, for a model that takes images") for kind in content_types.PICTURES},
         content_types.FORM: {"schema": {"$ref": "#/components/schemas/PredictForm"}},
-        # last: a generator that knows one kind of file sends it as the last type that is one
+        # last: a generator that supports one file type sends every file as the last one
         content_types.NPY: _file("An array [B, …] as `numpy.save` writes it"),
     },
 }

@@ -1,4 +1,4 @@
-"""What a request wants of a model, where that is something that the model has."""
+"""Checks what a request wants of a model against what the model has."""
 
 from app.api.predict.params import PredictParams
 from app.api.predict.tasks import ANSWERS
@@ -8,14 +8,14 @@ from app.contract.decisions import DecisionPolicy
 from app.contract.schema import Contract
 from app.errors import InvalidInput
 
-_COVERAGE_TOLERANCE = 1e-6  # 0.9 may come as a float32
+_COVERAGE_TOLERANCE = 1e-6  # a client may send 0.9 as a float32
 
 
 def choose(asked: PredictParams, contract: Contract) -> OutputSelection:
-    """Outputs, policy and coverage of a request.
+    """Chooses outputs, policy and coverage for a request.
 
     Raises:
-        InvalidInput: an output, a score of the policy or the coverage is none of the model's, or the policy none.
+        InvalidInput: the model lacks an output, a score of the policy or the coverage, or the policy is invalid.
     """
     task = ANSWERS[contract.task]
     chosen, needed = task.menu(contract).choose(asked.outputs)
@@ -31,7 +31,7 @@ def _policy(text: str, contract: Contract) -> DecisionPolicy:
 
 
 def _regions(task: TaskAnswers, contract: Contract, coverage: float | None) -> tuple[object, ...]:
-    """The prediction sets or intervals that are wanted."""
+    """The requested prediction sets or intervals."""
     calibration = contract.calibration
     if coverage is None:
         return task.default_regions(calibration) if calibration else ()

@@ -1,7 +1,6 @@
-"""JSON for /predict: from the bytes of a request to what it wants and an array that the model takes.
+"""JSON for /predict: turns the bytes of a request into its parameters and an array for the model.
 
-Parsing is done in C (msgspec, simdjson), checks with NumPy; Python walks through numbers only to
-tell where an error is.
+C code parses (msgspec, simdjson) and NumPy checks; Python walks through the numbers only to say where an error is.
 """
 
 import math
@@ -22,7 +21,7 @@ from app.contract.schema import Contract
 from app.contract.tensor import Tensor
 from app.errors import InvalidInput
 
-_LONGEST_POLICY = 1000
+_LONGEST_POLICY = 1000  # characters
 _NAME = Meta(pattern=rf"^(?:{NAME_PATTERN})\Z")  # $ would match before a newline, too
 
 
@@ -69,7 +68,7 @@ class PredictParams(msgspec.Struct, forbid_unknown_fields=True):
 class PredictRequest(PredictParams, kw_only=True):
     """Rows to predict, and what to answer about them."""
 
-    # unread: their shape depends on the model
+    # unread: their shape depends on the model, which the rest of the body names
     inputs: Annotated[
         msgspec.Raw,
         Meta(
@@ -85,7 +84,7 @@ _rows = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def read_call(body: bytes) -> PredictRequest:
-    """The envelope of a request.
+    """Reads everything in a request but its rows.
 
     Raises:
         MalformedBody: the body is not JSON.
@@ -102,7 +101,7 @@ def read_call(body: bytes) -> PredictRequest:
 
 
 def read_query(fields: dict[str, str]) -> PredictParams:
-    """What a request wants whose body has no place to say so; `outputs` separated by commas.
+    """Reads the parameters of a request from a query or form; `outputs` are separated by commas.
 
     Raises:
         InvalidInput: a field is unknown or of the wrong type.
@@ -111,24 +110,25 @@ def read_query(fields: dict[str, str]) -> PredictParams:
     if "outputs" in given:
         given["outputs"] = given["outputs"].split(",")
     try:
-        return msgspec.convert(given, PredictParams, strict=False)
+        return msgspec.convert(given, PredictParams, strict=False)  # numbers come as texts
     except msgspec.ValidationError as error:
         message, field = place(error)
         raise InvalidInput(message, field) from None
 
 
 def read_inputs(raw: msgspec.Raw, contract: Contract, most: int) -> NDArray[Any]:
-    """The rows of a request as an array [B, …] of the dtype that the contract declares.
+    """Reads the rows of a request into an array [B, …] of the declared dtype.
 
     Raises:
-        InvalidInput: not numbers, another rank or shape, no rows or more than `most`, not finite, or outside the
-            declared range; the field names the first place where that is so.
+        InvalidInput: the values are not numbers or not finite, lie outside the declared range, or have another shape;
+            or there are no rows or more than `most`. The field names the first such place.
     """
     given = contract.inputs[0]
     text = json_arrays.readable(raw)
     array = _read_numbers(text, given, most)
     if array is not None:
         return array
+    # before any list is built: small texts can become huge lists
     if json_arrays.is_far_more(text, most * (len(_form(given).row) + 1)):
         expected = f"expected numbers nested as {spell(given)} with 1 to {most} rows (MASKSEMBLES_MAX_ROWS)"
         raise InvalidInput(f"{expected}, got more than that", "inputs")
@@ -136,7 +136,7 @@ def read_inputs(raw: msgspec.Raw, contract: Contract, most: int) -> NDArray[Any]
 
 
 def _read_numbers(text: bytes | memoryview, given: Tensor, most: int) -> NDArray[Any] | None:
-    """The rows, when everything is as it should be; None when somebody has to find out what is not."""
+    """Reads the rows if all is well; returns None if the slow way must find out what is wrong."""
     form = _form(given)
     brackets = json_arrays.brackets_of(text)
     rows = (len(brackets) - 1) // (len(form.row) + 1)
@@ -147,12 +147,12 @@ def _read_numbers(text: bytes | memoryview, given: Tensor, most: int) -> NDArray
 
 
 def _read_nested(raw: msgspec.Raw, contract: Contract, most: int) -> NDArray[Any]:
-    """The same as read_inputs, by a way that can tell what is wrong and where."""
+    """Does the same as read_inputs in a slower way that can say what is wrong and where."""
     given = contract.inputs[0]
     sizes = contract.sizes(given)
     expected = f"expected {'whole numbers' if given.dtype == 'uint8' else 'numbers'} nested as {spell(given)}"
     try:
-        rows = len(_rows.decode(raw))  # cheap, and keeps too many of them from being read
+        rows = len(_rows.decode(raw))  # cheap: too many rows are refused before they are parsed
         nested = _nested(given.dtype, len(sizes)).decode(raw) if rows <= most else []
     except msgspec.ValidationError as error:
         message, where = place(error)
@@ -173,7 +173,7 @@ def _read_nested(raw: msgspec.Raw, contract: Contract, most: int) -> NDArray[Any
 
 @dataclass(frozen=True)
 class _Form:
-    """What a row of an input looks like as JSON."""
+    """The JSON form of one row of an input."""
 
     row: bytes
     """Its brackets and commas."""
@@ -197,5 +197,5 @@ def _nested(dtype: str, rank: int) -> msgspec.json.Decoder[list[Any]]:
 
 
 def spell(tensor: Tensor) -> str:
-    """A declared shape as people read it."""
+    """A declared shape as text."""
     return "[" + ", ".join(str(size) for size in tensor.shape) + "]"

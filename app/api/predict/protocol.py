@@ -1,4 +1,4 @@
-"""/predict as a protocol: JSON, arrays and images in, predictions as JSON or arrays out."""
+"""/predict as a protocol: JSON, arrays or images in, predictions as JSON or arrays out."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from app.engine.job import Arrays
 from app.engine.model import Model
 from app.errors import InvalidInput
 
-_TEXT = 2  # a number takes about twice as long to write into a row's dictionary as into a flat list
+_TEXT = 2  # a number takes about twice as long to write inside a row's dictionary as in a flat list
 
 
 class PredictCall(Call):
@@ -24,10 +24,10 @@ class PredictCall(Call):
     Args:
         headers: by name in lower case.
         query: the query string.
-        max_rows: that a request may have.
+        max_rows: most rows in a request.
 
     Raises:
-        UnsupportedMediaType: another content type than those that are read.
+        UnsupportedMediaType: /predict does not read this content type.
     """
 
     _params: PredictParams
@@ -42,11 +42,11 @@ class PredictCall(Call):
         self._npz = response.wants_npz(headers.get(b"accept", b""))
 
     def target(self) -> RequestedModel | None:
-        """The body names it, or fields beside it that are read with it."""
+        """None: the body names the model, or the query, which is read with the body."""
         return None
 
     def is_heavy(self, body: bytes, model: Servable | None) -> bool:
-        """By content type and size."""
+        """Depends on content type and size."""
         return content_types.is_heavy(self._kind, len(body))
 
     def locate(self, body: bytes) -> RequestedModel:
@@ -62,7 +62,7 @@ class PredictCall(Call):
         return Rows(self._read(model.contract), self._selection.needed)
 
     def size(self, found: Arrays) -> int:
-        """Of the outputs that the chosen ones are written from."""
+        """Size of the graph's outputs, weighted by the cost of JSON."""
         return _TEXT * sum(values.nbytes for values in found.values())
 
     def encode(self, model: Servable, found: Arrays, decided: Counter[Action]) -> Encoded:

@@ -1,4 +1,4 @@
-"""What /predict answers: JSON, or the arrays themselves in NumPy's format."""
+"""The responses of /predict: JSON, or arrays in NumPy's format."""
 
 import io
 from collections import Counter
@@ -20,13 +20,13 @@ NPZ = "application/x-npz"
 def write_json(
     id: str | None, model: Model, selection: OutputSelection, found: Arrays, decided: Counter[Action]
 ) -> bytes:
-    """The answer to a request as JSON: one prediction for each row, with what was chosen in the order of the menu.
+    """Writes the response as JSON: one prediction for each row, with the chosen outputs in the menu's order.
 
     Args:
         decided: see derived.decisions.
 
     Raises:
-        OutputNotFinite: an interval is not.
+        OutputNotFinite: an interval is not finite.
     """
     rows: JsonRows = [{} for _ in next(iter(found.values()))]
     writers = ANSWERS[model.contract.task].json
@@ -62,9 +62,9 @@ def _put_percentiles(rows: JsonRows, places: Arrays | None) -> None:
 def write_npz(
     id: str | None, model: Model, selection: OutputSelection, found: Arrays, decided: Counter[Action]
 ) -> bytes:
-    """The chosen outputs under their names, as the graph gave them, and `model`, `version` and `id` as scalars.
+    """Writes the chosen outputs by name, as the graph gave them, and `model`, `version` and `id` as scalars.
 
-    What follows from them, where JSON has it: `percentiles.SCORE` [B]; `prediction_set`, booleans [B, K], and
+    Derived values have these names: `percentiles.SCORE` [B]; `prediction_set`, booleans [B, K], and
     `prediction_set.coverage`; `intervals` [B, C, 2, D], the lower and upper ends for each coverage, and
     `intervals.coverage` [C]; `decision`, texts [B].
 
@@ -72,7 +72,7 @@ def write_npz(
         decided: see derived.decisions.
 
     Raises:
-        OutputNotFinite: an interval is not.
+        OutputNotFinite: an interval is not finite.
     """
     arrays: dict[str, Any] = {"model": model.name, "version": model.version}
     if id is not None:
@@ -96,10 +96,10 @@ def write_npz(
 
 
 def wants_npz(accept: bytes) -> bool:
-    """Whether a header Accept names the arrays, and does not prefer JSON."""
-    if b"npz" not in accept.lower():
+    """Whether an Accept header names the arrays and does not prefer JSON."""
+    if b"npz" not in accept.lower():  # nearly every request: no parsing
         return False
     wanted = weights(accept)
     ours = {kind: weight for kind, weight in wanted.items() if kind in (NPZ, "application/json")}
-    best = max(ours, key=lambda kind: ours[kind], default=None)  # the first of equals
+    best = max(ours, key=lambda kind: ours[kind], default=None)  # max returns the first of equals
     return best == NPZ and ours[NPZ] > 0

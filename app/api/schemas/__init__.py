@@ -1,1 +1,1 @@
-"""The public shapes of answers, as the OpenAPI document shows them: one noun a file."""
+"""The public shapes of responses, as the OpenAPI document shows them; one file for each noun."""

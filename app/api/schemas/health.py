@@ -1,4 +1,4 @@
-"""What the service says of its health."""
+"""What the service reports about its health."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Models, their versions, and what became of each."""
+"""Models, their versions, and the state of each."""
 
 from typing import Literal
 

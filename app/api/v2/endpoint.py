@@ -30,7 +30,7 @@ from app.errors import UnknownModel, UnknownVersion
 EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "statistics", "model_configuration")
 PATH = "/v2/models/{name}/infer"
 VERSION_PATH = "/v2/models/{name}/versions/{version}/infer"
-PLATFORM = "onnxruntime_onnx"
+PLATFORM = "onnxruntime_onnx"  # Triton's name for it
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
@@ -75,7 +75,7 @@ async def model_ready(request: Request, response: Response) -> ModelReady:
         if not _is_there(of.registry, name, request.path_params.get("version")):
             raise
         served = False
-    if of.stopping or of.batcher.failed is not None:
+    if of.stopping or of.batcher.failed is not None:  # clients ask for a model, not only for the service
         served = False
     response.status_code = 200 if served else 503
     return ModelReady(name=name, ready=served)
@@ -89,7 +89,7 @@ def _is_there(registry: ModelRegistry, name: str, version: str | None) -> bool:
 async def metadata(request: Request) -> ModelMetadata:
     """Inputs and outputs with datatype and shape, −1 for the number of rows, and the versions that answer."""
     model = models.find(request)
-    there = services(request).registry.models.get(model.name, ModelVersions())  # it may just have gone
+    there = services(request).registry.models.get(model.name, ModelVersions())  # it may have gone since
     loaded = {other.version for other in (model, *there.available)}
     return ModelMetadata(
         name=model.name,
@@ -115,6 +115,7 @@ async def infer(request: Request) -> Response:
     return await answer(request, InferCall(headers, models.target(request), max_rows), headers)
 
 
+# two routes for each, since a path parameter cannot be optional
 for _path, _suffix, _parameters in PATHS:
     router.add_api_route(
         f"/models/{{name}}{_path}/ready",

@@ -1,4 +1,7 @@
-"""The error body of the Open Inference Protocol: one text, with the field before the message."""
+"""The error body of the Open Inference Protocol: one text, the field before the message.
+
+tritonclient requires the key `error`; without it, it reports an error of its own.
+"""
 
 from typing import Any
 
@@ -11,7 +14,7 @@ def _content(code: str, message: str, field: str | None, request_id: str) -> dic
 
 
 def _status(status: int) -> int:
-    """The protocol knows no 422."""
+    """Maps 422, which the protocol does not know, to 400."""
     return 400 if status == 422 else status
 
 

@@ -1,6 +1,6 @@
-"""The fields of an inference request: the decoder reads by them, and the OpenAPI document shows them.
+"""The fields of an inference request, for the decoder and the OpenAPI document.
 
-What is large is left unread (`msgspec.Raw`) until the model is known.
+Large fields stay unread (`msgspec.Raw`) until the model is known.
 """
 
 from typing import Annotated, Any, Literal, get_args
@@ -14,7 +14,7 @@ Datatype = Literal[
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"
 ]  # fmt: skip
 
-LARGEST_TIMEOUT = 2**53
+LARGEST_TIMEOUT = 2**53  # the largest whole number that every JSON reader keeps exact
 """Microseconds."""
 
 

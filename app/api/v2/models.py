@@ -1,4 +1,4 @@
-"""Which model a path of /v2 is about."""
+"""Finds the model that a path of /v2 names."""
 
 from fastapi import Request
 
@@ -10,20 +10,20 @@ from app.errors import InvalidInput
 
 
 def find(request: Request) -> AvailableModel:
-    """The model that the path names, in the version that it names or the one that answers; perhaps not loaded yet.
+    """The model and version that the path names, or the default version; perhaps not loaded yet.
 
     Raises:
-        InvalidInput: the path holds no name or no version.
-        UnknownModel, UnknownVersion: there is none, or it does not answer.
+        InvalidInput: the name or version in the path is invalid.
+        UnknownModel, UnknownVersion: the model or version does not exist or does not answer.
     """
     return services(request).registry.find(*target(request))
 
 
 def target(request: Request) -> RequestedModel:
-    """The same, not looked for yet.
+    """Name and version in the path, not looked up yet.
 
     Raises:
-        InvalidInput: the path holds no name or no version.
+        InvalidInput: one of them is invalid.
     """
     return RequestedModel(name(request), _version(request))
 
@@ -32,8 +32,9 @@ def name(request: Request) -> str:
     """The name in the path.
 
     Raises:
-        InvalidInput: it is none.
+        InvalidInput: it is not a model name.
     """
+    # by hand, since the gateway's shortcut skips FastAPI's checks
     try:
         return check_name(request.path_params["name"])
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of /v2 beyond the routes' signatures: errors, parameters, bodies, examples."""
+"""What the OpenAPI document says about /v2 beyond the routes' signatures: errors, parameters, bodies, examples."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ from app.errors import (
 )
 
 REQUESTS = (InferRequest, InputParameters, OutputParameters, InferParameters, IndexRequest, ControlRequest)
-"""What its routes read."""
+"""Structs of the request bodies."""
 NO_MODEL = (InvalidInput, UnknownModel, UnknownVersion)
 """Errors of a path that names a model."""
 BAD_BODY = (InvalidInput, MalformedBody, UnsupportedMediaType, BodyTooLarge, RequestTimeout)
@@ -51,8 +51,7 @@ def _in_path(name: str, description: str, pattern: str, example: str) -> dict[st
 NAME = _in_path("name", "Name of a model in the repository", NAME_PATTERN, "digits")
 NUMBER = _in_path("version", "Version of the model", VERSION_PATTERN, "2")
 PATHS = (("", "", [NAME]), ("/versions/{version}", "_version", [NAME, NUMBER]))
-"""What is asked of a model may name a version: for each form its path after the name, a part of its operation ids, and
-its parameters."""
+"""A path may name a version. For each form: the path after the name, a part of the operation ids, the parameters."""
 LENGTH_HEADER = {
     "name": "Inference-Header-Content-Length",
     "in": "header",
@@ -118,7 +117,7 @@ UNLOAD_REQUEST = _optional("ControlRequest", {"parameters": {"unload_dependents"
 
 
 def errors(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that can fail in these ways, beside those in which every route can."""
+    """The `responses` of a route for these errors, in the protocol's format."""
     return error_responses.errors(*kinds, form=V2)
 
 
@@ -136,6 +135,6 @@ INFER_ERRORS = errors(
 
 
 def unready(model: type[BaseModel], example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
-    """The answer of a route that says no with its own body."""
+    """The 503 of a route that answers it with its own body."""
     content = {"application/json": {"example": example}}
     return {503: {"model": model, "description": "Not now", "content": content}}

@@ -21,7 +21,7 @@ class InferCall(Call):
     Args:
         headers: by name in lower case.
         target: the model that the path names.
-        max_rows: that a request may have, where the model's rows are known.
+        max_rows: most rows in a request, for models with a contract.
     """
 
     _request: requests.Request
@@ -32,33 +32,34 @@ class InferCall(Call):
         self._max_rows = max_rows
 
     def target(self) -> RequestedModel | None:
-        """The path names it."""
+        """The path names the model."""
         return self._target
 
     def is_heavy(self, body: bytes, model: Servable | None) -> bool:
-        """JSON and texts take longer to read than numbers as they are in memory."""
+        """JSON and texts take longer to read than binary numbers."""
         length = self._length
+        # a bad length is refused later, by `read`; 18 digits fit 64 bits
         text = len(body) if length is None else int(length[:18]) if length.isdigit() else 0
         texts = model is not None and any(port.dtype == "str" for port in model.signature.inputs)
         return text > LARGE or len(body) > (LARGE if texts else LARGE_BINARY)
 
     def locate(self, body: bytes) -> RequestedModel:
-        """As the path says."""
+        """The path names the model."""
         return self._target
 
     def decode(self, body: bytes, model: Servable) -> Rows:
-        """Reads the JSON, and the tensors in it or after it."""
+        """Reads the JSON and the tensors in it or after it."""
         self._request = requests.read(body, self._length, model.signature)
         given = requests.arrays(self._request, model, self._max_rows)
         inputs: Any = [given] if model.contract is None else given[model.signature.inputs[0].name]
         return Rows(inputs, tuple(output.name for output in self._request.outputs), self._request.seconds)
 
     def size(self, found: Arrays) -> int:
-        """Of the outputs that were asked for, in the form in which they are wanted."""
+        """Size of the requested outputs in their requested form."""
         return response.size(self._request, found)
 
     def encode(self, model: Servable, found: Arrays, decided: Counter[Action]) -> Encoded:
-        """JSON, or where some outputs are wanted as bytes, JSON and bytes after it."""
+        """JSON, followed by bytes if some outputs are requested as binary."""
         content, length = response.write(self._request, model, found)
         if length is None:
             return Encoded(content, "application/json")

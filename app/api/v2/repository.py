@@ -22,7 +22,7 @@ from app.telemetry.statistics import Duration
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
-_LONGEST_BODY = 2**16
+_LONGEST_BODY = 2**16  # decoded in the event loop
 _TYPES = {"float16": "TYPE_FP16", "float32": "TYPE_FP32", "float64": "TYPE_FP64", "str": "TYPE_STRING"}
 
 
@@ -121,10 +121,10 @@ async def config(request: Request) -> ModelConfig:
 
 
 async def _read(request: Request, kind: type[_T]) -> _T:
-    """The JSON of a request that may as well be empty."""
+    """Reads the JSON of a request, whose body may be empty."""
     settings = services(request).settings
     body = await read_body(request.receive, dict(request.scope["headers"]), settings.max_body_bytes)
-    if not body:
+    if not body:  # tritonclient sends none for the index
         return kind()
     if len(body) > _LONGEST_BODY:
         raise InvalidInput(f"expected at most {_LONGEST_BODY} bytes")

@@ -1,4 +1,4 @@
-"""The fields of requests to the model repository: the decoder reads by them, and the OpenAPI document shows them."""
+"""The fields of requests to the model repository, for the decoder and the OpenAPI document."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""An inference request: its head as JSON, and after it, where a header says how long that is, tensors as bytes."""
+"""An inference request: JSON and, if a header gives its length, tensors as bytes after it."""
 
 import math
 from collections.abc import Sequence
@@ -28,41 +28,41 @@ from app.errors import InvalidInput
 Parameters = dict[str, str | bool | int | float | None]
 _Kind = TypeVar("_Kind", InferParameters, InputParameters, OutputParameters)
 
-_MOST_ELEMENTS = 2**59  # that NumPy can address; it counts axes of size 0 as 1
+_MOST_ELEMENTS = 2**59  # more, and NumPy raises; it counts an axis of size 0 as 1
 _SEQUENCES = ("sequence_id", "sequence_start", "sequence_end")
-_RESERVED = "triton_"
+_RESERVED = "triton_"  # Triton refuses these names, too
 _LONGEST = 4096  # bytes of a shape, or of parameters
 _SHARED_MEMORY = "shared_memory_region"
 
 
 @dataclass(frozen=True)
 class InputTensor:
-    """An input, its values still unread."""
+    """An input whose values are still unread."""
 
     name: str
     datatype: str
     shape: Sequence[int]
     data: msgspec.Raw | memoryview
-    """As JSON or as bytes."""
+    """JSON or bytes."""
 
 
 @dataclass(frozen=True)
 class RequestedOutput:
-    """An output, and in which form."""
+    """A requested output and its form."""
 
     name: str
     binary: bool = False
     classes: int = 0
-    """Its so many largest values as classes, where it is not 0."""
+    """How many of the largest values to answer as classes; 0 for the tensor itself."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a model: its inputs still unread, its outputs checked."""
+    """A request to a model: inputs still unread, outputs checked."""
 
     id: str | None
     seconds: float | None
-    """How long it may wait, where it says so."""
+    """How long it may wait, if it says so."""
     inputs: Sequence[InputTensor]
     outputs: Sequence[RequestedOutput]
 
@@ -73,17 +73,18 @@ _parameters = msgspec.json.Decoder(Parameters | None)
 
 
 def read(body: bytes, head: bytes | None, signature: Signature) -> Request:
-    """A request from its body.
+    """Reads a request from its body.
 
     Args:
-        head: the header Inference-Header-Content-Length.
+        head: value of the header Inference-Header-Content-Length.
 
     Raises:
         MalformedBody: the head is not JSON.
-        InvalidInput: a part of it is not what the protocol or the signature says.
+        InvalidInput: a part breaks the protocol or the signature.
     """
     size = len(body)
     if head is not None:
+        # of the body as decompressed, which is what clients count
         if not head.isdigit() or len(head) > 18 or int(head) > len(body):
             raise InvalidInput(
                 f"expected a whole number from 0 to {len(body)}, the length of the body",
@@ -100,8 +101,8 @@ def read(body: bytes, head: bytes | None, signature: Signature) -> Request:
     known = _typed(InferParameters, parameters, "parameters")
     return Request(
         id=request.id,
-        seconds=known.timeout / 1e6 if known.timeout else None,
-        inputs=_split(request.inputs, memoryview(body)[size:]),
+        seconds=known.timeout / 1e6 if known.timeout else None,  # 0 is no limit of its own
+        inputs=_split(request.inputs, memoryview(body)[size:]),  # a view: tensors are not copied
         outputs=_outputs(request.outputs, bool(known.binary_data_output), signature),
     )
 
@@ -147,13 +148,13 @@ def _read_parameters(raw: msgspec.Raw | msgspec.UnsetType, field: str) -> Parame
 
 
 def _raw(body: bytes, signature: Signature) -> Request:
-    """A body that is the bytes of the only input, and nothing else; its only open axis follows from its length."""
+    """Reads a body that is nothing but the bytes of the only input; its length gives the size of the open axis."""
     if len(signature.inputs) != 1:
         raise InvalidInput(f"only a model with one input takes it as the whole body; this has {len(signature.inputs)}")
     port = signature.inputs[0]
     data = body
     if port.dtype == "str":
-        data = len(body).to_bytes(4, "little") + body
+        data = len(body).to_bytes(4, "little") + body  # the whole body is one text, sent without its length
         shape = [size if isinstance(size, int) else 1 for size in port.sizes]
     else:
         row = math.prod(size for size in port.sizes if isinstance(size, int)) * np.dtype(port.dtype).itemsize
@@ -170,7 +171,7 @@ def _raw(body: bytes, signature: Signature) -> Request:
 
 
 def _typed(kind: type[_Kind], parameters: Parameters, field: str) -> _Kind:
-    """The parameters that mean something here."""
+    """The parameters that have a meaning here."""
     try:
         return msgspec.convert(parameters, kind)
     except msgspec.ValidationError as error:
@@ -179,13 +180,13 @@ def _typed(kind: type[_Kind], parameters: Parameters, field: str) -> _Kind:
 
 
 def _split(inputs: Sequence[InferInput], data: memoryview) -> list[InputTensor]:
-    """Gives each input its bytes, in the order in which they are named."""
+    """Gives each input its bytes, in the order of the inputs."""
     found: list[InputTensor] = []
     at = 0
     for index, given in enumerate(inputs):
         field = f"inputs[{index}]"
         parameters = _read_parameters(given.parameters, f"{field}.parameters")
-        if _SHARED_MEMORY in parameters:
+        if _SHARED_MEMORY in parameters:  # without this the message would be about missing data
             raise InvalidInput("shared memory is not supported; send data or binary_data_size", field)
         shape = _read_shape(given.shape, f"{field}.shape")
         size = _typed(InputParameters, parameters, f"{field}.parameters").binary_data_size
@@ -206,6 +207,7 @@ def _split(inputs: Sequence[InferInput], data: memoryview) -> list[InputTensor]:
 
 
 def _is_absent(data: msgspec.Raw | msgspec.UnsetType) -> bool:
+    # the length first: bytes would copy a tensor
     return not isinstance(data, msgspec.Raw) or (len(memoryview(data)) == 4 and bytes(data) == b"null")
 
 
@@ -224,20 +226,19 @@ def _outputs(outputs: Sequence[InferOutput] | None, binary: bool, signature: Sig
         if _SHARED_MEMORY in parameters:
             raise InvalidInput("shared memory is not supported", field)
         form = _typed(OutputParameters, parameters, f"{field}.parameters")
-        own = binary if form.binary_data is None else form.binary_data
+        own = binary if form.binary_data is None else form.binary_data  # the output's own word wins
         requested.append(RequestedOutput(output.name, own, form.classification or 0))
     return requested
 
 
 def arrays(request: Request, model: Servable, most: int) -> dict[str, NDArray[Any]]:
-    """The inputs of a model by name, each held against its signature and, where there is one, its contract.
+    """Reads the inputs of a model by name, each checked against the signature and, if there is one, the contract.
 
     Args:
-        most: rows, for a model with a contract.
+        most: most rows, for a model with a contract.
 
     Raises:
-        InvalidInput: one is missing, unknown, or there twice; or of another datatype or shape; or its values are not
-            what they should be.
+        InvalidInput: an input is missing, unknown or repeated, has another datatype or shape, or invalid values.
     """
     ports = {port.name: port for port in model.signature.inputs}
     found: dict[str, NDArray[Any]] = {}
@@ -254,6 +255,7 @@ def arrays(request: Request, model: Servable, most: int) -> dict[str, NDArray[An
         _check_shape(given.shape, port, sizes, f"{field}.shape")
         if model.contract is not None and not 1 <= (rows := given.shape[0]) <= most:
             raise InvalidInput(f"expected 1 to {most} rows (MASKSEMBLES_MAX_ROWS), got {rows}", f"{field}.shape")
+        # a tensor without elements passes any check of its bytes, whatever its other axes are
         if math.prod(max(1, size) for size in given.shape) > _MOST_ELEMENTS:
             raise InvalidInput("expected fewer elements", f"{field}.shape")
         if isinstance(given.data, memoryview):
@@ -268,7 +270,7 @@ def arrays(request: Request, model: Servable, most: int) -> dict[str, NDArray[An
 
 
 def _check_shape(shape: Sequence[int], port: Port, sizes: dict[str, int], field: str) -> None:
-    """Fixed axes as they are declared, axes of one name of one size."""
+    """Checks that fixed axes have their declared size, and that axes of one name agree across inputs."""
     fits = len(shape) == len(port.sizes)
     for size, declared in zip(shape, port.sizes):
         expected = sizes.setdefault(declared, size) if isinstance(declared, str) else declared
@@ -280,6 +282,7 @@ def _check_shape(shape: Sequence[int], port: Port, sizes: dict[str, int], field:
 def _keeps(values: NDArray[Any], contract: Contract, field: str) -> NDArray[Any]:
     given = contract.inputs[0]
     low, high = given.range or (-np.inf, np.inf)
+    # the usual case in one pass each; check finds the place of what is wrong
     if values.dtype == given.dtype and np.isfinite(values).all() and values.min() >= low and values.max() <= high:
         return values
     return json_arrays.check(values, given, f"{field}.data")

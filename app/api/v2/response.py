@@ -1,4 +1,4 @@
-"""The answer to an inference request: its head as JSON, and after it the outputs that go out as bytes."""
+"""The response to an inference request: JSON, followed by the outputs that are sent as bytes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,11 +10,11 @@ from app.api.v2.request import Request
 from app.engine.bare_model import Servable
 from app.errors import InvalidInput
 
-_CLASS = 64  # bytes of a class or a text, roughly, and of the work that it makes
+_CLASS = 64  # a class or a text costs about as much as this many bytes of numbers
 
 
 def size(request: Request, found: Mapping[str, Any]) -> int:
-    """How many bytes there are to be written, roughly."""
+    """Roughly how many bytes must be written."""
     total = 0
     for requested in request.outputs:
         values = found[requested.name][0] if isinstance(found[requested.name], list) else found[requested.name]
@@ -23,14 +23,14 @@ def size(request: Request, found: Mapping[str, Any]) -> int:
 
 
 def write(request: Request, model: Servable, found: Mapping[str, Any]) -> tuple[bytes, int | None]:
-    """The body, and the length of its head where bytes follow it.
+    """Writes the body; returns it with the length of its JSON if bytes follow.
 
     Args:
-        found: the outputs by name; of a model without a contract, lists of one each.
+        found: the outputs by name; for a model without a contract, lists with one each.
 
     Raises:
-        InvalidInput: an output cannot be had in the form in which it is requested.
-        OutputNotFinite: JSON is wanted of one that holds NaN or infinity.
+        InvalidInput: an output has no representation in the requested form.
+        OutputNotFinite: JSON is requested of an output that holds NaN or infinity.
     """
     outputs: list[dict[str, Any]] = []
     data: list[bytes | memoryview] = []
@@ -56,6 +56,6 @@ def write(request: Request, model: Servable, found: Mapping[str, Any]) -> tuple[
     answer: dict[str, Any] = {"id": request.id} if request.id is not None else {}
     answer |= {"model_name": model.name, "model_version": str(model.version), "outputs": outputs}
     head = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
-    if not any(len(part) for part in data):
+    if not any(len(part) for part in data):  # tensors without elements: plain JSON, as Triton answers
         return head, None
     return b"".join([head, *data]), len(head)

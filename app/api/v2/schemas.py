@@ -1,4 +1,4 @@
-"""The public shapes of the answers of /v2, as the OpenAPI document shows them; those of infer are written by hand."""
+"""The public shapes of /v2's responses, as the OpenAPI document shows them; those of infer are written by hand."""
 
 from typing import Any, Literal
 

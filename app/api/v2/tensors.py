@@ -1,6 +1,6 @@
-"""Tensors as the protocol writes them, as JSON or as bytes, and the arrays they are here.
+"""Converts between arrays and tensors as the protocol writes them, in JSON or as bytes.
 
-Bytes are little-endian and row-major; a text is four bytes of length and as many of UTF-8.
+Bytes are little-endian and row-major; a text is its length in four bytes, then its UTF-8.
 """
 
 import math
@@ -32,20 +32,20 @@ DATATYPES = {
 }
 """The protocol's name for each dtype."""
 
-_LENGTH = 4  # bytes that say how long a text is
-_NUMBERS = "fiu"  # kinds of dtypes
+_LENGTH = 4  # bytes of a text's length
+_NUMBERS = "fiu"  # NumPy's kinds
 
 
 def shape_of(port: Port) -> list[int]:
-    """The shape of an input or output as metadata show it, −1 for an open axis."""
+    """The shape of an input or output in the metadata, −1 for an open axis."""
     return [size if isinstance(size, int) else -1 for size in port.sizes]
 
 
 def from_bytes(data: memoryview, port: Port, shape: Sequence[int], place: str) -> NDArray[Any]:
-    """An array that shares its memory with the bytes where they lie as a processor wants them.
+    """Reads an array from bytes; it shares their memory if they are aligned.
 
     Raises:
-        InvalidInput: there are too few or too many of them, or they are no texts.
+        InvalidInput: there are too few or too many bytes, or they are not valid texts.
     """
     count = math.prod(shape)
     if port.dtype == "str":
@@ -56,11 +56,11 @@ def from_bytes(data: memoryview, port: Port, shape: Sequence[int], place: str) -
     if port.dtype == "bool" and (np.frombuffer(data, np.uint8) > 1).any():
         raise InvalidInput("expected bytes of 0 or 1", place)
     values = np.frombuffer(data, dtype).reshape(shape)
-    return values if values.flags.aligned else values.copy()
+    return values if values.flags.aligned else values.copy()  # JSON of any length may come before it
 
 
 def _texts(data: memoryview, count: int, place: str) -> NDArray[Any]:
-    if count > len(data) // _LENGTH:
+    if count > len(data) // _LENGTH:  # before the shape, a mere claim, reserves memory
         raise InvalidInput(f"expected {count} texts, each after 4 bytes of length, got {len(data)} bytes", place)
     found = np.empty(count, dtype=object)
     at = 0
@@ -79,10 +79,10 @@ def _texts(data: memoryview, count: int, place: str) -> NDArray[Any]:
 
 
 def from_json(data: msgspec.Raw, port: Port, shape: Sequence[int], place: str) -> NDArray[Any]:
-    """An array from values that are nested as the shape says, or not at all.
+    """Reads an array from JSON values, nested as the shape says or flat.
 
     Raises:
-        InvalidInput: they are nested in another way, or are not of the datatype.
+        InvalidInput: they are nested in another way, or do not have the datatype.
     """
     if port.dtype == "float16":
         raise InvalidInput("FP16 has no form in JSON; send it as binary data", place)
@@ -94,9 +94,9 @@ def from_json(data: msgspec.Raw, port: Port, shape: Sequence[int], place: str) -
 
 
 def _read_numbers(text: bytes | memoryview, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any] | None:
-    """The values in order, when all is as it should be."""
+    """Reads the values in order; None if something is wrong."""
     count = math.prod(shape)
-    if not 0 < count <= len(text):
+    if not 0 < count <= len(text):  # a shape is a claim: brackets are not built for more values than bytes
         return None
     brackets = json_arrays.brackets_of(text)
     if brackets not in (json_arrays.brackets((count,)), json_arrays.brackets(shape or (1,))):
@@ -107,7 +107,7 @@ def _read_numbers(text: bytes | memoryview, dtype: np.dtype[Any], shape: tuple[i
 def _read_slowly(
     text: bytes | memoryview, port: Port, dtype: np.dtype[Any], shape: Sequence[int], place: str
 ) -> NDArray[Any]:
-    """The same in Python, with a word about what is wrong."""
+    """Does the same in Python, to say what is wrong."""
     datatype = DATATYPES[port.dtype]
     if dtype.kind in _NUMBERS and json_arrays.is_far_more(text, json_arrays.brackets_size(shape)):
         raise InvalidInput(f"expected {math.prod(shape)} values for {list(shape)}, got more", place)
@@ -138,7 +138,7 @@ def _fits(value: Any, dtype: np.dtype[Any]) -> bool:
         return isinstance(value, bool)
     if dtype.kind == "O":
         return isinstance(value, str)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float):  # to Python, true is the number 1
         return False
     if dtype.kind == "f":
         return abs(value) <= float(np.finfo(dtype).max)
@@ -146,7 +146,7 @@ def _fits(value: Any, dtype: np.dtype[Any]) -> bool:
 
 
 def to_bytes(values: NDArray[Any]) -> bytes | memoryview:
-    """An array as the protocol's bytes; without a copy where it lies as it should."""
+    """An array as the protocol's bytes, without a copy if it is contiguous and little-endian."""
     if values.dtype.kind in "OUS":
         texts = [str(value).encode() for value in values.ravel()]
         return b"".join(part for text in texts for part in (len(text).to_bytes(_LENGTH, "little"), text))
@@ -155,30 +155,32 @@ def to_bytes(values: NDArray[Any]) -> bytes | memoryview:
 
 
 def to_json(values: NDArray[Any], name: str) -> Any:
-    """The values of an array, flat, as a JSON writer takes them.
+    """The values of an array, flat, for a JSON writer.
 
     Raises:
-        InvalidInput: the datatype has no form in JSON.
-        OutputNotFinite: a value has none.
+        InvalidInput: JSON cannot represent the datatype.
+        OutputNotFinite: JSON cannot represent a value.
     """
     if values.dtype.kind in "OUS":
         return [str(value) for value in values.ravel()]
     if values.dtype == np.float16:
         raise InvalidInput(f"{name} is FP16, which has no form in JSON; ask for it with binary_data", "outputs")
+    # orjson would write null
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise OutputNotFinite(f"{name} holds NaN or infinity, which JSON has not; ask for it with binary_data")
     return np.ascontiguousarray(values).ravel()
 
 
 def classify(values: NDArray[Any], most: int, labels: Sequence[str], name: str) -> NDArray[Any]:
-    """The largest values of each row [B, K] → texts `value:index:label` [B, most], as the classification extension has
-    it; without label where there are none.
+    """The largest values of each row [B, K] → texts `value:index:label` [B, most], as the classification extension
+    defines them; without a label if there are none.
 
     Raises:
-        InvalidInput: not a tensor of the shape [B, K].
+        InvalidInput: the tensor does not have the shape [B, K].
     """
     if values.ndim != 2 or values.dtype.kind not in "fiu":
         raise InvalidInput(f"{name} cannot be shown as classes: expected numbers of the shape [B, K]", "outputs")
+    # float64: −1 times an unsigned integer wraps around
     order = np.argsort(-values.astype(np.float64), axis=1, kind="stable")[:, :most]
     texts = [[_class(row[index], index, labels) for index in chosen] for row, chosen in zip(values, order)]
     return np.array(texts, dtype=object).reshape(order.shape)

@@ -1,4 +1,4 @@
-"""The kinds of tasks: what differs between them in a contract stands in one file each. A new kind is entered here."""
+"""The kinds of tasks: one file each for what differs in a contract. New kinds are registered here."""
 
 from typing import Literal
 

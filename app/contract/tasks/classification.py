@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from app.contract.schema import Contract
 
 SCORES: tuple[Score, ...] = ("confidence", "entropy", "expected_entropy", "mutual_information", "energy")
-"""`confidence` is the largest mean probability, the others are outputs of the graph."""
+"""`confidence` is the largest mean probability; the others are outputs of the graph."""
 
 SET_TOLERANCE = 1e-6
-"""By how much less than a set's least probability a class may have: both are rounded, and a set too wide breaks no
+"""How far below a set's least probability a class may lie: both are rounded, and a set that is too wide breaks no
 promise."""
 
 
@@ -50,7 +50,7 @@ class ClassificationTask(Task):
         return SCORES
 
     def score_values(self, contract: "Contract", found: Arrays) -> dict[Score, NDArray[Any]]:
-        """Needs `probabilities` and the graph's scores."""
+        """Computed from `probabilities` and the graph's scores."""
         return {name: found["probabilities"].max(axis=-1) if name == "confidence" else found[name] for name in SCORES}
 
     def validate(self, contract: "Contract") -> None:
@@ -81,4 +81,4 @@ def prediction_set_members(
     """The classes [B, K] of each row, most probable first, and how many of them [B] are in its prediction set."""
     order = np.argsort(-probabilities, axis=-1, kind="stable")
     counts = (probabilities >= one.least_probability - SET_TOLERANCE).sum(axis=-1)
-    return order, np.maximum(counts, 1)
+    return order, np.maximum(counts, 1)  # an empty set would answer nothing; a wider one keeps the promise

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from app.contract.schema import Contract
 
 SCORES: tuple[Score, ...] = ("entropy", "expected_entropy", "mutual_information")
-"""Of a regressor whose submodels predict a variance; others have none."""
+"""Scores of a regressor whose submodels predict a variance; others have none."""
 
 
 class RegressionEvaluation(ContractModel):
@@ -24,28 +24,28 @@ class RegressionEvaluation(ContractModel):
     rmse: tuple[float, ...]
     """Root of the mean squared error, in units of the target."""
     nll: float | None = None
-    """Of the mixture of the submodels' normal distributions, in nats; absent where none are predicted."""
+    """Of the mixture of the submodels' normal distributions, in nats; absent if they predict no variance."""
     coverage: dict[str, tuple[Fraction, ...]] = Field(default_factory=dict)
-    """For each interval, by its promised coverage in percent, the share of true values within."""
+    """Share of true values within each interval, by its promised coverage in percent."""
     width: dict[str, tuple[float, ...]] = Field(default_factory=dict)
-    """And its mean width, in units of the target."""
+    """Mean width of each interval, in units of the target."""
 
 
 class RegressionTask(Task):
-    """D numbers for each row, from N submodels that may predict a variance, too."""
+    """D numbers for each row, from N submodels that may also predict a variance."""
 
     name = "regression"
 
     def outputs(self, contract: "Contract") -> tuple[Tensor, ...]:
-        """Those with variances where the contract names any of them."""
+        """Includes variances if the contract names them."""
         return outputs(any(tensor.name == "aleatoric_variance" for tensor in contract.outputs))
 
     def scores(self, contract: "Contract") -> tuple[Score, ...]:
-        """Only where submodels predict a variance."""
+        """Only if the submodels predict a variance."""
         return SCORES if any(tensor.name == "entropy" for tensor in contract.outputs) else ()
 
     def score_values(self, contract: "Contract", found: Arrays) -> dict[Score, NDArray[Any]]:
-        """Outputs of the graph as they are."""
+        """Outputs of the graph, unchanged."""
         return {name: found[name] for name in self.scores(contract)}
 
     def validate(self, contract: "Contract") -> None:
@@ -64,7 +64,7 @@ class RegressionTask(Task):
 
 
 def outputs(aleatoric: bool) -> tuple[Tensor, ...]:
-    """The outputs that every regressor has, and those of one whose submodels predict a variance.
+    """The outputs that every regressor has, and those that need submodels which predict a variance.
 
     `entropy`, `expected_entropy` and `mutual_information` are those of the normal distribution with the mixture's mean
     and variance, Σ_d ½ ln(2πe·variance_d): differential, so they may be negative.

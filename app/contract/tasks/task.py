@@ -1,4 +1,4 @@
-"""What a contract must know of a task; each kind of task is a file beside this one."""
+"""What a contract must know about a task; each kind of task has a file beside this one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class Task(ABC):
-    """One kind of answer: its outputs, its scores, and what a contract of it must hold."""
+    """One kind of answer: its outputs, its scores, and what its contracts must hold."""
 
     name: ClassVar[str]
 
@@ -27,16 +27,16 @@ class Task(ABC):
 
     @abstractmethod
     def scores(self, contract: "Contract") -> tuple[Score, ...]:
-        """The scores of a row that a policy may name; none where the model cannot say how sure it is."""
+        """The scores that a policy may name; empty if the model cannot say how sure it is."""
 
     @abstractmethod
     def score_values(self, contract: "Contract", found: Arrays) -> dict[Score, NDArray[Any]]:
-        """Each of those scores [B], from the graph's outputs."""
+        """The values [B] of each score, from the graph's outputs."""
 
     @abstractmethod
     def validate(self, contract: "Contract") -> None:
-        """Holds labels, targets, calibration and evaluation against the task.
+        """Checks labels, targets, calibration and evaluation against the task.
 
         Raises:
-            ValueError: one of them is not of this task; the message names the field.
+            ValueError: one of them does not belong to this task; the message names the field.
         """

@@ -1,10 +1,10 @@
-"""The answers of /predict, as the OpenAPI document shows them: one file for each kind of task.
+"""The responses of /predict, as the OpenAPI document shows them; one file for each kind of task.
 
-They are written from arrays without passing through these classes; tests hold the two together.
+Responses are written from arrays without these classes; tests compare the two.
 """
 
 from app.api.predict.schemas.classification import ClassificationAnswer
 from app.api.predict.schemas.regression import RegressionAnswer
 
 Answer = ClassificationAnswer | RegressionAnswer
-"""`model.task` tells which."""
+"""`model.task` says which."""

@@ -1,4 +1,4 @@
-"""The kinds of tasks: how /predict writes the answers of each stands in one file. A new kind is entered here."""
+"""The kinds of tasks: one file each for how /predict writes its answers. New kinds are registered here."""
 
 from app.api.predict.tasks.classification import ClassificationAnswers
 from app.api.predict.tasks.regression import RegressionAnswers
@@ -8,4 +8,4 @@ from app.contract.tasks import TaskName
 ANSWERS: dict[TaskName, TaskAnswers] = {"classification": ClassificationAnswers(), "regression": RegressionAnswers()}
 
 SELECTABLE = tuple(dict.fromkeys(name for of in ANSWERS.values() for menu in of.menus for name in menu.selectable))
-"""What can be asked of a model of some kind."""
+"""Every output of any kind of model."""

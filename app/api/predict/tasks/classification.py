@@ -62,14 +62,14 @@ def _npz_prediction_set(_: Model, selection: OutputSelection, found: Arrays) -> 
     arrays: dict[str, Any] = {}
     for one in selection.regions:
         order, counts = prediction_set_members(one, found["probabilities"])
-        inside = np.empty(order.shape, bool)
+        inside = np.empty(order.shape, bool)  # filled as a whole: order is a permutation
         np.put_along_axis(inside, order, np.arange(order.shape[1]) < counts[:, None], axis=1)
         arrays = {"prediction_set": inside, "prediction_set.coverage": one.coverage}
     return arrays
 
 
 class ClassificationAnswers(TaskAnswers):
-    """One menu for all; of the prediction sets only one is answered."""
+    """All classifiers have the same menu; a response holds one prediction set."""
 
     menus = (_MENU,)
     json: ClassVar = {

@@ -30,7 +30,8 @@ _MENU = Menu(
         "submodels": ("submodels", "submodel_variances"),
     }
 )
-# Of one whose submodels predict no variance: it has no scores, so percentiles and decision are null.
+# For submodels that predict no variance: there are no scores, so percentiles and decision are null. Both still need an
+# output of the graph, from which the number of rows follows.
 _MENU_WITHOUT_SCORES = Menu(
     {
         "prediction": _MEAN,
@@ -45,12 +46,12 @@ _MENU_WITHOUT_SCORES = Menu(
 
 
 def bounds(model: Model, one: Interval, found: Arrays) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The lower and the upper end [B, D] of an interval around each prediction.
+    """The lower and upper ends [B, D] of an interval around each prediction.
 
     Raises:
-        OutputNotFinite: there is none, because a variance is negative or far too large.
+        OutputNotFinite: a variance is negative or too large for an interval.
     """
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # the check below says more than a warning in the log
         reach = np.array(one.factors, np.float32) * np.sqrt(found["variance"])
         lower, upper = found["prediction"] - reach, found["prediction"] + reach
     if not (np.isfinite(lower).all() and np.isfinite(upper).all()):
@@ -89,14 +90,14 @@ def _npz_intervals(model: Model, selection: OutputSelection, found: Arrays) -> A
 
 
 class RegressionAnswers(TaskAnswers):
-    """Two menus, as submodels predict a variance or not; every interval is answered."""
+    """Two menus, with and without a predicted variance; a response holds every interval."""
 
     menus = (_MENU, _MENU_WITHOUT_SCORES)
     json: ClassVar = {"submodels": _json_submodels, "intervals": _json_intervals}
     npz: ClassVar = {"submodels": _npz_submodels, "intervals": _npz_intervals}
 
     def menu(self, contract: Contract) -> Menu:
-        """By whether there are scores."""
+        """Depends on whether the model has scores."""
         return _MENU if contract.scores else _MENU_WITHOUT_SCORES
 
     def regions(self, calibration: Calibration) -> tuple[Interval, ...]:

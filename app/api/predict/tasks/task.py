@@ -1,4 +1,4 @@
-"""What /predict must know of a task; each kind of task is a file beside this one."""
+"""What /predict must know about a task; each kind of task has a file beside this one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -20,37 +20,37 @@ JsonRows = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class OutputSelection:
-    """What a request wants of a model."""
+    """What a request wants from a model."""
 
     chosen: tuple[str, ...]
     """The outputs, in the menu's order."""
     needed: tuple[str, ...]
     """The graph's outputs that they are written from."""
     policy: DecisionPolicy | None
-    """The request's own."""
+    """The request's own policy."""
     regions: tuple[Any, ...]
-    """The prediction sets or intervals of the model's calibration that are wanted, as its task has them."""
+    """The requested prediction sets or intervals from the model's calibration."""
 
 
 JsonWriter = Callable[[JsonRows, Model, OutputSelection, Arrays], None]
-"""Gives each row its part of the answer."""
+"""Adds an output to each row of the response."""
 NpzWriter = Callable[[Model, OutputSelection, Arrays], Arrays]
-"""The arrays of an output by name."""
+"""Returns the arrays of an output by name."""
 
 
 class TaskAnswers(ABC):
     """How the answers of one kind of task are chosen and written."""
 
     menus: ClassVar[tuple[Menu, ...]]
-    """All that there are."""
+    """All menus of the task."""
     json: ClassVar[Mapping[str, JsonWriter]]
-    """Of outputs that are not written as the graph gave them; `percentiles` and `decision` are every task's."""
+    """Writers of outputs that differ from the graph's, except `percentiles` and `decision`, which all tasks share."""
     npz: ClassVar[Mapping[str, NpzWriter]]
     """The same for arrays."""
 
     @abstractmethod
     def menu(self, contract: Contract) -> Menu:
-        """What can be asked of a model."""
+        """The outputs that a request can choose from a model."""
 
     @abstractmethod
     def regions(self, calibration: Calibration) -> tuple[Any, ...]:
@@ -58,10 +58,10 @@ class TaskAnswers(ABC):
 
     @abstractmethod
     def default_regions(self, calibration: Calibration) -> tuple[Any, ...]:
-        """Those of them that are answered when a request names no coverage."""
+        """The regions in the response if a request names no coverage."""
 
 
 def put(rows: JsonRows, name: str, values: Iterable[Any] | None) -> None:
-    """Gives each row its value, or all of them null."""
+    """Gives each row its value, or null if there are no values."""
     for row, value in zip(rows, [None] * len(rows) if values is None else values):
         row[name] = value
