@@ -72,9 +72,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._refused = True  # the parser still calls back for the rest of the read
         waits = self.cycle is not None and not self.cycle.response_complete
         if not waits or not self._in_head:  # else the client would take it for the earlier request's answer
-            # uvicorn sets the URL with the first byte of a request, not before
+            # uvicorn sets the URL with the first byte of a request, not before, and headers to None until then
             path = getattr(self, "url", b"").partition(b"?")[0].decode("latin-1")
-            request_id = id_of(getattr(self, "headers", ()))
+            request_id = id_of(self.headers or ())
             status, body = problem(path, error, request_id.decode())
             headers = [
                 (b"content-type", b"application/json"),

@@ -72,6 +72,11 @@ def test_so_is_one_that_comes_at_once_and_the_next_connection_is_served(port: in
         assert talk(port, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").startswith(b"HTTP/1.1 200 ")
 
 
+def test_empty_lines_without_end_are_refused(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    assert talk(port, *[b"\r\n" * 4000] * 20).startswith(b"HTTP/1.1 431 ")
+    assert "Fatal error" not in caplog.text
+
+
 def test_what_is_no_http_gets_the_error_body(port: int) -> None:
     found = talk(port, b"GET / HTTP/1.1\r\nhost: a\x00b\r\n\r\n")
     assert found.startswith(b"HTTP/1.1 400 ")
