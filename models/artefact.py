@@ -57,6 +57,7 @@ def embed(model: onnx.ModelProto, contract: schema.Contract) -> None:
     text = contract.model_dump_json(exclude_none=True)
     if read_contract(text) != contract:
         raise ArtefactError("the contract changes when it is written and read")
+    # the old contract, where a file is calibrated anew
     del model.metadata_props[:]
     model.metadata_props.add(key=METADATA_KEY, value=text)
 
@@ -117,6 +118,7 @@ def write(
             with (staging / file_name).open("wb") as file:
                 file.write(content.SerializeToString(deterministic=True))
                 file.flush()
+                # else a crash may leave a published folder with an empty file in it
                 os.fsync(file.fileno())
                 os.fchmod(file.fileno(), 0o644)
         return _publish(staging, repository, name, version)
@@ -158,6 +160,7 @@ def _publish(staging: Path, repository: Path, name: str, version: int | None) ->
     if target.exists():
         raise FileExistsError(f"{target} exists: versions are never overwritten")
     try:
+        # atomic, and fails where another writer was first
         staging.rename(target)
     except OSError as error:
         if not target.exists():

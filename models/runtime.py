@@ -45,7 +45,9 @@ def session(model: onnx.ModelProto, device: str = "cpu") -> onnxruntime.Inferenc
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
+    # TF32 keeps 10 bits of a product's operands: no plan would agree with torch
     settings = [{"use_tf32": "0"}] if device == "cuda" else None
+    # one provider, so that nothing falls back to the CPU without a word
     made = onnxruntime.InferenceSession(model.SerializeToString(), options, [provider], settings)
     if made.get_providers()[0] != provider:
         raise DeviceUnavailable(f"onnxruntime cannot use its {provider} here")

@@ -63,6 +63,7 @@ def _all(what: str, jobs: Mapping[str, tuple[Any, ...]]) -> None:
     """Runs jobs, function and arguments by name, in processes, and prints what they return; the first failure ends it
     all."""
     with (
+        # spawn: a forked process shares torch's threads and locks, and may hang on them
         ProcessPoolExecutor(1 if _has_gpu() else _cores(), get_context("spawn"), _begin) as pool,
         tqdm(total=len(jobs), desc=what, unit="") as bar,
     ):
@@ -157,6 +158,7 @@ def _export(study: Study, entry: Entry, seed: int, folder: Path, dataset: Datase
     if kept.fresh and version.exists():
         return None
     said = kept.why_not and f"exported anew: {kept.why_not}"
+    # first the note, then the model: an interruption between them costs an export, never a wrong figure
     kept.remove()
     shutil.rmtree(version, ignore_errors=True)  # versions are never overwritten
     networks = [load_checkpoint(path)[1] for path in checkpoints]

@@ -46,6 +46,7 @@ def analyse(graph: GraphModule, known: dict[Node, Tensor], submodels: int, align
         needed = _backward(graph, tensors, alive, index, align)
         for node, operation in tensors.items():
             keep = needed[node] & alive[node]
+            # a mask may leave a branch nothing, and no runtime runs on zero channels
             if not keep.any():
                 keep = np.arange(operation.channels) == 0  # no tensor is empty
             if operation.kind is None:
@@ -137,6 +138,7 @@ def _backward(
 
 def _round_up(needed: Channels, alive: Channels, align: int) -> Channels:
     count = int((needed & alive).sum())
+    # a channel more costs less than an unaligned convolution (see `models.export.cost`)
     missing = -count % align
     spare = np.flatnonzero(alive & ~needed)
     if count == 0 or len(spare) < missing:

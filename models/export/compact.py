@@ -69,6 +69,7 @@ class _Emitter:
         self._constants: dict[Any, list[tuple[Tensor, Node]]] = {}
 
     def call(self, target: Any, *args: Any, **kwargs: Any) -> Node:
+        # what submodels compute alike is written once: at scale 1 all branches become one
         key = (target, _hashable(args), _hashable(kwargs))
         if key not in self._calls:
             self._calls[key] = self.graph.call_function(target, args, kwargs)
@@ -94,6 +95,7 @@ class _Emitter:
     def finish(self, rows: Sequence[Node]) -> GraphModule:
         self.graph.output(rows[0] if len(rows) == 1 else self.call(_aten.cat.default, list(rows), 0))
         module = GraphModule(self.root, self.graph)
+        # a value may have been selected for an operation that needed none of it
         module.graph.eliminate_dead_code()
         module.graph.lint()
         module.recompile()
@@ -131,6 +133,7 @@ class _Set:
         open_ = [np.any(factor.reshape(len(factor), -1), axis=1, keepdims=True)[:, 0] for factor in factors]
         taken = self._take(operation.x, want, open_)
         scale = np.concatenate([factor[index] for factor, index in zip(factors, want)])
+        # these channels are zero whatever the factor: with 1, an inverted dropout's stays one number for all
         scale[np.concatenate([(index < 0) | ~keep[index] for index, keep in zip(want, open_)])] = 1  # zero anyway
         if (scale == 1).all():
             return taken

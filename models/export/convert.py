@@ -19,6 +19,7 @@ def convert(head: Head, example: Tensor) -> onnx.ModelProto:
     Raises:
         RuntimeError: the exporter did something that it has not done before.
     """
+    # two rows: the exporter takes a size of 1 for a constant
     rows = torch.cat([example[:1], example[:1]])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about itself
@@ -30,6 +31,7 @@ def convert(head: Head, example: Tensor) -> onnx.ModelProto:
             input_names=["input"],
             output_names=list(head.OUTPUTS),
             opset_version=OPSET,
+            # weights inside, so that no copy can separate them from the graph
             external_data=False,
             verbose=False,
         )
@@ -39,6 +41,7 @@ def convert(head: Head, example: Tensor) -> onnx.ModelProto:
     uses = sum(list(node.input).count(TEMPERATURE) for node in model.graph.node)
     if uses != head.has_temperature:
         raise RuntimeError(f"the exporter left {uses} uses of the temperature, expected {int(head.has_temperature)}")
+    # stack traces name paths of this machine, and would make equal exports differ
     artefact.slim(model)
     if head.has_temperature:
         artefact.set_temperature(model, 1.0)

@@ -97,6 +97,7 @@ def tune(models: Mapping[PlanName, onnx.ModelProto], inputs: NDArray[Any], devic
     """
     sessions = {name: runtime.session(model, device) for name, model in models.items()}
     cost: dict[PlanName, dict[int, float]] = {name: {} for name in sessions}
+    # one batch size after the other, the plans taking turns: a slow second hits all of them
     for batch in (1, *_BATCHES):
         rows = np.concatenate([inputs] * -(-batch // len(inputs)))[:batch]
         for name, times in runtime.race(sessions, rows, _ROUNDS).items():

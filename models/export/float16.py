@@ -27,6 +27,7 @@ def to_float16(body: GraphModule, example: Tensor) -> GraphModule:
         ValueError: nothing comes before the last layer.
     """
     graph = copied(body)
+    # float16 ends at 65504, and a running variance may lie beyond
     _fold_batch_norm(graph)
     inside = _before_last_product(graph)
     if not any(_packet(node) in _PRODUCTS for node in inside):

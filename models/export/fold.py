@@ -53,11 +53,13 @@ def fold(traced: GraphModule, submodels: int) -> Folded:
         x, masks = node.args
         channels, *rest = x.meta["val"].shape[1:]
         with graph.graph.inserting_before(node):
+            # behind another mask there are N·B rows already; before the first one B, the same for all submodels
             if x in folded:
                 rows = graph.graph.call_function(_aten.reshape.default, (x, [submodels, -1, channels, *rest]))
             else:
                 rows = graph.graph.call_function(_aten.unsqueeze.default, (x, 0))
             features = masks.meta["val"].shape[1:]
+            # [N, 1, C, 1, …]: a mask without spatial axes covers all places of its channel
             shape = [submodels, 1, *features, *[1] * (1 + len(rest) - len(features))]
             factors = graph.graph.call_function(_aten.reshape.default, (masks, shape))
             product = graph.graph.call_function(_aten.mul.Tensor, (rows, factors))

@@ -34,6 +34,7 @@ def describe_input(example: Tensor, options: ExportOptions) -> ContractTensor:
 def varied_rows(example: Tensor, value_range: tuple[float, float] | None) -> Tensor:
     """64 rows near the example's, no two alike, within the range."""
     rows = torch.cat([example] * -(-_ROWS // len(example)))[:_ROWS].float()
+    # near the example and not from noise: a network answers noise with one class, whatever else is wrong
     rows = rows * (0.8 + 0.4 * torch.rand(rows.shape, generator=torch.Generator().manual_seed(0)))
     low, high = value_range or ((0, 255) if example.dtype == torch.uint8 else (-inf, inf))
     return rows.clamp(low, high).to(example.dtype)

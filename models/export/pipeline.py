@@ -63,6 +63,7 @@ def export(
     """
     check_name(name)
     task, input_tensor = named_task(options), describe_input(example_input, options)
+    # what is wrong with the options shows before minutes of tracing and compiling
     check_promises(task.task, options.coverages, options.risks)
     if options.policy is not None:
         parse(options.policy)
@@ -76,11 +77,13 @@ def export(
         {graph.graph.output_node().all_input_nodes[0].meta["val"].shape[1] for graph in traced}, options
     )
     for graph in traced:
+        # three different rows: one alone, or equal ones, would hide an operation that mixes them
         check_rows(graph, preprocess(rows[:3]))
     plans = compile_plans(adopted, traced, preprocess, rows, head, options)
     described = describe(adopted, task, (input_tensor, head.outputs), plans.compilation, options)
     contract = _measure(plans.folded, described, options)
     finished = plans.embed(contract)
+    # the network itself and not its trace, so that a mistake of the tracing shows, too
     reference = nn.Sequential(preprocess, adopted).eval()
     verify_plans(finished.by_name(), contract, reference, _rows_to_verify(rows, options))
     return artefact.write(finished.folded, Path(repository), name, version, finished.models())

@@ -102,9 +102,11 @@ def _of_one(
     submodels, example, forced = count(network), preprocess(rows[:2]), options.plan
     graphs = _graphs(traced, submodels, forced)
     macs = {name: cost.macs(graph, example) for name, graph in graphs.items()}
+    # without masks: what the network would cost as a single one
     single = cost.macs(trace(unmasked(network), example), example)
     choices = {} if options.tune else {device: _choose(graphs, example, device, forced) for device in options.devices}
     models: dict[PlanName, onnx.ModelProto] = {}
+    # converting takes longest: without measuring, only the plans that were chosen
     for name in graphs if options.tune else sorted({"folded", *(choice.plan for choice in choices.values())}):
         body = to_float16(graphs[name], example) if options.precision == "float16" else graphs[name]
         models[name] = convert(head.build(body, submodels, preprocess).eval(), rows)
@@ -125,6 +127,7 @@ def _of_one(
             made = Compilation(
                 device=device, chosen_by=by, reason=choice.reason, macs=macs[choice.plan], macs_single=single
             )
+            # a copy, since two devices may choose the same plan and each file holds its own contract
             devices[device] = DevicePlan(choice.plan, copy.deepcopy(models[choice.plan]), made)
     why = "; ".join(f"{device}: {choice.plan}, {choice.reason}" for device, choice in choices.items())
     portable = Compilation(chosen_by=by, reason=why or None, macs=macs["folded"], macs_single=single)

@@ -19,6 +19,7 @@ def trace(network: nn.Module, example: Tensor) -> GraphModule:
     Raises:
         ValueError: the network does not give one tensor [B, K], or fixes the batch size.
     """
+    # the caller's network keeps its masks, whatever happens here
     marked = copy.deepcopy(network)
     replace(marked, {layer: Mark(layer.factors) for layer in layers(marked).values()})
     rows = torch.cat([example[:1], example[:1]])  # two rows: torch.export takes a size of 1 for a constant

@@ -29,6 +29,7 @@ class Classifier(Head):
         classes = logits.shape[-1]
         log_p = torch.log_softmax(logits / self.temperature, dim=-1)
         p = log_p.exp()
+        # the logarithm of the mean from logarithms: a mean that rounds to 0 would give −∞
         log_mean = torch.logsumexp(log_p, dim=1) - log(self.submodels)
         mean = p.mean(dim=1)
         entropy = -(mean * log_mean).sum(dim=-1)

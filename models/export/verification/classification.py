@@ -24,6 +24,7 @@ class ClassificationVerifier(TaskVerifier):
     def shares(self, found: Arrays, raw: Raw, contract: Contract) -> dict[str, float]:
         logits = two_sided(torch.from_numpy(raw)).numpy()
         expected = classifier_reference(logits, contract.temperature)
+        # a float32 of 32 and above is known to 2e-6 at best, and exp passes that on to the probabilities
         coarse = max(1.0, float(np.abs(logits).max()) / contract.temperature / 32)
         return {
             name: (
@@ -39,6 +40,7 @@ class ClassificationVerifier(TaskVerifier):
 def classifier_reference(logits: Raw, temperature: float) -> dict[str, NDArray[Any]]:
     """The outputs of a classifier from logits [B, N, K], in float64."""
     z = logits.astype(np.float64)
+    # by logarithms: exp of a logit of 1000 overflows
     log_p = log_softmax(z / temperature, axis=-1)
     p = np.exp(log_p)
     mean = p.mean(axis=1)
