@@ -1,6 +1,6 @@
-"""Takes a network as it was trained and returns one that the export can read: all masks in our own layers.
+"""Takes a trained network and returns one that the export can read: all masks in our own layers.
 
-Layers of other packages are known by what they are, so no package need be installed: the `masksembles` package's
+Layers of other packages are recognised by class name, so no package need be installed: the `masksembles` package's
 Masksembles1D and Masksembles2D, and torch-uncertainty's Mask1d and Mask2d, which are part of its MaskedLinear,
 MaskedConv2d and MaskedConvTranspose2d.
 """
@@ -32,9 +32,10 @@ def adopt(
     """A copy in evaluation mode, in float32 on the CPU, masks kept exactly. The network itself is not touched.
 
     Args:
-        network: with Masksembles layers of any known kind, one that repeats its input for them, or one with dropout.
+        network: with Masksembles layers of any known kind (including torch-uncertainty's networks, which
+            repeat their input themselves), or with dropout.
         example: an input [B, …] of the network, needed for `mc_dropout` only.
-        mc_dropout: freeze dropout into so many masks, drawn from `seed`, with its factor 1/(1 − p).
+        mc_dropout: freeze dropout into this many masks, drawn from `seed`, with its factor 1/(1 − p).
 
     Raises:
         ValueError: its Masksembles layers disagree about the number of submodels, one is of a kind that is not known,
@@ -78,7 +79,8 @@ def third_party_layers(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def replace(network: nn.Module, replacements: dict[nn.Module, nn.Module]) -> None:
-    """Puts other modules in place of some, under all of their names."""
+    """Replaces modules by others, under all of their names."""
+    # one module may stand in a network twice, and named_modules() would give its first name alone
     for name, module in list(network.named_modules(remove_duplicate=False)):
         if module in replacements:
             network.set_submodule(name, replacements[module])
@@ -98,15 +100,16 @@ def _translate(name: str, module: nn.Module) -> Masksembles:
 
 
 def _ours(module: nn.Module) -> type[Masksembles] | None:
-    """What takes the place of a layer of another package, or of one derived from it."""
+    """Our counterpart of another package's layer, or of a class derived from it."""
     return next((_FOREIGN[kind.__name__] for kind in type(module).__mro__ if kind.__name__ in _FOREIGN), None)
 
 
 def _check_dropout(network: nn.Module) -> None:
-    """Refuses what would be left out of MC-dropout in silence. (Calls of F.dropout cannot be seen.)"""
+    """Refuses dropout that MC-dropout would silently leave out. (Calls of F.dropout cannot be seen.)"""
     if layers(network):
         raise ValueError("mc_dropout: the network has Masksembles layers already; export it without")
     for name, module in network.named_modules():
+        # these drop inside one fused operation, where no module can be replaced
         inner = isinstance(module, (nn.MultiheadAttention, nn.RNNBase)) and module.dropout > 0
         if inner or (isinstance(module, (nn.AlphaDropout, nn.FeatureAlphaDropout)) and module.p > 0):
             raise ValueError(f"mc_dropout: the dropout of {name} ({type(module).__name__}) cannot be frozen")
@@ -119,6 +122,7 @@ def _freeze(network: nn.Module, example: Tensor, submodels: int, seed: int) -> d
         for name, module in network.named_modules()
         if isinstance(module, (nn.Dropout, *_BY_CHANNEL)) and module.p > 0
     }
+    # shapes are known only once rows pass: a dropout layer does not say how wide its input is
     hooks = [
         module.register_forward_pre_hook(
             lambda module, inputs: shapes.setdefault(module, []).append(tuple(inputs[0].shape[1:]))
@@ -133,6 +137,7 @@ def _freeze(network: nn.Module, example: Tensor, submodels: int, seed: int) -> d
         raise ValueError("mc_dropout: the network has no nn.Dropout with p > 0 that its forward pass meets")
     frozen: dict[nn.Module, nn.Module] = {}
     for index, (module, seen) in enumerate(shapes.items()):
+        # torch takes [B, C] for one sample here, whose channels are the rows
         if isinstance(module, _BY_CHANNEL) and any(len(shape) < 2 for shape in seen):
             raise ValueError(
                 f"{names[module]}: {type(module).__name__} takes [B, C] for one sample; use nn.Dropout there"
@@ -146,6 +151,7 @@ def _freeze(network: nn.Module, example: Tensor, submodels: int, seed: int) -> d
                 "adopt: %s drops single values of a map %s; such masks can only be folded", names[module], list(size)
             )
         rate = float(module.p)  # type: ignore[arg-type]
+        # numbered in the order of the forward pass, so that renaming a module changes no mask
         drawn = mask_generator.dropout(size, submodels, rate, (seed, index))
         frozen[module] = FrozenDropout(torch.from_numpy(drawn), rate)
     return frozen

@@ -25,7 +25,7 @@ from app.contract.repository import (
 )
 
 REPOSITORY = Path(__file__).parent / "repository"
-"""The model repository that comes with the project, where exports go unless another is named."""
+"""The model repository that comes with the project, and the default target of exports."""
 
 
 class ArtefactError(ValueError):
@@ -52,9 +52,10 @@ def embed(model: onnx.ModelProto, contract: schema.Contract) -> None:
     """Writes the contract into the file's metadata, in place of any other metadata.
 
     Raises:
-        ArtefactError: it would not be read as it is.
+        ArtefactError: reading it back would give another contract.
     """
     text = contract.model_dump_json(exclude_none=True)
+    # a contract that the service would read otherwise must not be published
     if read_contract(text) != contract:
         raise ArtefactError("the contract changes when it is written and read")
     # the old contract, where a file is calibrated anew
@@ -70,6 +71,7 @@ def set_temperature(model: onnx.ModelProto, temperature: float) -> float:
     """
     for tensor in model.graph.initializer:
         if tensor.name == TEMPERATURE:
+            # calibration goes on with the float32 value, so that its figures are those of the file
             value = np.array(temperature, dtype=np.float32)
             tensor.CopyFrom(onnx.numpy_helper.from_array(value, TEMPERATURE))
             return float(value)
@@ -77,7 +79,7 @@ def set_temperature(model: onnx.ModelProto, temperature: float) -> float:
 
 
 def read_plans(repository: Path, name: str, version: int) -> dict[str, tuple[onnx.ModelProto, schema.Contract]]:
-    """The plans of a version beside the portable one, with their contracts, by device.
+    """A version's plans for single devices, with their contracts, by device.
 
     Raises:
         ArtefactError: one of them is no artefact.
@@ -94,9 +96,9 @@ def write(
     version: int | None = None,
     plans: Mapping[str, onnx.ModelProto] | None = None,
 ) -> Path:
-    """Writes the next version of a model, or the one asked for, and returns the file's path.
+    """Writes the next version of a model, or the requested one, and returns the file's path.
 
-    Beside it lie the plans of devices, by name.
+    The plans, by device, become files in the same folder.
 
     The folder is filled elsewhere in the repository and renamed into place as the last step, so a reader sees all of it
     or nothing, and an existing version is never touched.
@@ -109,6 +111,7 @@ def write(
     if version is not None:
         parse_version(str(version))
     repository.mkdir(parents=True, exist_ok=True)
+    # inside the repository: a rename is atomic within one file system only
     staging = Path(tempfile.mkdtemp(prefix=".writing-", dir=repository))
     try:
         staging.chmod(0o755)  # mkdtemp's 0700, or a strict umask, would lock out the service's own user
@@ -116,7 +119,7 @@ def write(
         files |= {plan_path(repository, name, 1, device).name: plan for device, plan in (plans or {}).items()}
         for file_name, content in files.items():
             with (staging / file_name).open("wb") as file:
-                file.write(content.SerializeToString(deterministic=True))
+                file.write(content.SerializeToString(deterministic=True))  # equal models, equal bytes
                 file.flush()
                 # else a crash may leave a published folder with an empty file in it
                 os.fsync(file.fileno())
@@ -127,7 +130,7 @@ def write(
 
 
 def slim(model: onnx.ModelProto) -> None:
-    """Drops what an exporter notes for debugging: stack traces, types of inner values, doc strings."""
+    """Drops the exporter's debugging notes: stack traces, types of inner values, doc strings."""
     del model.graph.value_info[:]
     model.doc_string = model.graph.doc_string = ""
     parts: Iterable[Any] = [
@@ -154,6 +157,7 @@ def _read(path: Path) -> tuple[onnx.ModelProto, schema.Contract]:
 def _publish(staging: Path, repository: Path, name: str, version: int | None) -> Path:
     if not (repository / name).exists():
         (repository / name).mkdir(exist_ok=True)
+        # whatever the umask: the service runs as a user of its own
         (repository / name).chmod(0o755)
     wanted = version if version is not None else max(list_versions(repository, name), default=0) + 1
     target = model_path(repository, name, wanted).parent

@@ -1,7 +1,7 @@
-"""Masksembles layers for PyTorch, used where Dropout would be, and the ways to run a network that has them.
+"""Masksembles layers for PyTorch, used in place of Dropout, and the ways to run a network that has them.
 
 A layer never guesses which submodel a row belongs to. In training each row meets one submodel, the same in every
-layer; for evaluation `submodels` runs each submodel on the whole batch; whoever tiles the input says so with `tiled`.
+layer; for evaluation `submodels` runs each submodel on the whole batch; a caller that tiles its input uses `tiled`.
 """
 
 import hashlib
@@ -26,8 +26,8 @@ class Masksembles(nn.Module):
         channels: C, the size of axis 1 of the input.
         submodels: N.
         scale: S ≥ 1; 1 keeps every channel. Two masks overlap with an IoU of about 1/(2S − 1).
-        seed: of the masks. Without one it is drawn from torch's global generator, so that the layers of a network
-            differ and `torch.manual_seed` settles them all.
+        seed: of the masks. By default it is drawn from torch's global generator, so that the layers of a network
+            differ and `torch.manual_seed` fixes them all.
         align: keep a multiple of this many channels; multiples of 16 make the exported network faster. By default 16
             or 8 where that hardly changes S; see `models.masks.ones_per_mask`.
 
@@ -53,6 +53,7 @@ class Masksembles(nn.Module):
         super().__init__()
         if seed is None:
             seed = int(torch.randint(2**31, ()))
+        # a persistent buffer: weights under other masks are another network, so they are saved together
         drawn = mask_generator.generate(channels, submodels, scale, seed, align=align)
         self.register_buffer("masks", torch.from_numpy(drawn))
         self.scale = scale
@@ -61,6 +62,7 @@ class Masksembles(nn.Module):
     @classmethod
     def from_masks(cls, masks: Tensor, scale: float) -> Self:
         """A layer with given masks [N, C], taken as they are; anything but 0 keeps a channel."""
+        # past __init__, which would draw masks
         layer = cls.__new__(cls)
         nn.Module.__init__(layer)
         layer.register_buffer("masks", masks != 0)
@@ -97,6 +99,7 @@ class Masksembles(nn.Module):
                 f"{type(self).__name__} expects an input of {ranks} axes with {self.channels} channels on axis 1, "
                 f"got shape {list(x.shape)}"
             )
+        # factors take the input's dtype, or float32 masks would turn a float16 network into a float32 one
         masks = self.factors.to(x)
         if isinstance(self.selected, int):
             chosen = masks[self.selected].unsqueeze(0)
@@ -106,12 +109,14 @@ class Masksembles(nn.Module):
                     f"tiled input has {self.submodels} copies of the batch, but {x.shape[0]} rows do not divide by "
                     f"{self.submodels}"
                 )
+            # submodel-major, as the export folds: row n·B + b is row b in submodel n
             chosen = masks.repeat_interleave(x.shape[0] // self.submodels, dim=0)
         elif isinstance(self.selected, Tensor):
             if len(self.selected) != len(x):
                 raise ValueError(f"{len(self.selected)} rows were assigned to submodels, got {len(x)} rows")
             chosen = masks[self.selected.to(x.device)]
         elif self.training:
+            # i mod N and not N blocks, as in the reference: so N need not divide the batch
             chosen = masks[torch.arange(x.shape[0], device=x.device) % self.submodels]
         else:
             raise RuntimeError(
@@ -122,6 +127,7 @@ class Masksembles(nn.Module):
         return x * chosen.reshape(*chosen.shape, *[1] * (x.ndim - chosen.ndim))
 
     def get_extra_state(self) -> Tensor:
+        # a tensor, as everything in a state_dict; float64 holds a Python float exactly
         return torch.tensor(self.scale, dtype=torch.float64)
 
     def set_extra_state(self, state: Tensor) -> None:
@@ -162,6 +168,7 @@ class FrozenDropout(Masksembles):
     method: ClassVar[Method] = "mc-dropout"
 
     def __init__(self, masks: Tensor, rate: float) -> None:
+        # past Masksembles.__init__, which would draw masks
         nn.Module.__init__(self)
         self.register_buffer("masks", masks)
         self.rate = rate
@@ -170,6 +177,7 @@ class FrozenDropout(Masksembles):
 
     @property
     def factors(self) -> Tensor:
+        # inverted dropout: the network was trained with kept values times 1/(1 − p)
         return self.masks.float() / (1 - self.rate)
 
     def extra_repr(self) -> str:
@@ -177,7 +185,7 @@ class FrozenDropout(Masksembles):
 
 
 class DeepEnsemble(nn.Module):
-    """N networks that were trained by themselves, each a submodel; they share nothing.
+    """N networks that were trained independently, one for each submodel; they share nothing.
 
     As with masks, a plain call does not say which submodel each row belongs to: see `submodels`.
     """
@@ -223,7 +231,7 @@ def count(network: nn.Module) -> int:
 
 
 def method(network: nn.Module) -> Method:
-    """How a network comes to its submodels; `single` where nothing in it chooses between any."""
+    """How a network gets its submodels; `single` if it has no submodels to choose from."""
     return next((chooser.method for chooser in _choosers(network).values()), "single")
 
 
@@ -245,7 +253,7 @@ def submodels(network: nn.Module, x: Tensor) -> Tensor:
 
 @contextmanager
 def tiled(network: nn.Module) -> Iterator[None]:
-    """While it lasts, rows are taken as N copies of a batch one after the other, `x.repeat(N, 1, …)`.
+    """Within this context, rows are N copies of a batch one after the other, `x.repeat(N, 1, …)`.
 
     Row n·B + b goes through submodel n; the output [N·B, …] reshapes to [N, B, …].
     """
@@ -256,7 +264,7 @@ def tiled(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def assigned(network: nn.Module, indices: Tensor) -> Iterator[None]:
-    """While it lasts, row b goes through submodel indices[b], whole numbers [B] from 0 to N − 1, in every layer.
+    """Within this context, row b goes through submodel indices[b], integers [B] from 0 to N − 1, in every layer.
 
     For training with small or unshuffled batches: `with assigned(network, torch.randint(N, (len(x),))): network(x)`.
 
@@ -275,6 +283,7 @@ def digest(network: nn.Module) -> str:
     sha = hashlib.sha256()
     for layer in layers(network).values():
         masks = layer.masks.cpu().numpy()
+        # the shape counts, too: [2, 8] and [4, 4] may hold the same bits; little-endian on every machine
         sha.update(np.asarray(masks.shape, dtype="<i8").tobytes() + np.packbits(masks, axis=None).tobytes())
     return sha.hexdigest()
 
@@ -293,5 +302,5 @@ def _select(network: nn.Module, selected: int | Tensor | Tiled) -> Iterator[None
 
 
 def _choosers(network: nn.Module) -> dict[str, Masksembles | DeepEnsemble]:
-    """What in a network is told which submodel is meant."""
+    """The modules that have to know which submodel is selected."""
     return {name: module for name, module in network.named_modules() if isinstance(module, (Masksembles, DeepEnsemble))}

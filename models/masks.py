@@ -1,8 +1,8 @@
 """Binary masks for Masksembles layers (Durasov et al., CVPR 2021) and the statistics that describe them.
 
-The reference generator draws masks until their width fits, and for some settings never gets there. Here the masks
-are constructed: the channels are dealt out to the masks, so that every channel is used, and each mask then adds
-channels at random until it has its M. Two masks overlap as in the paper, IoU ≈ 1/(2S − 1); of a few draws the one
+The reference generator draws masks until their width fits, and for some settings never succeeds. Here the masks
+are constructed: the channels are divided among the masks, so that every channel is used, and each mask then adds
+random channels until it keeps M. Two masks overlap as in the paper, IoU ≈ 1/(2S − 1): of up to 16 draws, the one
 closest to that is kept.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Seed = int | tuple[int, ...]
 
-_TOLERANCE = 0.1
+_TOLERANCE = 0.1  # of an overlap: a closer draw is not looked for
 _DRAWS = 16
 _ALIGNMENTS = (16, 8)
 _MISALIGNED = 0.034  # lets S = 2 keep 32 of 64 channels, where the formula says 34.1
@@ -39,6 +39,7 @@ def ones_per_mask(channels: int, submodels: int, scale: float, align: int | None
         raise ValueError(f"scale must be a finite number of at least 1 (1 means no masking), got {scale}")
     if align is not None and align < 1:
         raise ValueError(f"align must be at least 1, got {align}")
+    # with fewer, N masks could not cover all channels
     least = ceil(channels / submodels)
     share = 1 / _expansion(scale, submodels)
     ones = max(round(channels * share), least)
@@ -76,8 +77,10 @@ def generate(channels: int, submodels: int, scale: float, seed: Seed, *, align: 
     bits = _generator(seed)
 
     def shuffled(values: NDArray[np.int64]) -> NDArray[np.int64]:
+        # not Generator.permutation: NumPy may change its stream, but not the raw one of PCG64
         return values[np.argsort(bits.random_raw(len(values)), kind="stable")]
 
+    # from the scale that M really gives: rounding to `align` moves it away from S
     expected = 1 / (2 * _solve_scale(channels / ones, submodels) - 1)
     masks = np.zeros((submodels, channels), dtype=np.bool_)
     for index, own in enumerate(np.array_split(shuffled(np.arange(channels)), submodels)):
@@ -128,6 +131,7 @@ def statistics(masks: NDArray[np.bool_]) -> MaskStatistics:
     """Statistics of masks [N, C] or, of single values of a map, [N, C, …]."""
     submodels = len(masks)
     masks = masks.reshape(submodels, -1)
+    # a mean, since the masks of dropout keep different numbers
     kept = float(masks.sum()) / masks.size
     whole = masks.astype(np.int64)
     intersection = whole @ whole.T
@@ -157,12 +161,13 @@ def _expansion(scale: float, submodels: int) -> float:
 
 def _solve_scale(expansion: float, submodels: int) -> float:
     """The scale with this expansion, by bisection in 1/S, where the formula is smooth and monotone."""
+    # at both ends rounding may carry the ratio past what any scale gives
     if expansion <= 1 + 1e-12 or submodels == 1:
         return 1.0
     if expansion >= submodels - 1e-12:
         return inf
     low, high = 0.0, 1.0  # bounds of 1/S
-    for _ in range(60):
+    for _ in range(60):  # more halvings than a double has bits
         middle = (low + high) / 2
         if _expansion(1 / middle, submodels) > expansion:
             low = middle

@@ -1,4 +1,4 @@
-"""Runs exported models in onnxruntime, on a GPU where there is one. No torch here."""
+"""Runs exported models in onnxruntime, on a GPU if there is one. No torch here."""
 
 import logging
 import time
@@ -18,19 +18,19 @@ from models.data.dataset import Lazy
 Name = TypeVar("Name", bound=str)
 
 _ROWS_AT_ONCE = 256
-_SECONDS_A_TURN = 0.02
+_SECONDS_A_TURN = 0.02  # a batch of microseconds is repeated, or the clock and the first run would decide
 _SECONDS_TO_CALM = 0.005  # the threads of the session before stop waiting for work in a loop
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _DRIVERS = (Path("/proc/driver/nvidia"), Path("/dev/nvidiactl"), Path("/dev/dxg"))  # the last one under WSL
 
 threads = 0
-"""Of a session on the CPU; 0 for as many as there are cores. Set where several processes share them."""
+"""Threads of a session on the CPU; 0 means one for each core. Set it when several processes share the cores."""
 
 _log = logging.getLogger(__name__)
 
 
 class DeviceUnavailable(ValueError):
-    """onnxruntime cannot run a model on the device that was asked for."""
+    """onnxruntime cannot run a model on the requested device."""
 
 
 def session(model: onnx.ModelProto, device: str = "cpu") -> onnxruntime.InferenceSession:
@@ -43,22 +43,24 @@ def session(model: onnx.ModelProto, device: str = "cpu") -> onnxruntime.Inferenc
     if provider not in onnxruntime.get_available_providers():
         raise DeviceUnavailable(f"onnxruntime has no {provider} here")
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 3  # errors alone
     options.intra_op_num_threads = threads
     # TF32 keeps 10 bits of a product's operands: no plan would agree with torch
     settings = [{"use_tf32": "0"}] if device == "cuda" else None
     # one provider, so that nothing falls back to the CPU without a word
     made = onnxruntime.InferenceSession(model.SerializeToString(), options, [provider], settings)
+    # onnxruntime that cannot load CUDA's libraries logs it and makes a session on the CPU
     if made.get_providers()[0] != provider:
         raise DeviceUnavailable(f"onnxruntime cannot use its {provider} here")
     return made
 
 
 def where(model: onnx.ModelProto) -> str:
-    """The device that a model runs on fastest here: `cuda` where onnxruntime makes a session of it there, or `cpu`."""
+    """The fastest device for a model on this machine: `cuda` if onnxruntime can create a session there, else `cpu`."""
     if not _has_gpu():
         return "cpu"
     try:
+        # tried and not asked: providers are listed by how onnxruntime was built, not by what this machine has
         session(model, "cuda")
     except Exception as error:  # onnxruntime raises several kinds
         _tell(f"runs on the CPU: there is a GPU, but {' '.join(str(error).split())}")
@@ -68,27 +70,27 @@ def where(model: onnx.ModelProto) -> str:
 
 
 def served(model: onnx.ModelProto, plans: Mapping[str, tuple[onnx.ModelProto, schema.Contract]]) -> onnx.ModelProto:
-    """Of a model and its plans by device (see `read_plans`) what the service runs where the model runs fastest here."""
+    """What the service runs on this machine's fastest device: a plan (see `read_plans`), or the model itself."""
     device = where(model)
     return plans[device][0] if device in plans else model
 
 
 @cache
 def _has_gpu() -> bool:
-    """Whether onnxruntime knows of GPUs and there is a driver for one: onnxruntime-gpu does on machines without."""
+    """Whether onnxruntime supports GPUs and there is a driver: onnxruntime-gpu lists CUDA on machines without, too."""
     return _PROVIDERS["cuda"] in onnxruntime.get_available_providers() and any(path.exists() for path in _DRIVERS)
 
 
 @cache
 def _tell(text: str) -> None:
-    """Once in a process."""
+    """Logs a message once in a process."""
     _log.info("%s", text)
 
 
 def race(
     sessions: Mapping[Name, onnxruntime.InferenceSession], inputs: NDArray[Any], rounds: int
 ) -> dict[Name, list[float]]:
-    """Seconds that each session takes for a batch, in each of several rounds in which they take turns."""
+    """Seconds that each session takes for a batch, by round; in each round the sessions take turns."""
     times: dict[Name, list[float]] = {name: [] for name in sessions}
     for _ in range(rounds + 1):
         for name, made in sessions.items():
@@ -105,14 +107,14 @@ def race(
 
 
 def run(model: onnx.ModelProto, inputs: NDArray[Any] | Lazy, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """The asked outputs for all rows, through onnxruntime, on a GPU where it can."""
+    """The requested outputs for all rows, through onnxruntime, on a GPU if it can use one."""
     return run_session(session(model, where(model)), inputs, outputs)
 
 
 def run_session(
     session: onnxruntime.InferenceSession, inputs: NDArray[Any] | Lazy, outputs: Sequence[str]
 ) -> dict[str, NDArray[Any]]:
-    """The asked outputs for all rows, of which few are read at a time."""
+    """The requested outputs for all rows, a few of which are read at a time."""
     name = session.get_inputs()[0].name
     parts = [
         session.run(list(outputs), {name: inputs[first : first + _ROWS_AT_ONCE]})

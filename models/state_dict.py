@@ -1,4 +1,4 @@
-"""Weights and masks from a file of torch.save, for a network that a factory builds."""
+"""Loads weights and masks from a file of torch.save into a network that a factory builds."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -13,18 +13,18 @@ from models.adopt import third_party_layers
 from models.layers import Masksembles, layers
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "network")
-_PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
+_PREFIXES = ("module.", "_orig_mod.", "model.", "network.")  # DataParallel and torch.compile put the first two
 
 
 class StateDictError(ValueError):
-    """A checkpoint is missing, damaged, of another program, or does not fit the network."""
+    """A checkpoint is missing, damaged, from another program, or does not fit the network."""
 
 
 def build(factory: str) -> nn.Module:
-    """The network that `package.module:factory` gives when it is called without arguments.
+    """The network that `package.module:factory` returns when called without arguments.
 
     Raises:
-        ValueError: there is no such factory, or it gives something else.
+        ValueError: there is no such factory, or it returns something else.
     """
     module, colon, name = factory.partition(":")
     try:
@@ -45,8 +45,8 @@ def load_weights(network: nn.Module, file: Path) -> None:
     """Loads a checkpoint of plain tensors (`weights_only`) into a network, masks included.
 
     The state_dict may lie under `state_dict`, `model_state_dict`, `model` or `network`, and its keys may have the
-    prefix of a wrapper (`module.`, `_orig_mod.`, `model.`, `network.`). Masks may have any number type, as those of the
-    `masksembles` package 1.1 (float64).
+    prefix of a wrapper (`module.`, `_orig_mod.`, `model.`, `network.`). Masks may have any
+    numeric type, such as float64 in the `masksembles` package 1.1.
 
     Raises:
         StateDictError: not a checkpoint, keys or shapes that do not fit, or masks missing: the `masksembles` package
@@ -68,11 +68,13 @@ def load_weights(network: nn.Module, file: Path) -> None:
     masked: dict[str, nn.Module] = {**layers(network), **third_party_layers(network)}
     for name, layer in masked.items():
         _load_masks(file, name, layer, weights.pop(_join(name, "masks"), None))
+        # files of other packages have no scale; the masks give the effective one
         scale = weights.pop(_join(name, "_extra_state"), None)
         if isinstance(layer, Masksembles):
             masks = layer.masks.numpy()
             layer.scale = float(scale) if scale is not None else mask_generator.statistics(masks).effective_scale
     try:
+        # strict would miss the masks, which were taken out above
         missing, unexpected = network.load_state_dict(weights, strict=False)
     except RuntimeError as error:  # a shape differs
         raise StateDictError(f"{file}: {error}") from error
@@ -99,6 +101,7 @@ def _load_masks(file: Path, name: str, layer: nn.Module, given: Tensor | None) -
         raise StateDictError(
             f"{file}: {name}.masks must be zeros and ones {list(masks.shape)}, got {given.dtype} {list(given.shape)}"
         )
+    # in place: version 1.1 keeps masks as a Parameter, 1.1.1 as a buffer that a state_dict leaves out
     masks.data = given.to(masks.dtype)
 
 

@@ -1,4 +1,4 @@
-"""What is done is not done again, as long as nothing that it depends on has changed. What has changed is told."""
+"""Keeps results until something they depend on changes, and reports what has changed."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 import onnxruntime
 
 FORMAT = 1
-"""Of what is kept. Raise it when figures of the same name come to mean something else."""
+"""Format of kept files. Raise it when a figure changes its meaning but not its name."""
 
 _LIBRARIES = ("numpy", "onnx", "onnxscript", "pillow", "scikit-learn", "scipy", "torch", "torchmetrics")
 
@@ -19,21 +19,22 @@ _ABSENT = "absent"
 
 @cache
 def versions() -> dict[str, str]:
-    """Of the libraries that decide the last digits of a figure, and of our own format."""
+    """Versions of the libraries that affect the last digits of a figure, and of our own format."""
+    # onnxruntime by its module: the package may be onnxruntime or onnxruntime-gpu
     found = {name: version(name) for name in _LIBRARIES}
     return found | {"onnxruntime": onnxruntime.__version__, "format": str(FORMAT)}
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The values that a file keeps, without their key."""
+    """The values in a file, without their key."""
     return {name: value for name, value in json.loads(path.read_text()).items() if name != "key"}
 
 
 class Kept:
-    """A JSON file with a key: everything that its values depend on.
+    """A JSON file with values and a key: everything that the values depend on.
 
     Args:
-        key: as JSON could hold it; the values are those of this key alone.
+        key: JSON-compatible; the values are valid for this key only.
     """
 
     def __init__(self, path: Path, key: Mapping[str, Any]) -> None:
@@ -43,31 +44,31 @@ class Kept:
 
     @property
     def fresh(self) -> bool:
-        """Whether the values are there, and of this key."""
+        """Whether there are values for this key."""
         return self._found is not None and self._found.get("key") == self._key
 
     @property
     def why_not(self) -> str | None:
-        """What has changed since they were written; None where they are fresh, or were never written."""
+        """What has changed since they were written; None if they are fresh or were never written."""
         if self._found is None or self.fresh:
             return None
         return difference(self._found.get("key", {}), self._key)
 
     def write(self, values: Mapping[str, Any]) -> None:
-        """All at once: a reader finds the old file or the new one."""
+        """Writes atomically: a reader finds the old file or the new one."""
         self._found = _plain({**values, "key": self._key})
         part = self._path.with_suffix(".part")
         part.write_text(json.dumps(self._found))
         part.replace(self._path)
 
     def remove(self) -> None:
-        """So that values which are being replaced are not taken for whole."""
+        """Removes the file, so that values that are being replaced are not taken for complete."""
         self._path.unlink(missing_ok=True)
         self._found = None
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Two keys that differ: each part that does, as it was and as it is; digests are cut short."""
+    """Each part that differs between two keys, as it was and as it is; digests are shortened."""
     old, new = _flat(before), _flat(now)
     parts = [
         f"{name} was {_short(old.get(name, _ABSENT))}, is {_short(new.get(name, _ABSENT))}"
@@ -85,7 +86,7 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
             for part, each in inner
             for key, leaf in _flat(each, f"{name}.{part}" if name else str(part)).items()
         }
-    return {name: value}
+    return {name: value}  # an empty list is a value, too
 
 
 def _short(value: Any) -> str:
@@ -93,4 +94,5 @@ def _short(value: Any) -> str:
 
 
 def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
+    # tuples become lists, as they are read back: otherwise no key would equal the one in its file
     return json.loads(json.dumps(value))  # type: ignore[no-any-return]

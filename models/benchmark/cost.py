@@ -1,4 +1,4 @@
-"""What an answer costs: multiply-accumulates, weights, and time, of which only ratios on this machine are told."""
+"""The cost of an answer: multiply-accumulates, weights, and time, the latter as ratios on this machine only."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,13 +14,13 @@ _ROUNDS = 15
 
 
 def macs(contracts: Sequence[Contract]) -> int | None:
-    """Multiply-accumulates for one row, all submodels together, under the cheapest of a model's plans; None where the
-    contracts do not tell."""
+    """Multiply-accumulates for one row, all submodels together, under the cheapest of a model's plans; None if the
+    contracts do not say."""
     return min((contract.compilation.macs for contract in contracts if contract.compilation), default=None)
 
 
 def weights(model: onnx.ModelProto) -> int:
-    """Numbers that a file holds."""
+    """The number of weights in a file."""
     return sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
 
 
@@ -41,5 +41,6 @@ def seconds(repository: Path, single: str, names: Iterable[str], device: str = "
         rows = np.random.default_rng(0).random((batch, *shape))
         times = runtime.race(sessions, (rows * 255 if dtype == "uint8" else rows).astype(dtype), _ROUNDS)
         for name in sessions:
+            # by round, then the median: a slow second touches one ratio
             ratios[name][str(batch)] = float(np.median(np.array(times[name]) / np.array(times[single])))
     return ratios

@@ -1,5 +1,4 @@
-"""Pictures of how accuracy and calibration fall with the severity of corruptions, and of the way from one network to an
-ensemble."""
+"""Plots of accuracy and calibration by the severity of corruptions, and of the path from one network to an ensemble."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -16,9 +15,9 @@ Figures = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def severity(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
-    """Box plots over kinds of corruption and seeds: accuracy and ECE before calibration by severity, a box a method.
+    """Box plots of accuracy and uncalibrated ECE by severity, over kinds of corruption and seeds; one box per method.
 
-    Boxes are quartiles, bars the least and the largest.
+    Boxes are quartiles, whiskers the minimum and maximum.
     """
     shown = [entry for entry in compared if entry.shown]
     figure = Figure(figsize=(13, 8), layout="constrained")
@@ -51,7 +50,7 @@ def severity(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
 
 def transition(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
     """Accuracy, ECE before calibration, AUROC of entropy for the first OOD set, and disagreement against the
-    scale, a line for each variant of masked networks and one across for each other method."""
+    scale: a line for each variant of masked networks, and a horizontal line for each other method."""
     shown = [entry for entry in compared if entry.shown]
     ood = next(iter(figures[shown[0].name][0]["ood"]))
     wanted: dict[str, Callable[[Mapping[str, Any]], Any]] = {
@@ -107,7 +106,7 @@ def entropy_maps(
             aspect="auto",
             cmap="viridis",
             vmin=0,
-            vmax=np.log(2),
+            vmax=np.log(2),  # the entropy of two classes ends there: all six share one scale
         )
         for label, colour in enumerate(("tab:red", "tab:blue")):
             some = rows.inputs[np.flatnonzero(rows.labels == label)[:150]]

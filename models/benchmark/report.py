@@ -1,4 +1,4 @@
-"""Rebuilds docs/results.md: works studies off, writes their tables and plots, and publishes their models."""
+"""Rebuilds docs/results.md: runs studies, writes their tables and plots, and publishes their models."""
 
 import json
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from models.benchmark.runner import repository, work
 from models.benchmark.studies import Study
 
 RESULTS = Path(__file__).parent / "results"
-"""Where the tables and plots lie that docs/results.md shows."""
+"""The folder of the tables and plots that docs/results.md shows."""
 
 
 def rebuild(studies: Sequence[Study], folder: Path, results: Path, data: Path | None = None) -> list[str]:
-    """Trains, exports and measures what is not done yet, and writes it down.
+    """Trains, exports and measures what is missing, and writes the results.
 
     Args:
         folder: for checkpoints and models, those of each study in a folder of its own.
@@ -42,7 +42,7 @@ def rebuild(studies: Sequence[Study], folder: Path, results: Path, data: Path | 
 
 
 def publish(studies: Sequence[Study], folder: Path, target: Path = artefact.REPOSITORY) -> list[str]:
-    """Copies the models of studies that are worth it into a model repository, each as its next version.
+    """Copies the models that studies publish into a model repository, each as its next version.
 
     Returns:
         Their names there.
@@ -59,10 +59,10 @@ def publish(studies: Sequence[Study], folder: Path, target: Path = artefact.REPO
 
 
 def fill(page: Path, results: Path) -> None:
-    """Puts tables where a Markdown file has marks for them, `<!-- NAME -->` … `<!-- /NAME -->`.
+    """Inserts tables between their marks in a Markdown file, `<!-- NAME -->` … `<!-- /NAME -->`.
 
     Raises:
-        ValueError: there is a first mark without its second one.
+        ValueError: an opening mark has no closing one.
     """
     text = page.read_text()
     for table in sorted(results.glob("*.md")):

@@ -1,6 +1,6 @@
-"""Trains, exports and measures what a study of any kind says: as many at once as there are cores, each with one thread,
-so that the figures do not depend on how many cores there are; on a GPU one after the other. What is done is not done
-again, unless something that it depends on has changed, which is told (see `models.benchmark.cache`)."""
+"""Trains, exports and measures the models of a study: one process for each core, with one thread, so that figures do
+not depend on the number of cores; on a GPU one after the other. Finished work is kept until something it depends on
+changes, which is reported (see `models.benchmark.cache`)."""
 
 import logging
 import os
@@ -24,17 +24,17 @@ from models.training.recipe import Recipe
 
 
 def work(study: Study, folder: Path, data: Path | None = None) -> dict[str, list[Figures]]:
-    """Does what is not done yet and gives the figures of every entry by its name, one for each seed in order.
+    """Does what is missing, and returns the figures of every entry by its name, one for each seed in order.
 
     Args:
-        folder: for checkpoints, models and figures; what lies there and still holds is not made again.
-        data: the folder with the data set's files, and where there are such, those of its corrupted form
-            (`CIFAR-10-C`, `ImageNet-C`; else it is generated) and of SVHN.
+        folder: for checkpoints, models and figures; those that are still valid are kept.
+        data: the folder with the data set's files and, optionally, those of its corrupted form (`CIFAR-10-C`,
+            `ImageNet-C`; otherwise it is generated) and of SVHN.
 
     Raises:
-        CheckpointError: a checkpoint in the folder is that of another recipe, or of other rows.
+        CheckpointError: a checkpoint in the folder belongs to another recipe, or to other rows.
         DatasetError: a file is missing or in another format, or the data set has another number of classes.
-        ChildProcessError: a process was ended from outside.
+        ChildProcessError: a process was killed from outside.
     """
     _all(
         "train",
@@ -55,12 +55,12 @@ def work(study: Study, folder: Path, data: Path | None = None) -> dict[str, list
 
 
 def repository(folder: Path) -> Path:
-    """Where the models of a folder lie, each as version 1."""
+    """The model repository in a folder; every model is version 1."""
     return folder / "repository"
 
 
 def _all(what: str, jobs: Mapping[str, tuple[Any, ...]]) -> None:
-    """Runs jobs, function and arguments by name, in processes, and prints what they return; the first failure ends it
+    """Runs jobs, each a function and its arguments, in processes and prints what they return; the first failure stops
     all."""
     with (
         # spawn: a forked process shares torch's threads and locks, and may hang on them
@@ -85,7 +85,7 @@ def _all(what: str, jobs: Mapping[str, tuple[Any, ...]]) -> None:
 
 
 def _cores() -> int:
-    """That this process may use."""
+    """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -101,6 +101,7 @@ def _begin() -> None:
     from models import runtime
 
     if not _has_gpu():
+        # with more threads, sums are split otherwise, and the last digits differ
         torch.set_num_threads(1)
         runtime.threads = 1
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)  # on torchvision
@@ -113,7 +114,7 @@ def _train(study: Study, entry: Entry, recipe: Recipe, checkpoint: Path, data: P
 
 
 def _measure(study: Study, entry: Entry, seed: int, folder: Path, data: Path | None) -> str | None:
-    """Exports and measures one model where that is not done; returns why it is done anew."""
+    """Exports and measures one model if needed; returns why it had to be done again."""
     dataset, name = study.seen(entry, data), f"{entry.name}-{seed}"
     said = [_export(study, entry, seed, folder, dataset)]
     files = model_path(repository(folder), name, 1).parent.iterdir()
@@ -124,7 +125,7 @@ def _measure(study: Study, entry: Entry, seed: int, folder: Path, data: Path | N
             "test": split_digest(dataset.test),
             **study.depends_on(entry, data),
             "versions": versions(),
-            "gpu": _has_gpu(),
+            "gpu": _has_gpu(),  # rounds otherwise
         },
     )
     if not kept.fresh:
@@ -136,7 +137,7 @@ def _measure(study: Study, entry: Entry, seed: int, folder: Path, data: Path | N
 
 
 def _export(study: Study, entry: Entry, seed: int, folder: Path, dataset: Dataset) -> str | None:
-    """The same of one model."""
+    """Exports one model if needed; returns why it had to be done again."""
     from models.export import export
     from models.training.exporting import export_options
     from models.training.trainer import load as load_checkpoint

@@ -9,7 +9,7 @@ from models.benchmark.studies.entry import Entry, reference
 from models.data.corruptions import SEVERITIES
 
 Figures = Mapping[str, Sequence[Mapping[str, Any]]]
-"""By name of an entry, what was measured with each seed."""
+"""The figures of each entry, by its name, one for each seed."""
 
 _SHORT = {
     "entropy": "entropy",
@@ -54,7 +54,7 @@ def predictive(compared: Sequence[Entry], figures: Figures) -> str:
 
 
 def severities(compared: Sequence[Entry], figures: Figures) -> str:
-    """Accuracy and uncalibrated ECE by severity, means over kinds of corruption and seeds."""
+    """Accuracy and ECE, before and after calibration, by severity: means over kinds of corruption and seeds."""
     rows = []
     for entry in compared:
         if not entry.shown:
@@ -74,7 +74,7 @@ def by_seed(figures: Sequence[Mapping[str, Any]], name: str, severity: int) -> l
 
 
 def ood(compared: Sequence[Entry], figures: Figures) -> str:
-    """By OOD set and method, of each score: AUROC and its spread, AUPR, FPR95."""
+    """AUROC with its spread, AUPR and FPR95 of each score, by OOD set and method."""
     rows = [
         [name, entry.label, *(_detected(figures[entry.name], name, score) for score in _SHORT)]
         for entry in compared
@@ -86,14 +86,14 @@ def ood(compared: Sequence[Entry], figures: Figures) -> str:
 
 def _detected(figures: Sequence[Mapping[str, Any]], ood_set: str, score: str) -> str:
     if figures[0]["num_submodels"] == 1 and score == "mutual_information":
-        return "–"  # it is 0
+        return "–"  # always 0 for one submodel, so it ranks nothing
     found = [one["ood"][ood_set][score] for one in figures]
     aupr, fpr95 = (f"{np.mean([one[name] for one in found]):.3f}" for name in ("aupr", "fpr95"))
     return f"{_spread([one['auroc'] for one in found], 3)}, {aupr}, {fpr95}"
 
 
 def path(figures: Mapping[str, Mapping[str, Any]]) -> str:
-    """The sinusoids: what each point of the path reaches."""
+    """The sinusoids: figures of each point of the path."""
     rows = [
         [point["label"], f"{point['accuracy']:.3f}", f"{point['far_entropy']:.3f}", f"{point['far_correlation']:.3f}"]
         for point in figures.values()

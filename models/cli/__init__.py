@@ -1,1 +1,1 @@
-"""The commands of the workshop, a file each: what they take, and what they do."""
+"""The commands of the workshop, one file each: their options, and what they do."""

@@ -1,4 +1,4 @@
-"""What options of several commands look like, and from text to values."""
+"""Options shared by several commands, and the parsing of their values."""
 
 import argparse
 from pathlib import Path
@@ -50,7 +50,7 @@ def add_seed(command: argparse._ActionsContainer, what: str) -> None:
 
 
 def add_rows(command: argparse.ArgumentParser) -> None:
-    """`--data`, where labelled rows for a model of the repository are meant."""
+    """`--data` for labelled rows of a model in the repository."""
     command.add_argument(
         "--data",
         type=Path,

@@ -1,4 +1,4 @@
-"""`benchmark`: all methods trained, exported, measured and compared; the same command goes on after an interruption."""
+"""`benchmark`: trains, exports, measures and compares all methods; the same command resumes after an interruption."""
 
 import argparse
 from pathlib import Path
@@ -28,7 +28,7 @@ def add(commands: "arguments.Commands") -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Works studies off."""
+    """Runs the studies."""
     from models.benchmark import report
     from models.benchmark.studies import BENCHMARKS
 

@@ -1,4 +1,4 @@
-"""`calibrate`: a model of the repository on other rows, as its next version."""
+"""`calibrate`: recalibrates a model of the repository on other rows, as its next version."""
 
 import argparse
 

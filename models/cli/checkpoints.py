@@ -1,4 +1,4 @@
-"""Where `train` puts what `export` takes."""
+"""Where `train` writes the checkpoints that `export` reads."""
 
 from pathlib import Path
 
@@ -17,11 +17,11 @@ def checkpoint(dataset: str, method: Method) -> Path:
 
 
 def checkpoints(dataset: str, method: Method) -> list[Path]:
-    """Where `train` puts what `export` takes: the networks of a deep ensemble each into a file.
+    """The checkpoints of a model; each network of a deep ensemble has its own file.
 
     Raises:
-        CheckpointError: of a deep ensemble the first network is missing or not finished.
-        ValueError: there are fewer networks than it names, or more.
+        CheckpointError: the first network of a deep ensemble is missing or not finished.
+        ValueError: there are fewer networks than its recipe says, or more.
     """
     from models.training import trainer
     from models.training.methods import METHODS

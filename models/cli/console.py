@@ -11,21 +11,21 @@ if TYPE_CHECKING:
 
 
 def fitted(contract: Contract, calibration: Calibration) -> str:
-    """What a calibration did."""
+    """Describes what a calibration fitted."""
     from models.evaluation.tasks import TASKS
 
     return TASKS[contract.task].describe_fit(calibration)
 
 
 def show(contract: Contract, evaluation: Evaluation) -> None:
-    """What a contract holds of it."""
+    """Prints an evaluation."""
     from models.evaluation.tasks import TASKS
 
     print(*TASKS[contract.task].describe(evaluation), sep="\n")
 
 
 def show_outcome(contract: Contract, found: "PolicyOutcome") -> None:
-    """What a policy and prediction sets came to."""
+    """Prints the outcome of a policy and of prediction sets."""
     from models.evaluation.tasks import TASKS
     from models.evaluation.tasks.task import four_decimals
 
@@ -45,7 +45,7 @@ def show_outcome(contract: Contract, found: "PolicyOutcome") -> None:
 
 
 def show_corrupted(contract: Contract, severity: int, found: "PolicyOutcome") -> None:
-    """The same of corrupted rows."""
+    """Prints the same for corrupted rows."""
     from models.evaluation.tasks import TASKS
     from models.evaluation.tasks.task import four_decimals
 

@@ -35,10 +35,10 @@ def add(commands: "arguments.Commands") -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Evaluates one model after the other; costs are relative to the first single network among them, or the first, and
-    of a model alone to one pass through its network without masks.
+    """Evaluates models in turn. Costs are relative to the first single network among them, or to the first model; for
+    one model, to a pass through its network without masks.
 
-    All are measured in the file that the service would run here.
+    Each is measured with the file that the service would run on this machine.
     """
     found = [_find(options.repository, reference) for reference in options.models]
     _check(options, [contract for *_, contract in found])
@@ -67,7 +67,7 @@ def _find(repository: Path, reference: str) -> tuple[str, int, onnx.ModelProto, 
 
 
 def _check(options: argparse.Namespace, contracts: Sequence[Contract]) -> None:
-    """Whether all that is asked for can be done, and written, before any of it is."""
+    """Checks that everything requested can be done and written, before any of it starts."""
     from models.evaluation.policy_outcome import check_images
 
     for contract in contracts if options.corruptions else ():
@@ -82,7 +82,7 @@ def _check(options: argparse.Namespace, contracts: Sequence[Contract]) -> None:
 def _report(
     model: onnx.ModelProto, contract: Contract, plans: Plans, dataset: Dataset, corruptions: bool
 ) -> dict[str, Any]:
-    """Prints every figure of one model and returns them as JSON has them; every row is run once."""
+    """Prints all figures of one model and returns them as JSON-compatible values; every row runs once."""
     from models.benchmark.cost import macs
     from models.data.corrupted import generated
     from models.data.ood import ood_inputs
@@ -98,7 +98,7 @@ def _report(
     answers, outcomes = respondent.answer(dataset.test), dict[int, list[PolicyOutcome]]()
 
     def answer_corrupted() -> Iterator[tuple[str, int, Answers]]:
-        """Takes note of what the policy does while the answers are measured."""
+        """Collects the policy's outcomes while the answers are measured."""
         for kind, severity, found in respondent.answer_corrupted(generated(dataset.test)) if corruptions else ():
             outcomes.setdefault(severity, []).append(apply_policy(contract, found))
             yield kind, severity, found

@@ -76,7 +76,7 @@ def add(commands: "arguments.Commands") -> None:
 
 @dataclass(frozen=True)
 class _Source:
-    """What is exported, before it is said how to compile it."""
+    """What is exported, before the compiler's settings are added."""
 
     network: "nn.Module | Sequence[nn.Module]"
     example: "Tensor"

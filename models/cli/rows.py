@@ -7,7 +7,7 @@ from models.data import LOADERS, Dataset, DatasetError, load
 
 
 def data_of(data: Path | None, model: str, contract: Contract) -> Dataset:
-    """What --data says: an .npz file, or a folder for the files of the data set that the contract names."""
+    """The data set of --data: an .npz file, or a folder with the files of the data set that the contract names."""
     if is_file(data):
         dataset = load(str(data))
     else:

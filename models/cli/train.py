@@ -1,4 +1,4 @@
-"""`train`: a network from a data set; the same command goes on after an interruption."""
+"""`train`: trains a network on a data set; the same command resumes after an interruption."""
 
 import argparse
 from pathlib import Path

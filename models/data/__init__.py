@@ -28,7 +28,7 @@ def load(data: str, folder: Path | None = None) -> Dataset:
     """A data set by its name (its files in `folder`), or an .npz file of the user's own (see `npz`).
 
     Raises:
-        DatasetError: unknown name, or a missing, truncated or in another format file.
+        DatasetError: unknown name, or a file that is missing, truncated or in another format.
     """
     if data in LOADERS:
         return LOADERS[data](folder)

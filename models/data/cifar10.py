@@ -1,5 +1,5 @@
-"""CIFAR-10 (Krizhevsky, 2009): 32×32 colour images of ten kinds of things, from the official files in a folder, the
-binary version or the python version, which is unpickled without running anything that the file says."""
+"""CIFAR-10 (Krizhevsky, 2009): 32×32 colour images of ten classes, from a folder with the official files: the binary
+version, or the Python version, which is unpickled without running code from the file."""
 
 import io
 import pickle
@@ -17,6 +17,7 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 _TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 _TEST = "test_batch"
 _IMAGE = 3 * 32 * 32
+# all that a pickled array of NumPy names; its module was renamed with NumPy 2
 _ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
     ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
@@ -29,7 +30,7 @@ def cifar10(folder: Path | None = None) -> Dataset:
     """45,000 images to train, 5,000 to calibrate, 10,000 to test: inputs uint8 [B, 3, 32, 32], 0 to 255.
 
     `folder` holds the files of one version, or the folder that its archive unpacks to. Files with fewer images are
-    taken too; a tenth of the training images is for calibration.
+    accepted, too; a tenth of the training images is for calibration.
 
     Raises:
         DatasetError: no folder, or a file is missing, truncated or in another format.
@@ -108,10 +109,10 @@ def _checked(path: Path, images: Bytes, kinds: NDArray[Any]) -> tuple[Bytes, NDA
 
 
 class _Unpickler(pickle.Unpickler):
-    """Makes plain values and NumPy arrays, and refuses every other name: loading one would run its code."""
+    """Loads plain values and NumPy arrays, and refuses every other name, since loading one would run its code."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(io.BytesIO(_content(path)), encoding="bytes")
+        super().__init__(io.BytesIO(_content(path)), encoding="bytes")  # of Python 2: keys are bytes
         self._path = path
 
     def find_class(self, module: str, name: str) -> Any:

@@ -18,7 +18,7 @@ from models.data.imagenet import LazyImages, files_of, folders_in
 
 Corrupted = Iterator[tuple[str, int, Split]]
 
-_ROWS = 1000  # that are corrupted at a time
+_ROWS = 1000  # corrupted at a time, so that float32 copies of a whole data set are never in memory
 
 
 def cifar10_c(folder: Path) -> Corrupted:
@@ -46,12 +46,13 @@ def cifar10_c(folder: Path) -> Corrupted:
                 f"{file}: expected uint8 [{len(labels)}, 32, 32, 3], got {images.dtype} {list(images.shape)}"
             )
         for severity, rows in zip(SEVERITIES, np.split(np.arange(len(labels)), len(SEVERITIES))):
+            # the files have channels last
             block = np.ascontiguousarray(images[rows].transpose(0, 3, 1, 2))
             yield file.stem, severity, Split(block, labels[rows].astype(np.int64))
 
 
 def imagenet_c(folder: Path) -> Corrupted:
-    """Kind, severity and rows of the files KIND/SEVERITY/CLASS/*.JPEG, 224×224 and decoded when they are asked for.
+    """Kind, severity and rows of the files KIND/SEVERITY/CLASS/*.JPEG, 224×224, decoded on access.
     Classes are numbered in the order of their folders' names, which must be the same everywhere.
 
     Raises, while iterating:
@@ -71,7 +72,7 @@ def imagenet_c(folder: Path) -> Corrupted:
 
 def generated(split: Split, family: Family = "cifar", seed: int = 0) -> Corrupted:
     """Kind, severity and rows of images, float32 in [0, 1] or uint8, corrupted; of the same dtype, uint8 rounded.
-    Rows that are read lazily are corrupted when they are asked for.
+    Lazy rows are corrupted on access.
 
     Raises, while iterating:
         ValueError: inputs that are not images [B, C, H, W].
@@ -87,7 +88,7 @@ def generated(split: Split, family: Family = "cifar", seed: int = 0) -> Corrupte
 
 
 class LazilyCorrupted:
-    """Rows that are corrupted when they are asked for."""
+    """Rows that are corrupted on access."""
 
     def __init__(self, inputs: NDArray[Any] | Lazy, kind: str, severity: int, family: Family, seed: int) -> None:
         self._inputs, self._kind, self._severity, self._family, self._seed = inputs, kind, severity, family, seed
@@ -96,7 +97,7 @@ class LazilyCorrupted:
 
     @property
     def digest(self) -> str:
-        """Of the rows before, and of what is done to them."""
+        """Digest of the uncorrupted rows and of the corruption's settings."""
         return text_digest(rows_digest(self._inputs), f"{self._kind} {self._severity} {self._family} {self._seed}")
 
     def __len__(self) -> int:
@@ -113,16 +114,16 @@ class LazilyCorrupted:
 
 @dataclass(frozen=True)
 class CorruptedFiles:
-    """The official corrupted form of a data set, where it lies beside the data set's files."""
+    """The official corrupted form of a data set, in a folder next to the data set's files."""
 
     folder: str
     """Its name."""
     read: Callable[[Path], Corrupted]
     digest: Callable[[Path], str]
-    """What tells its files from others."""
+    """A digest that identifies its files."""
 
     def beside(self, data: Path | None) -> Path | None:
-        """The folder among the files of the data set; None where there is none."""
+        """Its folder among the files of the data set; None if there is none."""
         place = None if data is None else data / self.folder
         return place if place is not None and place.is_dir() else None
 
@@ -143,6 +144,7 @@ IMAGENET_C = CorruptedFiles("ImageNet-C", imagenet_c, _listing)
 
 def _array(path: Path) -> NDArray[Any]:
     try:
+        # mapped: only the rows of one severity are read; no pickles, which could run code
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise DatasetError(f"{path}: no such file") from None

@@ -1,5 +1,5 @@
 """Images corrupted in nine ways at five severities, as in CIFAR-10-C and ImageNet-C, with NumPy and SciPy only: to
-see whether a network's doubt grows with its errors. Any height and width, grey or in colour."""
+see whether a network's uncertainty grows with its errors. Any height and width, grey or colour."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -54,8 +54,8 @@ def corrupt(
 ) -> Floats:
     """Images float32 [B, C, H, W] in [0, 1], corrupted; the same shape and range.
 
-    An image's noise depends on the seed and on its row in the data set: `rows`, 0 to B − 1 where not told. So the
-    result does not depend on how a data set is cut into batches. The severities of a kind share their random numbers.
+    An image's noise depends on the seed and on its row in the data set: `rows`, by default 0 to B − 1. So the
+    result does not depend on how a data set is split into batches. The severities of a kind share their random numbers.
 
     Raises:
         ValueError: unknown kind, severity or family, or images of another dtype or rank.
@@ -112,6 +112,7 @@ def _brightness(x: Floats, more: float) -> Floats:
 
 def _pixelate(x: Floats, share: float) -> Floats:
     def matrix(size: int) -> Floats:
+        # resizing is linear, and separate for rows and columns: the resized identity is its matrix
         pixels = Image.fromarray(np.eye(size, dtype=np.float32))
         for height in (max(int(size * share), 1), size):
             pixels = pixels.resize((size, height), Image.Resampling.BOX)
@@ -121,13 +122,13 @@ def _pixelate(x: Floats, share: float) -> Floats:
 
 
 def _resample(x: Floats, matrix: Callable[[int], Floats]) -> Floats:
-    """Columns and rows replaced by the sums of them that a matrix [size, size] tells."""
+    """Replaces columns and rows by the weighted sums that a matrix [size, size] defines."""
     height, width = x.shape[2:]
     return np.asarray(matrix(height) @ x @ matrix(width).T)
 
 
 def _rotation(x: Floats, degrees: float) -> Floats:
-    """Anticlockwise about the middle, bilinear; what comes from outside is the nearest pixel of the border."""
+    """Rotates anticlockwise about the centre, bilinearly; pixels from outside repeat the nearest border pixel."""
     height, width = x.shape[2:]
     middle, turn = np.array([height - 1, width - 1]) / 2, np.deg2rad(degrees)
     down, right = np.indices((height, width)) - middle[:, None, None]

@@ -1,4 +1,4 @@
-"""What a data set is: three splits of inputs and labels, and the names of the classes or of the numbers to predict."""
+"""A data set: three splits of inputs and labels, and the names of the classes or of the numbers to predict."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -10,11 +10,11 @@ from app.contract.tasks import TaskName
 
 
 class DatasetError(ValueError):
-    """A data set cannot be had, or a file of it is not what it should be."""
+    """A data set is not available, or one of its files is not as expected."""
 
 
 class Lazy(Protocol):
-    """Inputs that are too many to hold: read when rows of them are asked for."""
+    """Inputs too large for memory; rows are read on access."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -24,7 +24,7 @@ class Lazy(Protocol):
 
     @property
     def digest(self) -> str:
-        """What tells them from others, without reading them all."""
+        """Identifies the inputs without reading them all."""
 
     def __len__(self) -> int: ...
 
@@ -48,12 +48,12 @@ class Dataset:
 
     name: str
     classes: tuple[str, ...]
-    """Their names in order; empty where the data does not tell."""
+    """Their names in order; empty if the data has none."""
     train: Split
     calibration: Split
     test: Split
     value_range: tuple[float, float] | None
-    """Smallest and largest value an input can have, where its unit has such."""
+    """Smallest and largest possible input value, if its unit has such."""
     unit: str
     layout: str
     targets: tuple[tuple[str, str], ...] = ()
@@ -69,4 +69,5 @@ class Dataset:
 
 def shuffled(count: int, seed: int) -> NDArray[np.int64]:
     """A permutation of range(count), the same everywhere for a seed."""
+    # NumPy promises the raw stream of PCG64 for good, not that of Generator.permutation
     return np.argsort(np.random.PCG64(seed).random_raw(count), kind="stable")

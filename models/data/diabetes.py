@@ -1,5 +1,5 @@
 """The diabetes data that scikit-learn ships (Efron et al., Least Angle Regression, 2004): 442 patients, ten features
-and how far the disease has gone a year later. A small regression with much noise."""
+and the progression of the disease a year later. A small regression problem with much noise."""
 
 from pathlib import Path
 
@@ -21,6 +21,7 @@ def diabetes(folder: Path | None = None) -> Dataset:
         raise DatasetError(f"{folder}: diabetes comes with scikit-learn, there is nothing to read from a folder")
     from sklearn.datasets import load_diabetes
 
+    # natural units: scikit-learn's scaling would have used the test rows, too
     bunch = load_diabetes(scaled=False)
     order = shuffled(len(bunch.target), seed=0)
     inputs = bunch.data.astype(np.float32)[order]

@@ -1,5 +1,5 @@
-"""What tells data apart: SHA-256, in hex, of arrays, of files by what they hold, and of files that are too many to read
-by their names and sizes. No torch here."""
+"""SHA-256 digests, in hex, that identify data: arrays and files by content, or many files by name and size. No torch
+here."""
 
 import hashlib
 from collections.abc import Iterable
@@ -14,21 +14,22 @@ if TYPE_CHECKING:
 
 
 def rows_digest(rows: "NDArray[Any] | Lazy") -> str:
-    """Of dtype, shape and values; rows that are read when they are needed say theirs themselves."""
+    """Digest of dtype, shape and values; lazy rows have a digest of their own."""
     if not isinstance(rows, np.ndarray):
         return rows.digest
+    # equal bytes of another dtype or shape are other rows
     found = hashlib.sha256(f"{rows.dtype.str} {rows.shape} ".encode())
     found.update(np.ascontiguousarray(rows).data.cast("B") if rows.size else b"")
     return found.hexdigest()
 
 
 def split_digest(split: "Split") -> str:
-    """Of inputs and labels."""
+    """Digest of inputs and labels."""
     return text_digest(rows_digest(split.inputs), rows_digest(split.labels))
 
 
 def contents_digest(paths: Iterable[Path]) -> str:
-    """Of the names and the contents of files, in any order."""
+    """Digest of the names and contents of files, in any order."""
     parts = []
     for path in sorted(paths):
         with path.open("rb") as file:
@@ -37,12 +38,12 @@ def contents_digest(paths: Iterable[Path]) -> str:
 
 
 def listing_digest(paths: Iterable[Path]) -> str:
-    """Of files in their order: each one's name, its folder's name, and its size."""
+    """Digest of files in order: each one's name, its folder's name, and its size."""
     return text_digest(*(f"{path.parent.name}/{path.name} {path.stat().st_size}" for path in paths))
 
 
 def text_digest(*parts: str) -> str:
-    """Of texts one after the other."""
+    """Digest of a sequence of texts."""
     found = hashlib.sha256()
     for part in parts:
         found.update(f"{part}\n".encode())

@@ -22,6 +22,7 @@ def digits(folder: Path | None = None) -> Dataset:
 
     bunch = load_digits()
     order = shuffled(len(bunch.target), seed=0)
+    # grey values are 0 to 16
     inputs = (bunch.images / 16).astype(np.float32)[order, None]
     labels = bunch.target.astype(np.int64)[order]
     test, calibration = _TEST, _TEST + _CALIBRATION

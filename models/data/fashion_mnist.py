@@ -1,4 +1,4 @@
-"""Fashion-MNIST (Xiao et al., 2017, arXiv 1708.07747; MIT licence): 28×28 grey images of ten kinds of clothing."""
+"""Fashion-MNIST (Xiao et al., 2017, arXiv 1708.07747; MIT licence): 28×28 grey images of ten classes of clothing."""
 
 import hashlib
 import http.client
@@ -40,8 +40,8 @@ _CALIBRATION = 5000
 def fashion_mnist(folder: Path | None = None) -> Dataset:
     """55,000 images to train, 5,000 to calibrate, 10,000 to test: inputs float32 [B, 1, 28, 28] in [0, 1].
 
-    The four IDX files, plain or gzipped, are taken from `folder`; without one from Debian's package
-    dataset-fashion-mnist, else from a download that is kept in the user's cache.
+    The four IDX files, plain or gzipped, are read from `folder`; by default from Debian's package
+    dataset-fashion-mnist, or else from a download kept in the user's cache.
 
     Raises:
         DatasetError: a file is missing, truncated or in another format, or a download has the wrong checksum.
@@ -100,6 +100,7 @@ def _download() -> Path:
             ) from error
         if hashlib.sha256(content).hexdigest() != checksum:
             raise DatasetError(f"{_SOURCE + name}: wrong checksum, {len(content)} bytes thrown away")
+        # renamed last: an interrupted download is never taken for the file
         part = path.with_suffix(".part")
         part.write_bytes(content)
         part.rename(path)

@@ -1,5 +1,5 @@
-"""ImageNet (ILSVRC 2012) or any data set of its form: a folder of JPEG files for each class. Too big to hold, so the
-images are decoded when rows of them are asked for."""
+"""ImageNet (ILSVRC 2012), or any data set with a folder of JPEG files for each class. Too large for memory, so
+images are decoded on access."""
 
 import math
 import os
@@ -30,7 +30,7 @@ class LazyImages:
     """Image files as if they were one array uint8 [B, 3, 224, 224], indexed by a slice or an array of rows.
 
     An image's shorter side is resized to `shorter` (bilinear, antialiased) and the middle 224×224 cut out, as usual
-    for evaluation. The threads that decode are as many as the machine has cores.
+    for evaluation. One thread for each core decodes.
 
     Indexing raises:
         DatasetError: a file is missing, truncated or no JPEG or PNG.
@@ -48,7 +48,7 @@ class LazyImages:
 
     @cached_property
     def digest(self) -> str:
-        """Of the files' names and sizes, in their order: of a million files the contents would take an hour."""
+        """Digest of the files' names and sizes, in order: reading a million files would take an hour."""
         return text_digest(listing_digest(map(Path, self._paths)), str(self._shorter))
 
     def __len__(self) -> int:
@@ -64,6 +64,7 @@ class LazyImages:
         Raises:
             DatasetError: as when indexing.
         """
+        # one for each image: threads finish in any order, and must not share random numbers
         rngs = [np.random.default_rng(seed) for seed in rng.integers(2**63, size=len(rows))]
 
         def part(place: int, image: Image.Image) -> Image.Image:
@@ -84,21 +85,22 @@ class LazyImages:
             try:
                 with Image.open(path, formats=("JPEG", "PNG")) as image:  # one of ImageNet's JPEG files is a PNG
                     pixels = np.asarray(part(place, image.convert("RGB")))
-            except Exception as error:  # what a damaged file makes a decoder raise is nowhere written down
+            except Exception as error:  # decoders do not document what a damaged file raises
                 raise DatasetError(f"{path}: expected a JPEG file ({error})") from error
             batch[place] = pixels.transpose(2, 0, 1)
 
+        # threads suffice: Pillow decodes outside the GIL
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(read, range(len(rows))))
+            list(pool.map(read, range(len(rows))))  # exhausted, or an error would stay in its future
         return batch
 
 
 def imagenet(folder: Path | None = None) -> Dataset:
     """`train/CLASS/*.JPEG` and `val/CLASS/*.JPEG`: inputs `LazyImages`, classes in the order of their folders' names.
 
-    `val` is the test split; 10,000 of the training images, or a tenth of fewer, are for calibration. Where there is
-    LOC_synset_mapping.txt or synset_words.txt, classes are named as it says. Kaggle's form is read as it is unpacked:
-    `ILSVRC/Data/CLS-LOC/val/*.JPEG` without folders for the classes, which LOC_val_solution.csv tells.
+    `val` is the test split; 10,000 of the training images, or a tenth if there are fewer, are for calibration. Class
+    names come from LOC_synset_mapping.txt or synset_words.txt if there is one. Kaggle's layout is read as unpacked:
+    `ILSVRC/Data/CLS-LOC/val/*.JPEG` has no folders for the classes, which are listed in LOC_val_solution.csv.
 
     Raises:
         DatasetError: no folder, one without images, a class that is in `val` alone, or a text file in another format.
@@ -133,7 +135,7 @@ def imagenet(folder: Path | None = None) -> Dataset:
 
 
 def folders_in(folder: Path, each: str) -> tuple[str, ...]:
-    """The names of the folders in a folder, sorted; `each` says what there is one for.
+    """The sorted names of a folder's subfolders; `each` names in messages what they stand for.
 
     Raises:
         DatasetError: there are none.
@@ -190,7 +192,7 @@ def _middle(image: Image.Image, shorter: int) -> Image.Image:
 
 
 def _names(folder: Path, synsets: Sequence[str]) -> tuple[str, ...]:
-    """The classes' words where a file tells them, with the folder's name where two classes have the same."""
+    """The classes' names from a file, if any; two classes with the same name get their folder's name added."""
     path = next((folder / name for name in _WORDS if (folder / name).exists()), None)
     if path is None:
         return tuple(synsets)
@@ -202,7 +204,7 @@ def _names(folder: Path, synsets: Sequence[str]) -> tuple[str, ...]:
 
 
 def _solved(folder: Path, solution: Path, synsets: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """Images in one folder whose classes a file tells: a heading, then lines `NAME,SYNSET x y x y …`."""
+    """Images in one folder whose classes are listed in a file: a heading, then lines `NAME,SYNSET x y x y …`."""
     numbers = {name: number for number, name in enumerate(synsets)}
     paths, labels = [], []
     for line in sorted(_lines(solution)[1:]):

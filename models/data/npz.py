@@ -12,16 +12,17 @@ _ARRAYS = ("inputs", "labels", "classes", "targets", "units")
 
 
 def npz(path: Path) -> Dataset:
-    """Reads `inputs` [B, …] and `labels`: whole numbers [B] for classes, or numbers with a fraction's dtype [B] or
-    [B, D] for the values that a regressor predicts. Optional: `classes` [K], their names in order; `targets` and
+    """Reads `inputs` [B, …] and `labels`: integers [B] for classes, or floating-point numbers [B] or [B, D] for the
+    values that a regressor predicts. Optional: `classes` [K], their names in order; `targets` and
     `units` [D], the names and units of the values, else empty.
 
-    All rows are offered as each of the three splits: a file is one split, and the caller knows which.
+    Each of the three splits holds all rows: a file is one split, and the caller knows which.
 
     Raises:
         DatasetError: missing, not an .npz file, an array missing or of the wrong kind.
     """
     try:
+        # no pickles, which could run code
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in _ARRAYS if name in arrays}
     except FileNotFoundError:
@@ -69,7 +70,7 @@ def _indices(path: Path, labels: NDArray[Any], rows: tuple[int, ...]) -> NDArray
 
 
 def _values(path: Path, labels: NDArray[Any], rows: tuple[int, ...]) -> NDArray[Any]:
-    with np.errstate(over="ignore"):  # then it is not finite
+    with np.errstate(over="ignore"):  # beyond float32 is ∞, and is refused below
         values = (labels[:, None] if labels.ndim == 1 else labels).astype(np.float32)
     if values.ndim != 2 or values.shape[:1] != rows or not values.size or not np.isfinite(values).all():
         raise DatasetError(

@@ -1,5 +1,5 @@
-"""Out-of-distribution (OOD) inputs, to see whether a network doubts them: digits for one that knows clothing, noise,
-and classes that were held out of its training."""
+"""Out-of-distribution (OOD) inputs, to see whether a network is uncertain about them: digits for a network trained on
+clothing, noise, and classes held out of training."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -30,7 +30,7 @@ def noise(count: int, shape: tuple[int, ...], seed: int = 0) -> NDArray[np.float
 def ood_inputs(dataset: Dataset) -> dict[str, NDArray[Any]]:
     """Out-of-distribution images for a data set of images, by name, of its dtype; none for others.
 
-    For Fashion-MNIST the digits and noise, else noise.
+    Digits and noise for Fashion-MNIST, noise for all others.
     """
     if not dataset.layout:
         return {}

@@ -1,5 +1,5 @@
 """Two noisy sinusoidal curves in the plane, red and blue: the toy of the Masksembles paper (Durasov et al., CVPR 2021,
-figure 4), where doubt should grow where the curves cross and away from them."""
+figure 4), where uncertainty should grow where the curves cross and away from them."""
 
 from pathlib import Path
 
@@ -14,10 +14,10 @@ _HEIGHT, _NOISE = 2.0, 0.3
 def sinusoids(folder: Path | None = None) -> Dataset:
     """500 points to train, 500 to calibrate, 500 to test: inputs float32 [B, 2], the coordinates (x, y), as many red
     as blue. x is uniform in [−5, 5], y = 2 sin x (red) or −2 sin x (blue) plus Gaussian noise of σ 0.3, so 4 % of the
-    points, where the curves cross, lie nearer to the other one.
+    points, where the curves cross, lie nearer to the other curve.
 
-    The paper gives the range of x, not the curves nor the noise: those are ours. They are computed, so there is no
-    `folder`.
+    The paper gives the range of x, but neither the curves nor the noise: those are ours. They are computed, so there
+    is no `folder`.
 
     Raises:
         DatasetError: a folder is given.

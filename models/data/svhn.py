@@ -1,5 +1,5 @@
-"""House numbers (SVHN, Netzer et al. 2011), cropped to 32×32 in colour: what the Masksembles paper shows to networks
-that were trained on CIFAR-10."""
+"""House numbers (SVHN, Netzer et al. 2011), cropped to 32×32 in colour: the out-of-distribution
+inputs of the Masksembles paper for networks trained on CIFAR-10."""
 
 from pathlib import Path
 from typing import Any
@@ -31,4 +31,4 @@ def svhn(folder: Path) -> NDArray[np.uint8]:
     if images is None or images.dtype != np.uint8 or images.ndim != 4 or images.shape[:3] != (32, 32, 3):
         got = "none" if images is None else f"{images.dtype} {list(images.shape)}"
         raise DatasetError(f"{path}: expected X to be uint8 [32, 32, 3, B], got {got}")
-    return np.ascontiguousarray(images.transpose(3, 2, 0, 1))
+    return np.ascontiguousarray(images.transpose(3, 2, 0, 1))  # MATLAB has the rows on the last axis

@@ -1,1 +1,1 @@
-"""What an artefact reaches on labelled rows, and what can be promised of new ones. No torch here."""
+"""An artefact's performance on labelled rows, and guarantees for new ones. No torch here."""

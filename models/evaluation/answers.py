@@ -1,4 +1,4 @@
-"""What a model answers to labelled rows: one pass through onnxruntime, from which all figures are made. No torch
+"""A model's answers to labelled rows: one pass through onnxruntime, from which all figures are computed. No torch
 here."""
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +21,7 @@ Outputs = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Answers:
-    """The outputs of B rows, and what their true labels are."""
+    """The outputs of B rows, and their true labels."""
 
     outputs: Outputs
     labels: NDArray[Any]
@@ -31,25 +31,25 @@ class Answers:
 
 
 AnsweredCorruptions = Iterable[tuple[str, int, Answers]]
-"""Kind, severity, and the answers to the rows that were corrupted so."""
+"""Kind, severity, and the answers to the rows corrupted that way."""
 
 
 class Respondent:
-    """A model in a session of its own, on the device that it runs on fastest here."""
+    """A model in a session of its own, on this machine's fastest device."""
 
     def __init__(self, model: onnx.ModelProto, contract: Contract) -> None:
         self._session: onnxruntime.InferenceSession = runtime.session(model, runtime.where(model))
         self._names = [tensor.name for tensor in contract.outputs]
 
     def outputs(self, inputs: NDArray[Any] | Lazy) -> Outputs:
-        """Of rows [B, …] without labels."""
+        """Outputs of rows [B, …] without labels."""
         return runtime.run_session(self._session, inputs, self._names)
 
     def answer(self, split: Split) -> Answers:
-        """Of labelled rows."""
+        """Answers to labelled rows."""
         return Answers(self.outputs(split.inputs), split.labels)
 
     def answer_corrupted(self, corrupted: Corrupted) -> Iterator[tuple[str, int, Answers]]:
-        """Of one corruption after the other: only one is held at a time."""
+        """Answers to one corruption after the other; only one is held in memory at a time."""
         for kind, severity, split in corrupted:
             yield kind, severity, self.answer(split)

@@ -1,11 +1,11 @@
-"""Fits what held-out rows can tell: one temperature for all submodels, the quantiles of each score, and what can be
-promised of new rows.
+"""Calibrates on held-out rows: one temperature for all submodels, the quantiles of each score, and guarantees for new
+rows.
 
 Works on the artefact's own outputs, so a finished file can be recalibrated without its network. No torch here.
 
-One half of the rows fits the temperature, the other half makes the promises, as theirs is only kept for rows that
-decided nothing before; the quantiles are those of all rows. The halves are drawn, always the same way: data in which
-every second row is of one class would else be split by class.
+One half of the rows fits the temperature; the other half gives the guarantees, which only hold for rows that have
+decided nothing before. The quantiles are those of all rows. The halves are drawn at random with a fixed seed: otherwise
+data whose every second row is of one class would be split by class.
 """
 
 from collections.abc import Sequence
@@ -36,19 +36,19 @@ def calibrate(
     coverages: Sequence[float] | None = None,
     risks: Sequence[float] | None = None,
 ) -> Calibration:
-    """Fits the temperature on a split and sets it in the artefact; then measures the scores and makes the promises.
+    """Fits the temperature on a split, sets it in the artefact, then measures the scores and derives the guarantees.
 
     Args:
         data: names the split.
         coverages: of thresholds, prediction sets and intervals; by default those of `models.evaluation.conformal`.
-        risks: of thresholds, where answers are right or wrong; the same.
+        risks: of thresholds, if answers are right or wrong; the same default.
 
-    Of a regressor that predicts no variance there is no temperature and no score. Its intervals follow from how far its
-    submodels differ, and are left out where they don't, as in a single network.
+    A regressor that predicts no variance has no temperature and no scores. Its intervals follow from how far its
+    submodels differ; if they do not, as in a single network, there are none.
 
     Raises:
         DatasetError: the split does not fit the contract; see `check_rows`.
-        ValueError: coverages or risks that cannot be promised.
+        ValueError: coverages or risks that cannot be guaranteed.
     """
     check_promises(contract.task, coverages, risks)
     check_rows(contract, split)
@@ -82,15 +82,16 @@ def calibrate(
 
 
 def check_promises(task: TaskName, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
-    """Holds what is to be promised against what can be, before anything is computed.
+    """Checks that the requested guarantees are possible, before anything is computed.
 
     Raises:
-        ValueError: a number is not strictly between 0 and 1 or there twice, or the task can make no such promise.
+        ValueError: a number is not strictly between 0 and 1 or appears twice, or the task has no such guarantee.
     """
     TASKS[task].check_promises(coverages, risks)
 
 
 def _quantiles(values: Floats) -> tuple[float, ...]:
-    """0 %, 1 %, … 100 %, seven digits; rounding must not put one below the one before it."""
+    """The quantiles 0 %, 1 %, … 100 %, to seven digits, in ascending order."""
     table = np.quantile(values.astype(np.float64), np.linspace(0, 1, 101))
+    # interpolation may round a quantile below the one before it
     return tuple(float(f"{value:.7g}") for value in np.maximum.accumulate(table))

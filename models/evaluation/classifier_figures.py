@@ -1,5 +1,5 @@
-"""Every figure of a classifier beyond those of its contract: of test rows, of corrupted ones, and of how well its
-scores tell out-of-distribution rows."""
+"""All figures of a classifier beyond those of its contract: on test rows, on corrupted rows, and how well its scores
+detect out-of-distribution rows."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from models.evaluation.answers import Answers, Outputs
 from models.evaluation.likelihood import Floats, log_mean_probability
 
 SCORES = ("entropy", "mutual_information", "energy", "max_probability")
-"""`max_probability` is 1 − max p̄, which like the others is higher where a row looks less like the training data."""
+"""`max_probability` is 1 − max p̄, which like the others is higher for rows unlike the training data."""
 
 
 def predictive(answers: Answers, temperature: float) -> dict[str, Any]:
-    """Accuracy, calibration before and after, risk by coverage and disagreement, as JSON has them."""
+    """Accuracy, calibration before and after, risk by coverage and disagreement, as JSON-compatible values."""
     found, labels = answers.outputs, answers.labels
     wrong = found["probabilities"].argmax(axis=-1) != labels
     return {
@@ -33,7 +33,7 @@ def predictive(answers: Answers, temperature: float) -> dict[str, Any]:
 
 
 def corrupted(answers: Answers, temperature: float) -> dict[str, float]:
-    """Accuracy, ECE before and after calibration, and how sure the answers are, of one corruption."""
+    """Accuracy, ECE before and after calibration, and mean uncertainty, for one corruption."""
     found, labels = answers.outputs, answers.labels
     return {
         "accuracy": metrics.accuracy(found["probabilities"], labels),

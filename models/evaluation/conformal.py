@@ -1,9 +1,9 @@
-"""What can be promised of new rows, from rows that took part in nothing else: thresholds, prediction sets, intervals.
+"""Guarantees for new rows, from rows used for nothing else: thresholds, prediction sets and intervals.
 
-Split conformal: of n such values and a new one, drawn alike, the new one is at most the k-th smallest of the n with
-at least the probability k / (n + 1). So k = ⌈(n + 1)·coverage⌉ keeps the promise for any model and any data, and where
-k > n nothing can be promised (Vovk et al. 2005; Lei et al. 2018, arXiv 1604.04173, for the correction by one row).
-Equal values only add to the coverage. Numbers have seven digits, rounded to the side that keeps the promise. No torch.
+Split conformal prediction: if n such values and a new one are exchangeable, the new one is at most the k-th smallest
+of the n with probability at least k / (n + 1). So k = ⌈(n + 1)·coverage⌉ guarantees the coverage for any model and any
+data, and for k > n there is no guarantee (Vovk et al. 2005; Lei et al. 2018, arXiv 1604.04173, for the correction by
+one row). Ties only add to the coverage. Numbers have seven digits, rounded to the safe side. No torch.
 """
 
 from collections.abc import Sequence
@@ -27,9 +27,9 @@ RISKS = (0.01, 0.05, 0.1)
 INTERVALS = (0.5, 0.8, 0.9, 0.95)
 """Coverages of intervals."""
 CONFIDENCE_LEVEL = 0.95
-"""1 − δ of a promised risk."""
+"""1 − δ of a guaranteed risk."""
 LEVELS = 20
-"""At which a promised risk is looked for: 5 %, 10 %, … 100 % of the rows within."""
+"""Levels at which a guaranteed risk is searched for: 5 %, 10 %, … 100 % of the rows within."""
 
 Floats = NDArray[np.floating[Any]]
 
@@ -41,12 +41,12 @@ def thresholds(
     coverages: Sequence[float] = COVERAGES,
     risks: Sequence[float] = RISKS,
 ) -> tuple[Threshold, ...]:
-    """Up to where a score, values [n], keeps each promise that can be kept; for `confidence`, down to where.
+    """Upper limits of a score, values [n], one for each guarantee that is possible; lower limits for `confidence`.
 
     Args:
-        wrong: [n] whether the answer is; without it nothing is said of risks.
+        wrong: [n] whether each answer is wrong; without it there are no risks.
 
-    A promise is about its own score alone, not about several rules together.
+    A guarantee is about its own score alone, not about several rules together.
 
     Raises:
         ValueError: see `check_shares`.
@@ -81,7 +81,7 @@ def thresholds(
 
 
 def prediction_sets(truth: Floats, coverages: Sequence[float] = COVERAGES) -> tuple[PredictionSet, ...]:
-    """Sets of classes for each coverage that can be promised, from the probabilities [n] of the true classes.
+    """Sets of classes for each coverage that can be guaranteed, from the probabilities [n] of the true classes.
 
     The score is 1 − p̄_y: least ambiguous sets (Sadinle et al. 2019, arXiv 1609.00451).
 
@@ -98,9 +98,9 @@ def prediction_sets(truth: Floats, coverages: Sequence[float] = COVERAGES) -> tu
 
 
 def intervals(scores: Floats, coverages: Sequence[float] = INTERVALS) -> tuple[Interval, ...]:
-    """Widths for each coverage that can be promised of every target, from |y − prediction| / √variance [n, D].
+    """Widths for each coverage that can be guaranteed for every target, from |y − prediction| / √variance [n, D].
 
-    Scores may be infinite, where the variance is 0; a coverage that would need an infinite width is left out.
+    Scores are infinite if the variance is 0; a coverage that would need an infinite width is left out.
 
     Raises:
         ValueError: see `check_shares`.
@@ -116,17 +116,17 @@ def intervals(scores: Floats, coverages: Sequence[float] = INTERVALS) -> tuple[I
 
 
 def check_shares(name: str, shares: Sequence[float]) -> None:
-    """Holds coverages or risks against what can be promised at all.
+    """Checks that coverages or risks can be guaranteed at all.
 
     Raises:
-        ValueError: one is not strictly between 0 and 1, or is there twice.
+        ValueError: one is not strictly between 0 and 1, or appears twice.
     """
     if not all(0 < share < 1 for share in shares) or len(set(shares)) < len(shares):
         raise ValueError(f"{name}: expected different numbers between 0 and 1, got {', '.join(map(str, shares))}")
 
 
 def risk_bound(errors: int, rows: int, doubt: float) -> float:
-    """What a share is below with the probability 1 − `doubt`, when `errors` of so many independent rows had it.
+    """Upper confidence bound, at level 1 − `doubt`, of an error rate with `errors` among `rows` independent rows.
 
     Clopper and Pearson 1934, one-sided: the (1 − doubt) quantile of Beta(errors + 1, rows − errors).
     """
@@ -147,7 +147,7 @@ def _riskless(doubts: NDArray[np.float64], wrong: NDArray[np.bool_], risk: float
     Given the k-th smallest doubt, the rows strictly below it are an independent sample of what lies below it
     (selection with guaranteed risk: Geifman & El-Yaniv 2017, arXiv 1705.08500; testing at fixed levels with
     Bonferroni's correction: Angelopoulos et al. 2021, arXiv 2110.01052). The threshold lies so far below that value
-    that no rounding reaches it; where it can't, as among equal values at 0, the level is left out.
+    that no rounding reaches it; if that is impossible, as among ties at 0, the level is left out.
     """
     ordered = np.sort(doubts)
     for level in range(LEVELS, 0, -1) if len(ordered) else ():
@@ -161,7 +161,7 @@ def _riskless(doubts: NDArray[np.float64], wrong: NDArray[np.bool_], risk: float
 
 
 def _reach(value: float) -> float:
-    """The largest doubt that a policy with this threshold takes."""
+    """The largest doubt that a policy with this threshold accepts."""
     return value + TOLERANCE * abs(value)
 
 

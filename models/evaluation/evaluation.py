@@ -11,7 +11,7 @@ from models.evaluation.tasks import TASKS
 
 
 def evaluate(model: onnx.ModelProto, contract: Contract, data: str, split: Split) -> Evaluation:
-    """What an artefact reaches on a split, which `data` names: the figures of its task.
+    """An artefact's figures on a split that `data` names, as its task defines them.
 
     Raises:
         DatasetError: the split does not fit the contract; see `check_rows`.
@@ -21,5 +21,5 @@ def evaluate(model: onnx.ModelProto, contract: Contract, data: str, split: Split
 
 
 def evaluate_answers(contract: Contract, data: str, answers: Answers) -> Evaluation:
-    """The same of answers that are already there."""
+    """The same for answers that are already available."""
     return TASKS[contract.task].evaluate(contract, data, answers)

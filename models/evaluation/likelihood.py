@@ -1,4 +1,4 @@
-"""The likelihood of labels under a mixture of submodels, and the one scale of all submodels that makes it largest. No
+"""The likelihood of labels under a mixture of submodels, and the shared scale of all submodels that maximises it. No
 torch here."""
 
 from collections.abc import Callable
@@ -13,12 +13,13 @@ from scipy.special import log_softmax, logsumexp
 Floats = NDArray[np.floating[Any]]
 
 _LOWEST, _HIGHEST = 0.05, 20.0
-"""Of what logits, or standard deviations, are scaled by."""
+"""Bounds of the scale of logits or standard deviations."""
 
 
 def log_mean_probability(logits: Floats, temperature: float) -> NDArray[np.float64]:
     """ln p̄ [B, K] of logits [B, N, K]: each submodel's softmax at one temperature, then the mean, in float64."""
     log_p = log_softmax(logits.astype(np.float64) / temperature, axis=-1)
+    # in logarithms throughout: a p̄ that underflows to 0 would make the NLL infinite
     return np.asarray(logsumexp(log_p, axis=1) - np.log(logits.shape[1]))
 
 
@@ -30,6 +31,7 @@ def log_mixture(truth: Floats, means: Floats, variances: Floats) -> NDArray[np.f
     """
     error, spread = truth.astype(np.float64)[:, None] - means, variances.astype(np.float64)
     log_p = -0.5 * (log(2 * pi) + np.log(spread) + np.square(error) / spread).sum(axis=-1)
+    # a value far from every mean has a density of 0 in floating point, but a finite logarithm
     return np.asarray(logsumexp(log_p, axis=1) - np.log(means.shape[1]))
 
 
@@ -41,8 +43,8 @@ def negative_log_likelihood(logits: Floats, labels: NDArray[np.int64], temperatu
 def fit_temperature(logits: Floats, labels: NDArray[np.int64]) -> float:
     """The temperature shared by all submodels that minimises the NLL of the averaged probability.
 
-    logits [B, N, K], labels [B]. Scaling the submodels and not their mean keeps H[p̄] = E[H] + MI
-    (Rahaman & Thiery 2021, arXiv 2007.08792, on why the average must be what is fitted). Between 0.05 and 20.
+    logits [B, N, K], labels [B]. Scaling the submodels rather than their mean keeps H[p̄] = E[H] + MI
+    (Rahaman & Thiery 2021, arXiv 2007.08792, on why to fit the average). Between 0.05 and 20.
     """
     return _minimise(lambda temperature: negative_log_likelihood(logits, labels, temperature), _LOWEST, _HIGHEST)
 

@@ -1,4 +1,4 @@
-"""Every figure of one model as JSON has it: of test rows, of the same corrupted, and of out-of-distribution rows."""
+"""All figures of one model as JSON-compatible values: on test, corrupted and out-of-distribution rows."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,15 +11,15 @@ from models.evaluation.tasks import TASKS
 def measure(
     contract: Contract, test: Answers, ood: Mapping[str, Outputs], corrupted: AnsweredCorruptions
 ) -> dict[str, Any]:
-    """Figures of the answers that a model gives as it is served.
+    """Computes the figures of a model's answers, as they are served.
 
     Args:
-        test: of rows that took part in nothing else.
+        test: answers to rows used for nothing else.
         ood: of out-of-distribution rows, by name.
         corrupted: of corrupted test rows, kind by kind and severity by severity.
 
     Returns:
-        `test` (of a classifier accuracy and so on before and after calibration), `corrupted` (by kind, a list over the
+        `test` (for a classifier, accuracy and so on before and after calibration), `corrupted` (by kind, a list over
         severities) and `ood` (by name and score: AUROC, AUPR, FPR95). A task without such figures leaves them empty.
     """
     task = TASKS[contract.task]

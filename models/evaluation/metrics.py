@@ -1,7 +1,7 @@
-"""What can be said of predictions once the truth is known, and of scores that tell out-of-distribution inputs.
+"""Metrics of predictions against the truth, and of scores that detect out-of-distribution inputs.
 
-All take NumPy arrays and give numbers; torchmetrics where it has the metric. What needs torch imports it itself, so
-that evaluating starts without.
+All take NumPy arrays and return numbers, by torchmetrics if it has the metric. Functions that need torch import it
+themselves, so that evaluation starts without it.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from models.evaluation.likelihood import Floats
 Labels = NDArray[np.int64]
 
 BINS = 15
-"""Of a calibration error."""
+"""Number of bins of a calibration error."""
 
 
 def accuracy(probabilities: Floats, labels: Labels) -> float:
@@ -45,13 +45,14 @@ def top_calibration_error(confidence: Floats, right: NDArray[np.bool_]) -> float
 
     Σ over bins of (rows in bin / rows) · |accuracy − mean confidence| (arXiv 1706.04599).
     """
+    # bins are open below and closed above, as in the paper; a confidence of 0 joins the first
     bins = np.clip(np.ceil(confidence.astype(np.float64) * BINS) - 1, 0, BINS - 1).astype(int)
     gap = np.bincount(bins, weights=right - confidence.astype(np.float64), minlength=BINS)
     return float(np.abs(gap).sum() / len(confidence))
 
 
 def adaptive_calibration_error(probabilities: Floats, labels: Labels) -> float:
-    """The same with 15 bins of as many rows each (Nixon et al. 2019, arXiv 1904.01685, for the top class)."""
+    """The same with 15 bins of equal size (Nixon et al. 2019, arXiv 1904.01685, for the top class)."""
     confidence = probabilities.max(axis=-1).astype(np.float64)
     order = np.argsort(confidence, kind="stable")
     right = (probabilities.argmax(axis=-1) == labels)[order]
@@ -63,7 +64,7 @@ def adaptive_calibration_error(probabilities: Floats, labels: Labels) -> float:
 
 
 def reliability(probabilities: Floats, labels: Labels) -> list[dict[str, float]]:
-    """For each of the 15 bins of equal width that has rows: mean confidence, accuracy, and its share of the rows."""
+    """For each non-empty one of 15 bins of equal width: mean confidence, accuracy, and its share of the rows."""
     confidence = probabilities.max(axis=-1).astype(np.float64)
     right = probabilities.argmax(axis=-1) == labels
     place = np.clip(np.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(int)
@@ -87,7 +88,7 @@ def risk_by_coverage(score: Floats, wrong: NDArray[np.bool_]) -> list[float]:
 def risk_coverage_area(score: Floats, wrong: NDArray[np.bool_]) -> float:
     """AURC: mean over all coverages of the error among the rows with the lowest scores (Geifman et al. 2019).
 
-    arXiv 1805.08206. Rows of equal score share their errors, so that their order does not matter.
+    arXiv 1805.08206. Rows with equal scores share their errors, so that their order does not matter.
     """
     order = np.argsort(score, kind="stable")
     _, group, sizes = np.unique(score[order], return_inverse=True, return_counts=True)
@@ -105,10 +106,10 @@ def disagreement(votes: NDArray[np.int64]) -> float | None:
 
 
 def detection(test: Floats, ood: Floats) -> dict[str, float]:
-    """How well a score that should be higher for out-of-distribution rows tells them from test rows; OOD is positive.
+    """How well a score separates out-of-distribution rows, where it should be higher, from test rows; OOD is positive.
 
-    AUROC, AUPR (average precision) and FPR95, the share of test rows that are taken for OOD where 95 % of the OOD rows
-    are found.
+    AUROC, AUPR (average precision) and FPR95, the share of test rows taken for OOD when 95 % of the OOD rows are
+    detected.
     """
     import torch
     from torchmetrics.functional.classification import (
@@ -122,6 +123,7 @@ def detection(test: Floats, ood: Floats) -> dict[str, float]:
     _, ranks = torch.unique(scores, return_inverse=True)
     ranked = ranks.double() / max(int(ranks.max()), 1)
     truth = torch.cat([torch.zeros(len(test), dtype=torch.long), torch.ones(len(ood), dtype=torch.long)])
+    # ranks keep ties and order, and these metrics use nothing else
     specificity, _ = binary_specificity_at_sensitivity(ranked, truth, min_sensitivity=0.95)
     return {
         "auroc": float(binary_auroc(ranked, truth)),

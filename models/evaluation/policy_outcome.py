@@ -1,4 +1,4 @@
-"""What a model's policy and its prediction sets come to on labelled rows, as they are or corrupted. No torch here."""
+"""The outcome of a model's policy and prediction sets on labelled rows, clean or corrupted. No torch here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class PolicyOutcome:
-    """What happened to B rows.
+    """The outcome for B rows.
 
     Args:
         errors: [B, 1] whether a classifier's answer is wrong; [B, D] a regressor's squared errors.
@@ -35,7 +35,7 @@ class PolicyOutcome:
         return float(np.mean(self.actions == action))
 
     def plain(self) -> dict[str, Any]:
-        """As JSON has it: shares of the actions, errors of all and of the accepted, how the sets hold."""
+        """JSON-compatible: shares of actions, errors of all and of accepted rows, coverage and size of the sets."""
         told: dict[str, Any] = {"rows": len(self.errors), "error": self.errors.mean(axis=0).tolist()}
         if self.actions is not None:
             accepted = self.accepted()
@@ -48,12 +48,12 @@ class PolicyOutcome:
         return told
 
     def accepted(self) -> Bools:
-        """[B]; all rows where there is no policy."""
+        """[B] whether each row is accepted; all are if there is no policy."""
         return np.ones(len(self.errors), np.bool_) if self.actions is None else self.actions == "accept"
 
 
 def apply_policy(contract: Contract, answers: Answers) -> PolicyOutcome:
-    """What happens to rows under the contract's policy, and how its prediction sets hold."""
+    """Applies the contract's policy and its prediction sets to answers."""
     task, actions = TASKS[contract.task], None
     if contract.policy is not None:
         decisions = DecisionPolicy(contract.policy, "model").decide(contract.score_values(answers.outputs))
@@ -62,7 +62,7 @@ def apply_policy(contract: Contract, answers: Answers) -> PolicyOutcome:
 
 
 def join(parts: Sequence[PolicyOutcome]) -> PolicyOutcome:
-    """The outcome of all rows of several, which had the same contract."""
+    """Joins the outcomes of several sets of rows under the same contract."""
     actions = [part.actions for part in parts if part.actions is not None]
     return PolicyOutcome(
         np.concatenate([part.errors for part in parts]),
@@ -78,10 +78,10 @@ def join(parts: Sequence[PolicyOutcome]) -> PolicyOutcome:
 
 
 def check_images(contract: Contract) -> None:
-    """Whether a model takes what can be corrupted.
+    """Checks that a model's inputs can be corrupted.
 
     Raises:
-        ValueError: its inputs are no images of the layout BCHW, or of float32 in another range than 0 to 1.
+        ValueError: its inputs are not images with the layout BCHW, or are float32 in a range other than 0 to 1.
     """
     given = contract.inputs[0]
     if given.layout != "BCHW" or (given.dtype == "float32" and given.range != (0.0, 1.0)):

@@ -1,4 +1,4 @@
-"""Labelled rows held against a contract before anything is computed from them. No torch here."""
+"""Checks labelled rows against a contract before anything is computed from them. No torch here."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ from models.evaluation.tasks import TASKS
 
 
 def check_rows(contract: Contract, split: Split) -> None:
-    """Holds labelled rows against what a model takes and can answer. Of inputs that are read when they are needed only
-    dtype and shape are looked at.
+    """Checks labelled rows against a model's inputs and answers. For inputs read on access, only dtype and shape are
+    checked.
 
     Raises:
         DatasetError: no rows, another dtype or shape, values that are not finite or outside the declared range, or a

@@ -1,4 +1,4 @@
-"""The networks that were handed over, as one network of N submodels."""
+"""The caller's networks as one network of N submodels."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from models.layers import DeepEnsemble, layers
 
 
 def adopt_networks(network: nn.Module | Sequence[nn.Module], example: Tensor, options: ExportOptions) -> nn.Module:
-    """One network with its Masksembles layers made ours, or several as a deep ensemble.
+    """One network with Masksembles layers of our own, or several networks as a deep ensemble.
 
     Raises:
-        ValueError: they cannot be adopted, or several are no deep ensemble.
+        ValueError: they cannot be adopted, or several do not make a deep ensemble.
     """
     if isinstance(network, nn.Module):
         return adopt(network, example, mc_dropout=options.mc_dropout, seed=options.seed)
@@ -31,5 +31,5 @@ def adopt_networks(network: nn.Module | Sequence[nn.Module], example: Tensor, op
 
 
 def members(network: nn.Module) -> list[nn.Module]:
-    """The networks to trace: those of a deep ensemble, or the one there is."""
+    """The networks to trace: the members of a deep ensemble, or the network itself."""
     return list(network.members) if isinstance(network, DeepEnsemble) else [network]

@@ -1,8 +1,8 @@
 """Which channels of each value a submodel needs, so that no others are computed for it.
 
 Channels are axis 1 of [B, C, …]. Two passes over the traced graph for each submodel: forward, which channels may be
-other than zero after the masks (`alive`); backward, which of them reach the output (`needed`). What need not be
-stored is dropped: exact, not an approximation, since a dropped channel is zero or unused.
+non-zero after the masks (`alive`); backward, which of them reach the output (`needed`). All others are dropped. This
+is exact, not an approximation, since a dropped channel is zero or unused.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def analyse(graph: GraphModule, known: dict[Node, Tensor], submodels: int, align
         graph: traced, not folded.
         known: its constants.
         submodels: N.
-        align: what is stored between masks is rounded up to a multiple of this many channels where there are others.
+        align: the number of stored channels is rounded up to a multiple of this, if enough others are alive.
     """
     inside = masked_part(graph)
     operations = {node: Operation(node, known) for node in graph.graph.nodes if node in inside}
@@ -73,9 +73,11 @@ def _forward(tensors: dict[Node, Operation], submodel: int) -> dict[Node, Channe
                 factors = mask(operation, submodel)
                 found = of(operation.x) & (factors != 0).reshape(len(factors), -1).any(axis=1)
             case "normalise" | "channelwise" | "depthwise":
+                # a dropped channel comes back: batch norm and a bias add their shift to its zeros
                 found = of(operation.x) | operation.at_zero
             case "pointwise":
                 sides = [np.broadcast_to(of(side), (operation.channels,)) for side in operation.inputs]
+                # a product is zero where either side is; a sum needs both
                 if node.target is _aten.mul.Tensor:
                     found = np.logical_and.reduce(sides)
                 else:
@@ -106,7 +108,7 @@ def _backward(
     for node in reversed(graph.graph.nodes):
         operation = tensors.get(node)
         if operation is None:
-            if node.target is not _aten.sym_size.int:  # asks for no channel
+            if node.target is not _aten.sym_size.int:  # reads the batch size, and no channel
                 for part in node.all_input_nodes:
                     need(part, True)
             continue

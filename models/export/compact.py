@@ -1,8 +1,8 @@
 """Drops the channels that a submodel never sees: weights are sliced for each submodel, nothing is approximated.
 
-Two forms: `branches` runs the submodels one beside the other; `grouped` runs them together, as grouped convolutions and
-batched matrix products, over values [B, N·M, …] in which the channels of a submodel lie next to each other. Both come
-from one emitter, which treats a set of submodels at a time: a single one for branches, all of them when grouped.
+Two forms: `branches` runs the submodels side by side; `grouped` runs them together, as grouped convolutions and batched
+matrix products, over values [B, N·M, …] in which the channels of a submodel are adjacent. Both come from one emitter,
+which handles a set of submodels at a time: a single one for branches, all of them when grouped.
 """
 
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ ALIGN = 16
 
 _aten = torch.ops.aten
 _Indices = list[NDArray[np.int64]]
-"""For each submodel of a set its channels, equally many. −1 pads: the first channel once more, weighted with 0."""
+"""The channels of each submodel of a set, equally many. −1 pads: the first channel again, with weight 0."""
 
 
 class CannotGroup(ValueError):
-    """The grouped form cannot hold an operation, which the message names."""
+    """The grouped form cannot express an operation; the message names it."""
 
 
 def compact(graph: GraphModule, submodels: int, form: Form) -> GraphModule:
@@ -58,7 +58,7 @@ def compact(graph: GraphModule, submodels: int, form: Form) -> GraphModule:
 
 
 class _Emitter:
-    """Writes the new graph. An operation on the same values is written once: what submodels share, they share."""
+    """Writes the new graph. The same operation on the same values is written once, so submodels share it."""
 
     def __init__(self, known: dict[Node, Tensor]) -> None:
         self.graph = Graph()
@@ -76,10 +76,11 @@ class _Emitter:
         return self._calls[key]
 
     def constant(self, value: Tensor) -> Node:
+        # equal slices of a weight are stored once in the file, too
         value = value.detach().contiguous()
         equals = self._constants.setdefault((value.dtype, value.shape, hash(value.numpy().tobytes())), [])
         for other, node in equals:
-            if torch.equal(other, value):
+            if torch.equal(other, value):  # equal hashes do not prove it
                 return node
         name = f"constant_{len(list(self.root.buffers()))}"
         self.root.register_buffer(name, value)
@@ -103,7 +104,7 @@ class _Emitter:
 
 
 class _Set:
-    """The submodels that are treated together: their values in the new graph, [B, G·M, …] for G of them."""
+    """Submodels that are handled together: their values in the new graph, [B, G·M, …] for G of them."""
 
     def __init__(self, emitter: _Emitter, plan: ChannelPlan, members: Sequence[int]) -> None:
         self._emitter = emitter
@@ -158,6 +159,7 @@ class _Set:
         if count == 1:
             whole = None if biases is None else self._emitter.constant(biases[0])
             return self._call(_aten.linear.default, x, self._emitter.constant(slices[0]), whole)
+        # a convolution has groups, a linear layer has none: a product for each submodel, batched
         rows = self._call(_aten.reshape.default, x, [-1, count, len(given[0])])
         rows = self._call(_aten.permute.default, rows, [1, 0, 2])
         product = self._call(_aten.bmm.default, rows, self._emitter.constant(torch.stack([part.T for part in slices])))
@@ -180,6 +182,7 @@ class _Set:
         for number, parameter in enumerate(parameters):
             if isinstance(parameter, Node):
                 value = self._emitter.known[parameter]
+                # PReLU may have one weight for all channels
                 if len(value) == operation.channels:
                     value = torch.cat([_rows(value, index) for index in want])
                 parameters[number] = self._emitter.constant(value)
@@ -261,6 +264,7 @@ class _Set:
         places = np.concatenate([source[_padded(index)] for source, index in zip(positions, want)])
         if len(places) == width and (places == np.arange(width)).all():
             return value
+        # one channel of zeros at the end, which every missing channel is taken from
         if (places < 0).any():
             value = self._call(_aten.constant_pad_nd.default, value, [0, 0] * (rank - 2) + [0, 1], 0)
             places = np.where(places < 0, width, places)
@@ -272,7 +276,7 @@ class _Set:
         return self._call(_aten.permute.default, rows, [1, 0])
 
     def _positions(self, x: Node) -> _Indices:
-        """For each submodel and each channel where in the value it lies, −1 where it does not."""
+        """Where in the value each channel of each submodel lies; −1 if it is not stored."""
         if x not in self._values:  # shared by all submodels, and whole
             return [np.arange(shape(x)[1])] * len(self._members)
         indices = self._indices(x)
@@ -297,6 +301,7 @@ class _Set:
 
 
 def _padded(index: NDArray[np.int64]) -> NDArray[np.int64]:
+    # a real channel and not zeros, which a division may turn into NaN: weight 0 would not remove that
     return np.where(index < 0, index[0], index)
 
 
@@ -306,7 +311,7 @@ def _rows(value: Tensor, index: NDArray[np.int64], axis: int = 0) -> Tensor:
 
 
 def _columns(value: Tensor, index: NDArray[np.int64], axis: int) -> Tensor:
-    """Slices of a weight for the channels of an input; what pads that counts for nothing."""
+    """Slices of a weight for the channels of an input; padding gets weight 0."""
     taken = _rows(value, index, axis)
     return taken.index_fill(axis, torch.from_numpy(np.flatnonzero(index < 0)), 0.0) if (index < 0).any() else taken
 
@@ -316,4 +321,4 @@ def _hashable(value: Any) -> Any:
         return tuple(_hashable(item) for item in value)
     if isinstance(value, dict):
         return tuple((key, _hashable(item)) for key, item in value.items())
-    return (type(value), value)
+    return (type(value), value)  # 1, 1.0 and True are equal, and hash alike

@@ -1,4 +1,4 @@
-"""What the contract says of a network and of how it was compiled, before anything is calibrated."""
+"""The part of a contract that describes a network and how it was compiled, before any calibration."""
 
 import logging
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def describe(
     """The contract of an adopted network; `tensors` are its input and its outputs.
 
     Raises:
-        ValueError: what was said of inputs, labels or targets contradicts itself.
+        ValueError: the options on inputs, labels or targets contradict each other.
     """
     given, outputs = tensors
     contract = schema.Contract(
@@ -60,9 +60,11 @@ def _masks(network: nn.Module) -> schema.Masks:
         described.append(
             schema.MaskedLayer(
                 scale=layer.scale,
+                # of masks of single values [N, C, …], all values count
                 channels=layer.masks[0].numel(),
                 kept=round(float(layer.masks.sum()) / layer.submodels),
                 iou=round(figures.iou_mean, 4),
+                # JSON has no infinity, and disjoint masks have an infinite scale
                 effective_scale=round(figures.effective_scale, 4) if isfinite(figures.effective_scale) else None,
             )
         )

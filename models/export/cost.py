@@ -1,8 +1,8 @@
 """Chooses the plan for a device: by a fixed rule over the operations of each plan, or by measuring where asked to.
 
-The rule adds up, for every operation, the multiply-accumulates at the device's rate, the bytes at its bandwidth, and
-the time it takes to start one. Its constants for `cpu` describe onnxruntime on two cores with AVX-512 and were held
-against measurements (`make bench-model`); those for `cuda` are the data-sheet figures of a large GPU, not measured.
+For every operation, the rule adds up the multiply-accumulates at the device's rate, the bytes at its bandwidth, and
+the time to start it. Its constants for `cpu` describe onnxruntime on two cores with AVX-512 and were checked against
+measurements (`make bench-model`); those for `cuda` are the data-sheet figures of a large GPU, not measured.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,27 +24,27 @@ DeviceName = Literal["cpu", "cuda"]
 PlanName = Literal["folded", "branches", "grouped"]
 
 _BATCHES = (16, 64)
-"""Where a compact plan must beat the folded one by a twentieth."""
+"""Batch sizes at which a compact plan must be at least 5 % faster than the folded one."""
 _GAIN = 0.95
 _ALONE = 1.15
-"""How much dearer than the folded plan it may be at batch size 1."""
+"""How much longer than the folded plan it may take at batch size 1."""
 _ROUNDS = 7
 
 _aten = torch.ops.aten
 _FUSED = {_aten.batch_norm, _aten.relu, _aten.add, _aten.view, _aten.reshape, _aten.unsqueeze, _aten.flatten}
-"""Run together with the convolution or product before them, or only look at a tensor anew."""
+"""Fused with the convolution or product before them, or a mere view of a tensor."""
 
 
 @dataclass(frozen=True)
 class _Device:
     macs: float
-    """Multiply-accumulates a microsecond."""
+    """Multiply-accumulates per microsecond."""
     grouped: float
-    """What share of that a grouped convolution reaches."""
+    """The share of that rate that a grouped convolution reaches."""
     unaligned: float
-    """What share of that a convolution reaches whose input channels are no multiple of 16."""
+    """The share of that rate that a convolution reaches if its input channels are not a multiple of 16."""
     bytes: float
-    """Bytes read or written a microsecond."""
+    """Bytes read or written per microsecond."""
     start: float
     """Microseconds to start an operation."""
 
@@ -68,7 +68,7 @@ class _Work:
 
 @dataclass(frozen=True)
 class Choice:
-    """The plan that was chosen among those there are, by name, and why."""
+    """The name of the chosen plan, and why it was chosen."""
 
     plan: PlanName
     reason: str
@@ -90,7 +90,7 @@ def choose(graphs: Mapping[PlanName, GraphModule], example: Tensor, device: Devi
 
 
 def tune(models: Mapping[PlanName, onnx.ModelProto], inputs: NDArray[Any], device: DeviceName) -> Choice:
-    """The plan that is fastest in onnxruntime on the device at hand, the plans taking turns.
+    """The plan that is fastest in onnxruntime on this machine's device; the plans take turns.
 
     Raises:
         ValueError: this machine's onnxruntime cannot run on the device.
@@ -101,6 +101,7 @@ def tune(models: Mapping[PlanName, onnx.ModelProto], inputs: NDArray[Any], devic
     for batch in (1, *_BATCHES):
         rows = np.concatenate([inputs] * -(-batch // len(inputs)))[:batch]
         for name, times in runtime.race(sessions, rows, _ROUNDS).items():
+            # the least, not the mean: whatever disturbs a run makes it slower
             cost[name][batch] = min(times) * 1e6
     return _cheapest(cost, "measured")
 
@@ -143,6 +144,7 @@ def _microseconds(works: Sequence[_Work], batch: int, device: _Device) -> float:
 
 def _works(graph: GraphModule, example: Tensor) -> Sequence[_Work]:
     """What every operation does on one row."""
+    # shapes alone, nothing is computed: the graph's own weights are real tensors
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         meter = _Meter(graph)
         meter.run(mode.from_tensor(example[:1]))
@@ -162,8 +164,8 @@ class _Meter(Interpreter):
             self.works.append(
                 _Work(
                     packet=getattr(node.target, "overloadpacket", None),
-                    macs=counter.get_total_flops() // 2,
-                    bytes=result.numel() * result.element_size() * 2,
+                    macs=counter.get_total_flops() // 2,  # torch counts a multiplication and an addition
+                    bytes=result.numel() * result.element_size() * 2,  # read once, written once
                     grouped=bool(node.kwargs.get("groups", 1) != 1),
                     aligned=len(given) < 2 or given[0].ndim < 3 or _aligned(given[1]),
                 )

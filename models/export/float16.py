@@ -17,7 +17,7 @@ _PRODUCTS = {*CONVOLUTIONS, _aten.linear, _aten.bmm, _aten.matmul, _aten.addmm, 
 
 
 def to_float16(body: GraphModule, example: Tensor) -> GraphModule:
-    """The graph with everything before its last convolutions or products in float16.
+    """The graph in float16, except for its last convolutions or products and all that follows.
 
     `example` is an input [B, …] of it.
 
@@ -29,6 +29,7 @@ def to_float16(body: GraphModule, example: Tensor) -> GraphModule:
     graph = copied(body)
     # float16 ends at 65504, and a running variance may lie beyond
     _fold_batch_norm(graph)
+    # the last layer stays: float16 logits alone move an entropy by up to 9e-4 nats (K = 10, standard deviation 2)
     inside = _before_last_product(graph)
     if not any(_packet(node) in _PRODUCTS for node in inside):
         raise ValueError("precision: there is only one layer, and the last one stays in float32")
@@ -46,6 +47,7 @@ def to_float16(body: GraphModule, example: Tensor) -> GraphModule:
                 if held is None:
                     narrow = graph.graph.call_function(_aten._to_copy.default, (value,), {"dtype": dtype})
                 else:
+                    # weights are cast here, not by the graph: that halves the file
                     graph.register_buffer(f"float16_{len(cast)}", held.to(dtype))
                     narrow = graph.graph.get_attr(f"float16_{len(cast)}")
             cast[value, dtype] = narrow
@@ -54,6 +56,7 @@ def to_float16(body: GraphModule, example: Tensor) -> GraphModule:
     for node in list(graph.graph.nodes):
         if node.op in ("call_function", "output"):
             wanted = torch.float16 if node in inside else torch.float32
+            # an operation that names its dtype would go back to float32
             if node in inside and node.kwargs.get("dtype") == torch.float32:
                 node.kwargs = {**node.kwargs, "dtype": torch.float16}
             node.args, node.kwargs = torch.fx.map_arg((node.args, node.kwargs), partial(as_type, dtype=wanted))
@@ -78,11 +81,12 @@ def _fold_batch_norm(graph: GraphModule) -> None:
         if _packet(node) is not _aten.batch_norm:
             continue
         convolution = node.args[0]
+        # with another user, its result is also needed as it was before the batch norm
         if _packet(convolution) not in CONVOLUTIONS or len(convolution.users) > 1:
             continue
         settings = [*convolution.args[3:], *convolution.kwargs.values()]
         grouped = convolution.kwargs.get("groups", settings[3] if len(settings) > 3 else 1) != 1
-        if grouped and CONVOLUTIONS[_packet(convolution)]:  # its weights lie otherwise than the fusion expects
+        if grouped and CONVOLUTIONS[_packet(convolution)]:  # the fusion expects another layout of its weights
             continue
         parameters = [node.args[index] for index in (1, 2, 3, 4)]
         bias = convolution.args[2] if len(convolution.args) > 2 else None
@@ -92,6 +96,7 @@ def _fold_batch_norm(graph: GraphModule) -> None:
         weight, shift, mean, variance = (None if x is None else attribute(graph, x).double() for x in parameters)
         if mean is None or variance is None:  # statistics of the batch
             continue
+        # in float64, so that weights are rounded once
         fused = fuse_conv_bn_weights(
             attribute(graph, convolution.args[1]).double(),
             None if bias is None else attribute(graph, bias).double(),

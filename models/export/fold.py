@@ -24,14 +24,14 @@ class Folded:
     shared: int
     """How many operations run once, on B rows."""
     operations: int
-    """How many there are; masks count as one each, sizes not."""
+    """How many there are; a mask counts as one, sizes do not count."""
 
 
 def fold(traced: GraphModule, submodels: int) -> Folded:
-    """Folds a traced graph [B, …] → [B, K] of N submodels; one without marks stays as it is.
+    """Folds a traced graph [B, …] → [B, K] for N submodels; a graph without marks stays as it is.
 
     Raises:
-        ValueError: a value carries the batch on another axis than the first.
+        ValueError: the batch of a value is not on its first axis.
     """
     graph = copied(traced)
     folded: set[Node] = set()
@@ -74,7 +74,7 @@ def fold(traced: GraphModule, submodels: int) -> Folded:
 
 
 def _enter(graph: GraphModule, value: Node, submodels: int, folded: set[Node], expanded: dict[Node, Node]) -> Any:
-    """What a folded operation gets for one of its arguments."""
+    """What replaces an argument of a folded operation."""
     meaning = value.meta.get("val")
     if value in folded:
         return value
@@ -86,6 +86,7 @@ def _enter(graph: GraphModule, value: Node, submodels: int, folded: set[Node], e
     if isinstance(batch, int) or not all(isinstance(size, int) for size in rest):
         raise ValueError(f"{value.name} carries the batch on another axis than the first: {list(meaning.shape)}")
     if value not in expanded:
+        # not repeat_interleave, which is exported as a loop (pytorch issue 100438)
         inner = graph.graph.call_function(_aten.unsqueeze.default, (value, 0))
         wide = graph.graph.call_function(_aten.expand.default, (inner, [submodels, -1, *rest]))
         expanded[value] = graph.graph.call_function(_aten.reshape.default, (wide, [-1, *rest]))

@@ -1,4 +1,4 @@
-"""The input of an artefact: how the contract describes it, and rows to try the network on."""
+"""The input of an artefact: its description in the contract, and rows to try the network on."""
 
 from math import inf
 
@@ -12,7 +12,7 @@ _ROWS = 64
 
 
 def describe_input(example: Tensor, options: ExportOptions) -> ContractTensor:
-    """The input tensor that an example [B, …] stands for.
+    """Describes the input tensor, given an example [B, …].
 
     Raises:
         ValueError: it is neither float32 nor uint8.
@@ -35,6 +35,7 @@ def varied_rows(example: Tensor, value_range: tuple[float, float] | None) -> Ten
     """64 rows near the example's, no two alike, within the range."""
     rows = torch.cat([example] * -(-_ROWS // len(example)))[:_ROWS].float()
     # near the example and not from noise: a network answers noise with one class, whatever else is wrong
+    # a generator of its own: an export leaves the caller's random numbers alone
     rows = rows * (0.8 + 0.4 * torch.rand(rows.shape, generator=torch.Generator().manual_seed(0)))
     low, high = value_range or ((0, 255) if example.dtype == torch.uint8 else (-inf, inf))
     return rows.clamp(low, high).to(example.dtype)

@@ -4,14 +4,17 @@ import torch
 from torch import Tensor, nn
 
 
+# an operation of our own: tracing cannot look inside, so that a mask stays one node
 @torch.library.custom_op("masksembles::mark", mutates_args=())
 def mark(x: Tensor, masks: Tensor) -> Tensor:
-    """Stands where masks [N, C] or [N, C, …] apply to x [B, C, …]; the passes put something else there."""
+    """Marks where masks [N, C] or [N, C, …] apply to x [B, C, …]; the passes replace it."""
+    # an operation of torch.library may not return its input
     return x.clone()
 
 
 @mark.register_fake
 def _(x: Tensor, masks: Tensor) -> Tensor:
+    # torch.export runs on shapes alone
     return torch.empty_like(x)
 
 
@@ -27,4 +30,4 @@ class Mark(nn.Module):
 
 
 MARK = torch.ops.masksembles.mark.default
-"""As it is found in a graph."""
+"""The operation as a graph names it."""

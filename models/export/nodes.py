@@ -1,4 +1,4 @@
-"""What the nodes of a traced graph hold: shapes, weights, whether they carry the batch or depend on a mask."""
+"""What is known of a traced graph's nodes: shapes, weights, whether they carry the batch or depend on a mask."""
 
 from typing import Any
 
@@ -10,11 +10,12 @@ from models.export.mark import MARK
 
 
 def copied(graph: GraphModule) -> GraphModule:
-    """A graph of its own with the same weights."""
+    """A separate graph with the same weights."""
+    # not deepcopy, which would copy all weights, too
     nodes, values = Graph(), dict[Node, Node]()
     for node in graph.graph.nodes:
         values[node] = nodes.node_copy(node, values.__getitem__)
-    nodes.set_codegen(graph.graph._codegen)  # knows how arguments and results are packed
+    nodes.set_codegen(graph.graph._codegen)  # torch.export's: knows how arguments and results are packed
     return GraphModule(graph, nodes)
 
 
@@ -28,6 +29,7 @@ def carries_batch(node: Node) -> bool:
     return (
         isinstance(value, Tensor)
         and value.ndim > 0
+        # a traced batch size is a SymInt, every other size an int
         and not isinstance(value.shape[0], int)
         and all(isinstance(size, int) for size in value.shape[1:])
     )

@@ -1,6 +1,6 @@
 """What an operation of the masked part does to channels, axis 1 of [B, C, …].
 
-An operation that is not known to keep channels apart has no kind: it gets all of its input and gives all of its output.
+An operation that is not known to keep channels apart has no kind: it gets and gives all channels.
 """
 
 import re
@@ -49,7 +49,7 @@ _COPIES = {_aten.clone, _aten.contiguous, _aten.alias, _aten.detach, _aten.dropo
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """A node of the masked part and what it does to channels; `kind` None where that is not known."""
+    """A node of the masked part and what it does to channels; `kind` is None if that is not known."""
 
     node: Node
     constants: dict[Node, Tensor]
@@ -98,12 +98,12 @@ class Operation:
 
     @property
     def reshapes(self) -> bool:
-        """Whether the operation only arranges values anew."""
+        """Whether the operation only rearranges values."""
         return getattr(self.node.target, "overloadpacket", None) in _SHAPES
 
     @cached_property
     def at_zero(self) -> Channels:
-        """Which channels of the output may be other than zero where all inputs are zero."""
+        """Which channels of the output may be non-zero if all inputs are zero."""
         if self.kind not in ("normalise", "pointwise", "channelwise", "depthwise"):
             return np.ones(self.channels, dtype=np.bool_)
         if self.reshapes:
@@ -155,6 +155,7 @@ def _kind(operation: Operation) -> Kind | None:
     }
     if True in find:
         return find[True](operation)
+    # argument 5 is `training`: with statistics of the batch, rows are mixed
     if packet is _aten.prelu or (packet is _aten.batch_norm and not operation.argument(5)):
         return "normalise" if all(x in operation.constants for x in node.all_input_nodes[1:]) else None
     if packet in _POOLING:  # with one axis less it is taken for a single sample, whose channels are on axis 0
@@ -168,9 +169,11 @@ def _kind_of_product(operation: Operation) -> Kind | None:
     if any(value is not None and value not in operation.constants for value in operation.node.args[1:3]):
         return None
     if operation.node.target is _aten.linear.default:
+        # with more axes, a linear layer works along the last one, not along the channels
         return "dense" if len(shape(operation.x)) == 2 else None
     if len(shape(operation.x)) != len(shape(operation.node)):
         return None
+    # `groups`; a grouped convolution that is not depthwise runs whole
     number = operation.argument(6, 1)
     if number == 1:
         return "dense"
@@ -178,9 +181,10 @@ def _kind_of_product(operation: Operation) -> Kind | None:
 
 
 def _kind_along(operation: Operation) -> Kind | None:
-    """Operations along some axes keep channels apart where those are neither the batch's nor the channels' axis."""
+    """Operations along axes other than the batch's and the channels' keep channels apart."""
     rank = len(shape(operation.x))
     if operation.node.target.overloadpacket in _PADDING:  # type: ignore[union-attr]
+        # two numbers an axis, from the last one backwards
         return "channelwise" if len(operation.node.args[1]) <= 2 * (rank - 2) else None  # type: ignore[arg-type]
     dims = operation.argument(1)
     if isinstance(dims, int):

@@ -1,4 +1,4 @@
-"""What an export is told beside the network: its answers, its data, how clients may send inputs, and how to compile."""
+"""Options of an export: the network's answers, its data, how clients may send inputs, and how to compile."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,16 +13,16 @@ Precision = Literal["float32", "float16"]
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """Options of `models.export.export`. One of `labels` and `targets` is needed, all others may be left out.
+    """Options of `models.export.export`. Either `labels` or `targets` is required; all others are optional.
 
     Raises:
         ValueError: two of them contradict each other; the message names them.
     """
 
     labels: Sequence[str] | None = None
-    """The K class names in order, of a classifier."""
+    """The K class names of a classifier, in order."""
     targets: Sequence[tuple[str, str]] | None = None
-    """Instead, the names and units of the D numbers that a regressor predicts."""
+    """Instead of `labels`: the names and units of the D numbers that a regressor predicts."""
 
     normalise: Normalise | None = None
     """(mean, std), a number or one for each channel on axis 1, put into the graph before the network."""
@@ -34,38 +34,38 @@ class ExportOptions:
     """A letter for each axis of images, such as BCHW. With layout, colour and, for float32, value_range, the service
     also takes image files."""
     colour: Literal["grey", "rgb"] | None = None
-    """Of images."""
+    """Colours of images."""
     resize: Literal["stretch", "crop"] | None = None
     """How the service makes images of another size fit; by default it refuses them."""
 
     calibration: Split | None = None
-    """Held-out rows for the temperature, the scores' quantiles and what can be promised (see
-    `models.evaluation.calibration`); without it the temperature is 1."""
+    """Held-out rows for the temperature, the scores' quantiles and the guarantees (see
+    `models.evaluation.calibration`); without them the temperature is 1."""
     evaluation: Split | None = None
-    """Rows that took part in nothing else, for the figures in the contract."""
+    """Rows used for nothing else, for the figures in the contract."""
     data: str = ""
-    """The name of the data that both come from."""
+    """The name of the data set that both come from."""
     coverages: Sequence[float] | None = None
-    """To promise, instead of those of `models.evaluation.conformal`."""
+    """Coverages to guarantee, instead of those of `models.evaluation.conformal`."""
     risks: Sequence[float] | None = None
-    """The same; of a classifier alone."""
+    """Risks to guarantee, likewise; for classifiers only."""
     policy: str | None = None
     """What to do with an answer, such as `reject energy>c99, defer entropy>r5` (see `app.contract.policy`)."""
     recipe: dict[str, Any] = field(default_factory=dict)
     """Settings of the training, kept in the contract."""
 
     devices: Sequence[DeviceName] = ("cpu",)
-    """That may get a plan of their own."""
+    """Devices that may get a plan of their own."""
     plan: PlanName | None = None
-    """Force this plan for them, instead of choosing by a fixed rule (`models.export.cost`)."""
+    """Use this plan for them, instead of choosing by a fixed rule (`models.export.cost`)."""
     tune: bool = False
-    """Choose by measuring on this machine instead."""
+    """Choose by measuring on this machine."""
     precision: Precision = "float32"
-    """`float16` for everything before the last layer, of a classifier."""
+    """`float16` applies to everything before a classifier's last layer."""
     mc_dropout: int | None = None
-    """Freeze the network's dropout into so many submodels."""
+    """Freeze the network's dropout into this many submodels."""
     seed: int = 0
-    """Of the masks of that dropout."""
+    """Seed of the masks of that dropout."""
 
     def __post_init__(self) -> None:
         if self.resize is not None and (self.layout is None or self.colour is None):

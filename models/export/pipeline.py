@@ -41,15 +41,15 @@ def export(
 ) -> Path:
     """Writes a classifier or a regressor as a new version in a model repository and returns the file's path.
 
-    `model.onnx` folds the submodels into the batch and runs everywhere. Where dropping the channels that a submodel
-    never sees is worth it on a device, that plan lies beside it as `model.cpu.onnx` or `model.cuda.onnx`.
+    `model.onnx` folds the submodels into the batch and runs everywhere. If dropping the channels that a submodel
+    never sees pays off on a device, that plan is stored beside it as `model.cpu.onnx` or `model.cuda.onnx`.
 
     Args:
         network: of a classifier, [B, …] → logits [B, K], or [B, 1] for two classes, the logit being that of the second;
             of a regressor, [B, …] → [B, D] means, or [B, 2·D] means and then ln variances, in units of the targets and
             their squares (`models.networks.gaussian`). With Masksembles layers of any known kind (see `models.adopt`),
-            or without, when it becomes a model of one submodel. Two or more networks without masks, trained by
-            themselves, become the submodels of a deep ensemble, in one file.
+            or without, which gives a model of one submodel. Two or more networks without masks, trained
+            independently, become the submodels of a deep ensemble, in one file.
         example_input: at least one row in natural units, float32 or uint8 (uint8 is divided by 255 in the graph).
         options: see `ExportOptions`.
         name: of the model in the repository.
@@ -57,7 +57,7 @@ def export(
 
     Raises:
         ValueError: the network cannot be exported, labels, targets, example or data do not fit it, coverages or risks
-            cannot be promised, or the policy names what the model does not have.
+            cannot be guaranteed, or the policy names a score that the model does not have.
         FileExistsError: the version exists.
         VerificationError: the artefact does not answer as the network does; nothing is written.
     """
@@ -82,6 +82,7 @@ def export(
     plans = compile_plans(adopted, traced, preprocess, rows, head, options)
     described = describe(adopted, task, (input_tensor, head.outputs), plans.compilation, options)
     contract = _measure(plans.folded, described, options)
+    # calibrated once, on the portable plan: all plans get its temperature and one contract
     finished = plans.embed(contract)
     # the network itself and not its trace, so that a mistake of the tracing shows, too
     reference = nn.Sequential(preprocess, adopted).eval()
@@ -90,7 +91,7 @@ def export(
 
 
 def _measure(model: onnx.ModelProto, contract: Contract, options: ExportOptions) -> Contract:
-    """The contract with its calibration, policy and evaluation; sets the model's temperature."""
+    """Adds calibration, policy and evaluation to the contract; sets the model's temperature."""
     if options.calibration is not None:
         fitted = calibrate(
             model, contract, options.data, options.calibration, coverages=options.coverages, risks=options.risks
@@ -109,7 +110,7 @@ def _measure(model: onnx.ModelProto, contract: Contract, options: ExportOptions)
 
 
 def _rows_to_verify(rows: Tensor, options: ExportOptions) -> Tensor:
-    """Real ones where there are some: made-up rows may all be of one class."""
+    """Real rows if there are any: made-up ones may all fall into one class."""
     if options.calibration is None:
         return rows
     return torch.from_numpy(options.calibration.inputs[:_ROWS_TO_VERIFY])

@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DevicePlan:
-    """The plan of one device in ONNX, and how it came to be."""
+    """The plan for one device in ONNX, and how it was compiled."""
 
     name: PlanName
     model: onnx.ModelProto
@@ -43,7 +43,7 @@ class DevicePlan:
 
 @dataclass(frozen=True)
 class Plans:
-    """The plans in ONNX: the portable one, and by device the one there."""
+    """All plans in ONNX: the portable one, and one for each device that gains by it."""
 
     folded: onnx.ModelProto
     compilation: Compilation
@@ -51,6 +51,7 @@ class Plans:
 
     def embed(self, contract: Contract) -> Self:
         """Writes the contract and its temperature into every file; returns them."""
+        # the calibration has set the temperature of this one already
         artefact.embed(self.folded, contract)
         for plan in self.devices.values():
             if contract.has_temperature:
@@ -60,12 +61,12 @@ class Plans:
         return self
 
     def by_name(self) -> dict[str, onnx.ModelProto]:
-        """All of them, to be told apart in messages."""
+        """All plans, by the name that messages use."""
         beside = {f"{plan.name} for {device}": plan.model for device, plan in self.devices.items()}
         return {"folded": self.folded, **beside}
 
     def models(self) -> dict[str, onnx.ModelProto]:
-        """Those beside the portable one, by device."""
+        """All but the portable one, by device."""
         return {device: plan.model for device, plan in self.devices.items()}
 
 
@@ -84,7 +85,7 @@ def compile_plans(
         rows: inputs in natural units.
 
     Raises:
-        ValueError: a plan is forced that cannot be made, or a precision asked for that gains nothing.
+        ValueError: a forced plan cannot be made, or the requested precision changes nothing.
     """
     if len(traced) > 1:
         return _side_by_side(traced, preprocess, rows, head, options)
@@ -115,7 +116,7 @@ def _of_one(
     by: Literal["force", "measurement", "rule"] = "force" if forced else "measurement" if options.tune else "rule"
     devices: dict[DeviceName, DevicePlan] = {}
     for device, choice in choices.items():
-        share = macs[choice.plan] / max(single, 1)
+        share = macs[choice.plan] / max(single, 1)  # a network may have no products at all
         _log.info(
             "plan for %s: %s, %s; %.2f of the multiply-accumulates of one dense pass",
             device,
@@ -159,7 +160,7 @@ def _side_by_side(
 
 
 def _graphs(traced: GraphModule, submodels: int, forced: PlanName | None) -> dict[PlanName, GraphModule]:
-    """The graphs of all plans there can be."""
+    """The graphs of all possible plans."""
     graphs: dict[PlanName, GraphModule] = {}
     if masked_part(traced):
         for form in _FORMS:

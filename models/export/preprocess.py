@@ -1,4 +1,4 @@
-"""Before the network in the graph: from natural units to what the network was trained on."""
+"""The graph's first step: from natural units to the values the network was trained on."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,9 @@ Normalise = tuple[float | Sequence[float], float | Sequence[float]]
 
 
 class Preprocess(nn.Module):
-    """From natural units, uint8 or float32 [B, …], to what the network was trained on: (x − mean) / std.
+    """From natural units, uint8 or float32 [B, …], to the values the network was trained on: (x − mean) / std.
 
-    uint8 is divided by 255 first; mean and std are numbers or one for each channel (axis 1 of `shape`, [B, …]).
+    uint8 is divided by 255 first; mean and std are one number each, or one per channel (axis 1 of `shape`, [B, …]).
     """
 
     mean: Tensor | None
@@ -31,6 +31,7 @@ class Preprocess(nn.Module):
         if self.std is not None and not bool((self.std > 0).all()):
             raise ValueError(f"normalise: the standard deviation must be positive, got {normalise}")
 
+    # in the graph, so that every client sends the same numbers, whatever the network was trained on
     def forward(self, x: Tensor) -> Tensor:
         if x.dtype == torch.uint8:
             x = x.float() / 255

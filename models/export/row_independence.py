@@ -1,4 +1,4 @@
-"""Finds the operation that mixes the rows of a batch: such a network cannot be folded, nor answer one row at a time."""
+"""Finds operations that mix the rows of a batch: such a network can neither be folded nor answer one row at a time."""
 
 import operator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from models.export.nodes import carries_batch
 
 
 def check_rows(graph: GraphModule, rows: Tensor) -> None:
-    """Runs a traced graph on several different rows and on the first one alone, and compares every value.
+    """Runs a traced graph on several rows and on the first row alone, and compares every value.
 
     Raises:
         ValueError: a row's value depends on the other rows; the message names the operation.
@@ -33,7 +33,7 @@ class _Pair:
 class _Both(Interpreter):
     def __init__(self, graph: GraphModule) -> None:
         super().__init__(graph)
-        self.extra_traceback = False
+        self.extra_traceback = False  # torch.fx would append a stack trace to our message
 
     def run_node(self, node: Node) -> Any:
         if node.op == "output":
@@ -42,6 +42,7 @@ class _Both(Interpreter):
         if not isinstance(result, _Pair):
             return _Pair(result, result)
         if isinstance(result.all, Tensor) and _differs(node, result):
+            # an operation with several results is followed by a getitem for each
             source = node.all_input_nodes[0] if node.target is operator.getitem else node
             raise ValueError(
                 f"the network mixes the rows of a batch: in {source.name} ({source.target}) the answer for one row "
@@ -64,6 +65,7 @@ def _differs(node: Node, pair: _Pair) -> bool:
     if together.shape != alone.shape:  # the batch on another axis: for the fold to judge
         return False
     together, alone = together.double(), alone.double()
+    # an attention mask holds −∞, which would make the tolerance infinite
     finite = alone[alone.isfinite()].abs()
     # other sizes of a batch take other kernels, which round otherwise; mixing rows changes far more than that
     atol = 1e-4 * float(finite.max() if finite.numel() else 0)

@@ -13,11 +13,10 @@ from models.layers import layers
 
 
 def trace(network: nn.Module, example: Tensor) -> GraphModule:
-    """The graph of an adopted network, [B, …] → logits [B, K], or numbers [B, D], as if it had one submodel; axis 0 is
-    symbolic.
+    """The graph of an adopted network as if it had one submodel: [B, …] → logits [B, K] or numbers [B, D], B symbolic.
 
     Raises:
-        ValueError: the network does not give one tensor [B, K], or fixes the batch size.
+        ValueError: the network does not return one tensor [B, K], or fixes the batch size.
     """
     # the caller's network keeps its masks, whatever happens here
     marked = copy.deepcopy(network)
@@ -31,9 +30,11 @@ def trace(network: nn.Module, example: Tensor) -> GraphModule:
         raise ValueError(f"the network cannot be traced: {type(error).__name__}: {error}") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
-        module = program.run_decompositions({}).module(check_guards=False)  # nothing works in place any more
+        # decomposed by nothing, but functional: no operation works in place; guards would add a call to the graph
+        module = program.run_decompositions({}).module(check_guards=False)
     graph = GraphModule(module, module.graph)
     _name_batch_norm(graph)
+    # the same symbol at both ends: equal numbers of rows, for every batch size
     (given,) = (node.meta["val"].shape[0] for node in graph.graph.nodes if node.op == "placeholder")
     shapes = [list(node.meta["val"].shape) for node in graph.graph.output_node().all_input_nodes]
     if len(shapes) != 1 or len(shapes[0]) != 2 or isinstance(shapes[0][0], int):
@@ -50,7 +51,10 @@ def trace(network: nn.Module, example: Tensor) -> GraphModule:
 
 
 def _name_batch_norm(graph: GraphModule) -> None:
-    """Gives batch norm in evaluation mode its one-result form back."""
+    """Restores the one-result form of batch norm in evaluation mode, which the passes know.
+
+    `run_decompositions` leaves one with three results, of which a getitem takes the first.
+    """
     for node in list(graph.graph.nodes):
         if node.target is torch.ops.aten._native_batch_norm_legit_no_training.default:
             x, weight, bias, mean, variance, momentum, epsilon = node.args

@@ -26,9 +26,9 @@ def cnn(
     Args:
         seed: of the masks.
         widths: channels of the three convolutions, units of the hidden layer.
-        widen: all but the first are what each submodel keeps, the layers themselves are wider.
+        widen: all but the first are the widths that each submodel keeps; the layers themselves are wider.
         strided: halve the image in the first convolution instead of after the second, for a quarter of the work.
-        first_mask: leave out those before: of three, the last one stands before the last layer.
+        first_mask: index of the first of the three masks to use; the last one stands before the last layer.
     """
     channels, height, width = input_shape
     if min(height, width) < 8:
@@ -59,10 +59,10 @@ def cnn(
 
 
 def _block(channels_in: int, channels_out: int, stride: int = 1) -> list[nn.Module]:
-    """Convolution, batch norm, ReLU; height and width stay, or are halved."""
+    """Convolution, batch norm, ReLU; height and width are kept, or halved."""
     kernel = 3 if stride == 1 else 5
     return [
-        nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False),
+        nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False),  # batch norm has one
         nn.BatchNorm2d(channels_out),
         nn.ReLU(),
     ]

@@ -1,19 +1,19 @@
 """A regressor's network: for each target the mean and the variance of a normal distribution.
 
-As Nix & Weigend 1994 and Lakshminarayanan et al. 2017 (arXiv 1612.01474, section 2.2) have it.
+Follows Nix & Weigend 1994 and Lakshminarayanan et al. 2017 (arXiv 1612.01474, section 2.2).
 """
 
 import torch
 from torch import Tensor, nn
 
 _LOWEST, _HIGHEST = -10.0, 10.0
-"""Of ln variance, in squared standard deviations of the target."""
+"""Bounds of ln variance, in squared standard deviations of the target: exp stays far from float32's limits."""
 
 
 class Gaussian(nn.Module):
     """[B, …] → [B, 2·D]: D means in units of the targets, then D logarithms of variances in their squares.
 
-    Inputs are standardised before `network`, and its answers brought back to the targets' units after it, with the
+    Inputs are standardised before `network`, and its outputs are scaled back to the targets' units after it, with the
     means and standard deviations of the training rows (see `fit`).
     """
 
@@ -33,6 +33,7 @@ class Gaussian(nn.Module):
 
     def fit(self, inputs: Tensor, labels: Tensor) -> None:
         """Takes means and standard deviations from training rows, [B, …] and [B, D]."""
+        # a constant column has a standard deviation of 0
         self.input_mean, self.input_std = inputs.mean(dim=0), inputs.std(dim=0).clamp(min=1e-6)
         self.mean, self.std = labels.mean(dim=0), labels.std(dim=0).clamp(min=1e-6)
 

@@ -1,4 +1,4 @@
-"""Where the masks of a network stand, and the maker of them."""
+"""Where a network's masks are placed, and the class that creates them."""
 
 from typing import Literal
 
@@ -11,13 +11,14 @@ Placement = Literal["all", "inside"]
 
 
 class Masking:
-    """Makes the masks of a network one after the other, each with a seed counted from that of the network."""
+    """Creates the masks of a network in order, each with its own seed derived from the network's."""
 
     def __init__(self, submodels: int, scale: float, seed: int, align: int | None) -> None:
         self._submodels, self._scale, self._seed, self._align = submodels, scale, seed, align
         self._count = 0
 
     def __call__(self, channels: int, kind: type[Masksembles1d] | type[Masksembles2d] = Masksembles2d) -> nn.Module:
+        # counted, so that no two layers share their masks; the order of building is part of the recipe
         seed = (self._seed, self._count)
         self._count += 1
         return kind(channels, self._submodels, self._scale, seed=seed, align=self._align)

@@ -25,7 +25,7 @@ def mlp(
     Args:
         seed: of the masks; weights come from torch's generator.
         hidden: units of each hidden layer.
-        widen: they are what each submodel keeps, the layers themselves are wider.
+        widen: `hidden` is what each submodel keeps; the layers themselves are wider.
     """
     if widen:
         hidden = [masks.widen(size, submodels, scale) for size in hidden]

@@ -96,7 +96,7 @@ class ResNet(nn.Module):
                         width,
                         sizes,
                         stride=2 if stage > 1 and index == 0 else 1,
-                        strided=2 if wide else 1,
+                        strided=2 if wide else 1,  # the 3×3 convolution, as in torchvision; the paper strides the first
                         masking=masking if stage >= first_stage else None,
                         placement=placement,
                     )
@@ -165,6 +165,7 @@ def load_torchvision(network: ResNet, state: Mapping[str, Tensor]) -> None:
         missing, unexpected = network.load_state_dict(state, strict=False)
     except RuntimeError as error:  # a shape differs
         raise ValueError(str(error)) from error
+    # torchvision's files have no masks, so only those may be missing
     masks = tuple(f"{name}." for name in layers(network))
     wrong = [*unexpected, *(key for key in missing if not key.startswith(masks))]
     if wrong:

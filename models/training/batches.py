@@ -1,4 +1,4 @@
-"""The batches of a training: rows in a new order in each epoch, changed a little where the recipe says so."""
+"""The batches of a training run: rows in a new order in each epoch, augmented if the recipe says so."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,11 +12,11 @@ from models.training.recipe import Recipe
 
 
 class Batches:
-    """Batches of a split, inputs float32 as the network takes them, normalised, and labels.
+    """Batches of a split: normalised float32 inputs, and labels.
 
     Args:
-        recipe: batch size, seed, rows, and what is done to images.
-        split: its inputs are an array, or images that are read when they are needed (`models.data.imagenet`).
+        recipe: batch size, seed, rows, and augmentation.
+        split: its inputs are an array, or images read on access (`models.data.imagenet`).
     """
 
     def __init__(self, recipe: Recipe, split: Split) -> None:
@@ -30,19 +30,20 @@ class Batches:
             self._normalise = (mean, std)
 
     def __len__(self) -> int:
-        """Of an epoch."""
+        """Batches in an epoch."""
         return -(-len(self._labels) // self._recipe.batch_size)
 
     def epoch(self, index: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of an epoch; they do not depend on those before it."""
+        """The batches of an epoch; they do not depend on earlier epochs, so a resumed training draws the same."""
+        # recipes with other seeds share none of these, up to 100,003 epochs
         seed = self._recipe.seed * 100_003 + index + 1
-        torch.manual_seed(seed)
+        torch.manual_seed(seed)  # global: dropout draws from it, too
         rng = np.random.default_rng(seed)
         for rows in torch.randperm(len(self._labels)).split(self._recipe.batch_size):
             yield self._read(rows, rng), self._labels[rows]
 
     def whole(self) -> tuple[Tensor, Tensor]:
-        """All rows at once, as batches have them but for what is changed at random, and their labels."""
+        """All rows at once, without augmentation, and their labels."""
         return self._prepared(torch.from_numpy(self._inputs[: len(self._labels)])), self._labels
 
     def _read(self, rows: Tensor, rng: np.random.Generator) -> Tensor:
@@ -65,10 +66,12 @@ class Batches:
             batch[mirrored] = batch[mirrored].flip(-1)
         if (most := self._recipe.crop) > 0:
             height, width = batch.shape[-2:]
+            # shifted by padding and cropping, each image by its own offset
             padded = torch.nn.functional.pad(batch, (most, most, most, most))
             down, right = torch.randint(2 * most + 1, (2, len(batch)))
             y = down[:, None] + torch.arange(height)
             x = right[:, None] + torch.arange(width)
+            # indices around a slice put the sliced axis last: [B, H, W, C]
             batch = padded[torch.arange(len(batch))[:, None, None], :, y[:, :, None], x[:, None, :]]
             batch = batch.permute(0, 3, 1, 2).contiguous()
         return batch

@@ -1,4 +1,4 @@
-"""What the compiler is told of networks that were trained here."""
+"""Export options of networks that were trained here."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from models.training.tasks import TASKS
 
 def export_options(recipes: Sequence[Recipe], dataset: Dataset) -> tuple[Tensor, ExportOptions]:
     """An example input and the options for one network, or for the members of a deep ensemble, each with its recipe;
-    nothing is said yet of policies and of how to compile."""
+    policies and the compiler's settings are left at their defaults."""
     return torch.from_numpy(dataset.calibration.inputs[:2]), ExportOptions(
         **TASKS[dataset.task].export_options(dataset),
         **METHODS[method_of(recipes)].export_options(recipes[0]),

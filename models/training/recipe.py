@@ -1,4 +1,4 @@
-"""What a training is made of: data, network, method, and how the weights are found."""
+"""The settings of a training run: data, network, method and optimisation."""
 
 import inspect
 import json
@@ -21,7 +21,7 @@ _OWN = {"input_shape", "classes", "submodels", "scale", "seed", "align"}
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what a training yields, beside the library versions and the number of threads."""
+    """Everything that determines the result of a training run, except library versions and the number of threads."""
 
     data: str
     network: str
@@ -34,26 +34,26 @@ class Recipe:
     scale: float = 2.0
     align: int | None = 16
     dropout: float = 0.1
-    """The rate of MC-dropout, where masks would stand: of channels in maps, of single values elsewhere."""
+    """The rate of MC-dropout, in place of masks: of channels in maps, of single values elsewhere."""
     options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the network's builder."""
     rows: int | None = None
-    """Of the training split, its first ones; without it all."""
+    """How many rows of the training split to use, from its start; by default all."""
     epochs: int = 20
     batch_size: int = 128
     optimiser: Literal["adamw", "sgd"] = "adamw"
-    """`sgd` is with Nesterov's momentum of 0.9."""
+    """`sgd` uses Nesterov momentum of 0.9."""
     learning_rate: float = 2e-3
     weight_decay: float = 5e-2
     milestones: tuple[int, ...] = ()
-    """Epochs after which the learning rate falls to a share `decay` of itself; without them it follows one cycle."""
+    """Epochs after which the learning rate is multiplied by `decay`; without them it follows one cycle."""
     decay: float = 0.2
     normalise: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     """(mean, std) of the inputs in natural units, for each channel; becomes part of the exported graph."""
     flip: bool = False
     """Mirror half of the images, anew in each epoch."""
     crop: int = 0
-    """Shift images by up to so many pixels, anew in each epoch."""
+    """Shift images by up to this many pixels, anew in each epoch."""
     seed: int = 0
 
     def build(self) -> nn.Module:
@@ -63,6 +63,7 @@ class Recipe:
             ValueError: the network takes no such inputs, or has no such option.
         """
         self._check()
+        # weights are drawn from torch's generator, masks from `seed` itself
         torch.manual_seed(self.seed)
         task, method = TASKS[self.task], METHODS[self.method]
         network = BUILDERS[self.network](
@@ -72,12 +73,12 @@ class Recipe:
         return task.complete(network, self)
 
     def plain(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The recipe as JSON-compatible values."""
         return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
 
     @classmethod
     def read(cls, values: dict[str, Any]) -> Self:
-        """The recipe that `plain` told of."""
+        """The recipe from the values of `plain`."""
         return cls(**{name: _tuples(value) for name, value in values.items()})
 
     def _check(self) -> None:
@@ -135,14 +136,15 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "flip": True,
     },
 }
-"""Those of CIFAR-10 are Zagoruyko & Komodakis' (arXiv 1605.07146, section 2), those of ImageNet He et al.'s in the
-shortened form that is usual (Goyal et al., arXiv 1706.02677, section 5.1); the Masksembles paper refers to both."""
+"""Settings for CIFAR-10 are those of Zagoruyko & Komodakis (arXiv 1605.07146, section 2), for ImageNet those of He et
+al. in the usual shortened form (Goyal et al., arXiv 1706.02677, section 5.1); the Masksembles paper refers to both."""
 
 
 def _tuples(value: Any) -> Any:
+    # JSON has lists alone, and a recipe must equal the one it was written from
     return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
 
 
 def origin(recipes: Sequence[Recipe]) -> dict[str, Any]:
-    """What a model's contract says of its trainings: one, or those of a deep ensemble, which differ in the seed."""
+    """The contract's record of a model's training runs: one, or those of a deep ensemble, which differ in the seed."""
     return recipes[0].plain() | ({"seeds": [recipe.seed for recipe in recipes]} if len(recipes) > 1 else {})

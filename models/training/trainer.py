@@ -15,7 +15,7 @@ from models.training.recipe import Recipe
 from models.training.tasks import TASKS
 
 _FORMAT = 2
-"""Of checkpoints; those of format 1 name the fields of a recipe otherwise."""
+"""Format of checkpoints; in format 1 the fields of a recipe had other names."""
 
 
 class CheckpointError(ValueError):
@@ -23,10 +23,10 @@ class CheckpointError(ValueError):
 
 
 def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool = True) -> nn.Module:
-    """Trains until `recipe.epochs` are done, on a GPU where there is one, and returns the network in evaluation mode.
+    """Trains for `recipe.epochs` epochs, on a GPU if there is one, and returns the network in evaluation mode.
 
-    The checkpoint is written after each epoch; where it exists, of the same recipe and rows, training goes on from
-    there and ends with the same weights as an undisturbed run.
+    The checkpoint is written after each epoch. If one exists for the same recipe and rows, training resumes from it and
+    ends with the same weights as an uninterrupted run.
 
     Raises:
         CheckpointError: the checkpoint belongs to another recipe or to other rows, or is no checkpoint.
@@ -39,6 +39,7 @@ def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool 
     network, task, batches = recipe.build(), TASKS[recipe.task], Batches(recipe, dataset.train)
     task.fit_scaling(network, batches)
     network.to(device)
+    # cuDNN would time its algorithms and take another one in another run, with other rounding
     torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
     checkpoint.parent.mkdir(parents=True, exist_ok=True)  # now, not after the first epoch
     steps = len(batches)
@@ -64,7 +65,7 @@ def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool 
     bar = tqdm(total=recipe.epochs * steps, initial=done * steps, unit="step", disable=not progress)
     for epoch in range(done, recipe.epochs):
         network.train()
-        total = torch.zeros((), device=device)
+        total = torch.zeros((), device=device)  # summed there: reading a loss waits for the GPU
         for inputs, labels in batches.epoch(epoch):
             found = network(inputs.to(device, non_blocking=True))
             loss = task.loss(network, found, labels.to(device, non_blocking=True))
@@ -104,6 +105,7 @@ def _optimiser(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
 
 def _schedule(recipe: Recipe, optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
     if recipe.milestones:
+        # the schedule steps with every batch
         at = [epoch * steps for epoch in recipe.milestones]
         return torch.optim.lr_scheduler.MultiStepLR(optimiser, at, recipe.decay)
     return torch.optim.lr_scheduler.OneCycleLR(
@@ -138,6 +140,7 @@ def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
 
 def _read(checkpoint: Path) -> dict[str, Any]:
     try:
+        # weights_only: a pickle could run code; on the CPU, since it may come from a machine with a GPU
         state = torch.load(checkpoint, weights_only=True, map_location="cpu")
     except Exception as error:  # the unpickler raises whatever it stumbles over
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -152,4 +155,5 @@ def _read(checkpoint: Path) -> dict[str, Any]:
 def _write(checkpoint: Path, state: dict[str, Tensor | Any]) -> None:
     part = checkpoint.with_name(checkpoint.name + ".part")
     torch.save(state, part)
+    # atomic: an interruption leaves the last whole checkpoint
     os.replace(part, checkpoint)

@@ -1,5 +1,5 @@
 """The studies: the paper's tables, Fashion-MNIST on a small machine, and the path on two sinusoids. A new one is
-entered here."""
+registered here."""
 
 from models.benchmark.studies.entry import Entry, all_methods, masked
 from models.benchmark.studies.images import ImageStudy
@@ -68,8 +68,8 @@ CIFAR_10 = ImageStudy(
     corrupted_files=CIFAR_10_C,
     ood_files={"SVHN": (svhn.FILE, svhn.svhn)},
 )
-"""Table 1 and figures 6 and 8 of the paper. It does not print the settings of its best network, only that it has 2.3
-times the weights: with all layers half as wide again that is S = 1.5."""
+"""Table 1 and figures 6 and 8 of the paper. It does not give the settings of its best network, only that it has 2.3
+times the weights: with all layers half as wide again, that means S = 1.5."""
 
 IMAGENET = ImageStudy(
     data="imagenet",
@@ -86,4 +86,4 @@ BENCHMARKS: dict[str, tuple[Study, ...]] = {
     "fashion-mnist": (FASHION_MNIST, SINUSOIDS),
     "imagenet": (IMAGENET,),
 }
-"""What `python -m models benchmark NAME` works off."""
+"""The studies that `python -m models benchmark NAME` runs."""

@@ -17,7 +17,7 @@ _VARIANTS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One method with its settings, of which there are models with several seeds."""
+    """One method with its settings, trained with several seeds."""
 
     method: Method
     scale: float = 1.0
@@ -26,16 +26,16 @@ class Entry:
     held_out: bool = False
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     tried: bool = False
-    """Not part of the comparison by severity: shows what became of an idea."""
+    """Not part of the comparison by severity: the result of an experiment."""
 
     @property
     def kind(self) -> TrainingMethod:
-        """What is to be known of its method."""
+        """Properties of its method."""
         return METHODS[self.method]
 
     @property
     def trained(self) -> "Entry":
-        """That of the trainings behind it: itself, or for several trainings that of each."""
+        """The entry of the training runs behind it: itself, or that of each member of an ensemble."""
         return Entry(self.kind.trains, held_out=self.held_out) if self.kind.several else self
 
     @property
@@ -45,31 +45,31 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """As a model's name in a repository, without the seed."""
+        """The model's name in a repository, without the seed."""
         scale = f"-s{self.scale:g}" if self.kind.masked else ""
         variant = f"-{self.variant}" if self.kind.masked or self.variant != "width" else ""
         return f"{'near' if self.held_out else 'all'}-{self.method}{scale}{variant}"
 
     @property
     def label(self) -> str:
-        """As tables and plots name it."""
+        """Its name in tables and plots."""
         scale = f" S = {self.scale:g}" if self.kind.masked else ""
         variant = f", {self.variant_label}" if self.kind.masked or self.variant != "width" else ""
         return f"{self.kind.label}{scale}{variant}"
 
     @property
     def variant_label(self) -> str:
-        """The same of its variant."""
+        """The variant's name in tables and plots."""
         return _VARIANTS[self.variant]
 
 
 def reference(compared: Sequence[Entry]) -> Entry:
-    """What costs are relative to."""
+    """The entry that costs are relative to."""
     return next(entry for entry in compared if entry.method == REFERENCE and not entry.held_out)
 
 
 def typical(compared: Sequence[Entry]) -> list[Entry]:
-    """One masked entry for each variant: that whose scale is nearest to 2."""
+    """One masked entry for each variant: the one whose scale is nearest to 2."""
     points: dict[str, Entry] = {}
     for entry in compared:
         if entry.kind.masked and not entry.held_out:
@@ -84,7 +84,7 @@ def masked(scales: Sequence[float], variants: Sequence[str], seeds: tuple[int, .
 
 
 def all_methods(masked: Sequence[Entry], seeds: tuple[int, ...]) -> tuple[Entry, ...]:
-    """All four, Masksembles as they are given."""
+    """All four methods, with the given Masksembles entries."""
     return (
         Entry("single", seeds=seeds),
         Entry("mc-dropout", seeds=seeds),

@@ -1,5 +1,5 @@
 """Classifiers of images: how accurate and how well calibrated they are on test rows and on corrupted ones, how well
-they tell out-of-distribution (OOD) inputs, and what an answer costs."""
+they detect out-of-distribution (OOD) inputs, and what an answer costs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -34,9 +34,9 @@ class ImageStudy(Study):
     """Classes that some networks never see: OOD inputs that are near."""
     family: Family = "cifar"
     corrupted_rows: int | None = None
-    """Of how many test rows, the first ones, corruptions are measured; without it of all."""
+    """Corruptions are measured on this many test rows, from the first; by default on all."""
     corrupted_files: CorruptedFiles | None = None
-    """Measured instead, where they are."""
+    """Used instead of generated corruptions, if present."""
     ood_files: Mapping[str, tuple[str, Callable[[Path], NDArray[Any]]]] = field(default_factory=dict)
     """Further OOD inputs by name: a file that may lie beside the data set's, and what reads it from there."""
 
@@ -45,7 +45,7 @@ class ImageStudy(Study):
         return self.classes - len(self.held_out) * entry.held_out
 
     def seen(self, entry: Entry, folder: Path | None) -> Dataset:
-        """Without the classes held out, for those that never see them."""
+        """The data set without the held-out classes, for entries that never see them."""
         dataset = self.load(folder)
         return held_out(dataset, self.held_out)[0] if entry.held_out else dataset
 

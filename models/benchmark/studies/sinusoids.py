@@ -1,5 +1,5 @@
 """The path from a single network to an ensemble on two noisy sinusoids (the paper's Fig. 4): where each point of it
-doubts, on a grid that reaches far beyond the data."""
+is uncertain, on a grid that reaches far beyond the data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class PathStudy(Study):
     """Accuracy, and on the grid the entropy of answers and how alike the submodels are."""
 
     def quick(self) -> Self:
-        """All of it: that takes a minute."""
+        """The whole study: it takes a minute."""
         return self
 
     def load(self, folder: Path | None) -> Dataset:
@@ -68,12 +68,12 @@ class PathStudy(Study):
 
 
 def point_name(entry: Entry) -> str:
-    """Of a point of the path, as its model is published."""
+    """The published name of a point's model."""
     return f"sinusoids-s{entry.scale:g}" if entry.kind.masked else f"sinusoids-{entry.method}"
 
 
 def point_label(entry: Entry) -> str:
-    """The same in tables and plots."""
+    """The name of a point in tables and plots."""
     return f"{entry.kind.label}, S = {entry.scale:g}" if entry.kind.masked else entry.kind.label
 
 
@@ -93,6 +93,7 @@ def _correlation(logits: Floats) -> float:
     """Mean Pearson correlation of the submodels' margins between the two classes, logits [B, N, 2], over all pairs."""
     margins = (logits[:, :, 1] - logits[:, :, 0]).astype(np.float64)
     if margins.shape[1] < 2:
+        # one submodel agrees with itself
         return 1.0
     first, second = np.triu_indices(margins.shape[1], k=1)
     return float(np.atleast_2d(np.corrcoef(margins.T))[first, second].mean())

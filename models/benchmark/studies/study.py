@@ -1,5 +1,5 @@
-"""What a study is: what is trained, on which data, with which seeds, and what is measured of it. Each kind of study is
-a file beside this one."""
+"""A study: what is trained, on which data and with which seeds, and what is measured. Each kind of study has a file in
+this folder."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ MEMBERS = 4
 """Networks of a deep ensemble, and submodels of everything else but the single network."""
 
 Figures = dict[str, Any]
-"""What was measured of one model, as JSON has it."""
+"""The measurements of one model, as JSON-compatible values."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A model of a study as it lies in a repository: the portable file, and the plans of devices."""
+    """A model of a study in a repository: the portable file, and the plans of devices."""
 
     model: onnx.ModelProto
     contract: Contract
@@ -33,7 +33,7 @@ class Exported:
 
 @dataclass(frozen=True)
 class Report:
-    """What a study comes to: tables in Markdown by name, and what `figures.json` holds of it."""
+    """The results of a study: Markdown tables by name, and its part of `figures.json`."""
 
     tables: dict[str, str]
     figures: dict[str, Any]
@@ -48,14 +48,14 @@ class Study(ABC):
     input_shape: tuple[int, ...]
     compared: tuple[Entry, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Of every recipe, over the defaults of the data set."""
+    """Settings of every recipe, over the defaults of the data set."""
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"width": {}})
     """Settings of recipes by variant: `width` is the single network with masks."""
     dropout: float = 0.1
     """The rate of MC-dropout."""
 
     def recipes(self, entry: Entry, seed: int) -> tuple[Recipe, ...]:
-        """The trainings behind one model: one, or four single networks for a deep ensemble.
+        """The training runs behind one model: one, or four single networks for a deep ensemble.
 
         The members of an ensemble are the single models themselves, so ensembles share members and are less independent
         than models of other methods: of five, neighbours share half; of two, three of four.
@@ -80,7 +80,7 @@ class Study(ABC):
         return (Recipe(**settings),)
 
     def trainings(self) -> dict[str, tuple[Entry, Recipe]]:
-        """Every training that is needed, once, by name."""
+        """Every training run that is needed, once, by name."""
         return {
             self.training_name(entry, recipe): (entry, recipe)
             for entry in self.compared
@@ -89,7 +89,7 @@ class Study(ABC):
         }
 
     def training_name(self, entry: Entry, recipe: Recipe) -> str:
-        """As its checkpoint is called."""
+        """The name of its checkpoint."""
         return f"{entry.trained.name}-{recipe.seed}"
 
     def quick(self) -> Self:
@@ -102,14 +102,14 @@ class Study(ABC):
         return replace(self, compared=tuple(replace(entry, seeds=(0,)) for entry in kept))
 
     def classes_of(self, entry: Entry) -> int:
-        """How many of them an entry's networks know."""
+        """The number of classes an entry's networks know."""
         return self.classes
 
     def load(self, folder: Path | None) -> Dataset:
         """The whole data set, its files in `folder`.
 
         Raises:
-            DatasetError: a file is missing or no such file, or it has another number of classes.
+            DatasetError: a file is missing or in another format, or the number of classes differs.
         """
         dataset = _load(self.data, folder)
         if len(dataset.classes) != self.classes:
@@ -122,7 +122,7 @@ class Study(ABC):
 
     @abstractmethod
     def depends_on(self, entry: Entry, folder: Path | None) -> dict[str, Any]:
-        """What figures depend on beside the model and the test rows, as JSON has it."""
+        """What figures depend on besides the model and the test rows, as JSON-compatible values."""
 
     @abstractmethod
     def measure(self, entry: Entry, exported: Exported, folder: Path | None) -> Figures:
@@ -134,7 +134,7 @@ class Study(ABC):
 
     @abstractmethod
     def published(self) -> dict[str, str]:
-        """The models that are worth publishing: by name in the study's repository, the name that they get."""
+        """The models to publish: their new names, by name in the study's repository."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The kinds of tasks: what calibrating and evaluating a model does for each stands in one file. A new kind is entered
+"""The kinds of tasks: one file each says how its models are calibrated and evaluated. A new task is registered
 here. No torch here."""
 
 from app.contract.tasks import TaskName

@@ -24,7 +24,7 @@ class ClassificationEvaluator(TaskEvaluator):
     error_name = "error"
 
     def check_labels(self, contract: Contract, split: Split) -> None:
-        """A whole number below that of the classes for each row."""
+        """An integer below the number of classes for each row."""
         labels, classes = split.labels, len(contract.labels)
         if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != len(split.inputs):
             raise DatasetError(
@@ -40,14 +40,15 @@ class ClassificationEvaluator(TaskEvaluator):
             )
 
     def check_promises(self, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
-        """Both can be promised."""
+        """Both can be guaranteed."""
         conformal.check_shares("coverages", coverages or ())
         conformal.check_shares("risks", risks or ())
 
     def fit(self, model: onnx.ModelProto, contract: Contract, rows: CalibrationRows) -> Fit:
-        """A temperature on the likelihood of the averaged probability."""
+        """Fits a temperature by the likelihood of the averaged probability."""
         labels = rows.split.labels
         logits = runtime.run(model, rows.split.inputs, ["logits"])["logits"]
+        # the logits are the graph's, before any temperature: what the file holds now does not matter
         temperature = artefact.set_temperature(model, fit_temperature(logits[rows.fitting], labels[rows.fitting]))
         return Fit(
             temperature,
@@ -57,7 +58,7 @@ class ClassificationEvaluator(TaskEvaluator):
         )
 
     def wrong(self, answers: Answers) -> NDArray[np.bool_]:
-        """Another class than the true one."""
+        """Whether a class other than the true one is predicted."""
         return np.asarray(answers.outputs["prediction"] != answers.labels)
 
     def promise(self, answers: Answers, promising: NDArray[np.int64], coverages: Sequence[float] | None) -> Promises:
@@ -91,7 +92,7 @@ class ClassificationEvaluator(TaskEvaluator):
         return errors.mean(axis=0).tolist()  # type: ignore[no-any-return]
 
     def prediction_sets(self, contract: Contract, answers: Answers) -> Sets:
-        """Whether each set that the calibration promises holds the true class."""
+        """Whether each prediction set of the calibration holds the true class, and its size."""
         sets: Sets = {}
         for one in contract.calibration.prediction_sets if contract.calibration else ():
             order, sizes = prediction_set_members(one, answers.outputs["probabilities"])

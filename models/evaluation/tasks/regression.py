@@ -19,7 +19,7 @@ from models.evaluation.tasks.task import CalibrationRows, Fit, Promises, TaskEva
 
 
 class RegressionEvaluator(TaskEvaluator):
-    """Answers are D numbers, each with a variance, and more or less far from the true ones."""
+    """Answers are D numbers, each with a variance; errors are distances from the true values."""
 
     error_name = "RMSE"
 
@@ -37,16 +37,17 @@ class RegressionEvaluator(TaskEvaluator):
             raise DatasetError("labels: expected finite values")
 
     def check_promises(self, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
-        """Coverages alone."""
+        """Only coverages can be guaranteed."""
         if risks is not None:
             raise ValueError("risks: a regressor's answers are neither right nor wrong, give coverages alone")
         conformal.check_shares("coverages", coverages or ())
 
     def fit(self, model: onnx.ModelProto, contract: Contract, rows: CalibrationRows) -> Fit:
-        """A factor on the variances, where the submodels predict any; else there is nothing to fit."""
+        """Fits a factor on the variances if the submodels predict any; otherwise there is nothing to fit."""
         truth, respondent = rows.split.labels, Respondent(model, contract)
         if not contract.has_temperature:
             return Fit(1.0, respondent.outputs(rows.split.inputs))
+        # the graph multiplies variances by T: at 1 it gives what the network predicts
         artefact.set_temperature(model, 1.0)
         raw = runtime.run(model, rows.split.inputs, ["submodels", "submodel_variances"])
         means, variances = raw["submodels"], raw["submodel_variances"]
@@ -59,15 +60,16 @@ class RegressionEvaluator(TaskEvaluator):
         """Answers are neither right nor wrong."""
 
     def promise(self, answers: Answers, promising: NDArray[np.int64], coverages: Sequence[float] | None) -> Promises:
-        """Intervals; none where the variance is 0, as that of a single network that predicts none."""
+        """Intervals; there are none if the variance is 0, as for a single network that predicts none."""
         errors, spread = _distances(answers)
         with np.errstate(divide="ignore", invalid="ignore"):
+            # 0/0: an exact answer needs no width, whatever its variance
             scores = np.where(errors == 0, 0, errors / spread)
         covered = conformal.INTERVALS if coverages is None else coverages
         return Promises(intervals=conformal.intervals(scores[promising], covered))
 
     def evaluate(self, contract: Contract, data: str, answers: Answers) -> RegressionEvaluation:
-        """Errors, NLL where variances are predicted, and how the intervals hold."""
+        """Errors, NLL if variances are predicted, and coverage and width of the intervals."""
         found, (errors, spread) = answers.outputs, _distances(answers)
         nll = None
         if contract.has_temperature:
@@ -92,7 +94,7 @@ class RegressionEvaluator(TaskEvaluator):
         return np.sqrt(errors.mean(axis=0)).tolist()  # type: ignore[no-any-return]
 
     def describe_fit(self, calibration: Calibration) -> str:
-        """Says so where nothing was fitted."""
+        """As for other tasks; says so if nothing was fitted."""
         if calibration.nll_before is None:
             return "no variance is predicted, so no temperature is fitted"
         return super().describe_fit(calibration)

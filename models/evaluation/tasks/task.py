@@ -1,4 +1,4 @@
-"""What calibration and evaluation must know of a task; each kind of task is a file beside this one."""
+"""What calibration and evaluation need to know about a task; each kind of task has a file in this folder."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,48 +16,48 @@ from models.data import Split
 from models.evaluation.answers import Answers, Outputs
 
 Sets = dict[float, tuple[NDArray[np.bool_], NDArray[np.int64]]]
-"""By promised coverage, [B] whether the true class is in the prediction set, and [B] how large that is."""
+"""By guaranteed coverage: [B] whether the prediction set holds the true class, and [B] its size."""
 
 
 @dataclass(frozen=True)
 class CalibrationRows:
-    """Held-out rows and what each half of them is for."""
+    """Held-out rows and the purpose of each half."""
 
     split: Split
     fitting: NDArray[np.int64]
     """Rows that fit the scale."""
     promising: NDArray[np.int64]
-    """Rows that decide nothing before they promise something."""
+    """Rows for the guarantees, which decide nothing before."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """The scale of all submodels that held-out rows fitted, and the outputs under it."""
+    """The scale of all submodels, fitted on held-out rows, and the outputs at that scale."""
 
     temperature: float
     outputs: Outputs
     nll_before: float | None = None
-    """Mean NLL of all rows in nats, at scale 1; None where nothing was fitted."""
+    """Mean NLL of all rows in nats, at scale 1; None if nothing was fitted."""
     nll_after: float | None = None
 
 
 @dataclass(frozen=True)
 class Promises:
-    """What a task promises of new rows beside thresholds."""
+    """A task's guarantees for new rows, besides thresholds."""
 
     prediction_sets: tuple[PredictionSet, ...] = ()
     intervals: tuple[Interval, ...] = ()
 
 
 class TaskEvaluator(ABC):
-    """One kind of answer: how it is calibrated, and what can be said of it once the truth is known."""
+    """One kind of answer: how it is calibrated, and its figures once the truth is known."""
 
     error_name: ClassVar[str]
-    """Of the error that `mean_error` gives."""
+    """Name of the error that `mean_error` returns."""
 
     @abstractmethod
     def check_labels(self, contract: Contract, split: Split) -> None:
-        """Holds labels against the contract.
+        """Checks labels against the contract.
 
         Raises:
             DatasetError: no rows, or labels of another shape, dtype or range.
@@ -65,7 +65,7 @@ class TaskEvaluator(ABC):
 
     @abstractmethod
     def check_promises(self, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
-        """Whether the task can promise such coverages and risks at all.
+        """Checks that the task can guarantee such coverages and risks.
 
         Raises:
             ValueError: it cannot.
@@ -77,42 +77,42 @@ class TaskEvaluator(ABC):
 
     @abstractmethod
     def wrong(self, answers: Answers) -> NDArray[np.bool_] | None:
-        """[B] whether each answer is wrong; None where answers are neither right nor wrong."""
+        """[B] whether each answer is wrong; None if answers are neither right nor wrong."""
 
     @abstractmethod
     def promise(self, answers: Answers, promising: NDArray[np.int64], coverages: Sequence[float] | None) -> Promises:
-        """What some of the rows promise of each answer; by default the coverages of `models.evaluation.conformal`."""
+        """Guarantees from the rows `promising`; the default coverages are those of `models.evaluation.conformal`."""
 
     @abstractmethod
     def evaluate(self, contract: Contract, data: str, answers: Answers) -> Evaluation:
-        """The figures that a contract holds, of rows that took part in nothing else."""
+        """The figures in a contract, from rows used for nothing else."""
 
     @abstractmethod
     def errors(self, answers: Answers) -> NDArray[Any]:
-        """[B, E] the errors of each row, whose means are told."""
+        """[B, E] the errors of each row, which are averaged for reports."""
 
     @abstractmethod
     def mean_error(self, errors: NDArray[Any]) -> list[float]:
         """The mean of errors [B, E], as `error_name` calls it."""
 
     def prediction_sets(self, contract: Contract, answers: Answers) -> Sets:
-        """How the prediction sets of a calibration hold; none by default."""
+        """Coverage and size of a calibration's prediction sets; none by default."""
         return {}
 
     def measure(self, contract: Contract, answers: Answers) -> dict[str, Any]:
-        """Further figures of test rows, as JSON has them; none by default."""
+        """Further figures of test rows, as JSON-compatible values; none by default."""
         return {}
 
     def measure_corrupted(self, contract: Contract, answers: Answers) -> dict[str, float]:
-        """Figures of corrupted rows, as JSON has them; none by default."""
+        """Figures of corrupted rows, as JSON-compatible values; none by default."""
         return {}
 
     def measure_ood(self, answers: Answers, ood: Outputs) -> dict[str, dict[str, float]]:
-        """By score, how well it tells out-of-distribution rows from test rows; none by default."""
+        """How well each score separates out-of-distribution rows from test rows; none by default."""
         return {}
 
     def describe_fit(self, calibration: Calibration) -> str:
-        """What a calibration fitted, in words."""
+        """Describes what a calibration fitted."""
         return (
             f"temperature {calibration.temperature:.4f}, NLL {calibration.nll_before:.4f} at temperature 1, "
             f"{calibration.nll_after:.4f} now"

@@ -1,4 +1,4 @@
-"""The head of a classifier: probabilities of K classes, and how sure they are."""
+"""The head of a classifier: probabilities of K classes, and their uncertainty."""
 
 from math import log
 from typing import Any
@@ -27,6 +27,7 @@ class Classifier(Head):
         """Inputs [B, …] → prediction [B], probabilities [B, K], submodels [B, N, K], four scores [B], logits."""
         logits = self._by_submodel(two_sided(self.body(self.preprocess(x))))
         classes = logits.shape[-1]
+        # not softmax and then log, which gives −∞ where a probability rounds to 0, and NaN once 0 multiplies it
         log_p = torch.log_softmax(logits / self.temperature, dim=-1)
         p = log_p.exp()
         # the logarithm of the mean from logarithms: a mean that rounds to 0 would give −∞
@@ -40,6 +41,7 @@ class Classifier(Head):
             mean.argmax(dim=-1),
             mean,
             p,
+            # the uniform distribution over 10 classes has an entropy above ln 10 in float32
             entropy.clamp(0.0, _log_below(classes)),
             expected_entropy.clamp(0.0, _log_below(classes)),
             divergence.clamp(0.0, _log_below(min(self.submodels, classes))),
@@ -69,11 +71,11 @@ class ClassificationExporter(TaskExporter):
 
 
 def _log_below(count: int) -> float:
-    """ln count, as the largest float32 that is not above it: no rounding may carry a score past its bound."""
+    """ln count, rounded down to float32, so that no rounding carries a score past its bound."""
     nearest = np.float32(log(count))
     return float(nearest if float(nearest) <= log(count) else np.nextafter(nearest, np.float32(0)))
 
 
 def two_sided(logits: Tensor) -> Tensor:
-    """One logit z [B, 1] as two classes by the sigmoid's two sides, [−z/2, z/2]; more logits as they are."""
+    """One logit z [B, 1] as the logits of two classes, [−z/2, z/2], whose softmax is the sigmoid; others unchanged."""
     return torch.cat([-logits / 2, logits / 2], dim=-1) if logits.shape[-1] == 1 else logits

@@ -1,4 +1,4 @@
-"""What the compiler must know of a task; each kind of task is a file beside this one."""
+"""The compiler's interface to a task; each kind of task has a file in this folder."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from models.export.options import ExportOptions
 
 
 class Head(nn.Module):
-    """What is put around the body of a graph, of N submodels: natural units [B, …] in, everything in float32 out.
+    """Wraps the body of a graph of N submodels: natural units [B, …] in, everything in float32 out.
 
     Args:
         body: [B, …] → [N·B, …], submodel-major.
@@ -46,7 +46,7 @@ class HeadBuilder:
     """Builds the head of one network around any of its plans."""
 
     outputs: tuple[ContractTensor, ...]
-    """Of the graph, in order."""
+    """Outputs of the graph, in order."""
     build: Callable[[nn.Module, int, nn.Module], Head]
     """From the body of a graph, the number of submodels and `Preprocess`."""
 
@@ -62,7 +62,7 @@ class TaskExporter(ABC):
 
     @abstractmethod
     def builder(self, widths: set[int], options: ExportOptions) -> HeadBuilder:
-        """What fits networks that give so many numbers for a row; several networks, each with its width.
+        """The builder for networks of these widths, the numbers that each gives for a row.
 
         Raises:
             ValueError: labels, targets or precision do not fit them.

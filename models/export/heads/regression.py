@@ -1,4 +1,4 @@
-"""The head of a regressor: the mean and variance of D targets, and how sure they are."""
+"""The head of a regressor: the mean and variance of D targets, and their uncertainty."""
 
 from functools import partial
 from math import e, log, pi
@@ -38,12 +38,13 @@ class Regressor(Head):
         mean = submodels.mean(dim=1)
         epistemic = (submodels - mean.unsqueeze(1)).square().mean(dim=1)
         if not self.has_temperature:
-            return mean, submodels, epistemic, epistemic.clone()
+            return mean, submodels, epistemic, epistemic.clone()  # ONNX gives a value one name, so two outputs are two
         variances = found[..., self.targets :].exp() * self.temperature
         aleatoric = variances.mean(dim=1)
         variance = aleatoric + epistemic
         entropy = 0.5 * (log(2 * pi * e) + variance.log()).sum(dim=-1)
         expected_entropy = 0.5 * (log(2 * pi * e) + variances.log()).sum(dim=-1).mean(dim=1)
+        # the logarithm of a ratio: the difference of two entropies would cancel
         divergence = 0.5 * (variance.unsqueeze(1) / variances).log().sum(dim=-1).mean(dim=1)
         return (
             mean,

@@ -1,4 +1,4 @@
-"""Holds every plan against a plain torch loop over the masks; only what agrees is published."""
+"""Compares every plan with a plain torch loop over the masks; only plans that agree are published."""
 
 import logging
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ from models.export.verification.loop import VerificationError
 
 __all__ = ["VerificationError", "verify", "verify_float16", "verify_plans"]
 
-_ROWS = 64
+_ROWS = 64  # of the loop, which runs each submodel in turn
 
 _log = logging.getLogger(__name__)
 
 
 def verify_plans(plans: Mapping[str, onnx.ModelProto], contract: Contract, reference: nn.Module, rows: Tensor) -> None:
-    """Verifies plans by name, in the precision of the contract, on rows in natural units.
+    """Verifies plans by name, at the contract's precision, on rows in natural units.
 
     Args:
-        reference: the network that they were made from, which takes such rows.
+        reference: the network that they were made from, with such rows as input.
 
     Raises:
         VerificationError: a plan does not answer as the network does.

@@ -12,9 +12,9 @@ from models.export.verification.regression import RegressionVerifier
 from models.export.verification.task import TaskVerifier
 
 _TASKS: dict[str, TaskVerifier] = {"classification": ClassificationVerifier(), "regression": RegressionVerifier()}
-_BATCHES = (1, 2, 3, 5, 16)
+_BATCHES = (1, 2, 3, 5, 16)  # not the traced batch size alone, nor only multiples of N
 _ALONE = 3
-"""At this batch size the torch loop takes the rows one by one: a network that mixes rows then answers otherwise."""
+"""At this batch size the torch loop runs row by row, so that a network that mixes rows gives other answers."""
 
 
 def verify(model: onnx.ModelProto, contract: Contract, network: nn.Module, rows: Tensor) -> float:
@@ -34,7 +34,7 @@ def verify(model: onnx.ModelProto, contract: Contract, network: nn.Module, rows:
         found = runtime.run_session(session, x.numpy(), names)
         raw = torch_loop(network, x.split(1) if batch == _ALONE else [x])
         for name, share in task.shares(found, raw, contract).items():
-            if not share <= 1:
+            if not share <= 1:  # not `>`: NaN must fail, too
                 mixed = ", run row by row: does the network mix rows?" if batch == _ALONE else ""
                 raise VerificationError(
                     f"{name} at batch size {batch} differs from the torch loop{mixed} by {share:.3g} times what is "

@@ -1,4 +1,4 @@
-"""The plain torch loop over the masks, which every plan is held against."""
+"""The plain torch loop over the masks, which every plan is compared with."""
 
 from collections.abc import Sequence
 
@@ -15,6 +15,6 @@ class VerificationError(ArtefactError):
 
 
 def torch_loop(network: nn.Module, parts: Sequence[Tensor]) -> Raw:
-    """[B, N, …] of a network, the rows part by part."""
+    """The outputs [B, N, …] of a network, computed one part of the rows at a time."""
     with torch.no_grad():
         return torch.cat([submodels(network, part) for part in parts], dim=1).permute(1, 0, 2).numpy()

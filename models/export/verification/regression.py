@@ -11,7 +11,7 @@ from models.export.verification.task import ABSOLUTE, RELATIVE, Arrays, Raw, Tas
 
 
 class RegressionVerifier(TaskVerifier):
-    """1e-6 + 1e-5 of the largest mean is allowed for means, and for all else what follows from that."""
+    """Means may differ by 1e-6 + 1e-5 of the largest mean; the tolerance of all else follows from that."""
 
     allowed = f"{RELATIVE} of the largest mean"
 
@@ -27,6 +27,7 @@ def regressor_reference(raw: Raw, targets: int, temperature: float) -> dict[str,
     means, log_variances = raw[..., :targets].astype(np.float64), raw[..., targets:].astype(np.float64)
     epistemic = means.var(axis=1)
     outputs = {"prediction": means.mean(axis=1), "submodels": means, "epistemic_variance": epistemic}
+    # a network that predicts D means alone
     if not log_variances.size:
         return {**outputs, "variance": epistemic}
     variances = np.exp(log_variances) * temperature
@@ -45,8 +46,8 @@ def regressor_reference(raw: Raw, targets: int, temperature: float) -> dict[str,
 
 
 def _allowed(raw: Raw, targets: int, expected: Arrays) -> dict[str, NDArray[np.float64]]:
-    """How far each output of a regressor may be off, when its network's means and ln variances may by 1e-6 + 1e-5 of
-    their largest: to first order what follows, and as much again as a share of the value itself."""
+    """The tolerance of each output, given one of 1e-6 + 1e-5 of the largest value for the network's means and ln
+    variances: what follows from that to first order, plus the same relative share of the output itself."""
 
     def near(values: NDArray[Any]) -> NDArray[np.float64]:
         return np.asarray(ABSOLUTE + RELATIVE * np.abs(values).max(initial=0), np.float64)

@@ -1,4 +1,4 @@
-"""What verifying must know of a task; each kind of task is a file beside this one."""
+"""The verifier's interface to a task; each kind of task has a file in this folder."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ ABSOLUTE, RELATIVE = 1e-6, 1e-5
 Arrays = Mapping[str, NDArray[Any]]
 """Outputs of a graph [B, …] by name."""
 Raw = NDArray[np.floating[Any]]
-"""What the torch loop gives, [B, N, …]."""
+"""Outputs of the torch loop, [B, N, …]."""
 
 
 class TaskVerifier(ABC):
-    """One kind of answer: what its outputs should be, and how far they may be off."""
+    """One kind of answer: its expected outputs and their tolerance."""
 
     allowed: ClassVar[str]
-    """What may differ, in words."""
+    """The tolerance in words."""
 
     @abstractmethod
     def shares(self, found: Arrays, raw: Raw, contract: Contract) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The kinds of methods: how each comes to its submodels stands in one file. A new kind is entered here."""
+"""The kinds of methods: one file each says how a method gets its submodels. A new method is registered here."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -23,9 +23,9 @@ METHODS: dict[Method, TrainingMethod] = {
 }
 
 REFERENCE: Method = "single"
-"""What the cost of the others is relative to."""
+"""The method that all costs are relative to."""
 
 
 def method_of(recipes: "Sequence[Recipe]") -> Method:
-    """That of a model which is made of these trainings."""
+    """The method of a model made by these training runs."""
     return recipes[0].method if len(recipes) == 1 else "deep-ensemble"

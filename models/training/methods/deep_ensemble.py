@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class DeepEnsembleMethod(SingleMethod):
-    """Several trainings, each of a single network."""
+    """Several training runs, each of a single network."""
 
     label = "deep ensemble"
     several = True
@@ -20,7 +20,7 @@ class DeepEnsembleMethod(SingleMethod):
     line = "--"
 
     def members(self, recipe: "Recipe") -> "tuple[Recipe, ...]":
-        """One for each submodel; no two ensembles with different seeds share one."""
+        """One recipe for each submodel; ensembles with different seeds share none."""
         seeds = (recipe.seed * recipe.submodels + index for index in range(recipe.submodels))
         return tuple(replace(recipe, seed=seed) for seed in seeds)
 
@@ -29,7 +29,7 @@ class DeepEnsembleMethod(SingleMethod):
         return [path.with_stem(f"{path.stem}-{number}") for number in range(1, submodels + 1)]
 
     def check_members(self, recipes: "Sequence[Recipe]", names: Sequence[object]) -> None:
-        """They are single networks that differ in the seed, and in nothing else."""
+        """Checks that they are single networks that differ in the seed and nothing else."""
         first, seeds = recipes[0], set[int]()
         for recipe, name in zip(recipes, names):
             if recipe.method != self.trains:

@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 
 class MasksemblesMethod(OneTraining):
-    """The masks that a network is built with stay."""
+    """The masks that a network is built with are kept."""
 
     label = "Masksembles"
     trains = "masksembles"
     masked = True
 
     def masks(self, recipe: "Recipe") -> dict[str, Any]:
-        """As the recipe says."""
+        """The recipe's settings."""
         return {"submodels": recipe.submodels, "scale": recipe.scale, "align": recipe.align}
 
     def replace_masks(self, network: nn.Module, recipe: "Recipe") -> None:
-        """By nothing else."""
+        """The masks stay."""

@@ -1,5 +1,5 @@
-"""MC-dropout (Gal & Ghahramani 2016, arXiv 1506.02142): dropout that goes on after training, frozen into N masks by the
-export."""
+"""MC-dropout (Gal & Ghahramani 2016, arXiv 1506.02142): dropout that stays active after training, frozen into N masks
+by the export."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 class McDropoutMethod(Maskless):
-    """Dropout where masks would stand."""
+    """Dropout in place of masks."""
 
     label = "MC-dropout"
     trains = "mc-dropout"
     line = "-."
 
     def stand_in(self, layer: nn.Module, recipe: "Recipe") -> nn.Module:
-        """Of channels in maps, of single values elsewhere."""
+        """Dropout of channels in maps, of single values elsewhere."""
         return nn.Dropout2d(recipe.dropout) if isinstance(layer, Masksembles2d) else nn.Dropout(recipe.dropout)
 
     def export_options(self, recipe: "Recipe") -> dict[str, Any]:
-        """How many masks its dropout is frozen into."""
+        """The number of masks that dropout is frozen into."""
         return {"mc_dropout": recipe.submodels}

@@ -1,4 +1,4 @@
-"""What training, export and the benchmark must know of a method; each kind of method is a file beside this one."""
+"""What training, export and benchmark need to know about a method; each method has a file in this folder."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,34 +14,34 @@ if TYPE_CHECKING:
     from models.training.recipe import Recipe
 
 Trainable = Literal["single", "mc-dropout", "masksembles"]
-"""Methods that one training makes; a deep ensemble is several trainings of `single` with different seeds."""
+"""Methods of a single training run; a deep ensemble is several runs of `single` with different seeds."""
 
 
 class TrainingMethod(ABC):
-    """One way to N predictions for a row."""
+    """One way to get N predictions for a row."""
 
     label: ClassVar[str]
-    """In tables and images."""
+    """Name in tables and images."""
     trains: ClassVar[Trainable]
-    """The method of each training behind a model."""
+    """The method of each training run behind a model."""
     masked: ClassVar[bool] = False
-    """Whether networks have masks, whose scale and variant tell models apart."""
+    """Whether networks have masks, so that models differ in scale and variant."""
     least_submodels: ClassVar[int] = 1
     several: ClassVar[bool] = False
-    """Whether a model is several trainings."""
+    """Whether a model takes several training runs."""
     line: ClassVar[str] = "-"
-    """Of Matplotlib, across an image in which masked networks are drawn by their scale."""
+    """Matplotlib's line style in plots that show masked networks by scale."""
 
     def members(self, recipe: "Recipe") -> "tuple[Recipe, ...]":
-        """The trainings behind the model that a recipe asks for."""
+        """The training runs behind the model that a recipe describes."""
         return (recipe,)
 
     def checkpoints(self, path: Path, submodels: int) -> list[Path]:
-        """Their files, where one training would be written to `path`."""
+        """Their files, if a single training run would be written to `path`."""
         return [path]
 
     def check_submodels(self, submodels: int) -> None:
-        """Whether a model can have so many.
+        """Checks that a model can have this many submodels.
 
         Raises:
             ValueError: it cannot.
@@ -51,7 +51,7 @@ class TrainingMethod(ABC):
 
     @abstractmethod
     def check_members(self, recipes: "Sequence[Recipe]", names: Sequence[object]) -> None:
-        """Whether trainings, which are named in messages, make one model.
+        """Checks that training runs make one model; `names` identify them in messages.
 
         Raises:
             ValueError: they do not.
@@ -59,36 +59,36 @@ class TrainingMethod(ABC):
 
     @abstractmethod
     def masks(self, recipe: "Recipe") -> dict[str, Any]:
-        """What a network's builder is told of masks: `submodels`, `scale` and `align`."""
+        """The mask arguments of a network's builder: `submodels`, `scale` and `align`."""
 
     @abstractmethod
     def replace_masks(self, network: nn.Module, recipe: "Recipe") -> None:
-        """Puts what the method has in the place of a built network's masks."""
+        """Replaces the masks of a built network by what the method uses."""
 
     def export_options(self, recipe: "Recipe") -> dict[str, Any]:
-        """The fields of `ExportOptions` that tell of the submodels; by default none."""
+        """The fields of `ExportOptions` about submodels; by default none."""
         return {}
 
 
 class OneTraining(TrainingMethod):
-    """Any training makes a model by itself."""
+    """Every training run makes a model on its own."""
 
     def check_members(self, recipes: "Sequence[Recipe]", names: Sequence[object]) -> None:
-        """There is one."""
+        """A single run always does."""
 
 
 class Maskless(OneTraining):
-    """Networks are built with one mask that keeps everything, which is then replaced, so that all methods begin with
+    """Networks are built with one mask that keeps everything, which is then replaced, so that all methods start from
     the same weights."""
 
     def masks(self, recipe: "Recipe") -> dict[str, Any]:
-        """One, of all channels."""
+        """One mask that keeps all channels."""
         return {"submodels": 1, "scale": 1.0, "align": 1}
 
     def replace_masks(self, network: nn.Module, recipe: "Recipe") -> None:
-        """By what stands in for them."""
+        """Each by its stand-in."""
         replace(network, {layer: self.stand_in(layer, recipe) for layer in layers(network).values()})
 
     @abstractmethod
     def stand_in(self, layer: nn.Module, recipe: "Recipe") -> nn.Module:
-        """For one masked layer."""
+        """The replacement of one masked layer."""

@@ -1,4 +1,4 @@
-"""A single network: nothing is masked, and it answers once."""
+"""A single network: nothing is masked, and there is one prediction."""
 
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class SingleMethod(Maskless):
-    """What the others are compared with."""
+    """The reference that other methods are compared with."""
 
     label = "single"
     trains = "single"
     line = ":"
 
     def stand_in(self, layer: nn.Module, recipe: "Recipe") -> nn.Module:
-        """Nothing."""
+        """No operation."""
         return nn.Identity()

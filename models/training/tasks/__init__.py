@@ -1,4 +1,4 @@
-"""The kinds of tasks: what training a network does for each stands in one file. A new kind is entered here."""
+"""The kinds of tasks: one file each says how its networks are trained. A new task is registered here."""
 
 from app.contract.tasks import TaskName
 from models.training.tasks.classification import ClassificationTrainer

@@ -25,11 +25,11 @@ class RegressionTrainer(TaskTrainer):
         return 2 * answers
 
     def complete(self, network: nn.Module, recipe: "Recipe") -> nn.Module:
-        """Scaling around it."""
+        """The network with scaling around it."""
         return Gaussian(network, recipe.classes, recipe.input_shape)
 
     def fit_scaling(self, network: nn.Module, batches: "Batches") -> None:
-        """Means and standard deviations of the rows that are trained on, and of no others."""
+        """Means and standard deviations of the training rows only."""
         cast(Gaussian, network).fit(*batches.whole())
 
     def loss(self, network: nn.Module, found: Tensor, labels: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What training must know of a task; each kind of task is a file beside this one."""
+"""What training needs to know about a task; each kind of task has a file in this folder."""
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class TaskTrainer(ABC):
-    """One kind of answer: what a network gives for it, and what is minimised."""
+    """One kind of answer: the network's outputs and the loss."""
 
     @abstractmethod
     def answers(self, dataset: Dataset) -> int:
@@ -21,20 +21,20 @@ class TaskTrainer(ABC):
 
     @abstractmethod
     def outputs(self, answers: int) -> int:
-        """How many numbers the last layer gives for a row, of so many classes or targets."""
+        """The last layer's outputs for a row, given the number of classes or targets."""
 
     def complete(self, network: nn.Module, recipe: "Recipe") -> nn.Module:
-        """Puts around a network what the task needs; by default nothing."""
+        """Wraps a network in what the task needs; by default nothing."""
         return network
 
     @abstractmethod
     def fit_scaling(self, network: nn.Module, batches: "Batches") -> None:
-        """Takes from the rows of a training what the network scales with."""
+        """Fits the network's scaling to the training rows."""
 
     @abstractmethod
     def loss(self, network: nn.Module, found: Tensor, labels: Tensor) -> Tensor:
-        """The mean over a batch, of what `complete` made of a network and what it found."""
+        """The mean loss over a batch, given the network from `complete` and its outputs."""
 
     @abstractmethod
     def export_options(self, dataset: Dataset) -> dict[str, Any]:
-        """The fields of `ExportOptions` that tell of the answers."""
+        """The fields of `ExportOptions` about the answers."""
