@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.serving import ROOT
 
 
@@ -15,6 +17,7 @@ def collected(seed: str) -> list[str]:
     return [line for line in found.stdout.splitlines() if "::" in line]
 
 
+@pytest.mark.slow
 def test_neither_hashes_nor_the_time_change_what_is_collected() -> None:
     first = collected("1")
     assert len(first) > 1000

@@ -45,6 +45,9 @@ NAMES: dict[Path, Callable[[], dict[str, Any]]] = {
 """What the Python of a page takes for granted."""
 FROM_NOTHING = {DOCS / "serve-your-own.md"}
 """Pages whose commands begin in a clone and leave it."""
+WITH_BLOCKS = [
+    pytest.param(page, marks=pytest.mark.slow) if page in FROM_NOTHING else page for page in PAGES if blocks(page)
+]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +71,7 @@ def named(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=named)
+@pytest.mark.parametrize("page", WITH_BLOCKS, ids=named)
 def test_every_block_runs(page: Path, service: httpx.Client, tmp_path: Path) -> None:
     folder = ROOT
     if page in FROM_NOTHING:

@@ -151,6 +151,7 @@ def test_a_recalibrated_version_takes_over(line: tuple[Path, Path], tmp_path: Pa
     assert new.evaluation is None  # the old figures are of another temperature
 
 
+@pytest.mark.slow
 def test_a_model_recalibrated_on_a_file_still_knows_its_own_data(
     line: tuple[Path, Path], tmp_path: Path, digits: Dataset
 ) -> None:
@@ -159,6 +160,7 @@ def test_a_model_recalibrated_on_a_file_still_knows_its_own_data(
     assert "digits, 300 test rows" in workshop("evaluate", "mine", "--repository", line[1])
 
 
+@pytest.mark.slow
 def test_evaluate_prints_what_the_contract_says(line: tuple[Path, Path]) -> None:
     _, store = line
     figures = artefact.read(store, "mine", 1)[1].evaluation

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 from app.auth import keys
 from tests.fuzz.size import EXAMPLES
@@ -35,6 +36,7 @@ def run(client: httpx.Client, key: str, folder: Path, examples: int, *options: s
     return int(cases[1])
 
 
+@pytest.mark.slow
 def test_nothing_that_the_document_allows_or_forbids_breaks_the_service(tmp_path: Path) -> None:
     key, line = keys.make_key("fuzz", "predict+metrics+admin")
     settings = {

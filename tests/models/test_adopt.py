@@ -122,6 +122,7 @@ def test_dropout_becomes_frozen_masks(caplog: pytest.LogCaptureFixture) -> None:
     assert all(torch.equal(layer.masks, again[name].masks) for name, layer in found.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", ["folded", "branches"])
 def test_mc_dropout_is_exported_and_verified(tmp_path: Path, plan) -> None:  # type: ignore[no-untyped-def]
     path = export(

@@ -28,6 +28,7 @@ from models.training.trainer import CheckpointError
 from tests.models import official
 from tests.once import Once
 
+pytestmark = pytest.mark.slow
 SINGLE, _, MASKED, ENSEMBLE, NEAR = COMPARED = (
     Entry("single", seeds=(0,)),
     Entry("mc-dropout", seeds=(0,)),

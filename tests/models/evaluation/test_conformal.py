@@ -81,6 +81,7 @@ def ties(rng: np.random.Generator, size: int) -> Floats:
     return rng.integers(0, 10, size) / 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [gamma, ties])
 @pytest.mark.parametrize("score", ["entropy", "confidence"])
 def test_a_promised_risk_is_broken_no_more_often_than_was_said(

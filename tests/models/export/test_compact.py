@@ -47,7 +47,7 @@ def test_every_way_into_the_masked_part(network: type[nn.Module], form: Form) ->
     compile_(network(), NETWORKS[network], form)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(network=networks_drawn.NETWORKS)
 @example(networks_drawn.Drawn(["mask", "pad", "mask"], width=4, submodels=2, scale=2.0, seed=0))
 def test_any_small_network_survives_all_passes(network: nn.Module) -> None:

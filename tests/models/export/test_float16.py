@@ -16,6 +16,7 @@ from models.export.verification import VerificationError
 from models.layers import Masksembles2d
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", ["folded", "branches"])
 def test_entropies_of_a_trained_network_stay_where_they_were(
     digits_network: nn.Module, digits: Dataset, tmp_path: Path, plan: PlanName
@@ -90,6 +91,7 @@ class Mixed(nn.Module):
         return self.last(y.mean((2, 3)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", ["folded", "branches"])
 def test_a_body_of_many_kinds(plan, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     export(

@@ -142,6 +142,7 @@ def test_the_network_itself_is_not_touched(tmp_path: Path) -> None:
     assert isinstance(network[3], Masksembles1d)
 
 
+@pytest.mark.slow
 @settings(max_examples=3, deadline=None)
 @given(
     submodel_count=st.integers(1, 6),
