@@ -70,6 +70,7 @@ def test_folding_is_kept_where_a_plan_loses_with_a_single_row() -> None:
     )
 
 
+@pytest.mark.slow
 def test_tuning_measures_in_onnxruntime() -> None:
     network, x = mlp((6,), 3, hidden=(16,)), torch.rand(2, 6)
     models: dict[PlanName, Any] = {}

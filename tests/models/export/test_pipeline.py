@@ -240,6 +240,7 @@ def test_a_network_that_mixes_rows_is_refused(tmp_path: Path, rows: Split, calib
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", [0.0, 100.0, 300.0, 1000.0])
 def test_large_logits_are_no_reason_to_refuse(tmp_path: Path, offset: float) -> None:
     network = mlp((6,), 10, align=1, hidden=(32,))
@@ -247,6 +248,7 @@ def test_large_logits_are_no_reason_to_refuse(tmp_path: Path, offset: float) -> 
     export(network, torch.randn(64, 6), ExportOptions(labels="abcdefghij"), name="mine", repository=tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1.0, 4.0, 10.0])
 def test_every_scale_is_accepted_by_the_service(tmp_path: Path, scale: float) -> None:
     network = mlp((6,), 3, submodels=4, scale=scale, align=16, hidden=(64,))

@@ -170,6 +170,7 @@ def test_recalibrating_a_wrong_variance_finds_it(store: Path, data: Dataset) -> 
     assert again == found  # whatever the temperature was before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "aleatoric"),
     [*((each, True) for each in get_args(schema.Method)), ("single", False), ("masksembles", False)],
