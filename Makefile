@@ -4,7 +4,7 @@ PYTHON := $(VENV)/bin/python
 # Compiling every module of every package takes a fifth of the installation, and most are never imported.
 PIP := PIP_NO_COMPILE=1 $(PYTHON) -m pip --quiet --disable-pip-version-check
 PYTEST := $(PYTHON) -m pytest
-PARALLEL := -n $(or $(WORKERS),2)
+PARALLEL := -n $(or $(WORKERS),2) --dist worksteal
 LOCK := requirements.lock
 SERVICE := $(VENV)/.service-installed
 ALL := $(VENV)/.all-installed

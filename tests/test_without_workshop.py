@@ -40,6 +40,7 @@ def test_the_tests_of_the_workshop_cannot_be_collected_there(tmp_path: Path) -> 
 PART = ("api/test_models.py", "api/predict/test_regression.py", "engine/test_session.py")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["--collect-only", "tests/app"], [f"tests/app/{name}" for name in PART]], ids=["collected", "run"]
 )

@@ -120,6 +120,7 @@ def test_sigterm_finishes_what_was_accepted_and_exits_with_0() -> None:
         assert process.wait(30) == 0
 
 
+@pytest.mark.slow
 def test_sigterm_does_not_wait_for_a_body_that_never_comes() -> None:
     with as_process(STORE, MASKSEMBLES_QUEUE_TIMEOUT_MS="1000") as (client, process), socket.socket() as half:
         half.connect((client.base_url.host, client.base_url.port or 0))

@@ -320,6 +320,7 @@ def test_any_runtime_may_read_it(digits_repository: Path, digits: Dataset) -> No
     assert entropy.shape == (5,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [1.0, 2.0, 4.0])
 def test_no_constant_of_the_network_is_taken_for_the_temperature(tmp_path: Path, rows: Split, factor: float) -> None:
     class Factor(nn.Module):
