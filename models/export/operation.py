@@ -188,6 +188,9 @@ def _kind_along(operation: Operation) -> Kind | None:
         return "channelwise" if len(operation.node.args[1]) <= 2 * (rank - 2) else None  # type: ignore[arg-type]
     dims = operation.argument(1)
     if isinstance(dims, int):
+        # x[:, :, 1:] begins with a slice of all rows
+        if dims == 0 and operation.node.target is _aten.slice.Tensor and shape(operation.x) == shape(operation.node):
+            return "channelwise"
         dims = [dims]
     return "channelwise" if dims and all(dim % rank >= 2 for dim in dims) else None
 
