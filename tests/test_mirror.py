@@ -24,14 +24,6 @@ OWED = {
     "models/evaluation/classifier_figures.py",
     "models/evaluation/measurement.py",
     "models/evaluation/tasks/",
-    "models/export/adopted.py",
-    "models/export/channels.py",
-    "models/export/contract.py",
-    "models/export/convert.py",
-    "models/export/mark.py",
-    "models/export/operation.py",
-    "models/export/plans.py",
-    "models/export/trace.py",
     "models/training/exporting.py",
 }
 """What is tested only through others, and is to get a test at its place: nothing may be added."""

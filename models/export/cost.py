@@ -19,6 +19,8 @@ from torch.fx import GraphModule, Interpreter, Node
 from torch.utils.flop_counter import FlopCounterMode
 
 from models import runtime
+from models.export.nodes import arguments
+from models.export.operation import CONVOLUTIONS
 
 DeviceName = Literal["cpu", "cuda"]
 PlanName = Literal["folded", "branches", "grouped"]
@@ -160,18 +162,23 @@ class _Meter(Interpreter):
         with FlopCounterMode(display=False) as counter:
             result = super().run_node(node)
         if node.op == "call_function" and isinstance(result, Tensor):
+            packet = getattr(node.target, "overloadpacket", None)
+            groups = arguments(node).get("groups", 1) if packet in CONVOLUTIONS else 1
             given = [self.env[x] for x in node.all_input_nodes if isinstance(self.env.get(x), Tensor)]
             self.works.append(
                 _Work(
-                    packet=getattr(node.target, "overloadpacket", None),
+                    packet=packet,
                     macs=counter.get_total_flops() // 2,  # torch counts a multiplication and an addition
                     bytes=result.numel() * result.element_size() * 2,  # read once, written once
-                    grouped=bool(node.kwargs.get("groups", 1) != 1),
-                    aligned=len(given) < 2 or given[0].ndim < 3 or _aligned(given[1]),
+                    grouped=groups != 1,
+                    aligned=not given or given[0].ndim < 3 or _aligned(given[0], packet in CONVOLUTIONS, groups),
                 )
             )
         return result
 
 
-def _aligned(weight: Tensor) -> bool:
-    return weight.ndim < 2 or weight.shape[1] < 16 or weight.shape[1] % 16 == 0
+def _aligned(x: Tensor, convolution: bool, groups: int) -> bool:
+    """Whether what each value of a result is summed over fills whole blocks, or less than one."""
+    # of the input, whose channels are on axis 1: those of a transposed convolution's weight are on another axis
+    width = x.shape[1] // groups if convolution else x.shape[-1]
+    return width < 16 or width % 16 == 0

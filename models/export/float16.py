@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import GraphModule, Interpreter, Node
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from models.export.nodes import attribute, copied
+from models.export.nodes import arguments, attribute, copied
 from models.export.operation import CONVOLUTIONS
 
 _aten = torch.ops.aten
@@ -84,8 +84,7 @@ def _fold_batch_norm(graph: GraphModule) -> None:
         # with another user, its result is also needed as it was before the batch norm
         if _packet(convolution) not in CONVOLUTIONS or len(convolution.users) > 1:
             continue
-        settings = [*convolution.args[3:], *convolution.kwargs.values()]
-        grouped = convolution.kwargs.get("groups", settings[3] if len(settings) > 3 else 1) != 1
+        grouped = arguments(convolution).get("groups", 1) != 1
         if grouped and CONVOLUTIONS[_packet(convolution)]:  # the fusion expects another layout of its weights
             continue
         parameters = [node.args[index] for index in (1, 2, 3, 4)]

@@ -40,6 +40,12 @@ def has_channels(node: Node) -> bool:
     return carries_batch(node) and node.meta["val"].ndim >= 2
 
 
+def arguments(node: Node) -> dict[str, Any]:
+    """What an operation is called with, by name: a traced graph gives by position what another may name."""
+    names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
+    return {**dict(zip(names, node.args)), **node.kwargs}
+
+
 def attribute(graph: GraphModule, node: Node) -> Tensor:
     """The weight that a `get_attr` node names."""
     value: Any = graph

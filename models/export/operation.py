@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from models.export.mark import MARK
-from models.export.nodes import carries_batch, has_channels, shape
+from models.export.nodes import arguments, carries_batch, has_channels, shape
 
 Channels = NDArray[np.bool_]
 Kind = Literal["mark", "dense", "depthwise", "normalise", "pointwise", "channelwise", "cat", "flatten", "reshape"]
@@ -88,9 +88,9 @@ class Operation:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The arguments after the tensors, by name."""
-        names = [argument.name for argument in self.node.target._schema.arguments]  # type: ignore[union-attr]
-        return {**dict(zip(names[3:], self.node.args[3:])), **self.node.kwargs}
+        """The arguments of a convolution other than its tensors, by name."""
+        tensors = ("input", "weight", "bias")
+        return {name: value for name, value in arguments(self.node).items() if name not in tensors}
 
     @cached_property
     def transposed(self) -> bool:
@@ -188,6 +188,9 @@ def _kind_along(operation: Operation) -> Kind | None:
         return "channelwise" if len(operation.node.args[1]) <= 2 * (rank - 2) else None  # type: ignore[arg-type]
     dims = operation.argument(1)
     if isinstance(dims, int):
+        # x[:, :, 1:] begins with a slice of all rows
+        if dims == 0 and operation.node.target is _aten.slice.Tensor and shape(operation.x) == shape(operation.node):
+            return "channelwise"
         dims = [dims]
     return "channelwise" if dims and all(dim % rank >= 2 for dim in dims) else None
 

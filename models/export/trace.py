@@ -37,10 +37,11 @@ def trace(network: nn.Module, example: Tensor) -> GraphModule:
     # the same symbol at both ends: equal numbers of rows, for every batch size
     (given,) = (node.meta["val"].shape[0] for node in graph.graph.nodes if node.op == "placeholder")
     shapes = [list(node.meta["val"].shape) for node in graph.graph.output_node().all_input_nodes]
-    if len(shapes) != 1 or len(shapes[0]) != 2 or isinstance(shapes[0][0], int):
+    packed = program.call_spec.out_spec.type  # of a dict or a tuple, even one of a single tensor
+    if packed or len(shapes) != 1 or len(shapes[0]) != 2 or isinstance(shapes[0][0], int):
         raise ValueError(
             "the network must give one tensor of logits [B, K], or of numbers to predict, for any batch size B, "
-            f"got {shapes}"
+            f"got {f'a {packed.__name__} of ' if packed else ''}{shapes}"
         )
     if (rows_out := shapes[0][0]) != given:
         raise ValueError(

@@ -163,6 +163,19 @@ def test_what_mixes_channels_cannot_be_grouped() -> None:
     compile_(network, (1, 6, 6), "branches")
 
 
+class Crops(nn.Module):
+    """Indexes its maps, which are traced as a slice of all rows and then those of height and width."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, 1:, :-1]
+
+
+@pytest.mark.parametrize("form", ["branches", "grouped"])
+def test_a_crop_keeps_channels_apart(form: Form) -> None:
+    graph = compile_(Before(Crops()), (1, 6, 6), form)
+    assert sizes(graph, "conv2d")[1:] == ([(8, 8, 3, 3)] * 4 if form == "branches" else [(32, 8, 3, 3)])
+
+
 class Features(nn.Module):
     """Pools [B, F], which torch takes for one sample of B channels."""
 

@@ -14,6 +14,7 @@ from models.export.fold import fold
 from models.export.heads.classification import Classifier
 from models.export.preprocess import Preprocess
 from models.export.trace import trace
+from models.layers import Masksembles2d
 from models.networks import cnn, mlp, wide_resnet
 
 
@@ -30,6 +31,73 @@ def test_multiply_accumulates_are_counted() -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 5)).eval()
     x = torch.rand(2, 3, 6, 6)
     assert cost.macs(trace(network, x), x) == 16 * 8 * 3 * 9 + 8 * 16 * 5
+
+
+def products(network: nn.Module, x: torch.Tensor) -> list[tuple[bool, bool]]:
+    """Of every convolution or product of a network as it is traced: whether it is grouped, and aligned."""
+    works = cost._works(trace(network.eval(), x), x)
+    return [(work.grouped, work.aligned) for work in works if work.macs]
+
+
+@pytest.mark.parametrize(
+    ("layer", "grouped"),
+    [
+        (nn.Conv2d(8, 8, 3, groups=8), True),
+        (nn.Conv2d(8, 8, 3, groups=2, padding="same"), True),
+        (nn.ConvTranspose2d(8, 8, 3, groups=2), True),
+        (nn.Conv2d(8, 8, 3), False),
+        (nn.ConvTranspose2d(8, 8, 3), False),
+    ],
+)
+def test_a_grouped_convolution_is_one_however_it_is_called(layer: nn.Module, grouped: bool) -> None:
+    assert products(nn.Sequential(layer, nn.Flatten()), torch.rand(2, 8, 5, 5)) == [(grouped, True)]
+
+
+def test_a_convolution_costs_the_same_in_every_plan() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 32, 3), Masksembles2d(32, 4, scale=1.0), nn.Conv2d(32, 32, 3, groups=32), nn.Flatten()
+    )  # fmt: skip
+    x = torch.rand(2, 3, 6, 6)
+    found = plans(network, x)
+    for graph in found.values():
+        assert [work.grouped for work in cost._works(graph, x) if work.macs] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("layer", "aligned"),
+    [
+        (nn.Conv2d(48, 24, 1), True),
+        (nn.Conv2d(24, 48, 1), False),
+        (nn.Conv2d(48, 48, 1, groups=2), False),
+        (nn.Conv2d(96, 48, 1, groups=2), True),
+        (nn.ConvTranspose2d(48, 24, 1), True),
+        (nn.ConvTranspose2d(24, 48, 1), False),
+        (nn.ConvTranspose2d(48, 96, 1, groups=2), False),
+        (nn.ConvTranspose2d(96, 48, 1, groups=2), True),
+        (nn.Conv2d(12, 48, 1), True),  # fewer than a block
+    ],
+)
+def test_alignment_is_that_of_the_channels_that_a_group_reads(
+    layer: nn.Conv2d | nn.ConvTranspose2d, aligned: bool
+) -> None:
+    x = torch.rand(2, layer.in_channels, 3, 3)
+    assert [found for _, found in products(nn.Sequential(layer, nn.Flatten()), x)] == [aligned]
+
+
+class Attention(nn.Module):
+    """The products of heads [B, heads, tokens, width] with themselves."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return ((x @ (x * 2).transpose(2, 3)) @ x).flatten(1)
+
+
+@pytest.mark.parametrize(
+    ("heads", "tokens", "width", "aligned"), [(24, 16, 32, [True, True]), (16, 17, 24, [False, False])]
+)
+def test_a_product_sums_over_the_last_axis_of_what_it_reads(
+    heads: int, tokens: int, width: int, aligned: list[bool]
+) -> None:
+    assert [found for _, found in products(Attention(), torch.rand(2, heads, tokens, width))] == aligned
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from models.export.nodes import carries_batch, constants, copied, has_channels, masked_part, shape
+from models.export.nodes import arguments, carries_batch, constants, copied, has_channels, masked_part, shape
 from models.export.trace import trace
 from models.networks import mlp
 
@@ -43,3 +43,13 @@ def test_constants_are_computed_from_weights_alone() -> None:
     (linear,) = (node for node in graph.graph.nodes if node.target is torch.ops.aten.linear.default)
     assert linear not in known
     torch.testing.assert_close(known[linear.args[1]], network.weight * 2)
+
+
+def test_arguments_have_names_wherever_they_stand() -> None:
+    graph = torch.fx.Graph()
+    x, weight = graph.placeholder("x"), graph.placeholder("weight")
+    by_place = graph.call_function(torch.ops.aten.conv2d.default, (x, weight, None, [2, 2], [0, 0], [1, 1], 4))
+    by_name = graph.call_function(torch.ops.aten.conv2d.default, (x, weight), {"stride": [2, 2], "groups": 4})
+    found = arguments(by_place)
+    assert (found["input"], found["weight"], found["bias"], found["groups"]) == (x, weight, None, 4)
+    assert arguments(by_name) == {"input": x, "weight": weight, "stride": [2, 2], "groups": 4}

@@ -1,0 +1,119 @@
+"""Heads of a few operations become ONNX; what a whole head answers there is tested in test_pipeline."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+
+from app.contract.repository import TEMPERATURE
+from models import runtime
+from models.export.convert import OPSET, convert
+from models.export.heads import Head
+from models.export.preprocess import Preprocess
+
+
+class Divides(Head):
+    """The least of heads: an answer and the temperature."""
+
+    OUTPUTS = ("scaled", "plain")
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        body = self.body(self.preprocess(x))
+        return body / self.temperature, body * 3.0
+
+
+class Twice(Head):
+    OUTPUTS = ("scaled", "again")
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        body = self.body(x)
+        return body / self.temperature, body + self.temperature
+
+
+class Golden(Head):
+    """Has a number of its own that the exporter takes for the temperature."""
+
+    OUTPUTS = ("scaled", "again")
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        body = self.body(x)
+        return body / self.temperature, body * 1.6180340
+
+
+class Plain(Head):
+    OUTPUTS = ("plain",)
+    has_temperature = False
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (self.body(x),)
+
+
+def head(kind: type[Head]) -> Head:
+    torch.manual_seed(0)
+    return kind(nn.Linear(6, 3), 1, Preprocess(None, (1, 6))).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def converted() -> onnx.ModelProto:
+    return convert(head(Divides), torch.rand(1, 6))
+
+
+def test_the_file_takes_any_number_of_rows(converted: onnx.ModelProto) -> None:
+    (given,) = converted.graph.input
+    assert (given.name, [axis.dim_param or axis.dim_value for axis in given.type.tensor_type.shape.dim]) == (
+        "input",
+        ["B", 6],
+    )
+    body = head(Divides).body
+    for batch in (1, 2, 5):
+        rows = torch.rand(batch, 6)
+        found = runtime.run(converted, rows.numpy(), ["scaled", "plain"])
+        expected = body(rows).numpy()
+        np.testing.assert_allclose(found["scaled"], expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found["plain"], expected * 3, rtol=1e-5, atol=1e-6)
+
+
+def test_the_temperature_is_1_and_can_be_set(converted: onnx.ModelProto) -> None:
+    (temperature,) = (tensor for tensor in converted.graph.initializer if tensor.name == TEMPERATURE)
+    assert onnx.numpy_helper.to_array(temperature) == 1
+    assert sum(list(node.input).count(TEMPERATURE) for node in converted.graph.node) == 1
+
+
+def test_weights_are_inside_and_nothing_tells_of_the_machine(converted: onnx.ModelProto) -> None:
+    assert not any(tensor.data_location for tensor in converted.graph.initializer)
+    assert [(entry.domain, entry.version) for entry in converted.opset_import] == [("", OPSET)]
+    assert not converted.graph.value_info
+    assert not any(node.metadata_props or node.doc_string for node in converted.graph.node)
+    assert b".py" not in converted.SerializeToString()
+
+
+def test_equal_heads_give_equal_bytes(converted: onnx.ModelProto) -> None:
+    again = convert(head(Divides), torch.rand(4, 6))
+    assert again.SerializeToString(deterministic=True) == converted.SerializeToString(deterministic=True)
+
+
+def test_a_head_may_have_no_temperature() -> None:
+    model = convert(head(Plain), torch.rand(1, 6))
+    assert [tensor.name for tensor in model.graph.output] == ["plain"]
+    assert TEMPERATURE not in {tensor.name for tensor in model.graph.initializer}
+
+
+@pytest.mark.parametrize(
+    ("kind", "claims", "uses", "expected"),
+    [(Twice, True, 2, 1), (Golden, True, 2, 1), (Plain, True, 0, 1), (Divides, False, 1, 0)],
+)
+def test_a_temperature_that_is_not_used_as_the_head_says_is_refused(
+    kind: type[Head], claims: bool, uses: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kind, "has_temperature", claims)
+    with pytest.raises(RuntimeError, match=f"left {uses} uses of the temperature, expected {expected}"):
+        convert(head(kind), torch.rand(1, 6))
+
+
+def test_an_exporter_that_gives_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "onnx", SimpleNamespace(export=lambda *_, **__: None))
+    with pytest.raises(RuntimeError, match=r"torch\.onnx\.export gave no program"):
+        convert(head(Plain), torch.rand(1, 6))
