@@ -14,7 +14,9 @@ from models.export.fold import fold
 from models.export.heads.classification import Classifier
 from models.export.preprocess import Preprocess
 from models.export.trace import trace
-from models.networks import cnn, mlp, wide_resnet
+from models.networks.cnn import cnn
+from models.networks.mlp import mlp
+from models.networks.wide_resnet import wide_resnet
 
 
 def plans(network: nn.Module, x: torch.Tensor) -> dict[PlanName, torch.fx.GraphModule]:
