@@ -21,7 +21,6 @@ ELSEWHERE = {
 }
 """What has no test at its place, and where it is tested."""
 OWED = {
-    "models/evaluation/tasks/",
     "models/export/adopted.py",
     "models/export/channels.py",
     "models/export/contract.py",
