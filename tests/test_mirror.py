@@ -29,7 +29,6 @@ OWED = {
     "models/export/operation.py",
     "models/export/plans.py",
     "models/export/trace.py",
-    "models/training/exporting.py",
 }
 """What is tested only through others, and is to get a test at its place: nothing may be added."""
 
