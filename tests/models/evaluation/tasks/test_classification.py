@@ -104,7 +104,7 @@ def test_errors_are_wrong_classes() -> None:
     answers = Answers(CLASSES, np.array([0, 0]))  # predicted are 0 and 1
     assert TASK.wrong(answers).tolist() == [False, True]
     assert TASK.errors(answers).tolist() == [[False], [True]]
-    assert TASK.mean_error(TASK.errors(answers)) == [0.5]
+    assert (TASK.error_name, TASK.mean_error(TASK.errors(answers))) == ("error", [0.5])
 
 
 def test_sets_hold_the_true_class_or_not() -> None:

@@ -124,6 +124,7 @@ def test_errors_are_squared_and_their_mean_is_in_the_unit_of_the_target() -> Non
     answers = Answers(FOUND, np.array([[4, 0], [3, 4]], np.float32))
     assert TASK.errors(answers).tolist() == [[9, 4], [0, 0]]
     assert TASK.mean_error(TASK.errors(answers)) == [pytest.approx(3 / sqrt(2)), pytest.approx(sqrt(2))]
+    assert TASK.error_name == "RMSE"
     assert TASK.wrong(answers) is None  # type: ignore[func-returns-value]  # it is what is promised
     assert TASK.prediction_sets(REGRESSOR, answers) == {}
 
