@@ -74,7 +74,9 @@ def prepare(folder: Path, networks: list[str], device: str) -> None:
     from models.export import ExportOptions, export
     from models.export.compact import CannotGroup
     from models.export.plans import unmasked
-    from models.networks import cnn, mlp, resnet
+    from models.networks.cnn import cnn
+    from models.networks.mlp import mlp
+    from models.networks.resnet import resnet
 
     made: dict[str, tuple[tuple[int, ...], int, Callable[[], Any]]] = {
         "digits": ((1, 8, 8), 10, lambda: mlp((1, 8, 8), 10, submodels=N)),

@@ -37,7 +37,10 @@ from models.export.plans import unmasked
 from models.export.preprocess import Preprocess
 from models.export.trace import trace
 from models.layers import Masksembles1d, Masksembles2d
-from models.networks import cnn, mlp, resnet, wide_resnet
+from models.networks.cnn import cnn
+from models.networks.mlp import mlp
+from models.networks.resnet import resnet
+from models.networks.wide_resnet import wide_resnet
 
 N = 4
 HALVES = 2.19

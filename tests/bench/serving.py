@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from app.contract.repository import model_path, plan_path
 from app.engine.cpu_count import cpu_count
 from models.export import ExportOptions, export
-from models.networks import resnet
+from models.networks.resnet import resnet
 from tests.bench.baseline import OUTPUTS
 from tests.bench.load import Load, closed, need_wrk, opened
 from tests.bench.peak import memory

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from models.export import ExportOptions, export
-from models.networks import mlp
+from models.networks.mlp import mlp
 from tests.bench.peak import memory
 from tests.serving import as_process
 

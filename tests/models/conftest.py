@@ -9,7 +9,7 @@ from torch import nn
 
 from models.data import Dataset, Split, load
 from models.export import ExportOptions, export
-from models.networks import mlp
+from models.networks.mlp import mlp
 from models.training.recipe import Recipe
 from models.training.trainer import load as load_checkpoint
 from models.training.trainer import train

@@ -185,7 +185,7 @@ def test_a_network_that_repeats_its_input_unasked_is_refused() -> None:
 
 
 def test_a_layer_derived_from_a_known_one_is_known() -> None:
-    class Mine(Masksembles1D):
+    class Mine(Masksembles1D):  # type: ignore[misc]  # the package has no types
         pass
 
     adopted = adopt(nn.Sequential(nn.Linear(6, 16), Mine(16, 4, 2.0)))

@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from models.layers import Masksembles1d, Masksembles2d, Masksembles3d, assigned, count, digest, layers, submodels, tiled
-from models.networks import cnn, mlp
+from models.networks.cnn import cnn
+from models.networks.mlp import mlp
 
 SHAPES = [
     (Masksembles1d, (8, 12)),

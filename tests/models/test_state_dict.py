@@ -7,7 +7,7 @@ from torch import nn
 
 from models.adopt import adopt
 from models.layers import Masksembles1d, layers, submodels
-from models.networks import mlp
+from models.networks.mlp import mlp
 from models.state_dict import StateDictError, build, load_weights
 from tests.models import third_party
 

@@ -10,6 +10,7 @@ import pytest
 
 from app.engine import loader
 from app.engine.batcher import Batcher
+from app.engine.model import load as load_model
 from app.errors import ModelRejected
 from tests.app.engine.fakes import until
 from tests.serving import open_models, serving
@@ -24,14 +25,14 @@ def asked(model: str) -> dict[str, Any]:
 
 
 def test_a_first_request_waits_and_what_is_loaded_answers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, begun, free = loader.load, [], threading.Event()
+    begun, free = [], threading.Event()
 
     def load(name: str, *rest: Any) -> Any:
         begun.append(name)
         if name == "bytes":
             raise ModelRejected("no memory on the device")
         assert name != "tiny" or free.wait(30)
-        return real(name, *rest)
+        return load_model(name, *rest)
 
     monkeypatch.setattr(loader, "load", load)
     models = open_models(folder, load="lazy")
@@ -70,11 +71,11 @@ def test_a_first_request_waits_and_what_is_loaded_answers(folder: Path, monkeypa
 def test_rows_may_wait_for_what_loading_left(
     path: str, body: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load, predict, given = loader.load, Batcher.predict, []
+    predict, given = Batcher.predict, []
 
     def slowly(*asked: Any) -> Any:
         time.sleep(0.2)
-        return load(*asked)
+        return load_model(*asked)
 
     async def note(batcher: Batcher, model: Any, inputs: Any, outputs: Any, seconds: float, gone: Any) -> Any:
         given.append(seconds)

@@ -4,6 +4,7 @@ from typing import Any
 
 import onnxruntime
 import pytest
+from onnxruntime.capi import build_and_package_info
 
 from app.engine import device
 from app.errors import StartError
@@ -39,7 +40,7 @@ def loader(missing: str = "", driver: Driver | None = None) -> Callable[[str], o
 @pytest.fixture(autouse=True)
 def _cuda_build(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
-    monkeypatch.setattr(device.build_and_package_info, "cuda_version", "13.0", raising=False)
+    monkeypatch.setattr(build_and_package_info, "cuda_version", "13.0", raising=False)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from app.contract.repository import model_path
@@ -92,7 +93,7 @@ def test_sizes_for_which_there_is_no_memory_are_a_refusal(
     def fail(*_: object) -> None:
         raise RuntimeError("CUDA failure 2: out of memory")
 
-    monkeypatch.setattr(io_binding.onnxruntime.OrtValue, "ortvalue_from_shape_and_type", fail)
+    monkeypatch.setattr(onnxruntime.OrtValue, "ortvalue_from_shape_and_type", fail)
     with pytest.raises(ModelRejected, match="no memory on the device for batches of up to 8 rows"):
         IOBindingSession(content, CPU, contract, 8)  # type: ignore[arg-type]
 

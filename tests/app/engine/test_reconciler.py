@@ -12,6 +12,7 @@ from app.contract.repository import list_versions, model_path, plan_path
 from app.contract.schema import Compilation
 from app.contract.tensor import Tensor
 from app.engine.device import Device
+from app.engine.model import load as load_model
 from app.engine.options import RegistryOptions
 from app.engine.reconciler import Reconciler, open_repository
 from app.engine.verifier import verify
@@ -490,12 +491,10 @@ def test_trouble_with_one_model_does_not_keep_the_others_from_being_loaded(
 ) -> None:
     from app.engine import loader as module
 
-    real = module.load
-
     def load(name: str, *rest: object) -> object:
         if name == "bad":
             raise MemoryError("none left")
-        return real(name, *rest)  # type: ignore[arg-type]
+        return load_model(name, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "load", load)
     for name in ("bad", "other"):

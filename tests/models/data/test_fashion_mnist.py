@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.data import DatasetError, fashion_mnist, load
+from models.data import DatasetError, load
+from models.data.fashion_mnist import fashion_mnist
 from tests.models import official
 
 

@@ -11,7 +11,9 @@ from models.export.compact import CannotGroup, Form, compact
 from models.export.fold import fold
 from models.export.trace import trace
 from models.layers import FrozenDropout, Masksembles1d, Masksembles2d, count, submodels
-from models.networks import mlp, resnet, wide_resnet
+from models.networks.mlp import mlp
+from models.networks.resnet import resnet
+from models.networks.wide_resnet import wide_resnet
 from tests.models.export import networks_drawn
 from tests.models.export.networks import NETWORKS
 

@@ -5,7 +5,7 @@ from torch import nn
 from models.export.fold import fold
 from models.export.trace import trace
 from models.layers import Masksembles1d, Masksembles2d, submodels
-from models.networks import mlp
+from models.networks.mlp import mlp
 from tests.models.export.networks import NETWORKS, Branches, Residual
 
 

@@ -3,7 +3,7 @@ from torch import nn
 
 from models.export.nodes import arguments, carries_batch, constants, copied, has_channels, masked_part, shape
 from models.export.trace import trace
-from models.networks import mlp
+from models.networks.mlp import mlp
 
 
 def test_a_copy_has_nodes_of_its_own_and_the_same_weights() -> None:

@@ -19,7 +19,8 @@ from models.export.preprocess import Preprocess
 from models.export.verification import VerificationError, classification
 from models.export.verification.classification import classifier_reference
 from models.layers import Masksembles1d, digest, submodels
-from models.networks import cnn, mlp
+from models.networks.cnn import cnn
+from models.networks.mlp import mlp
 from tests.models.export.networks import NETWORKS
 
 

@@ -14,7 +14,7 @@ from models.export.verification import verify, verify_float16
 from models.export.verification.classification import classifier_reference
 from models.export.verification.loop import torch_loop
 from models.export.verification.regression import regressor_reference
-from models.networks import mlp
+from models.networks.mlp import mlp
 
 
 def test_the_reference_is_the_definition() -> None:

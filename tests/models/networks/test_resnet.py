@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from models.layers import layers, submodels
-from models.networks import resnet, wide_resnet
-from models.networks.resnet import load_torchvision
+from models.networks.resnet import load_torchvision, resnet
+from models.networks.wide_resnet import wide_resnet
 
 
 def torchvision_keys(depth: int) -> set[str]:

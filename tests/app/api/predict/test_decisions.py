@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 
-from app.api.predict.schemas import ClassificationAnswer
+from app.api.predict.schemas.classification import ClassificationAnswer
 from app.contract.calibration import PredictionSet
 from app.contract.policy import Policy, Rule
 from app.errors import StartError

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app.api.predict.schemas import ClassificationAnswer
+from app.api.predict.schemas.classification import ClassificationAnswer
 from app.engine.session import Session
 from tests import artefacts
 from tests.pictures import digits

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.api.predict.schemas import RegressionAnswer
+from app.api.predict.schemas.regression import RegressionAnswer
 from app.contract.policy import Policy, Rule
 from tests import artefacts, graphs
 from tests.serving import serving

@@ -1,0 +1,139 @@
+from math import sqrt
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from app.contract.tasks.regression import RegressionEvaluation
+from models import artefact
+from models.data import DatasetError, Split
+from models.evaluation.answers import Answers, Outputs
+from models.evaluation.likelihood import fit_variance_factor, log_mixture
+from models.evaluation.tasks.regression import RegressionEvaluator
+from models.evaluation.tasks.task import CalibrationRows
+from tests import artefacts, graphs
+from tests.app.api.predict.answering import NUMBERS, REGRESSOR, calibration
+
+TASK = RegressionEvaluator()
+BARE = graphs.regressor(aleatoric=False)[1].model_copy(update={"calibration": None})
+"""Without variances of its submodels."""
+FOUND: Outputs = {**NUMBERS, "submodel_variances": np.array([[[3, 8], [2, 8]], [[1, 1], [1, 4]]], np.float32)}
+"""Predicted are [1, 2] and [3, 4], with a spread of [2, 3] and [1, 0]."""
+rng = np.random.default_rng(3)
+ROWS = rng.random((200, 3), np.float32)
+TRUTH = rng.normal(0, 1, (200, 2)).astype(np.float32)
+HALVES = np.arange(0, 200, 2), np.arange(1, 200, 2)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.zeros((1, 2)), r"expected true values \[2, 2\], one for each row and target, got float64 \[1, 2\]"),
+        (np.zeros((2, 3)), r"expected true values \[2, 2\], one for each row and target, got float64 \[2, 3\]"),
+        (np.zeros(2), r"expected true values \[2, 2\], one for each row and target, got float64 \[2\]"),
+        (np.zeros((2, 2), np.int64), r"expected true values \[2, 2\], .* got int64 \[2, 2\]"),
+        (np.array([[0, 1], [np.nan, 0]]), "labels: expected finite values"),
+        (np.array([[0, 1], [0, np.inf]]), "labels: expected finite values"),
+    ],
+)
+def test_labels_that_are_no_true_values_are_named(labels: np.ndarray, message: str) -> None:
+    inputs = np.zeros((2, 3), np.float32)
+    TASK.check_labels(REGRESSOR, Split(inputs, np.zeros((2, 2), np.float32)))
+    with pytest.raises(DatasetError, match=message):
+        TASK.check_labels(REGRESSOR, Split(inputs, labels))
+
+
+def test_there_must_be_rows() -> None:
+    with pytest.raises(DatasetError, match="there are no rows"):
+        TASK.check_labels(REGRESSOR, Split(np.zeros((0, 3), np.float32), np.zeros((0, 2), np.float32)))
+
+
+def test_coverages_alone_can_be_guaranteed() -> None:
+    TASK.check_promises((0.5, 0.9), None)
+    TASK.check_promises(None, None)
+    with pytest.raises(ValueError, match="coverages: expected different numbers between 0 and 1, got 0"):
+        TASK.check_promises((0,), None)
+    for risks in ((0.1,), ()):
+        with pytest.raises(ValueError, match="risks: a regressor's answers are neither right nor wrong"):
+            TASK.check_promises(None, risks)
+
+
+def test_one_half_of_the_rows_fits_whatever_the_file_held_before() -> None:
+    model, contract = graphs.regressor(aleatoric=True)
+    artefact.set_temperature(model, 1.0)
+    raw = artefacts.run(model, ROWS, ["submodels", "submodel_variances"])
+    means, variances = raw["submodels"], raw["submodel_variances"]
+    artefact.set_temperature(model, 7.0)
+    fitting, promising = HALVES
+    found = TASK.fit(model, contract, CalibrationRows(Split(ROWS, TRUTH), fitting, promising))
+    expected = fit_variance_factor(TRUTH[fitting], means[fitting], variances[fitting])
+    assert found.temperature == pytest.approx(expected, rel=1e-5)
+    assert found.temperature != pytest.approx(fit_variance_factor(TRUTH, means, variances), rel=0.01)
+    assert found.nll_before == pytest.approx(-log_mixture(TRUTH, means, variances).mean(), rel=1e-6)
+    assert found.nll_after == pytest.approx(-log_mixture(TRUTH, means, expected * variances).mean(), rel=1e-6)
+    np.testing.assert_allclose(found.outputs["submodel_variances"], found.temperature * variances, rtol=1e-5)
+    served = artefacts.run(model, ROWS, ["submodel_variances"])["submodel_variances"]
+    np.testing.assert_allclose(found.outputs["submodel_variances"], served, rtol=1e-5)
+
+
+def test_without_variances_nothing_is_fitted() -> None:
+    model, _ = graphs.regressor(aleatoric=False)
+    found = TASK.fit(model, BARE, CalibrationRows(Split(ROWS, TRUTH), *HALVES))
+    assert (found.temperature, found.nll_before, found.nll_after) == (1.0, None, None)
+    assert found.outputs["prediction"].shape == (200, 2)
+    told = calibration().model_copy(update={"nll_before": None})
+    assert TASK.describe_fit(told) == "no variance is predicted, so no temperature is fitted"
+
+
+def test_intervals_are_promised_by_errors_in_units_of_the_spread() -> None:
+    answers = Answers(FOUND, np.array([[3, 8], [3, 4]], np.float32))  # errors are [2, 6] and [0, 0]
+    found = TASK.promise(answers, np.arange(2), (0.5, 0.9))
+    # ⌈3 · 0.5⌉ = 2 of 2; an exact answer without variance counts as 0. For 0.9 there are too few rows.
+    assert [(one.coverage, one.factors, one.rows) for one in found.intervals] == [(0.5, (1.0, 2.0), 2)]
+    assert found.prediction_sets == ()
+    (second,) = TASK.promise(answers, np.array([1]), (0.5,)).intervals
+    assert (second.factors, second.rows) == ((0.0, 0.0), 1)
+    assert [one.coverage for one in TASK.promise(answers, np.arange(2), None).intervals] == [0.5]
+
+
+def test_an_error_without_variance_has_no_interval() -> None:
+    answers = Answers(FOUND, np.array([[3, 8], [3, 5]], np.float32))
+    assert TASK.promise(answers, np.arange(2), (0.5,)).intervals == ()
+    (lower,) = TASK.promise(answers, np.arange(2), (0.3,)).intervals  # ⌈3 · 0.3⌉ = 1 of 2
+    assert lower.factors == (0.0, 2.0)
+
+
+def test_figures_of_a_contract() -> None:
+    labels = np.array([[4, 5], [3, 4]], np.float32)  # errors are [3, 3] and [0, 0]
+    found = TASK.evaluate(REGRESSOR, "mine", Answers(FOUND, labels))
+    assert (found.data, found.rows) == ("mine", 2)
+    assert found.rmse == (pytest.approx(3 / sqrt(2)), pytest.approx(3 / sqrt(2)))
+    density = norm.pdf(labels[:, None], FOUND["submodels"], np.sqrt(FOUND["submodel_variances"])).prod(axis=-1)
+    assert found.nll == pytest.approx(-np.log(density.mean(axis=1)).mean())
+    # ± [1, 2] · spread for 80 %, twice that for 90 %
+    assert found.coverage == {"80": (0.5, 1.0), "90": (1.0, 1.0)}
+    assert found.width == {"80": (3.0, 6.0), "90": (6.0, 12.0)}
+
+
+def test_figures_without_variances_and_without_a_calibration() -> None:
+    found = TASK.evaluate(BARE, "mine", Answers(FOUND, FOUND["prediction"]))
+    assert (found.rmse, found.nll, found.coverage, found.width) == ((0.0, 0.0), None, {}, {})
+
+
+def test_errors_are_squared_and_their_mean_is_in_the_unit_of_the_target() -> None:
+    answers = Answers(FOUND, np.array([[4, 0], [3, 4]], np.float32))
+    assert TASK.errors(answers).tolist() == [[9, 4], [0, 0]]
+    assert TASK.mean_error(TASK.errors(answers)) == [pytest.approx(3 / sqrt(2)), pytest.approx(sqrt(2))]
+    assert TASK.error_name == "RMSE"
+    assert TASK.wrong(answers) is None  # type: ignore[func-returns-value]  # it is what is promised
+    assert TASK.prediction_sets(REGRESSOR, answers) == {}
+
+
+def test_what_is_printed() -> None:
+    plain = RegressionEvaluation(data="curves", rows=9, rmse=(1.5, 0.25))
+    assert TASK.describe(plain) == ["curves, 9 test rows: RMSE 1.5000 0.2500"]
+    more = plain.model_copy(update={"nll": 2.0, "coverage": {"80": (0.75, 0.5)}, "width": {"80": (3.0, 6.0)}})
+    assert TASK.describe(more) == [
+        "curves, 9 test rows: RMSE 1.5000 0.2500, NLL 2.0000",
+        "80 % intervals: hold 0.7500 0.5000 of the true values, 3.0000 6.0000 wide",
+    ]
