@@ -114,6 +114,8 @@ def test_sets_hold_the_true_class_or_not() -> None:
         0.9: ([True, False], [1, 1]),
         0.99: ([True, True], [2, 2]),
     }
+    unlike = TASK.prediction_sets(CLASSIFIER, Answers(CLASSES, np.array([1, 0])))
+    assert [held.tolist() for held, _ in unlike.values()] == [[False, False], [True, True]]
     assert TASK.prediction_sets(CLASSIFIER.model_copy(update={"calibration": None}), answers) == {}
 
 

@@ -28,17 +28,17 @@ HALVES = np.arange(0, 200, 2), np.arange(1, 200, 2)
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (np.zeros((1, 2)), r"expected true values \[2, 2\], one for each row and target, got float64 \[1, 2\]"),
-        (np.zeros((2, 3)), r"expected true values \[2, 2\], one for each row and target, got float64 \[2, 3\]"),
-        (np.zeros(2), r"expected true values \[2, 2\], one for each row and target, got float64 \[2\]"),
-        (np.zeros((2, 2), np.int64), r"expected true values \[2, 2\], .* got int64 \[2, 2\]"),
-        (np.array([[0, 1], [np.nan, 0]]), "labels: expected finite values"),
-        (np.array([[0, 1], [0, np.inf]]), "labels: expected finite values"),
+        (np.zeros((1, 2)), r"expected true values \[3, 2\], one for each row and target, got float64 \[1, 2\]"),
+        (np.zeros((3, 3)), r"expected true values \[3, 2\], one for each row and target, got float64 \[3, 3\]"),
+        (np.zeros(3), r"expected true values \[3, 2\], one for each row and target, got float64 \[3\]"),
+        (np.zeros((3, 2), np.int64), r"expected true values \[3, 2\], .* got int64 \[3, 2\]"),
+        (np.array([[0, 1], [np.nan, 0], [0, 0]]), "labels: expected finite values"),
+        (np.array([[0, 1], [0, np.inf], [0, 0]]), "labels: expected finite values"),
     ],
 )
 def test_labels_that_are_no_true_values_are_named(labels: np.ndarray, message: str) -> None:
-    inputs = np.zeros((2, 3), np.float32)
-    TASK.check_labels(REGRESSOR, Split(inputs, np.zeros((2, 2), np.float32)))
+    inputs = np.zeros((3, 3), np.float32)
+    TASK.check_labels(REGRESSOR, Split(inputs, np.zeros((3, 2), np.float32)))
     with pytest.raises(DatasetError, match=message):
         TASK.check_labels(REGRESSOR, Split(inputs, labels))
 
@@ -104,14 +104,14 @@ def test_an_error_without_variance_has_no_interval() -> None:
 
 
 def test_figures_of_a_contract() -> None:
-    labels = np.array([[4, 5], [3, 4]], np.float32)  # errors are [3, 3] and [0, 0]
+    labels = np.array([[4, 11], [3, 4]], np.float32)  # errors are [3, 9] and [0, 0]
     found = TASK.evaluate(REGRESSOR, "mine", Answers(FOUND, labels))
     assert (found.data, found.rows) == ("mine", 2)
-    assert found.rmse == (pytest.approx(3 / sqrt(2)), pytest.approx(3 / sqrt(2)))
+    assert found.rmse == (pytest.approx(3 / sqrt(2)), pytest.approx(9 / sqrt(2)))
     density = norm.pdf(labels[:, None], FOUND["submodels"], np.sqrt(FOUND["submodel_variances"])).prod(axis=-1)
     assert found.nll == pytest.approx(-np.log(density.mean(axis=1)).mean())
     # ± [1, 2] · spread for 80 %, twice that for 90 %
-    assert found.coverage == {"80": (0.5, 1.0), "90": (1.0, 1.0)}
+    assert found.coverage == {"80": (0.5, 0.5), "90": (1.0, 1.0)}
     assert found.width == {"80": (3.0, 6.0), "90": (6.0, 12.0)}
 
 
