@@ -15,6 +15,7 @@ from app.engine.device import Cuda, choose
 from app.engine.options import RegistryOptions
 from app.engine.reconciler import open_repository
 from app.engine.registry import ModelRegistry
+from app.engine.watchdog import end_process
 from app.errors import StartError
 from app.main import create_app, routes
 from app.server import Server
@@ -75,7 +76,10 @@ def main() -> int:
     gc.freeze()  # what exists now stays: the collector need not scan it again
     gc.set_threshold(*_COLLECT_AFTER)
     grace = settings.queue_timeout_ms // 1000 + _GRACE_SECONDS
-    Server(create_app(settings, reconciler, telemetry, guard), settings.host, settings.port, grace).run()
+    application = create_app(settings, reconciler, telemetry, guard)
+    Server(application, settings.host, settings.port, grace).run()
+    if left_behind := application.services.batcher.left_behind:
+        end_process(f"everything is answered, but {', '.join(left_behind)} did not come back from a run")
     return 0
 
 

@@ -181,7 +181,7 @@ class NotReady(ServiceError):
 
     status = 503
     code = "not_ready"
-    summary = "No model is available, or the service is stopping"
+    summary = "No model is available, no device works, or the service is stopping"
     example = "no model is loaded; GET /models says why"
 
 
@@ -210,11 +210,11 @@ class QueueFull(ServiceError):
 
 
 class DeadlineExceeded(ServiceError):
-    """The request's time was up before a device took all its rows; the rest is not computed."""
+    """The request's time was up before all its rows were computed; what has not begun is not computed."""
 
     status = 504
     code = "deadline_exceeded"
-    summary = "The deadline passed before all rows were at work; the rest is not computed"
+    summary = "The deadline passed before all rows were computed; what has not begun is not computed"
     example = "no device was free for these rows within 100 ms"
 
 
@@ -234,6 +234,15 @@ class DeviceFailed(ServiceError):
     code = "device_failed"
     summary = "The device fails at what it could do before; the service has to be restarted"
     example = "device 0 fails at what it did before; restart the service (CUDA error 719)"
+
+
+class DeviceStuck(ServiceError):
+    """No device works, and at least one of them has not come back from a run."""
+
+    status = 503
+    code = "device_stuck"
+    summary = "The device has not come back from a run that takes far longer than usual; it may, or need a restart"
+    example = "device 0 has not come back from a run of digits:1 on 16 rows for 75 seconds"
 
 
 class ModelFailed(ServiceError):

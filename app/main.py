@@ -19,6 +19,7 @@ from app.engine.batcher import Batcher
 from app.engine.cpu_count import cpu_count
 from app.engine.queue import Queue
 from app.engine.reconciler import Reconciler
+from app.engine.watchdog import Patience, Watchdog
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
 
@@ -49,7 +50,8 @@ def create_app(settings: Settings, reconciler: Reconciler, telemetry: Telemetry,
     """
     device = reconciler.registry.device
     queue = Queue(settings.max_queue_rows, settings.max_batch, settings.max_delay_ms / 1000, device.enough_rows)
-    batcher = Batcher(queue, device.count, telemetry)
+    patience = Patience(settings.stuck_factor, settings.stuck_seconds, settings.stuck_grace_seconds)
+    batcher = Batcher(queue, device.count, telemetry, Watchdog(device.count, telemetry, patience))
     telemetry.describe(device.facts(), device.count, device.fell_back)
 
     @asynccontextmanager

@@ -1,18 +1,24 @@
 """uvicorn with a shutdown in which no accepted request loses its answer."""
 
 import asyncio
+import faulthandler
+import os
 import signal
 import socket
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
+from uvicorn.server import HANDLED_SIGNALS
 
 from app.api.middleware import Gateway
 from app.http_protocol import HttpProtocol
 
 _LINGER_SECONDS = 1.0  # for those who ask /health/ready to see the 503
 _LATEST_SECONDS = 0.2  # a request sent just before is on its way
+_CLOSING_SECONDS = 8.0  # to end the threads of the service once nothing is at work
 _DOORS = 16  # connections accepted in a pass of the loop
 
 
@@ -21,7 +27,8 @@ class Server(uvicorn.Server):
 
     From the signal on, `/health/ready` is 503 and responses carry `Connection: close`, so that clients leave open
     connections between requests. After a second, or when the last connection closes, it accepts no new ones; requests
-    at work finish within the grace time. A second SIGINT ends at once.
+    at work finish within the grace time. A second SIGINT ends at once. If something hangs, the watchdog ends the
+    process a few seconds after the grace time.
 
     Args:
         grace: how many seconds accepted requests may still take.
@@ -56,6 +63,17 @@ class Server(uvicorn.Server):
             sockets = [door, *(door.dup() for _ in range(_DOORS - 1))]
         super().run(sockets)
 
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Handles signals meanwhile, and has the watchdog end the process if that takes too long."""
+        with super().capture_signals(), _SignalNote() as note:
+            accepted = self.config.timeout_graceful_shutdown or 0
+            self._app.services.batcher.watchdog.end_when(
+                lambda: self._signalled is not None or note.is_taken(),
+                _LINGER_SECONDS + _LATEST_SECONDS + accepted + _CLOSING_SECONDS,
+            )
+            yield
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handles a signal. uvicorn's own would raise it again at the end, and the exit status would not be 0."""
         if self._signalled is not None:
@@ -83,3 +101,31 @@ class Server(uvicorn.Server):
         if self.server_state.connections and not self.force_exit:
             await asyncio.sleep(_LATEST_SECONDS)
         await super().shutdown(sockets)  # closes idle connections, whether or not a request is on its way
+
+
+class _SignalNote:
+    """Takes note of a signal even while a run hangs in the main thread, where no handler written in Python runs.
+
+    faulthandler's does: it writes to a pipe, then calls the handler that was there before.
+    """
+
+    def __enter__(self) -> "_SignalNote":
+        self._reader, self._writer = os.pipe()
+        for end in (self._reader, self._writer):
+            os.set_blocking(end, False)
+        if hasattr(faulthandler, "register"):  # not on Windows
+            for sent in HANDLED_SIGNALS:
+                faulthandler.register(sent, file=self._writer, all_threads=False, chain=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if hasattr(faulthandler, "unregister"):
+            for sent in HANDLED_SIGNALS:
+                faulthandler.unregister(sent)  # the pipe stays open: the watchdog may still look at it
+
+    def is_taken(self) -> bool:
+        """Whether a signal has come since the last time."""
+        try:
+            return bool(os.read(self._reader, 2**16))
+        except BlockingIOError:
+            return False

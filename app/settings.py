@@ -89,7 +89,23 @@ class Settings(BaseSettings):
     queue_timeout_ms: int = Field(
         10_000,
         ge=1,
-        description="How long rows wait for a device, in milliseconds; a request may ask for less, never for more",
+        description="How long rows wait for a device and run on it, in milliseconds; a request may ask for less, never "
+        "for more",
+    )
+    stuck_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="A device is stuck when a run on it takes longer than this, in seconds, and longer than "
+        "`MASKSEMBLES_STUCK_FACTOR` allows. While no other device works, `/health/ready` is 503",
+    )
+    stuck_factor: float = Field(
+        20.0, ge=1, description="How many times longer than such a run usually takes, before its device is stuck"
+    )
+    stuck_grace_seconds: float = Field(
+        30.0,
+        ge=0,
+        description="How long no device may work, in seconds, before `/health/live` is 503, so that the service is "
+        "restarted; and how long a stuck run may hold up the event loop before the process ends",
     )
     max_body_bytes: int = Field(16 * 2**20, ge=1, description="Largest request body, in bytes")
     max_rows: int = Field(1024, ge=1, description="Most rows in a request")

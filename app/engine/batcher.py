@@ -14,6 +14,7 @@ from app.engine.bare_model import Servable
 from app.engine.client_watch import ClientWatch
 from app.engine.job import Arrays, Job, Slice, halves, hand_out, join_inputs
 from app.engine.queue import Queue
+from app.engine.watchdog import Watchdog
 from app.errors import (
     DeviceFailed,
     DeviceOutOfMemory,
@@ -46,38 +47,44 @@ class Batcher:
         queue: the rows that wait.
         devices: number of devices; each model has a session on every one.
         telemetry: counts every batch.
+        watchdog: knows which devices work; one with the usual patience by default.
     """
 
-    def __init__(self, queue: Queue, devices: int, telemetry: Telemetry) -> None:
+    def __init__(self, queue: Queue, devices: int, telemetry: Telemetry, watchdog: Watchdog | None = None) -> None:
         self._queue = queue
         self._telemetry = telemetry
+        self.watchdog = watchdog or Watchdog(devices, telemetry)
         self._threads = [
             threading.Thread(target=self._work, args=(index,), name=f"device-{index}", daemon=True)
             for index in range(devices)
         ]
-        self._working = devices
         self._seconds_per_row = 0.0
         self._ran_here = False  # in this pass of the event loop
-        self.failed: str | None = None
-        """Why no device is left."""
 
     def start(self) -> None:
         """Starts the devices' threads, which answer into the running event loop."""
         self._loop = asyncio.get_running_loop()
+        self.watchdog.start()
         for thread in self._threads:
             thread.start()
 
     async def close(self) -> None:
-        """Finishes the rows that wait, then ends the threads."""
+        """Finishes the rows that wait, then ends the threads; nobody waits for one that is stuck in a run."""
         self._queue.close()
-        for thread in self._threads:
-            await asyncio.to_thread(thread.join, _SECONDS_TO_END)  # their answers need the loop
+        end = time.monotonic() + _SECONDS_TO_END
+        for index, thread in enumerate(self._threads):
+            seconds = end - time.monotonic() if self.watchdog.works(index) else 0.0
+            await asyncio.to_thread(thread.join, max(0.0, seconds))  # their answers need the loop
+        self.watchdog.close()
+
+    @property
+    def left_behind(self) -> list[str]:
+        """The names of the threads that have not ended; after `close`, those that a run holds."""
+        return [thread.name for thread in self._threads if thread.is_alive()]
 
     def refusal(self) -> ServiceError | None:
-        """Why a request is bound to fail, known before its body is read: no device is left, or the queue is full."""
-        if self.failed is not None:
-            return DeviceFailed(self.failed)
-        return self._queue_full() if self._queue.full else None
+        """Why a request is bound to fail, known before its body is read: no device works, or the queue is full."""
+        return self.watchdog.no_device() or (self._queue_full() if self._queue.full else None)
 
     async def predict(
         self,
@@ -92,19 +99,19 @@ class Batcher:
         For a model without a contract: a list with one dictionary of inputs → lists with one output each.
 
         Args:
-            seconds: how long the rows may wait for a device.
+            seconds: how long the rows may wait for a device and run on it.
             gone: completes when the client disconnects.
 
         Raises:
             QueueFull: too many rows wait; raised at once.
-            DeadlineExceeded: a device did not take all rows in time; the others are not computed.
+            DeadlineExceeded: not all rows were computed in time; those that no device has taken are not computed.
             ClientGone: `gone` completed; rows that no device has taken are not computed.
             InvalidInput: a model without a contract rejects these inputs.
             OutOfMemory, ModelFailed, OutputNotFinite: the rows themselves failed.
-            DeviceFailed: no device is left.
+            DeviceFailed, DeviceStuck: no device works.
         """
-        if self.failed is not None:
-            raise DeviceFailed(self.failed)
+        if (problem := self.watchdog.no_device()) is not None:
+            raise problem
         job = Job(model, inputs, outputs, self._loop.create_future())
         if self._nothing_to_gain(job) and self._run_here(job):
             return await job.future
@@ -129,6 +136,7 @@ class Batcher:
             and self._queue.rows == 0
             and self._queue.delay == 0  # with a delay the rows are to wait for others
             and job.rows <= job.model.inline_max_rows
+            and self.watchdog.works(0)
         )
 
     def _run_here(self, job: Job) -> bool:
@@ -137,7 +145,8 @@ class Batcher:
         self._loop.call_soon(self._forget_that_it_ran_here)
         began = time.perf_counter()
         try:
-            found = _answers(job.model, 0, [job.whole], job.inputs)  # device 0: quick models exist on CPUs only
+            with self.watchdog.run(job.model, job.rows, None):
+                found = _answers(job.model, 0, [job.whole], job.inputs)  # device 0: quick models exist on CPUs only
         except Exception:  # the queue's way finds out what is wrong, and can halve
             return False
         job.taken = job.rows
@@ -149,7 +158,7 @@ class Batcher:
 
     def _queue_full(self) -> QueueFull:
         rows = self._queue.rows
-        seconds = rows * self._seconds_per_row / max(1, self._working)
+        seconds = rows * self._seconds_per_row / max(1, self.watchdog.working)
         message = f"{rows} rows wait already, of at most {self._queue.most_rows} (MASKSEMBLES_MAX_QUEUE_ROWS)"
         return QueueFull(message, max(1, min(_LONGEST_RETRY, math.ceil(seconds))))
 
@@ -181,7 +190,9 @@ class Batcher:
         model = batch[0].job.model
         size = sum(part.rows for part in batch)
         try:
-            return [_Run(batch, _answers(model, index, batch, join_inputs(batch)))]
+            inputs = join_inputs(batch)
+            with self.watchdog.run(model, size, index):
+                return [_Run(batch, _answers(model, index, batch, inputs))]
         except DeviceOutOfMemory as error:
             self._telemetry.halved()
             if size == 1:
@@ -190,14 +201,29 @@ class Batcher:
             return [run for half in halves(batch) for run in self._run(half, index)]
         except Exception as error:  # onnxruntime's own
             if not model.checked_inputs:  # it may be the client's fault: no trace in the log
-                _check_device(model, index, error)
+                self._check_device(model, index, error)
                 reason = f"the model fails on these inputs: {_first_line(error)}"
                 return [_Run(batch, InvalidInput(reason, "inputs"))]
             _log.exception("%s:%d failed on %d rows", model.name, model.version, size)
-            _check_device(model, index, error)  # before any retry: CUDA errors stick, so every part would fail
+            self._check_device(model, index, error)  # before any retry: CUDA errors stick, so every part would fail
             if len(batch) == 1:
                 return [_Run(batch, ModelFailed(f"{model.name}:{model.version} failed on these rows"))]
             return [run for part in batch for run in self._run([part], index)]
+
+    def _check_device(self, model: Servable, index: int, error: Exception) -> None:
+        """Finds out whether the rows failed or the device.
+
+        Raises:
+            DeviceFailed: the device no longer does what it did when the model was loaded.
+        """
+        try:
+            with self.watchdog.run(model, 1, index):
+                model.probe(index)
+        except DeviceOutOfMemory:  # full, not broken
+            return
+        except Exception as again:
+            reason = f"device {index} fails at what it did before; restart the service ({_first_line(error)})"
+            raise DeviceFailed(reason) from again
 
     def _hand_back(self, runs: list[_Run], began: float) -> None:
         self._loop.call_soon_threadsafe(self._deliver, runs, began, time.perf_counter() - began)
@@ -234,29 +260,12 @@ class Batcher:
 
     def _lose(self, index: int, reason: str) -> None:
         """Goes on without a device; without any, rejects all requests."""
-        self._working -= 1
-        self._telemetry.working(self._working)
         _log.critical("device %d is lost: %s", index, reason)
-        if self._working == 0:
-            self.failed = reason  # before the queue closes: a request that comes now must learn this reason
+        all_lost = self.watchdog.lose(index, reason)  # first: a request that finds the queue closed learns the reason
+        if all_lost:
             self._queue.close()
             for job in self._queue.empty():
                 self._hand_back([_Run([job.whole], DeviceFailed(reason))], job.submitted)
-
-
-def _check_device(model: Servable, index: int, error: Exception) -> None:
-    """Finds out whether the rows failed or the device.
-
-    Raises:
-        DeviceFailed: the device no longer does what it did when the model was loaded.
-    """
-    try:
-        model.probe(index)
-    except DeviceOutOfMemory:  # full, not broken
-        return
-    except Exception as again:
-        reason = f"device {index} fails at what it did before; restart the service ({_first_line(error)})"
-        raise DeviceFailed(reason) from again
 
 
 def _first_line(error: Exception) -> str:

@@ -13,7 +13,7 @@ class ClientWatch:
     """Starts when the job enters the queue; the caller ends it with the job.
 
     Args:
-        seconds: how long its rows may wait for a device.
+        seconds: how long its rows may wait for a device and run on it.
         gone: completes when the client disconnects; None if nothing can tell.
     """
 
@@ -47,5 +47,8 @@ class ClientWatch:
             self._job.fail(ClientGone())
 
     def _expire(self) -> None:
-        if self._job.taken < self._job.rows:  # if all are at work, the answer is about to come
-            self._job.fail(DeadlineExceeded(f"no device was free for these rows within {1000 * self._seconds:.0f} ms"))
+        within = f"within {1000 * self._seconds:.0f} ms"
+        if self._job.taken < self._job.rows:
+            self._job.fail(DeadlineExceeded(f"no device was free for these rows {within}"))
+        else:  # the answer may be about to come, or a device may hang for ever
+            self._job.fail(DeadlineExceeded(f"these rows were at work, but not done {within}"))

@@ -81,6 +81,12 @@ class Telemetry:
             registry=self._registry,
         )
         self._devices = Gauge("masksembles_devices", "Devices that share the work", registry=self._registry)
+        self._stuck = Gauge(
+            "masksembles_device_stuck",
+            "1 while the device has not come back from a run that takes far longer than usual",
+            ("device",),
+            registry=self._registry,
+        )
 
     def watch(self, queue_rows: Callable[[], float], queue_limit: int, ready: Callable[[], float]) -> None:
         """Sets the functions that every scrape calls: the rows that wait, and whether the service is ready."""
@@ -92,6 +98,8 @@ class Telemetry:
         """Sets where models run: `device`, `provider`, and the versions of `onnxruntime` and `cuda`."""
         self._device.labels(**device).set(1)
         self.working(count)
+        for index in range(count):
+            self.stuck(index, False)
         self._fallback.set(int(fell_back))
 
     def series(self, model: str, version: int, contract: Contract | None) -> "Series":
@@ -120,8 +128,12 @@ class Telemetry:
         self._reloads.labels(model, result).inc()
 
     def working(self, devices: int) -> None:
-        """Sets how many devices share the work; fewer when one is lost."""
+        """Sets how many devices share the work; fewer when one is lost or stuck."""
         self._devices.set(devices)
+
+    def stuck(self, device: int, is_so: bool) -> None:
+        """Sets whether a device is stuck in a run."""
+        self._stuck.labels(str(device)).set(int(is_so))
 
     def halved(self) -> None:
         """Counts a batch that did not fit a device's memory."""

@@ -12,13 +12,16 @@ import uvicorn
 
 from app import server as module
 from app.api.middleware import Gateway
+from app.engine.watchdog import Watchdog
 from app.server import Server
+from app.telemetry.metrics import Telemetry
 
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> Server:
     monkeypatch.setattr(uvicorn.Server, "on_tick", lambda self, counter: asyncio.sleep(0, self.should_exit))
-    app = SimpleNamespace(services=SimpleNamespace(stopping=False))
+    batcher = SimpleNamespace(watchdog=Watchdog(1, Telemetry()))
+    app = SimpleNamespace(services=SimpleNamespace(stopping=False, batcher=batcher))
     return Server(cast(Gateway, app), "127.0.0.1", 0, grace=7)
 
 
@@ -67,6 +70,20 @@ def test_from_the_signal_on_it_is_not_ready_and_says_close(made: Server) -> None
     assert cast(Any, made)._app.services.stopping
     assert (b"connection", b"close") in made.server_state.default_headers
     assert (b"connection", b"close") in made.config.encoded_headers
+
+
+def test_the_watchdog_is_told_of_a_signal_and_the_handler_runs(made: Server) -> None:
+    watchdog = cast(Any, made)._app.services.batcher.watchdog
+    before = signal.getsignal(signal.SIGTERM)
+    with made.capture_signals():
+        assert not watchdog._told()
+        signal.raise_signal(signal.SIGTERM)
+        assert made._signalled is not None
+        made._signalled = None  # as if the handler had not run yet, because the main thread hangs
+        assert watchdog._told()
+        assert not watchdog._told()
+    assert watchdog._seconds_to_end == pytest.approx(1 + 0.2 + 7 + 8)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_it_accepts_until_a_second_has_passed_or_nobody_is_connected(made: Server, at: Callable[[float], None]) -> None:

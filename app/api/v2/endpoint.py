@@ -39,10 +39,13 @@ router = APIRouter(prefix="/v2", tags=["open inference protocol"])
     "/health/live",
     operation_id="v2_live",
     summary="Is the process alive?",
+    responses=unready(Live, {"live": False}),
 )
-async def live() -> Live:
-    """200 as long as the process answers at all."""
-    return Live(live=True)
+async def live(request: Request, response: Response) -> Live:
+    """200 as long as the process answers and a device works; 503 when it should be restarted."""
+    alive = services(request).batcher.watchdog.hopeless() is None
+    response.status_code = 200 if alive else 503
+    return Live(live=alive)
 
 
 @router.get(
@@ -52,7 +55,7 @@ async def live() -> Live:
     responses=unready(Ready, {"ready": False}),
 )
 async def ready(request: Request, response: Response) -> Ready:
-    """200 when at least one model answers; 503 from SIGTERM on."""
+    """200 when at least one model answers; 503 while no device works, and from SIGTERM on."""
     reason = why_not_ready(services(request))
     response.status_code = 503 if reason else 200
     return Ready(ready=reason is None)
@@ -65,7 +68,8 @@ async def server() -> ServerMetadata:
 
 
 async def model_ready(request: Request, response: Response) -> ModelReady:
-    """200 when the model answers; 503 when it is there and does not, or when the service is stopping."""
+    """200 when the model answers; 503 when it is there and does not, while no device works, or when the service is
+    stopping."""
     of = services(request)
     name = models.name(request)
     try:
@@ -75,7 +79,7 @@ async def model_ready(request: Request, response: Response) -> ModelReady:
         if not _is_there(of.registry, name, request.path_params.get("version")):
             raise
         served = False
-    if of.stopping or of.batcher.failed is not None:  # clients ask for a model, not only for the service
+    if of.stopping or of.batcher.watchdog.no_device() is not None:  # clients ask for a model, not only for the service
         served = False
     response.status_code = 200 if served else 503
     return ModelReady(name=name, ready=served)

@@ -52,7 +52,7 @@ class InferParameters(msgspec.Struct):
     binary_data_output: Annotated[bool | None, Meta(description="Outputs as bytes, unless one says otherwise")] = None
     timeout: Annotated[
         Annotated[int, Meta(ge=0, le=LARGEST_TIMEOUT)] | None,
-        Meta(description="How long it may wait for a device, in microseconds; 0 for as long as any"),
+        Meta(description="How long it may wait for a device and run on it, in microseconds; 0 for as long as any"),
     ] = None
 
 

@@ -15,6 +15,7 @@ from app.errors import (
     BodyTooLarge,
     DeadlineExceeded,
     DeviceFailed,
+    DeviceStuck,
     InvalidInput,
     MalformedBody,
     ModelFailed,
@@ -129,6 +130,7 @@ INFER_ERRORS = errors(
     DeadlineExceeded,
     OutOfMemory,
     DeviceFailed,
+    DeviceStuck,
     ModelFailed,
     OutputNotFinite,
 )

@@ -2,6 +2,8 @@ import asyncio
 import contextlib
 import gc
 import logging
+import threading
+import time
 import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -19,11 +21,13 @@ from app.engine.device import Device
 from app.engine.model import Model
 from app.engine.queue import Queue
 from app.engine.reconciler import open_repository
+from app.engine.watchdog import Patience, Watchdog
 from app.errors import (
     ClientGone,
     DeadlineExceeded,
     DeviceFailed,
     DeviceOutOfMemory,
+    DeviceStuck,
     ModelFailed,
     OutOfMemory,
     OutputNotFinite,
@@ -157,11 +161,12 @@ def test_rows_whose_time_is_up_are_not_computed() -> None:
             first = ask(batcher, model, 1, seconds=0.05)
             await settled(lambda: len(session.batches) == 1)
             late = ask(batcher, model, 2, seconds=0.05)
-            with pytest.raises(DeadlineExceeded, match="within 50 ms"):
+            with pytest.raises(DeadlineExceeded, match="no device was free for these rows within 50 ms"):
                 await late
             assert batcher._queue.rows == 0
+            with pytest.raises(DeadlineExceeded, match="at work, but not done within 50 ms"):
+                await first  # its device may never come back
             session.free.set()
-            assert (await first)["entropy"].tolist() == [1]  # its time was up too, but it was at work
             assert (await ask(batcher, model, 3))["entropy"].tolist() == [3]
             assert [batch[:, 0].tolist() for batch in session.batches] == [[1], [3]]
 
@@ -345,8 +350,9 @@ def test_a_lost_device_is_told_from_bad_rows_and_ends_readiness() -> None:
             session.free.set()
             found = await asyncio.gather(*tasks, return_exceptions=True)
             assert [type(error) for error in found] == [DeviceFailed, DeviceFailed]
-            assert batcher.failed == "device 0 fails at what it did before; restart the service (bad luck)"
-            assert isinstance(batcher.refusal(), DeviceFailed)
+            refusal = batcher.refusal()
+            assert isinstance(refusal, DeviceFailed)
+            assert refusal.message == "device 0 fails at what it did before; restart the service (bad luck)"
             with pytest.raises(DeviceFailed):
                 await ask(batcher, model, 3)  # type: ignore[arg-type]
 
@@ -365,8 +371,102 @@ def test_the_others_go_on_without_a_lost_device() -> None:
             sessions[1].free.set()
             found = await asyncio.gather(*tasks, return_exceptions=True)
             assert sorted(type(each).__name__ for each in found) == ["DeviceFailed", "dict"]
-            assert batcher.failed is None
+            assert batcher.refusal() is None
             assert (await ask(batcher, model, 2))["entropy"].tolist() == [2]  # type: ignore[arg-type]
+
+    asyncio.run(scene())
+
+
+@asynccontextmanager
+async def impatient(devices: int = 1, most_batch: int = 1) -> AsyncIterator[Batcher]:
+    """A batcher for which a run of a tenth of a second is stuck."""
+    telemetry = Telemetry()
+    watchdog = Watchdog(devices, telemetry, Patience(factor=1, floor=0.1, grace=3600))
+    batcher = Batcher(Queue(1000, most_batch), devices, telemetry, watchdog)
+    batcher.start()
+    try:
+        yield batcher
+    finally:
+        await batcher.close()
+
+
+def test_a_stuck_device_refuses_at_once_and_works_again_when_it_comes_back() -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        model = fake(session)
+        async with impatient() as batcher:
+            session.free.clear()
+            stuck, waits = ask(batcher, model, 1, seconds=0.2), ask(batcher, model, 2, seconds=0.2)
+            for task in (stuck, waits):
+                with pytest.raises(DeadlineExceeded):
+                    await task
+            await settled(lambda: batcher.watchdog.working == 0)
+            assert isinstance(batcher.refusal(), DeviceStuck)
+            with pytest.raises(DeviceStuck):
+                await ask(batcher, model, 3)
+            session.free.set()
+            await settled(lambda: batcher.watchdog.working == 1)
+            assert batcher.refusal() is None
+            assert (await ask(batcher, model, 4))["entropy"].tolist() == [4]
+
+    asyncio.run(scene())
+
+
+def test_the_others_go_on_without_a_stuck_device_also_with_quick_models() -> None:
+    async def scene() -> None:
+        sessions = [FakeSession(), FakeSession()]
+        model = FakeModel(*sessions)
+        async with impatient(devices=2) as batcher:
+            await settled(lambda: batcher._queue.takers == 2)
+            for session in sessions:
+                session.free.clear()
+            both = [ask(batcher, model, 1), ask(batcher, model, 2)]  # type: ignore[arg-type]
+            await settled(lambda: all(session.batches for session in sessions))
+            sessions[1].free.set()
+            await settled(lambda: not batcher.watchdog.works(0))
+            await settled(lambda: batcher._queue.takers == 1)
+            model.inline_max_rows = 8
+            for value in range(3):
+                await ask(batcher, model, value)  # type: ignore[arg-type]
+            assert batcher.refusal() is None
+            assert len(sessions[0].batches) == 1
+            sessions[0].free.set()
+            assert sum([(await task)["entropy"][0] for task in both]) == 3
+            await settled(lambda: batcher.watchdog.working == 2)
+
+    asyncio.run(scene())
+
+
+def test_a_probe_that_hangs_is_stuck_too() -> None:
+    async def scene() -> None:
+        free = threading.Event()
+        model = FakeModel(FakeSession(poisoned))
+        model.probe = lambda index: free.wait(30)  # type: ignore[method-assign,assignment]
+        async with impatient() as batcher:
+            task = ask(batcher, model, 13)  # type: ignore[arg-type]
+            await settled(lambda: batcher.watchdog.working == 0)
+            free.set()
+            with pytest.raises(ModelFailed):
+                await task
+            assert batcher.watchdog.working == 1
+
+    asyncio.run(scene())
+
+
+def test_closing_does_not_wait_for_a_stuck_device() -> None:
+    async def scene() -> None:
+        session = FakeSession()
+        async with impatient() as batcher:
+            session.free.clear()
+            with pytest.raises(DeadlineExceeded):
+                await ask(batcher, fake(session), 1, seconds=0.05)
+            await settled(lambda: batcher.watchdog.working == 0)
+            began = time.monotonic()
+            await batcher.close()
+            assert time.monotonic() - began < 4
+            assert batcher.left_behind == ["device-0"]
+            session.free.set()
+            await settled(lambda: batcher.left_behind == [])
 
     asyncio.run(scene())
 
