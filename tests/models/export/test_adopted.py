@@ -7,7 +7,7 @@ from torch import nn
 from models.export import ExportOptions
 from models.export.adopted import adopt_networks, members
 from models.layers import DeepEnsemble, FrozenDropout, Masksembles1d
-from models.networks import mlp
+from models.networks.mlp import mlp
 from tests.models import third_party
 
 EXAMPLE = torch.rand(2, 6)

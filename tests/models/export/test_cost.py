@@ -15,7 +15,6 @@ from models.export.heads.classification import Classifier
 from models.export.preprocess import Preprocess
 from models.export.trace import trace
 from models.layers import Masksembles2d
-from models.networks import cnn, mlp, wide_resnet
 from models.networks.cnn import cnn
 from models.networks.mlp import mlp
 from models.networks.wide_resnet import wide_resnet
