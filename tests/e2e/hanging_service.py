@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import onnxruntime
 
 from app import __main__
 from app.contract.schema import Contract
-from app.engine import loader
 from app.engine.device import Device
 from app.engine.io_binding import IOBindingSession
 from app.engine.model import LoadOptions, Model
@@ -49,6 +49,6 @@ def load_bound(name: str, version: int, contract: Contract, content: bytes, opti
 for method in ("run", "run_with_iobinding"):
     setattr(onnxruntime.InferenceSession, method, hanging(getattr(onnxruntime.InferenceSession, method)))
 if DEVICES:
-    loader.load = load_bound
-    __main__.choose = lambda *_: Device("cpu", "cpu", "for a test", DEVICES)
+    patch("app.engine.loader.load", load_bound).start()
+    patch("app.__main__.choose", lambda *_: Device("cpu", "cpu", "for a test", DEVICES)).start()
 sys.exit(__main__.main())

@@ -24,7 +24,7 @@ from models.export.plans import DevicePlan, Plans, compile_plans, unmasked
 from models.export.preprocess import Preprocess
 from models.export.trace import trace
 from models.layers import Masksembles1d, layers
-from models.networks import mlp
+from models.networks.mlp import mlp
 from tests import graphs
 
 ROWS = torch.rand(4, 6)
