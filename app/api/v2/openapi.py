@@ -17,6 +17,7 @@ from app.errors import (
     DeviceFailed,
     InvalidInput,
     MalformedBody,
+    MemoryFull,
     ModelFailed,
     OutOfMemory,
     OutputNotFinite,
@@ -32,7 +33,7 @@ REQUESTS = (InferRequest, InputParameters, OutputParameters, InferParameters, In
 """Structs of the request bodies."""
 NO_MODEL = (InvalidInput, UnknownModel, UnknownVersion)
 """Errors of a path that names a model."""
-BAD_BODY = (InvalidInput, MalformedBody, UnsupportedMediaType, BodyTooLarge, RequestTimeout)
+BAD_BODY = (InvalidInput, MalformedBody, UnsupportedMediaType, BodyTooLarge, RequestTimeout, MemoryFull)
 """Errors of a request that has a body."""
 
 
