@@ -85,7 +85,10 @@ class Gateway:
                 headers += security_headers(scope["path"])
                 headers.append((request_ids.HEADER, request_id))
                 status = message["status"]
-            await _send_in_parts(send, message)
+            if len(message.get("body", b"")) <= _PART:
+                await send(message)
+            else:
+                await _send_in_parts(send, message)
 
         with self.services.memory.hold() as held:  # out here, so that whatever ends the request releases it
             scope["state"]["memory"] = held
@@ -151,11 +154,8 @@ class Gateway:
 
 
 async def _send_in_parts(send: Send, message: Message) -> None:
-    """Sends a message; a long body in parts, since the server waits for a slow client only between messages."""
-    body: bytes = message.get("body", b"")
-    if len(body) <= _PART:
-        await send(message)
-        return
+    """Sends a long body in parts, since the server waits for a slow client only between messages."""
+    body: bytes = message["body"]
     for at in range(0, len(body), _PART):
         more = at + _PART < len(body) or message.get("more_body", False)
         await send({"type": message["type"], "body": body[at : at + _PART], "more_body": more})

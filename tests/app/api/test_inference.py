@@ -136,18 +136,26 @@ class Decoding:
     ("inputs", "contract", "size"),
     [
         (lambda _: np.zeros((10, 5), np.float32), True, 200),
-        (lambda body: np.frombuffer(body, np.uint8, 10), True, 1000),  # a view keeps the whole body
+        (lambda body: np.frombuffer(body, np.uint8, 10), True, 100_000),  # a view keeps the whole body
         (lambda body: np.frombuffer(body, np.uint8, 10).copy(), True, 10),
-        (lambda body: [{"a": np.zeros(7), "b": np.frombuffer(body, np.uint8, 10)}], False, 1000),
+        (lambda _: np.zeros(200_000, np.uint8), True, 200_000),
+        (lambda body: [{"a": np.zeros(7), "b": np.frombuffer(body, np.uint8, 10)}], False, 100_000),
         (lambda _: [{"a": np.zeros(7), "b": np.zeros(3, np.int8)}], False, 59),
         (lambda _: [{"a": np.array(["x" * 500, "y" * 1000], object)}], False, 16 + 2 * sys.getsizeof("") + 1500),
     ],
 )
 def test_what_rows_hold_while_they_wait(inputs: Callable[[bytes], object], contract: bool, size: int) -> None:
     model = SimpleNamespace(contract=object() if contract else None)
-    rows, found = inference._decode(cast(inference.Call, Decoding(inputs)), bytes(1000), cast(Servable, model))
+    rows, found = inference._decode(cast(inference.Call, Decoding(inputs)), bytes(100_000), cast(Servable, model))
     assert found == size
     assert rows.outputs == ()
+
+
+def test_a_small_body_is_not_looked_at_closely() -> None:
+    model = cast(Servable, SimpleNamespace(contract=object()))
+    for count, size in ((10, 1000), (2000, 2000)):
+        call = cast(inference.Call, Decoding(lambda _, count=count: np.zeros(count, np.uint8)))  # type: ignore[misc]
+        assert inference._decode(call, bytes(1000), model)[1] == size
 
 
 @BOTH
