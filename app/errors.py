@@ -209,6 +209,25 @@ class QueueFull(ServiceError):
         self.retry_after = retry_after
 
 
+class MemoryFull(ServiceError):
+    """Requests hold so much memory that this one does not fit; in `retry_after` seconds it may."""
+
+    status = 503
+    code = "memory_full"
+    summary = "No memory is left for the body, the inputs or the answer; `Retry-After` says how many seconds to wait"
+    example = (
+        "requests hold 260046848 bytes of at most 268435456 (MASKSEMBLES_MEMORY_BUDGET_MB), which leaves no memory for "
+        "the 16777216 of this one"
+    )
+    headers = ("Retry-After",)
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.unread = False
+        """Whether some of the body is still to come."""
+
+
 class DeadlineExceeded(ServiceError):
     """The request's time was up before all its rows were computed; what has not begun is not computed."""
 

@@ -3,6 +3,8 @@
 uvicorn's fast parser, httptools, limits neither the request line nor the headers; a client could fill the memory.
 """
 
+from asyncio import TimerHandle
+
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.api.error_handlers import problem
@@ -12,6 +14,8 @@ from app.errors import HeadersTooLarge, MalformedRequest, ServiceError
 
 MOST_HEAD = 2**16
 """Most bytes of request line and headers together."""
+MOST_SECONDS_UNREAD = 60
+"""How many seconds a client may read nothing of an answer; it is held in memory for so long."""
 _MOST_FRAMING = 2**20  # bytes around the chunks of a body, and of trailers; small chunks need more than a head
 
 
@@ -21,6 +25,7 @@ class HttpProtocol(HttpToolsProtocol):
     _beside = 0  # bytes read since the last request's end, less those of the body
     _in_head = True
     _refused = False
+    _unread: TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
@@ -56,6 +61,28 @@ class HttpProtocol(HttpToolsProtocol):
         """uvicorn's answer to bytes that are not HTTP, in our format."""
         if not self._refused:  # a refusal inside a callback has answered already
             self._refuse(MalformedRequest(MalformedRequest.example))
+
+    def pause_writing(self) -> None:
+        """The client does not read its answer as fast as it is written."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(
+            MOST_SECONDS_UNREAD, self.transport.abort
+        )  # close would wait for the client
+
+    def resume_writing(self) -> None:
+        """The client reads on."""
+        self._stop_waiting()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _stop_waiting(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _most(self) -> int:
         return MOST_HEAD if self._in_head else _MOST_FRAMING

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from app import __version__
 from app.api import docs, error_handlers, health, metrics, models, openapi
+from app.api.memory import MemoryBudget, budget_size
 from app.api.middleware import Gateway
 from app.api.predict import endpoint as predict
 from app.api.services import Services
@@ -65,12 +66,15 @@ def create_app(settings: Settings, reconciler: Reconciler, telemetry: Telemetry,
         await asyncio.to_thread(reconciler.close)  # first, so that no new model comes; joins a thread
         await batcher.close()
 
-    services = Services(settings, reconciler, batcher, telemetry)
+    memory = MemoryBudget(budget_size(settings.memory_budget_mb), telemetry.memory_refused)
+    services = Services(settings, reconciler, batcher, telemetry, memory)
     app = routes(lifespan)
     app.state.services = services
     telemetry.watch(
         queue_rows=lambda: queue.rows,
         queue_limit=queue.most_rows,
+        memory_held=lambda: memory.held,
+        memory_budget=memory.size,
         ready=lambda: health.why_not_ready(services) is None,
     )
     endpoints = {

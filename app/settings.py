@@ -108,6 +108,13 @@ class Settings(BaseSettings):
         "restarted; and how long a stuck run may hold up the event loop before the process ends",
     )
     max_body_bytes: int = Field(16 * 2**20, ge=1, description="Largest request body, in bytes")
+    memory_budget_mb: int | None = Field(
+        None,
+        ge=1,
+        description="Most memory that requests hold together as bodies, waiting inputs and answers, in MiB; what does "
+        "not fit gets a 503 before its body is read. By default a quarter of the memory of the container, or else of "
+        "the machine",
+    )
     max_rows: int = Field(1024, ge=1, description="Most rows in a request")
     access_log: bool = Field(False, description="Log every request, not only those that fail")
 

@@ -1,5 +1,6 @@
 """The service for tests: an application behind a real server in a thread, or the whole program as a process."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import uvicorn
@@ -74,9 +75,9 @@ def serving(folder: Path, **settings: Any) -> Iterator[httpx.Client]:
 
 
 @contextmanager
-def in_thread(app: ASGIApp) -> Iterator[httpx.Client]:
+def in_thread(app: ASGIApp, http: type[asyncio.Protocol] | Literal["auto"] = "auto") -> Iterator[httpx.Client]:
     """A client of the application, which runs in this process, so that a test can reach into it."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", http=http))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

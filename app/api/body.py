@@ -3,38 +3,43 @@
 import asyncio
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from app.api.accept import weights
-from app.errors import BodyTooLarge, MalformedBody, RequestTimeout, UnsupportedMediaType
+from app.api.memory import SMALL, Held
+from app.errors import BodyTooLarge, MalformedBody, MemoryFull, RequestTimeout, UnsupportedMediaType
 
 LARGE = 2**17
 """Bytes of text that take a good part of a millisecond to read or write; more would stall the event loop."""
 LARGE_BINARY = 2**21
 """The same for numbers as they lie in memory."""
 
-_LITTLE = 2**16
 MOST_SECONDS = 60
 """How many seconds a body of more than 64 KiB may take to arrive."""
+
+_SECONDS_TO_DISCARD = 2.0  # a refusal must not become a way to hold connections
 
 _WINDOW = {b"gzip": 31, b"deflate": 15}  # zlib's wbits; HTTP's deflate is the zlib format, not a raw stream
 _SETTING = "(MASKSEMBLES_MAX_BODY_BYTES)"
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int, memory: Held) -> bytes:
     """Reads the whole body and decompresses it if its Content-Encoding is gzip or deflate.
 
     Args:
         receive: ASGI's callable for the parts of the body.
         limit: most bytes, as received and as decompressed.
+        memory: what the request holds; the body is added before it is read, or as it comes if its length is undeclared.
 
     Raises:
         BodyTooLarge: it is longer than `limit`; if its length is declared, raised before any of it is read.
         RequestTimeout: it is larger than 64 KiB, or of undeclared length, and does not end within a minute.
         UnsupportedMediaType: it has another encoding.
         MalformedBody: it does not match its encoding.
+        MemoryFull: there is no memory for it; if its length is declared, raised before any of it is kept.
         ClientDisconnect: the client disconnected before the end.
     """
     declared = headers.get(b"content-length", b"")
@@ -43,38 +48,68 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
         raise UnsupportedMediaType(f"expected Content-Encoding: gzip or deflate, got {encoding.decode('latin-1')}")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
-    if declared.isdigit() and int(declared) <= _LITTLE:  # hardly any memory to hold: not worth a timer
-        body = await _join(receive, limit)
-    else:
-        try:
+    try:
+        if declared.isdigit():
+            memory.resize(int(declared))
+        if declared.isdigit() and int(declared) <= SMALL:  # hardly any memory to hold: not worth a timer
+            body = await _join(receive, limit, None)
+        else:
             async with asyncio.timeout(MOST_SECONDS):
-                body = await _join(receive, limit)
-        except TimeoutError:
-            raise RequestTimeout(f"the body did not come within {MOST_SECONDS} seconds") from None
+                body = await _join(receive, limit, None if declared.isdigit() else memory)
+    except MemoryFull as error:
+        error.unread = True
+        raise
+    except TimeoutError:
+        raise RequestTimeout(f"the body did not come within {MOST_SECONDS} seconds") from None
     if encoding in _WINDOW:
-        return await asyncio.to_thread(_decompress, body, encoding, limit)  # a small body may unpack to the whole limit
+        body = await asyncio.to_thread(_decompress, body, encoding, limit)  # a small one may unpack to the whole limit
+        memory.resize(len(body))
     return body
+
+
+async def discard(receive: Receive, most: int) -> None:
+    """Reads the body of a request that was refused and does not keep it: at most so many bytes, for at most 2 seconds.
+
+    A connection that is closed with data unread is reset, and the client may never see the answer.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_SECONDS_TO_DISCARD):
+            while most > 0 and (size := _size_of_part(await receive())) is not None:
+                most -= size
+
+
+def _size_of_part(message: Message) -> int | None:
+    """The size of a part that others follow, so that the part itself is not kept meanwhile; None for the last one."""
+    return len(message["body"]) if message.get("more_body", False) else None
 
 
 def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"the body is larger than the {limit} bytes that are accepted {_SETTING}")
 
 
-async def _join(receive: Receive, limit: int) -> bytes:
-    parts: list[bytes] = []
-    size = 0
+async def _join(receive: Receive, limit: int, memory: Held | None) -> bytes:
+    """Reads the body, and adds its parts to what the request holds unless that is None."""
+    body: bytes | bytearray = b""
     more = True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         part = message.get("body", b"")
-        size += len(part)
-        if size > limit:  # a chunked body declares no length
+        if len(body) + len(part) > limit:  # a chunked body declares no length
             raise _too_large(limit)
-        parts.append(part)
+        if memory is not None:
+            memory.resize(len(body) + len(part))
         more = message.get("more_body", False)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+        if not body:  # nearly every body is one part, and not copied
+            body = part
+        elif part:
+            # one block: a list of parts takes many times as much if a client sends a few bytes at a time
+            if isinstance(body, bytes):
+                body = bytearray(body)
+            body += part
+        del message, part  # a copy of up to 256 KiB, and the next one may take a minute
+    return bytes(body)
 
 
 def _decompress(body: bytes, encoding: bytes, limit: int) -> bytes:

@@ -9,12 +9,16 @@ from asyncio import to_thread
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from sys import getsizeof
 from time import perf_counter
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 from fastapi import Request, Response
+from numpy.typing import NDArray
 
 from app.api.body import LARGE, accepted_encoding, compress, read_body
+from app.api.memory import SMALL, Held, held
 from app.api.request_metrics import RequestMetrics
 from app.api.services import services
 from app.contract.decisions import Action
@@ -111,6 +115,7 @@ async def answer(request: Request, call: Call, headers: Mapping[bytes, bytes]) -
         ClientGone, ClientDisconnect: nobody is left to answer.
     """
     of = services(request)
+    memory = held(request)
     with RequestMetrics(of.telemetry) as metrics:
         seconds = _seconds_to_wait(headers, of.settings.queue_timeout_ms)
         model: Servable | None = None
@@ -118,21 +123,26 @@ async def answer(request: Request, call: Call, headers: Mapping[bytes, bytes]) -
         if target is not None:  # before the body: an unknown model costs no upload
             model, seconds = await of.registry.obtain(*target, seconds)
             metrics.found(model)
-        body = await read_body(request.receive, headers, of.settings.max_body_bytes)
+        body = await read_body(request.receive, headers, of.settings.max_body_bytes, memory)
         heavy = call.is_heavy(body, model)
         if model is None:
             target = await _run(heavy, call.locate, body)
             model, seconds = await of.registry.obtain(*target, seconds)
             metrics.found(model)
-        rows = await _run(heavy, call.decode, body, model)
+        rows, size = await _run(heavy, _decode, call, body, model)
         del body  # it may be megabytes, and the rows may wait for seconds
+        memory.resize(size)
         if rows.seconds is not None:
             seconds = min(seconds, rows.seconds)
         metrics.read = perf_counter()
         found = await of.batcher.predict(model, rows.inputs, rows.outputs, seconds, request.receive)
         metrics.ran = perf_counter()
-        encoded = await _run(call.size(found) > LARGE, call.encode, model, found, metrics.decided)
-        return await _respond(encoded, headers.get(b"accept-encoding", b""))
+        del rows
+        size = call.size(found)
+        memory.resize(size)
+        encoded = await _run(size > LARGE, call.encode, model, found, metrics.decided)
+        del found
+        return await _respond(encoded, headers.get(b"accept-encoding", b""), memory)
 
 
 async def _run(heavy: bool, work: Callable[..., Result], *arguments: Any) -> Result:
@@ -140,11 +150,31 @@ async def _run(heavy: bool, work: Callable[..., Result], *arguments: Any) -> Res
     return await to_thread(work, *arguments) if heavy else work(*arguments)
 
 
-async def _respond(encoded: Encoded, accepts: bytes) -> Response:
+def _decode(call: Call, body: bytes, model: Servable) -> tuple[Rows, int]:
+    """Decodes a body; also returns how many bytes the rows hold while they wait."""
+    rows = call.decode(body, model)
+    if len(body) <= SMALL and model.contract is not None:  # to look closer would take longer than it is worth
+        return rows, max(len(body), rows.inputs.nbytes)
+    inputs = [values for row in rows.inputs for values in row.values()] if model.contract is None else [rows.inputs]
+    size = sum(_bytes_of(values) for values in inputs)
+    # rows that were sent as bytes may be views of the body, which then lives as long as they
+    if size < len(body) and any(np.may_share_memory(values, np.frombuffer(body, np.uint8)) for values in inputs):
+        size = len(body)
+    return rows, size
+
+
+def _bytes_of(values: NDArray[Any]) -> int:
+    texts = sum(map(getsizeof, values.flat)) if values.dtype.kind == "O" else 0  # the array only points to them
+    return values.nbytes + texts
+
+
+async def _respond(encoded: Encoded, accepts: bytes, memory: Held) -> Response:
     content, headers = encoded.content, {"Vary": encoded.vary, **encoded.headers}
+    memory.resize(len(content))
     if accepts and len(content) >= _WORTH_COMPRESSING and (encoding := accepted_encoding(accepts)) is not None:
         content = await _run(len(content) > LARGE, compress, content, encoding)
         headers["Content-Encoding"] = encoding.decode()
+        memory.resize(len(content))
     return Response(content, media_type=encoded.media_type, headers=headers)
 
 

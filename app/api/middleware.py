@@ -1,10 +1,8 @@
 """The entry of every request: gives it an id, and sends frequent requests straight to their endpoint."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -14,16 +12,16 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import request_ids
+from app.api.body import discard
 from app.api.error_handlers import answer_to, extra_headers, problem
 from app.api.security_headers import security_headers
 from app.api.services import Services
 from app.auth.guard import Guard
-from app.errors import ClientGone, ServiceError
+from app.errors import ClientGone, MemoryFull, ServiceError
 
 _log = logging.getLogger("app.access")
 _LONGEST_PATH = 200  # characters of a path in the log
-_MUCH = 2**20  # bytes of a refused body that are read and thrown away ...
-_SECONDS_FOR_A_BODY = 2.0  # ... and for how long: a refusal must not become a way to hold connections
+_PART = 2**18  # bytes of an answer that wait for the client outside of the memory budget
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -87,9 +85,14 @@ class Gateway:
                 headers += security_headers(scope["path"])
                 headers.append((request_ids.HEADER, request_id))
                 status = message["status"]
-            await send(message)
+            if len(message.get("body", b"")) <= _PART:
+                await send(message)
+            else:
+                await _send_in_parts(send, message)
 
-        await self._inside(scope, receive, send_marked)
+        with self.services.memory.hold() as held:  # out here, so that whatever ends the request releases it
+            scope["state"]["memory"] = held
+            await self._inside(scope, receive, send_marked)
         if self._logs:
             extra = {"request_id": request_id.decode(), "status": status, "seconds": time.perf_counter() - began}
             _log.info("%s %s", scope["method"], scope["path"][:_LONGEST_PATH], extra=extra)
@@ -120,22 +123,16 @@ class Gateway:
         return None
 
     async def _refuse(self, error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers with an error, as cheaply as possible and without a log line: there may be thousands a second.
-
-        A body of moderate size is read first. A connection that is closed with data unread is reset, and the client may
-        never see the answer.
-        """
-        left = _MUCH
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_SECONDS_FOR_A_BODY):
-                while left > 0 and (message := await receive()).get("more_body", False):
-                    left -= len(message["body"])
+        """Answers with an error, as cheaply as possible and without a log line: there may be thousands a second."""
+        scope["state"]["memory"].resize(0)
         request_id = scope["state"]["request_id"]
         status, body = problem(scope["path"], error, request_id)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         headers += extra_headers(error)
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await discard(receive, self.services.settings.max_body_bytes)  # the client has its answer all the same
+        await send({"type": "http.response.body", "body": b""})
 
     async def _shortcut(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = self._app  # FastAPI would set it
@@ -145,5 +142,20 @@ class Gateway:
         except (ClientGone, ClientDisconnect):
             return
         except Exception as error:  # the framework's handlers are not around this
-            response = answer_to(request, error)
-        await response(scope, receive, send)
+            if not (isinstance(error, MemoryFull) and error.unread):
+                response = answer_to(request, error)
+            else:
+                response = None
+                refusal = error.with_traceback(None)  # whose frames hold what was read
+        if response is None:
+            await self._refuse(refusal, scope, receive, send)
+        else:
+            await response(scope, receive, send)
+
+
+async def _send_in_parts(send: Send, message: Message) -> None:
+    """Sends a long body in parts, since the server waits for a slow client only between messages."""
+    body: bytes = message["body"]
+    for at in range(0, len(body), _PART):
+        more = at + _PART < len(body) or message.get("more_body", False)
+        await send({"type": message["type"], "body": body[at : at + _PART], "more_body": more})

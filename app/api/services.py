@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from app.api.memory import MemoryBudget
 from app.engine.batcher import Batcher
 from app.engine.reconciler import Reconciler
 from app.engine.registry import ModelRegistry
@@ -19,6 +20,7 @@ class Services:
     reconciler: Reconciler
     batcher: Batcher
     telemetry: Telemetry
+    memory: MemoryBudget
     stopping: bool = False
 
     @property

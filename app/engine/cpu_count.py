@@ -4,6 +4,8 @@ import math
 import os
 from pathlib import Path
 
+from app.engine.control_groups import groups
+
 
 def cpu_count(root: Path = Path("/")) -> int:
     """The smallest of CPU affinity, physical cores within it, and the quota of the control groups; at least 1.
@@ -35,25 +37,9 @@ def _physical(root: Path, allowed: set[int]) -> int:
     return len(found)
 
 
-def _groups(root: Path, controller: str) -> list[Path]:
-    """The folders of this process's control group and its parents, as a container or as the host sees them."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return []
-    for line in lines:
-        _, names, path = line.split(":", 2)
-        if controller in names.split(","):  # version 2 has one line, without names
-            base = root / "sys/fs/cgroup" / ("cpu" if controller else "")
-            own = base / path.lstrip("/")
-            # the parents too: each may set a lower quota, and a container may lack the host's path
-            return [own, *(parent for parent in own.parents if parent.is_relative_to(base))]
-    return []
-
-
 def _quotas_v2(root: Path) -> list[float]:
     quotas = []
-    for group in _groups(root, ""):
+    for group in groups(root):
         try:
             quota, period = (group / "cpu.max").read_text().split()
         except (OSError, ValueError):
@@ -65,7 +51,7 @@ def _quotas_v2(root: Path) -> list[float]:
 
 def _quotas_v1(root: Path) -> list[float]:
     quotas = []
-    for group in _groups(root, "cpu"):
+    for group in groups(root, "cpu"):
         try:
             quota = int((group / "cpu.cfs_quota_us").read_text())
             period = int((group / "cpu.cfs_period_us").read_text())

@@ -68,6 +68,19 @@ class Telemetry:
         )
         self._queue_rows = Gauge("masksembles_queue_rows", "Rows that wait for a device", registry=self._registry)
         self._queue_limit = Gauge("masksembles_queue_limit_rows", "Most rows that may wait", registry=self._registry)
+        self._memory_held = Gauge(
+            "masksembles_memory_held_bytes",
+            "What requests hold as bodies, waiting inputs and answers",
+            registry=self._registry,
+        )
+        self._memory_budget = Gauge(
+            "masksembles_memory_budget_bytes", "Most that requests may hold together", registry=self._registry
+        )
+        self._memory_refusals = Counter(
+            "masksembles_memory_refusals",
+            "Requests that were refused because they did not fit the memory budget",
+            registry=self._registry,
+        )
         self._ready = Gauge("masksembles_ready", "1 while predictions are answered", registry=self._registry)
         self._fallback = Gauge(
             "masksembles_cpu_fallback",
@@ -88,10 +101,21 @@ class Telemetry:
             registry=self._registry,
         )
 
-    def watch(self, queue_rows: Callable[[], float], queue_limit: int, ready: Callable[[], float]) -> None:
-        """Sets the functions that every scrape calls: the rows that wait, and whether the service is ready."""
+    def watch(
+        self,
+        *,
+        queue_rows: Callable[[], float],
+        queue_limit: int,
+        memory_held: Callable[[], float],
+        memory_budget: int,
+        ready: Callable[[], float],
+    ) -> None:
+        """Sets the functions that every scrape calls, for rows that wait, bytes that requests hold and readiness; and
+        the most that rows and bytes may be."""
         self._queue_rows.set_function(queue_rows)
         self._queue_limit.set(queue_limit)
+        self._memory_held.set_function(memory_held)
+        self._memory_budget.set(memory_budget)
         self._ready.set_function(ready)
 
     def describe(self, device: Mapping[str, str], count: int, fell_back: bool) -> None:
@@ -122,6 +146,10 @@ class Telemetry:
         if counter is None:
             counter = self._rejected[outcome] = self.requests.labels("", "", outcome)
         counter.inc()
+
+    def memory_refused(self) -> None:
+        """Counts a request that did not fit the memory budget."""
+        self._memory_refusals.inc()
 
     def reloaded(self, model: str, result: str) -> None:
         """Counts a version that was `loaded`, `unloaded` or `rejected`."""

@@ -3,13 +3,15 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from app import http_protocol
 from app.http_protocol import MOST_HEAD, HttpProtocol
-from tests.serving import PATIENCE
+from tests.serving import PATIENCE, in_thread
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,3 +122,49 @@ def test_what_is_around_the_chunks_of_a_body_has_a_limit_too(port: int) -> None:
     assert talk(port, head, b"1\r\nz\r\n" * 10_000, b"0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
     trailers = [b"x-%d: %b\r\n" % (i, b"y" * 10_000) for i in range(200)]
     assert talk(port, head, b"1\r\nz\r\n0\r\n", *trailers).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.fixture
+def unread(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[socket.socket, threading.Event]]:
+    """A client with a small window that asked for 64 MiB, and whether writing them has ended; it may read nothing for a
+    second."""
+    monkeypatch.setattr(http_protocol, "MOST_SECONDS_UNREAD", 1.0)
+    ended = threading.Event()
+
+    async def much(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+        for _ in range(1024):
+            await send({"type": "http.response.body", "body": bytes(2**16), "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        ended.set()
+
+    with in_thread(much, HttpProtocol) as client, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
+        connection.settimeout(PATIENCE)
+        connection.connect((client.base_url.host, client.base_url.port or 0))
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        yield connection, ended
+
+
+def _read_all(connection: socket.socket, pause: float = 0.0) -> int:
+    size = 0
+    with suppress(ConnectionResetError):
+        while part := connection.recv(2**20):
+            size += len(part)
+            time.sleep(pause)
+    return size
+
+
+def test_who_does_not_read_an_answer_is_cut_off(unread: tuple[socket.socket, threading.Event]) -> None:
+    connection, ended = unread
+    assert not ended.wait(0.5)
+    assert ended.wait(PATIENCE)
+    assert _read_all(connection) < 2**26
+
+
+def test_who_reads_it_slowly_is_not(unread: tuple[socket.socket, threading.Event]) -> None:
+    connection, ended = unread
+    began = time.monotonic()
+    assert _read_all(connection, pause=0.002) > 2**26
+    assert time.monotonic() - began > 1.0
+    assert ended.wait(PATIENCE)

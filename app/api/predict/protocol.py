@@ -30,6 +30,7 @@ class PredictCall(Call):
         UnsupportedMediaType: /predict does not read this content type.
     """
 
+    _id: str | None
     _params: PredictParams
     _read: Inputs
     _selection: OutputSelection
@@ -58,8 +59,11 @@ class PredictCall(Call):
         """Reads the rows."""
         if model.contract is None:
             raise InvalidInput(f"{model.name} has no contract, hence no uncertainty: /v2 alone serves it", "model")
+        self._id = self._params.id
         self._selection = outputs.choose(self._params, model.contract)
-        return Rows(self._read(model.contract), self._selection.needed)
+        rows = Rows(self._read(model.contract), self._selection.needed)
+        del self._params, self._read  # they hold the body, and the rows may wait for seconds
+        return rows
 
     def size(self, found: Arrays) -> int:
         """Size of the graph's outputs, weighted by the cost of JSON."""
@@ -68,5 +72,5 @@ class PredictCall(Call):
     def encode(self, model: Servable, found: Arrays, decided: Counter[Action]) -> Encoded:
         """JSON, or arrays where the client accepts them."""
         write = response.write_npz if self._npz else response.write_json
-        content = write(self._params.id, cast(Model, model), self._selection, found, decided)
+        content = write(self._id, cast(Model, model), self._selection, found, decided)
         return Encoded(content, response.NPZ if self._npz else content_types.JSON, vary="Accept, Accept-Encoding")

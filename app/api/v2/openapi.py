@@ -18,6 +18,7 @@ from app.errors import (
     DeviceStuck,
     InvalidInput,
     MalformedBody,
+    MemoryFull,
     ModelFailed,
     OutOfMemory,
     OutputNotFinite,
@@ -33,7 +34,7 @@ REQUESTS = (InferRequest, InputParameters, OutputParameters, InferParameters, In
 """Structs of the request bodies."""
 NO_MODEL = (InvalidInput, UnknownModel, UnknownVersion)
 """Errors of a path that names a model."""
-BAD_BODY = (InvalidInput, MalformedBody, UnsupportedMediaType, BodyTooLarge, RequestTimeout)
+BAD_BODY = (InvalidInput, MalformedBody, UnsupportedMediaType, BodyTooLarge, RequestTimeout, MemoryFull)
 """Errors of a request that has a body."""
 
 

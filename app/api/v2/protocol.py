@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from app.api.body import LARGE, LARGE_BINARY
@@ -51,6 +52,7 @@ class InferCall(Call):
         """Reads the JSON and the tensors in it or after it."""
         self._request = requests.read(body, self._length, model.signature)
         given = requests.arrays(self._request, model, self._max_rows)
+        self._request = replace(self._request, inputs=())  # they hold the body, and the rows may wait for seconds
         inputs: Any = [given] if model.contract is None else given[model.signature.inputs[0].name]
         return Rows(inputs, tuple(output.name for output in self._request.outputs), self._request.seconds)
 

@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from app.api.body import read_body
 from app.api.json_errors import NOT_JSON, malformed, place
+from app.api.memory import held
 from app.api.models import administered
 from app.api.services import services
 from app.api.v2 import models, tensors
@@ -123,7 +124,8 @@ async def config(request: Request) -> ModelConfig:
 async def _read(request: Request, kind: type[_T]) -> _T:
     """Reads the JSON of a request, whose body may be empty."""
     settings = services(request).settings
-    body = await read_body(request.receive, dict(request.scope["headers"]), settings.max_body_bytes)
+    headers = dict(request.scope["headers"])
+    body = await read_body(request.receive, headers, settings.max_body_bytes, held(request))
     if not body:  # tritonclient sends none for the index
         return kind()
     if len(body) > _LONGEST_BODY:

@@ -3,19 +3,25 @@
 import asyncio
 import gzip
 import threading
+import tracemalloc
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
-from starlette.types import Message
+from starlette.types import Message, Receive
 
 from app.api import body
-from app.api.body import LARGE, accepted_encoding, compress, read_body
-from app.errors import BodyTooLarge, MalformedBody, RequestTimeout, UnsupportedMediaType
+from app.api.body import LARGE, accepted_encoding, compress, discard
+from app.api.memory import SMALL, Held, MemoryBudget
+from app.errors import BodyTooLarge, MalformedBody, MemoryFull, RequestTimeout, UnsupportedMediaType
+
+
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int, memory: Held | None = None) -> bytes:
+    return await body.read_body(receive, headers, limit, memory or MemoryBudget(2**30).hold())
 
 
 def read(
@@ -177,4 +183,104 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
         raise AssertionError
 
     with pytest.raises(RequestTimeout, match=r"within 0\.05 seconds"):
-        asyncio.run(body.read_body(receive, {b"content-length": b"100000"}, 200_000))
+        asyncio.run(read_body(receive, {b"content-length": b"100000"}, 200_000))
+
+
+class Sending:
+    """A client that sends parts of a body, and notes how many were taken and what was held then."""
+
+    def __init__(self, held: Held, *parts: bytes, ends: bool = True) -> None:
+        self.parts = list(parts)
+        self.held: list[int] = []
+        self._budget = held._budget
+        self._ends = ends
+
+    async def __call__(self) -> Message:
+        self.held.append(self._budget.held)
+        if not self.parts:
+            return {"type": "http.disconnect"}
+        part = self.parts.pop(0)
+        return {"type": "http.request", "body": part, "more_body": bool(self.parts) or not self._ends}
+
+
+def test_a_declared_body_is_held_before_it_is_read() -> None:
+    budget = MemoryBudget(2**20)
+    with budget.hold() as held:
+        client = Sending(held, bytes(1000), bytes(99_000))
+        assert len(asyncio.run(read_body(client, {b"content-length": b"100000"}, 2**20, held))) == 100_000
+        assert client.held == [100_000, 100_000]
+    assert budget.held == 0
+
+
+def test_a_body_of_unknown_length_is_held_as_it_comes() -> None:
+    with MemoryBudget(2**20).hold() as held:
+        client = Sending(held, bytes(1000), bytes(2000), b"")
+        asyncio.run(read_body(client, {}, 2**20, held))
+        assert client.held == [0, 1000, 3000]
+
+
+def test_no_memory_refuses_a_body_before_it_is_read_or_when_too_much_has_come() -> None:
+    budget = MemoryBudget(2**20)
+    with budget.hold() as other, budget.hold() as held:
+        other.resize(2**19)
+        client = Sending(held, *[bytes(2**17)] * 8)
+        with pytest.raises(MemoryFull) as refused:
+            asyncio.run(read_body(client, {b"content-length": b"%d" % 2**19}, 2**20, held))
+        assert (refused.value.unread, client.held) == (True, [])
+        with pytest.raises(MemoryFull) as refused:
+            asyncio.run(read_body(client, {}, 2**20, held))
+        assert (refused.value.unread, len(client.held)) == (True, 4)
+    assert budget.held == 0
+
+
+def test_a_client_that_goes_away_or_sends_too_much_holds_nothing_afterwards() -> None:
+    budget = MemoryBudget(2**20)
+    for parts, error in (((bytes(SMALL + 1),), ClientDisconnect), ((bytes(2**18), bytes(1)), BodyTooLarge)):
+        with pytest.raises(error), budget.hold() as held:
+            asyncio.run(read_body(Sending(held, *parts, ends=False), {}, 2**18, held))
+        assert budget.held == 0
+
+
+def test_what_is_unpacked_is_held() -> None:
+    packed = gzip.compress(bytes(500_000))
+    with MemoryBudget(2**20).hold() as held:
+        asyncio.run(read_body(Sending(held, packed), {b"content-encoding": b"gzip"}, 2**20, held))
+        assert held._size == 500_000
+    budget = MemoryBudget(2**20)
+    with budget.hold() as other, budget.hold() as held:
+        other.resize(2**19)
+        with pytest.raises(MemoryFull) as refused:
+            asyncio.run(read_body(Sending(held, packed), {b"content-encoding": b"gzip"}, 2**20, held))
+        assert not refused.value.unread
+
+
+def test_a_body_of_tiny_parts_takes_little_more_memory_than_its_bytes() -> None:
+    count = 50_000
+    left = count
+
+    async def receive() -> Message:
+        nonlocal left
+        left -= 1
+        return {"type": "http.request", "body": b"%03d" % (left % 1000), "more_body": left > 0}
+
+    tracemalloc.start()
+    try:
+        found = asyncio.run(read_body(receive, {}, 2**20))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found) == 3 * count
+    assert peak < 12 * count  # a list of parts would take 45 bytes for each
+
+
+def test_discarding_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "_SECONDS_TO_DISCARD", 0.05)
+
+    async def receive() -> Message:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    asyncio.run(discard(receive, 1000))
+    client = Sending(MemoryBudget(1).hold(), *[bytes(400)] * 9)
+    asyncio.run(discard(client, 1000))
+    assert len(client.parts) == 6

@@ -1,9 +1,12 @@
 """The one way of a request, seen from outside: whatever the protocol, the same steps under the same conditions."""
 
 import gzip
+import sys
 import threading
 import zlib
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import cast
 
 import httpx
 import numpy as np
@@ -13,6 +16,8 @@ from app.api import inference
 from app.api.predict.protocol import PredictCall
 from app.api.request_ids import MAX_ID_LENGTH
 from app.api.v2.protocol import InferCall
+from app.engine.bare_model import Servable
+from tests.app.engine.fakes import until
 
 ROWS = np.linspace(0, 1, 300 * 6, dtype=np.float32).reshape(300, 6)
 FEW = {"outputs": ["entropy"]}
@@ -115,3 +120,46 @@ def test_the_header_says_how_long_rows_may_wait(client: httpx.Client, ask) -> No
     refused = ask(client, ROWS[:1], {"x-request-timeout-ms": "0"})
     assert refused.status_code == (422 if ask is predict else 400)
     assert "X-Request-Timeout-Ms" in refused.text
+
+
+class Decoding:
+    """A protocol that reads inputs in some way."""
+
+    def __init__(self, inputs: Callable[[bytes], object]) -> None:
+        self._inputs = inputs
+
+    def decode(self, body: bytes, model: Servable) -> inference.Rows:
+        return inference.Rows(self._inputs(body), ())
+
+
+@pytest.mark.parametrize(
+    ("inputs", "contract", "size"),
+    [
+        (lambda _: np.zeros((10, 5), np.float32), True, 200),
+        (lambda body: np.frombuffer(body, np.uint8, 10), True, 100_000),  # a view keeps the whole body
+        (lambda body: np.frombuffer(body, np.uint8, 10).copy(), True, 10),
+        (lambda _: np.zeros(200_000, np.uint8), True, 200_000),
+        (lambda body: [{"a": np.zeros(7), "b": np.frombuffer(body, np.uint8, 10)}], False, 100_000),
+        (lambda _: [{"a": np.zeros(7), "b": np.zeros(3, np.int8)}], False, 59),
+        (lambda _: [{"a": np.array(["x" * 500, "y" * 1000], object)}], False, 16 + 2 * sys.getsizeof("") + 1500),
+    ],
+)
+def test_what_rows_hold_while_they_wait(inputs: Callable[[bytes], object], contract: bool, size: int) -> None:
+    model = SimpleNamespace(contract=object() if contract else None)
+    rows, found = inference._decode(cast(inference.Call, Decoding(inputs)), bytes(100_000), cast(Servable, model))
+    assert found == size
+    assert rows.outputs == ()
+
+
+def test_a_small_body_is_not_looked_at_closely() -> None:
+    model = cast(Servable, SimpleNamespace(contract=object()))
+    for count, size in ((10, 1000), (2000, 2000)):
+        call = cast(inference.Call, Decoding(lambda _, count=count: np.zeros(count, np.uint8)))  # type: ignore[misc]
+        assert inference._decode(call, bytes(1000), model)[1] == size
+
+
+@BOTH
+def test_nothing_is_held_when_all_is_answered(client: httpx.Client, ask: Callable[..., httpx.Response]) -> None:
+    assert ask(client, ROWS).status_code == 200
+    assert ask(client, ROWS[:, :5]).status_code in (400, 422)
+    until(lambda: "\nmasksembles_memory_held_bytes 0.0" in client.get("/metrics").text)

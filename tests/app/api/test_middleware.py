@@ -11,10 +11,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from app.api.memory import MemoryBudget
 from app.api.middleware import Gateway
 from app.api.services import Services
 from app.auth.guard import Guard
-from app.errors import ClientGone, InvalidInput, QueueFull, ServiceError, Unauthorized
+from app.errors import ClientGone, InvalidInput, MemoryFull, QueueFull, ServiceError, Unauthorized
 
 
 class Door:
@@ -24,12 +25,17 @@ class Door:
         no: what the guard says to everybody.
         full: what the batcher says to everybody.
         error: what the endpoint raises.
+        answer: what the endpoint answers.
     """
 
     def __init__(
         self, *, no: ServiceError | None = None, full: ServiceError | None = None, error: Exception | None = None,
-        access_log: bool = False,
+        access_log: bool = False, answer: bytes = b"shortcut",
     ) -> None:  # fmt: skip
+        self.memory = MemoryBudget(2**20)
+        self.held: list[int] = []
+        self.sent_before_reading: list[int] = []
+        self._answer = answer
         self.scopes: list[Scope] = []
         self.rejected: list[str] = []
         self.taken = 0
@@ -40,9 +46,10 @@ class Door:
                 raise no
 
         services = SimpleNamespace(
-            settings=SimpleNamespace(access_log=access_log, cors_origins=()),
+            settings=SimpleNamespace(access_log=access_log, cors_origins=(), max_body_bytes=2**20),
             batcher=SimpleNamespace(refusal=lambda: full),
             telemetry=SimpleNamespace(rejected=self.rejected.append),
+            memory=self.memory,
         )
         endpoints = {"/predict": self._endpoint, "/v2/models/{name}/infer": self._endpoint}
         guard = cast(Guard, SimpleNamespace(admit=admit))
@@ -55,9 +62,10 @@ class Door:
 
     async def _endpoint(self, request: Request) -> Response:
         self.scopes.append(request.scope)
+        request.scope["state"]["memory"].resize(1000)
         if self._error is not None:
             raise self._error
-        return Response("shortcut")
+        return Response(self._answer)
 
     def ask(self, method: str, path: str, *body: bytes, kind: str = "http") -> tuple[list[Message], dict[bytes, bytes]]:
         """What is sent, and the headers of the answer by name."""
@@ -67,9 +75,11 @@ class Door:
 
         async def receive() -> Message:
             self.taken += 1
+            self.sent_before_reading.append(len(sent))
             return next(waiting)
 
         async def send(message: Message) -> None:
+            self.held.append(self.memory.held)
             sent.append(message)
 
         scope = {"type": kind, "method": method, "path": path, "headers": [(b"x-request-id", b"abc")]}
@@ -145,7 +155,7 @@ def test_head_is_get() -> None:
     door = Door()
     door.ask("HEAD", "/models")
     assert door.scopes[0]["method"] == "GET"
-    assert door.scopes[0]["state"] == {"request_id": "abc"}
+    assert door.scopes[0]["state"]["request_id"] == "abc"
 
 
 def test_what_is_not_http_passes() -> None:
@@ -162,3 +172,41 @@ def test_the_log_of_requests_is_there_where_it_is_wanted(caplog: pytest.LogCaptu
     (record,) = caplog.records
     assert record.getMessage() == "GET /" + "x" * 199
     assert (record.request_id, record.status) == ("abc", 200)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("error", [None, ClientGone(), ClientDisconnect(), InvalidInput("no"), RuntimeError("bad")])
+def test_memory_is_held_until_the_answer_is_written_however_a_request_ends(error: Exception | None) -> None:
+    door = Door(error=error)
+    door.ask("POST", "/predict")
+    assert set(door.held) <= {1000}
+    assert door.memory.held == 0
+
+
+def test_memory_of_a_request_that_is_cancelled_is_released() -> None:
+    door = Door(error=asyncio.CancelledError())  # type: ignore[arg-type]
+    with pytest.raises(asyncio.CancelledError):
+        door.ask("POST", "/predict")
+    assert door.memory.held == 0
+
+
+@pytest.mark.parametrize(("size", "parts"), [(0, 1), (2**18, 1), (2**18 + 1, 2), (10**6, 4)])
+def test_a_long_answer_is_sent_in_parts(size: int, parts: int) -> None:
+    answer = (b"0123456789" * (size // 10 + 1))[:size]
+    sent, headers = Door(answer=answer).ask("POST", "/predict")
+    assert b"".join(message["body"] for message in sent[1:]) == answer
+    assert headers[b"content-length"] == b"%d" % size
+    assert [message.get("more_body", False) for message in sent[1:]] == [True] * (parts - 1) + [False]
+
+
+@pytest.mark.parametrize("unread", [False, True])
+def test_who_gets_no_memory_is_answered_before_the_rest_of_the_body_is_taken(unread: bool) -> None:
+    error = MemoryFull("no memory", retry_after=1)
+    error.unread = unread
+    door = Door(error=error)
+    sent, headers = door.ask("POST", "/predict", b"x" * 1000, b"x" * 1000)
+    assert (sent[0]["status"], headers[b"retry-after"]) == (503, b"1")
+    assert "no memory" in text(sent)
+    assert door.sent_before_reading == ([2] * 3 if unread else [])
+    assert set(door.held) == ({0} if unread else {1000})
+    assert door.memory.held == 0
+    assert door.rejected == []  # counted where it was raised

@@ -84,3 +84,22 @@ def test_an_old_version_that_is_still_asked_comes_back() -> None:
     for version in (1, 2, 3, 4, 5, 1):
         telemetry.series("one", version, CONTRACT).answered("ok", 0.02)
     assert value(telemetry, "masksembles_requests_total", model="one", version="1", outcome="ok") == 1
+
+
+def test_a_scrape_sees_the_queue_the_memory_and_readiness_of_that_moment() -> None:
+    telemetry = Telemetry()
+    now = {"rows": 3, "bytes": 1000, "ready": True}
+    telemetry.watch(
+        queue_rows=lambda: now["rows"],
+        queue_limit=64,
+        memory_held=lambda: now["bytes"],
+        memory_budget=2000,
+        ready=lambda: now["ready"],
+    )
+    telemetry.memory_refused()
+    now.update(rows=4, bytes=500, ready=False)
+    found = {name: value(telemetry, f"masksembles_{name}") for name in ("queue_rows", "memory_held_bytes", "ready")}
+    assert found == {"queue_rows": 4, "memory_held_bytes": 500, "ready": 0}
+    assert value(telemetry, "masksembles_queue_limit_rows") == 64
+    assert value(telemetry, "masksembles_memory_budget_bytes") == 2000
+    assert value(telemetry, "masksembles_memory_refusals_total") == 1

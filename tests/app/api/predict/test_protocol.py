@@ -1,4 +1,6 @@
+import io
 import json
+import sys
 from collections import Counter
 from types import SimpleNamespace
 from typing import cast
@@ -74,3 +76,19 @@ def test_what_is_long_is_heavy_to_read_and_what_is_much_heavy_to_write() -> None
     assert not asked.is_heavy(BODY, None)
     assert asked.is_heavy(bytes(10_000_000), None)
     assert asked.size({"entropy": np.zeros(100, np.float32)}) >= 400
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-npy"])
+def test_rows_that_wait_do_not_keep_the_body(kind: str) -> None:
+    rows = np.ones((4, 2), np.float32)
+    body = json.dumps({"inputs": rows.tolist()}).encode()
+    if kind != "application/json":
+        stream = io.BytesIO()
+        np.save(stream, rows)
+        body = stream.getvalue()
+    before = sys.getrefcount(body)
+    asked = call({b"content-type": kind.encode()})
+    asked.locate(body)
+    found = asked.decode(body, model_of(CLASSIFIER))
+    np.testing.assert_array_equal(found.inputs, rows)
+    assert sys.getrefcount(body) == before

@@ -1,3 +1,4 @@
+import sys
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any, cast
@@ -80,3 +81,12 @@ def test_an_answer_with_bytes_says_where_they_begin(binary: bool, media_type: st
         assert encoded.content[length:] == packed(CLASSES["energy"])
     else:
         assert encoded.headers == {}
+
+
+def test_rows_that_wait_do_not_keep_the_body() -> None:
+    body, _ = write({"inputs": [tensor("input", ROWS)]})
+    before = sys.getrefcount(body)
+    asked = call()
+    rows = asked.decode(body, model())
+    assert sys.getrefcount(body) == before
+    np.testing.assert_array_equal(rows.inputs, ROWS)
