@@ -1,8 +1,8 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from app.engine import memory_size as module
 from app.engine.memory_size import memory_size
 from tests.app.engine.test_cpu_count import write
 
@@ -59,9 +59,9 @@ def test_a_group_without_files_leaves_the_machine(root: Path) -> None:
 
 
 def test_without_any_file_the_system_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.os, "sysconf", {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}.__getitem__)
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}.__getitem__)
     assert memory_size(tmp_path) == 4_096_000
-    monkeypatch.delattr(module.os, "sysconf")
+    monkeypatch.delattr(os, "sysconf")
     assert memory_size(tmp_path) == 4 * GIB
 
 
