@@ -154,16 +154,52 @@ def test_a_mask_of_single_places_keeps_a_channel_of_which_any_is_left() -> None:
 
 
 def test_the_size_of_a_batch_needs_no_channel() -> None:
-    class Reads(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.hidden, self.mask, self.other = nn.Linear(6, 4), kept([0], [1]), kept([1, 2], [2])
-            self.last = nn.Linear(2, 2)
+    network = nn.Sequential(kept([0], [1], size=6), nn.Linear(6, 4), kept([1, 2], [2]), nn.Flatten(), nn.Linear(4, 2))
+    traced = trace(network.eval().requires_grad_(False), torch.rand(2, 6))
+    linear = next(node for node in traced.graph.nodes if node.target is torch.ops.aten.linear.default)
+    with traced.graph.inserting_after(linear):
+        traced.graph.call_function(torch.ops.aten.sym_size.int, (linear, 0))
+    plan = analyse(traced, constants(traced), 2, 1)
+    assert [index.tolist() for index in plan.stored[linear]] == [[1, 2], [2]]
 
-        def forward(self, x: Tensor) -> Tensor:
-            y = self.other(self.hidden(self.mask(x)))
-            return self.last(y.view(y.shape[0], 2, 2)[:, :, 0])
 
-    network = Reads()
-    network.mask = kept([0], [1], size=6)
-    assert stored(network)["linear"] == [[1, 2], [2]]
+def test_a_block_is_filled_with_channels_that_are_alive() -> None:
+    first, second = kept([1, 2, 3, 4, 5], [3, 4, 5], size=8), kept([3, 4, 5], [3, 4, 5], size=8)
+    found = stored(nn.Sequential(nn.Linear(6, 8), first, nn.ReLU(), second, nn.Linear(8, 2)), align=4)
+    assert found["relu"] == [[1, 3, 4, 5], [3, 4, 5]]
+
+
+class Joins(nn.Module):
+    """What is left of two parts by a mask over both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mask = kept([1, 6, 7], [0, 4], size=8)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        return self.mask(torch.cat([left, right], dim=1))
+
+
+def test_each_part_stores_what_is_needed_of_it() -> None:
+    found = stored(Meets(Joins(), 8))
+    assert found["cat"] == [[1, 6], [0]]
+    # of the right part the second submodel needs nothing, and no tensor is empty
+    assert (found["mark"], found["mark_1"]) == ([[1], [0]], [[2], [0]])
+
+
+class Gates(nn.Module):
+    """One channel of two places, made of masked features, for all channels of a map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.map, self.gate, self.mask = nn.Linear(6, 8), nn.Linear(6, 2), kept([0, 1], [1], size=2)
+        self.last = nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self.mask(self.gate(x)).view(-1, 1, 2)
+        return self.last((self.map(x).view(-1, 4, 2) * gate).flatten(1))
+
+
+def test_what_all_channels_share_is_needed_by_any() -> None:
+    found = stored(Gates())
+    assert (found["mark"], found["view"]) == ([[0, 1], [1]], [[0], [0]])

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.export.nodes import constants, masked_part
+from models.export.mark import MARK
+from models.export.nodes import constants
 from models.export.operation import Operation, groups, mask
 from models.export.trace import trace
 from models.layers import FrozenDropout
@@ -17,33 +18,50 @@ Step = Callable[[Tensor], Tensor]
 MAP, SEQUENCE, FEATURES = (4, 5, 5), (4, 6), (8,)
 
 
-class Applies(nn.Module):
-    """A mask, and then a step of any kind."""
+class Shift(nn.Module):
+    """Adds a number to each channel, 0 to the first."""
 
-    def __init__(self, step: Step, row: tuple[int, ...]) -> None:
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("each", torch.arange(4.0).reshape(-1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.each
+
+
+class Applies(nn.Module):
+    """Steps of any kind, each behind a mark of its own."""
+
+    def __init__(self, steps: list[Step], row: tuple[int, ...]) -> None:
         super().__init__()
         drawn = torch.ones(2, row[0], dtype=torch.bool)
         drawn[1, 0] = False
-        self.mask, self.step = FrozenDropout(drawn, 0.5), step
-        self.register_buffer("each", torch.arange(row[0], dtype=torch.float32).reshape(-1, *[1] * (len(row) - 1)))
+        self.mask, self.steps = FrozenDropout(drawn, 0.5), steps
+        self.modules_of_steps = nn.ModuleList(step for step in steps if isinstance(step, nn.Module))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.mask(x)
-        # a step that needs the weights of the network gets it, too
-        y = self.step(y, self) if getattr(self.step, "__name__", "") == "shifted" else self.step(y)  # type: ignore[call-arg]
-        return y.flatten(1)
+        return torch.cat([step(self.mask(x)).flatten(1) for step in self.steps], dim=1)
 
 
-def shifted(x: Tensor, network: Applies) -> Tensor:
-    return x + network.each
+def operations(steps: list[Step], row: tuple[int, ...], names: list[str]) -> list[Operation]:
+    """The first operation of its name behind each step's mark."""
+    # all in one trace, which takes long
+    traced = trace(Applies(steps, row).eval().requires_grad_(False), torch.rand(2, *row))
+    known = constants(traced)
+    marks = [node for node in traced.graph.nodes if node.target is MARK]
+    found = []
+    for mark, name in zip(marks, names, strict=True):
+        behind = {mark}
+        for node in traced.graph.nodes:
+            if behind.intersection(node.all_input_nodes):
+                behind.add(node)
+        node = next(node for node in traced.graph.nodes if node in behind and name in str(node.target))
+        found.append(Operation(node, known))
+    return found
 
 
 def operation(step: Step, row: tuple[int, ...], name: str) -> Operation:
-    """The first operation of that name behind a mask."""
-    traced = trace(Applies(step, row).eval().requires_grad_(False), torch.rand(2, *row))
-    inside, known = masked_part(traced), constants(traced)
-    node = next(node for node in traced.graph.nodes if node in inside and name in str(node.target))
-    return Operation(node, known)
+    return operations([step], row, [name])[0]
 
 
 def with_statistics(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
@@ -52,83 +70,87 @@ def with_statistics(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
     return norm
 
 
-@pytest.mark.parametrize(
-    ("step", "row", "name", "kind"),
-    [
-        (nn.Identity(), MAP, "mark", "mark"),
-        # products
-        (nn.Conv2d(4, 8, 3), MAP, "conv2d", "dense"),
-        (nn.Conv2d(4, 4, 3, groups=4), MAP, "conv2d", "depthwise"),
-        (nn.Conv2d(4, 8, 3, groups=4), MAP, "conv2d", None),
-        (nn.Conv2d(4, 8, 3, groups=2), MAP, "conv2d", None),
-        (nn.ConvTranspose2d(4, 8, 3), MAP, "conv_transpose2d", "dense"),
-        (nn.ConvTranspose2d(4, 4, 3, groups=4), MAP, "conv_transpose2d", None),
-        (nn.Linear(8, 3), FEATURES, "linear", "dense"),
-        (nn.Linear(6, 3), SEQUENCE, "linear", None),
-        # normalisation
-        (nn.BatchNorm2d(4), MAP, "batch_norm", "normalise"),
-        (nn.PReLU(4), MAP, "prelu", "normalise"),
-        (lambda x: F.batch_norm(x, None, None, training=True), MAP, "batch_norm", None),
-        (nn.GroupNorm(2, 4), MAP, "group_norm", None),
-        # one value at a time
-        (nn.ReLU(), MAP, "relu", "pointwise"),
-        (lambda x: x.clone(), MAP, "clone", "pointwise"),
-        (lambda x: x * x.flip(2), MAP, "mul", "pointwise"),
-        (lambda x: x * x[:, :1], MAP, "mul", "pointwise"),
-        (shifted, MAP, "add", "pointwise"),
-        (lambda x: x * x.shape[0], MAP, "mul", None),
-        (lambda x: x[:, 0] + x.mean((2, 3), keepdim=True)[:, :1, 0], (5, 5, 5), "add", "pointwise"),
-        # along an axis
-        (lambda x: x.mean((2, 3)), MAP, "mean", "channelwise"),
-        (lambda x: x.mean(-1), SEQUENCE, "mean", "channelwise"),
-        (lambda x: x.mean(-2), SEQUENCE, "mean", None),
-        (lambda x: x.mean((1, 2)), MAP, "mean", None),
-        (lambda x: x.softmax(1), SEQUENCE, "softmax", None),
-        (lambda x: x.softmax(2), SEQUENCE, "softmax", "channelwise"),
-        (lambda x: x[:, :, 1:], SEQUENCE, "slice", "channelwise"),
-        (lambda x: x[..., 1:], SEQUENCE, "slice", "channelwise"),
-        (lambda x: x.narrow(1, 1, 2), SEQUENCE, "slice", None),
-        (lambda x: x.flip(0), SEQUENCE, "flip", None),
-        (lambda x: F.pad(x, (1, 1, 0, 1)), MAP, "pad", "channelwise"),
-        (lambda x: F.pad(x, (0, 0, 0, 0, 1, 1)), MAP, "pad", None),
-        (nn.MaxPool2d(2), MAP, "max_pool2d", "channelwise"),
-        (nn.Upsample(scale_factor=2), MAP, "upsample", "channelwise"),
-        # shapes
-        (lambda x: torch.cat([x, x.relu()], 1), SEQUENCE, "cat", "cat"),
-        (lambda x: torch.cat([x, x.relu()], -2), SEQUENCE, "cat", "cat"),
-        (lambda x: torch.cat([x, x.relu()], 2), SEQUENCE, "cat", None),
-        (nn.Flatten(), MAP, "view", "flatten"),
-        (lambda x: x.flatten(2), MAP, "view", "channelwise"),
-        (lambda x: x.unsqueeze(-1), SEQUENCE, "unsqueeze", "channelwise"),
-        (lambda x: x.view(-1, 4, 2), FEATURES, "view", "reshape"),
-        (lambda x: x.view(-1, 6, 4), SEQUENCE, "view", None),
-        (lambda x: x.transpose(1, 2), SEQUENCE, "transpose", None),
-        (lambda x: x.sort(2)[0], SEQUENCE, "sort", None),  # two results
-    ],
-)
-def test_every_operation_has_its_kind(step: Step, row: tuple[int, ...], name: str, kind: str | None) -> None:
-    assert operation(step, row, name).kind == kind
+KINDS: list[tuple[Step, tuple[int, ...], str, str | None]] = [
+    (nn.Identity(), MAP, "mark", "mark"),
+    # products
+    (nn.Conv2d(4, 8, 3), MAP, "conv2d", "dense"),
+    (nn.Conv2d(4, 4, 3, groups=4), MAP, "conv2d", "depthwise"),
+    (nn.Conv2d(4, 8, 3, groups=4), MAP, "conv2d", None),
+    (nn.Conv2d(4, 8, 3, groups=2), MAP, "conv2d", None),
+    (nn.Conv2d(4, 4, 3, groups=2), MAP, "conv2d", None),
+    (nn.ConvTranspose2d(4, 8, 3), MAP, "conv_transpose2d", "dense"),
+    (nn.ConvTranspose2d(4, 4, 3, groups=4), MAP, "conv_transpose2d", None),
+    (nn.Linear(8, 3), FEATURES, "linear", "dense"),
+    (nn.Linear(6, 3), SEQUENCE, "linear", None),
+    # normalisation
+    (nn.BatchNorm2d(4), MAP, "batch_norm", "normalise"),
+    (nn.PReLU(4), MAP, "prelu", "normalise"),
+    (lambda x: F.batch_norm(x, None, None, training=True), MAP, "batch_norm", None),
+    (nn.GroupNorm(2, 4), MAP, "group_norm", None),
+    # one value at a time
+    (nn.ReLU(), MAP, "relu", "pointwise"),
+    (lambda x: x.clone(), MAP, "clone", "pointwise"),
+    (lambda x: x * x.flip(2), MAP, "mul", "pointwise"),
+    (lambda x: x * x[:, :1], MAP, "mul", "pointwise"),
+    (Shift(), MAP, "add", "pointwise"),
+    (lambda x: x * x.shape[0], MAP, "mul", None),
+    (lambda x: x[:, 0] + x[:, 1], MAP, "add", "pointwise"),
+    # along an axis
+    (lambda x: x.mean((2, 3)), MAP, "mean", "channelwise"),
+    (lambda x: x.mean(-1), SEQUENCE, "mean", "channelwise"),
+    (lambda x: x.mean(-2), SEQUENCE, "mean", None),
+    (lambda x: x.mean((1, 2)), MAP, "mean", None),
+    (lambda x: x.softmax(1), SEQUENCE, "softmax", None),
+    (lambda x: x.softmax(2), SEQUENCE, "softmax", "channelwise"),
+    (lambda x: x[:, :, 1:], SEQUENCE, "slice", "channelwise"),
+    (lambda x: x[..., 1:], SEQUENCE, "slice", "channelwise"),
+    (lambda x: x.narrow(1, 1, 2), SEQUENCE, "slice", None),
+    (lambda x: x.flip(0), SEQUENCE, "flip", None),
+    (lambda x: F.pad(x, (1, 1, 0, 1)), MAP, "pad", "channelwise"),
+    (lambda x: F.pad(x, (0, 0, 0, 0, 1, 1)), MAP, "pad", None),
+    (nn.MaxPool2d(2), MAP, "max_pool2d", "channelwise"),
+    (nn.MaxPool1d(3, 1, 1), FEATURES, "max_pool", None),  # of one sample, whose channels are the rows
+    (nn.Upsample(scale_factor=2), MAP, "upsample", "channelwise"),
+    # shapes
+    (lambda x: torch.cat([x, x.relu()], 1), SEQUENCE, "cat", "cat"),
+    (lambda x: torch.cat([x, x.relu()], -2), SEQUENCE, "cat", "cat"),
+    (lambda x: torch.cat([x, x.relu()], 2), SEQUENCE, "cat", None),
+    (nn.Flatten(), MAP, "view", "flatten"),
+    (lambda x: x.flatten(2), MAP, "view", "channelwise"),
+    (lambda x: x.unsqueeze(-1), SEQUENCE, "unsqueeze", "channelwise"),
+    (lambda x: x.view(-1, 4, 2), FEATURES, "view", "reshape"),
+    (lambda x: x.view(-1, 6, 4), SEQUENCE, "view", None),
+    (lambda x: x.transpose(1, 2), SEQUENCE, "transpose", None),
+    (lambda x: x.sort(2)[0], SEQUENCE, "sort", None),  # two results
+]
+ZEROS: list[tuple[Step, tuple[int, ...], str, list[int]]] = [
+    (nn.ReLU(), MAP, "relu", [0, 0, 0, 0]),
+    (nn.Sigmoid(), MAP, "sigmoid", [1, 1, 1, 1]),
+    (lambda x: x * 2 + 1, MAP, "add", [1, 1, 1, 1]),
+    (Shift(), MAP, "add", [0, 1, 1, 1]),
+    (with_statistics(nn.BatchNorm2d(4)), MAP, "batch_norm", [0, 0, 1, 0]),
+    (nn.Conv2d(4, 4, 3, groups=4, bias=False), MAP, "conv2d", [0, 0, 0, 0]),
+    (nn.Conv2d(4, 4, 3, groups=4), MAP, "conv2d", [1, 1, 1, 1]),
+    (lambda x: F.pad(x, (1, 1), value=0.0), MAP, "pad", [0, 0, 0, 0]),
+    (lambda x: F.pad(x, (1, 1), value=2.0), MAP, "pad", [1, 1, 1, 1]),
+    (lambda x: x.flatten(2), MAP, "view", [0, 0, 0, 0]),
+    (nn.Conv2d(4, 4, 3, bias=False), MAP, "conv2d", [1, 1, 1, 1]),  # whole: what it does at zero is not asked
+    (lambda x: x.view(-1, 6, 4), SEQUENCE, "view", [1] * 6),  # not known, so nothing is assumed
+]
 
 
-@pytest.mark.parametrize(
-    ("step", "row", "name", "expected"),
-    [
-        (nn.ReLU(), MAP, "relu", [0, 0, 0, 0]),
-        (nn.Sigmoid(), MAP, "sigmoid", [1, 1, 1, 1]),
-        (lambda x: x * 2 + 1, MAP, "add", [1, 1, 1, 1]),
-        (shifted, MAP, "add", [0, 1, 1, 1]),
-        (with_statistics(nn.BatchNorm2d(4)), MAP, "batch_norm", [0, 0, 1, 0]),
-        (nn.Conv2d(4, 4, 3, groups=4, bias=False), MAP, "conv2d", [0, 0, 0, 0]),
-        (nn.Conv2d(4, 4, 3, groups=4), MAP, "conv2d", [1, 1, 1, 1]),
-        (lambda x: F.pad(x, (1, 1), value=0.0), MAP, "pad", [0, 0, 0, 0]),
-        (lambda x: F.pad(x, (1, 1), value=2.0), MAP, "pad", [1, 1, 1, 1]),
-        (lambda x: x.flatten(2), MAP, "view", [0, 0, 0, 0]),
-        (nn.Conv2d(4, 4, 3, bias=False), MAP, "conv2d", [1, 1, 1, 1]),  # whole: what it does at zero is not asked
-        (lambda x: x.view(-1, 6, 4), SEQUENCE, "view", [1] * 6),  # not known, so nothing is assumed
-    ],
-)
-def test_what_it_gives_for_zeros_is_known(step: Step, row: tuple[int, ...], name: str, expected: list[int]) -> None:
-    assert operation(step, row, name).at_zero.astype(int).tolist() == expected
+@pytest.mark.parametrize("row", [MAP, SEQUENCE, FEATURES])
+def test_every_operation_has_its_kind(row: tuple[int, ...]) -> None:
+    steps, names, kinds = zip(*((step, name, kind) for step, shape, name, kind in KINDS if shape == row))
+    found = operations(list(steps), row, list(names))
+    assert [(str(x.node.target), x.kind) for x in found] == list(zip([str(x.node.target) for x in found], kinds))
+
+
+@pytest.mark.parametrize("row", [MAP, SEQUENCE])
+def test_what_it_gives_for_zeros_is_known(row: tuple[int, ...]) -> None:
+    steps, names, expected = zip(*((step, name, kept) for step, shape, name, kept in ZEROS if shape == row))
+    found = operations(list(steps), row, list(names))
+    assert [x.at_zero.astype(int).tolist() for x in found] == list(expected)
 
 
 def test_a_convolution_tells_its_weights_and_settings() -> None:
