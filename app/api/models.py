@@ -143,6 +143,7 @@ def _summary(registry: ModelRegistry, name: str, found: ModelVersions) -> ModelS
         input_range=given.range,
         labels=list(model.contract.labels) or None,
         targets=list(model.contract.targets) or None,
+        warnings=list(model.contract.warnings) or None,
         policy=policy and PolicyInForce(source=policy.source, rules=list(policy.policy.rules)),
         versions=versions,
     )

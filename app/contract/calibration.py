@@ -68,3 +68,5 @@ class Calibration(ContractModel):
     thresholds: tuple[Threshold, ...] = ()
     prediction_sets: tuple[PredictionSet, ...] = ()
     intervals: tuple[Interval, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What these rows could hardly bear, in words."""

@@ -145,6 +145,11 @@ class Contract(ContractModel):
     def temperature(self) -> float:
         return self.calibration.temperature if self.calibration else 1.0
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What whoever relies on the model should know, in words."""
+        return self.calibration.warnings if self.calibration else ()
+
     def sizes(self, tensor: Tensor) -> tuple[int | None, ...]:
         """The shape of a tensor in numbers, None for the batch."""
         letters = {"B": None, "N": self.num_submodels, "K": len(self.labels), "D": len(self.targets)}

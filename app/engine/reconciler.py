@@ -255,6 +255,8 @@ class Reconciler:
             self._report(name, "loaded")
             plan = f"plan {model.contract.plan}" if model.contract else "without a contract"
             _log.info("%s:%d serves on %s, %s", name, model.version, self._loader.device.name, plan)
+            for warning in model.contract.warnings if model.contract else ():
+                _log.warning("%s:%d: %s", name, model.version, warning)
 
     def _state(self, name: str) -> ModelState:
         state = self._states.get(name)  # two threads may both find none: setdefault lets one win

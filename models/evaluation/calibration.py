@@ -8,6 +8,7 @@ decided nothing before. The quantiles are those of all rows. The halves are draw
 data whose every second row is of one class would be split by class.
 """
 
+import logging
 from collections.abc import Sequence
 from itertools import chain
 
@@ -20,11 +21,14 @@ from app.contract.tasks import TaskName
 from models.data import Split
 from models.data.dataset import shuffled
 from models.evaluation import conformal
+from models.evaluation.adequacy import check_number
 from models.evaluation.answers import Answers
 from models.evaluation.likelihood import Floats
 from models.evaluation.rows import check_rows
 from models.evaluation.tasks import TASKS
 from models.evaluation.tasks.task import CalibrationRows
+
+_log = logging.getLogger(__name__)
 
 
 def calibrate(
@@ -46,15 +50,22 @@ def calibrate(
     A regressor that predicts no variance has no temperature and no scores. Its intervals follow from how far its
     submodels differ; if they do not, as in a single network, there are none.
 
+    What the rows can hardly bear becomes a warning in the calibration, and is logged.
+
     Raises:
         DatasetError: the split does not fit the contract; see `check_rows`.
+        CalibrationError: it fits, but cannot bear a calibration; see `models.evaluation.adequacy`.
         ValueError: coverages or risks that cannot be guaranteed.
     """
     check_promises(contract.task, coverages, risks)
     check_rows(contract, split)
+    warnings = check_number(len(split))
     task, order = TASKS[contract.task], shuffled(len(split), seed=0)
     rows = CalibrationRows(split, fitting=order[::2], promising=order[1::2])
     fit = task.fit(model, contract, rows)
+    warnings += task.check_calibration(contract, rows, fit)
+    for warning in warnings:
+        _log.warning("calibrate: %s", warning)
     answers = Answers(fit.outputs, split.labels)
     wrong, scores = task.wrong(answers), contract.score_values(fit.outputs)
     thresholds: chain[Threshold] = chain.from_iterable(
@@ -78,6 +89,7 @@ def calibrate(
         thresholds=tuple(thresholds),
         prediction_sets=promises.prediction_sets,
         intervals=promises.intervals,
+        warnings=tuple(warnings),
     )
 
 

@@ -3,7 +3,7 @@ torch here."""
 
 from collections.abc import Callable
 from math import exp, log, pi
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,11 @@ from scipy.special import log_softmax, logsumexp
 
 Floats = NDArray[np.floating[Any]]
 
-_LOWEST, _HIGHEST = 0.05, 20.0
-"""Bounds of the scale of logits or standard deviations."""
+TEMPERATURES = (0.05, 20.0)
+"""Between these a temperature is searched for."""
+VARIANCE_FACTORS = (0.05**2, 20.0**2)
+"""The same for the factor on variances; on standard deviations it is that of temperatures."""
+_EDGE = 1.01
 
 
 def log_mean_probability(logits: Floats, temperature: float) -> NDArray[np.float64]:
@@ -46,7 +49,7 @@ def fit_temperature(logits: Floats, labels: NDArray[np.int64]) -> float:
     logits [B, N, K], labels [B]. Scaling the submodels rather than their mean keeps H[p̄] = E[H] + MI
     (Rahaman & Thiery 2021, arXiv 2007.08792, on why to fit the average). Between 0.05 and 20.
     """
-    return _minimise(lambda temperature: negative_log_likelihood(logits, labels, temperature), _LOWEST, _HIGHEST)
+    return _minimise(lambda temperature: negative_log_likelihood(logits, labels, temperature), TEMPERATURES)
 
 
 def fit_variance_factor(truth: Floats, means: Floats, variances: Floats) -> float:
@@ -56,13 +59,19 @@ def fit_variance_factor(truth: Floats, means: Floats, variances: Floats) -> floa
     """
     return _minimise(
         lambda factor: float(-log_mixture(truth, means, factor * variances.astype(np.float64)).mean()),
-        _LOWEST**2,
-        _HIGHEST**2,
+        VARIANCE_FACTORS,
     )
 
 
-def _minimise(loss: Callable[[float], float], lowest: float, highest: float) -> float:
+def edge(scale: float, bounds: tuple[float, float]) -> Literal["lowest", "highest"] | None:
+    """The end of its range that a fitted scale lies at, within a hundredth: the best one lies beyond."""
+    lowest, highest = bounds
+    return "lowest" if scale < lowest * _EDGE else "highest" if scale > highest / _EDGE else None
+
+
+def _minimise(loss: Callable[[float], float], within: tuple[float, float]) -> float:
     """Searches in the logarithm: a factor of 2 up is as far as one of 2 down."""
+    lowest, highest = within
     found = minimize_scalar(
         lambda exponent: loss(exp(exponent)),
         bounds=(log(lowest), log(highest)),

@@ -49,6 +49,7 @@ class ModelSummary(BaseModel):
     labels: list[str] | None = Field(None, description="Of a classifier: the K classes")
     targets: list[Target] | None = Field(None, description="Of a regressor: the D numbers that it predicts")
     policy: PolicyInForce | None = Field(None, description="What decides on its answers; absent where nobody has one")
+    warnings: list[str] | None = Field(None, description="What its calibration could hardly bear; absent if nothing")
     reason: str | None = Field(None, description="Why its folder in the repository cannot be read")
     versions: list[VersionSummary]
 

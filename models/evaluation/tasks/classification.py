@@ -11,9 +11,17 @@ from app.contract.schema import Contract
 from app.contract.tasks.classification import ClassificationEvaluation, prediction_set_members
 from models import artefact, runtime
 from models.data import DatasetError, Split
-from models.evaluation import classifier_figures, conformal
+from models.evaluation import adequacy, classifier_figures, conformal
+from models.evaluation.adequacy import CalibrationError
 from models.evaluation.answers import Answers, Outputs, Respondent
-from models.evaluation.likelihood import fit_temperature, log_mean_probability, negative_log_likelihood
+from models.evaluation.likelihood import (
+    TEMPERATURES,
+    Floats,
+    edge,
+    fit_temperature,
+    log_mean_probability,
+    negative_log_likelihood,
+)
 from models.evaluation.metrics import top_calibration_error
 from models.evaluation.tasks.task import CalibrationRows, Fit, Promises, Sets, TaskEvaluator, four_decimals
 
@@ -49,13 +57,53 @@ class ClassificationEvaluator(TaskEvaluator):
         labels = rows.split.labels
         logits = runtime.run(model, rows.split.inputs, ["logits"])["logits"]
         # the logits are the graph's, before any temperature: what the file holds now does not matter
-        temperature = artefact.set_temperature(model, fit_temperature(logits[rows.fitting], labels[rows.fitting]))
+        best = 1.0 if _separated(logits, rows) else fit_temperature(logits[rows.fitting], labels[rows.fitting])
+        temperature = artefact.set_temperature(model, best)
         return Fit(
             temperature,
             Respondent(model, contract).outputs(rows.split.inputs),
             negative_log_likelihood(logits, labels, 1.0),
             negative_log_likelihood(logits, labels, temperature),
         )
+
+    def check_calibration(self, contract: Contract, rows: CalibrationRows, fit: Fit) -> list[str]:
+        """Refuses labels that fit no better than chance, and a temperature at the upper end of its range."""
+        labels, logits = rows.split.labels, fit.outputs["logits"]
+        warnings = adequacy.check_classes(labels, contract.labels)
+        probable = log_mean_probability(logits, fit.temperature)
+        right = f"{100 * float((probable.argmax(axis=-1) == labels).mean()):.0f} % of {len(labels)} answers are right"
+        above = adequacy.above_chance(probable, labels)
+        if above < adequacy.CHANCE:
+            raise CalibrationError(
+                f"calibration: the labels fit the answers no better than in random order ({right}): check that they "
+                "are numbered as the classes are listed and in the order of the rows, and that the rows are in the "
+                "units that the network takes; a weak network takes more rows"
+            )
+        if above < adequacy.CLEAR:
+            warnings.append(
+                f"the labels fit the answers hardly better than in random order ({right}): check that they are those "
+                "of the rows; more rows would tell"
+            )
+        if _separated(logits, rows):
+            return [
+                *warnings,
+                f"every submodel is right on all {len(rows.fitting)} rows that were to fit the temperature, which sets "
+                "no limit to how sure it may be: the temperature stays 1; more rows would help, or harder ones, that "
+                "took no part in training",
+            ]
+        at = edge(fit.temperature, TEMPERATURES)
+        if at == "highest":
+            raise CalibrationError(
+                f"calibration: the best temperature is {TEMPERATURES[1]:g} or more, the end of its range ({right}): "
+                "the logits are far too large for that. Check that the rows are in the units that the network takes "
+                "(normalisation, pixel range), and that the labels are those of the rows"
+            )
+        if at == "lowest":  # answers are less sure than they could be, never surer
+            warnings.append(
+                f"the best temperature is {TEMPERATURES[0]:g} or less, the end of its range ({right}): the logits "
+                "hardly differ; check that the network is trained to its end and gives logits, not probabilities"
+            )
+        return warnings
 
     def wrong(self, answers: Answers) -> NDArray[np.bool_]:
         """Whether a class other than the true one is predicted."""
@@ -131,3 +179,8 @@ class ClassificationEvaluator(TaskEvaluator):
             told = ", ".join(f"{score} {found['auroc']:.3f}/{found['fpr95']:.3f}" for score, found in scores.items())
             lines.append(f"OOD, {kind}: told from test rows with AUROC/FPR95 {told}")
         return lines
+
+
+def _separated(logits: Floats, rows: CalibrationRows) -> bool:
+    """Whether all submodels, logits [B, N, K], are right on all rows that fit: then the colder the likelier."""
+    return bool((logits[rows.fitting].argmax(axis=-1) == rows.split.labels[rows.fitting, None]).all())

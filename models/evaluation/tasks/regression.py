@@ -12,9 +12,10 @@ from app.contract.schema import Contract
 from app.contract.tasks.regression import RegressionEvaluation
 from models import artefact, runtime
 from models.data import DatasetError, Split
-from models.evaluation import conformal
+from models.evaluation import adequacy, conformal
+from models.evaluation.adequacy import CalibrationError
 from models.evaluation.answers import Answers, Respondent
-from models.evaluation.likelihood import Floats, fit_variance_factor, log_mixture
+from models.evaluation.likelihood import VARIANCE_FACTORS, Floats, edge, fit_variance_factor, log_mixture
 from models.evaluation.tasks.task import CalibrationRows, Fit, Promises, TaskEvaluator, four_decimals
 
 
@@ -55,6 +56,31 @@ class RegressionEvaluator(TaskEvaluator):
         temperature = artefact.set_temperature(model, fitted)
         before, after = (float(-log_mixture(truth, means, t * variances).mean()) for t in (1.0, temperature))
         return Fit(temperature, Respondent(model, contract).outputs(rows.split.inputs), before, after)
+
+    def check_calibration(self, contract: Contract, rows: CalibrationRows, fit: Fit) -> list[str]:
+        """Refuses constant targets and a factor at the upper end of its range."""
+        truth, names = rows.split.labels, [target.name for target in contract.targets]
+        adequacy.check_targets(truth, names)
+        at = edge(fit.temperature, VARIANCE_FACTORS) if contract.has_temperature else None
+        if at == "highest":
+            raise CalibrationError(
+                "calibration: the best factor on variances is at the end of its range: errors are 20 times as large as "
+                "predicted, or more. Check that the network gives ln variances after the means, that true values and "
+                "predictions have the same unit, and that the true values are in the order of the rows"
+            )
+        warnings = []
+        if at == "lowest":  # intervals are too wide, never too narrow
+            warnings.append(
+                "the best factor on variances is at the end of its range: errors are a twentieth of the predicted, or "
+                "less; check that the network gives ln variances, and that the rows took no part in training"
+            )
+        above = adequacy.correlation_above_chance(fit.outputs["prediction"], truth)
+        return warnings + [
+            f"the predictions of {name!r} go with the true values of the {len(truth)} rows hardly better than in "
+            "random order: check that both are in the order of the rows and of the targets"
+            for name, deviations in zip(names, above)
+            if deviations < adequacy.CLEAR
+        ]
 
     def wrong(self, answers: Answers) -> None:
         """Answers are neither right nor wrong."""

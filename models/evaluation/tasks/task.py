@@ -76,6 +76,14 @@ class TaskEvaluator(ABC):
         """Fits the scale on one half of the rows, sets it in the model, and runs the model on all of them."""
 
     @abstractmethod
+    def check_calibration(self, contract: Contract, rows: CalibrationRows, fit: Fit) -> list[str]:
+        """Warnings of what the rows could hardly bear.
+
+        Raises:
+            CalibrationError: they cannot bear the calibration; see `models.evaluation.adequacy`.
+        """
+
+    @abstractmethod
     def wrong(self, answers: Answers) -> NDArray[np.bool_] | None:
         """[B] whether each answer is wrong; None if answers are neither right nor wrong."""
 

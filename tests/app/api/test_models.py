@@ -1,6 +1,12 @@
+import logging
+from pathlib import Path
+
 import httpx
+import pytest
 
 from app.contract import schema
+from tests import artefacts
+from tests.serving import serving
 
 
 def test_all_models_with_what_became_of_their_versions(client: httpx.Client) -> None:
@@ -44,3 +50,23 @@ def test_what_is_not_there_says_what_is(client: httpx.Client) -> None:
         response = client.get(f"/models/tiny/versions/{version}")
         assert response.status_code == 422
         assert response.json()["error"]["field"] == "version"
+
+
+def test_what_a_calibration_could_hardly_bear_is_shown_and_logged(
+    digits_repository: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, contract = artefacts.read(digits_repository, "digits", 1)
+    assert contract.calibration is not None
+    warned = contract.calibration.model_copy(update={"warnings": ("calibrated on 12 rows", "no row of class '3'")})
+    artefacts.write(tmp_path, "digits", model, contract.model_copy(update={"calibration": warned}))
+    with caplog.at_level(logging.WARNING, logger="app"), serving(tmp_path) as client:
+        shown = client.get("/models/digits").json()
+        detail = client.get("/models/digits/versions/1").json()
+    assert shown["warnings"] == detail["contract"]["calibration"]["warnings"] == list(warned.warnings)
+    assert [record.getMessage() for record in caplog.records if "class '3'" in record.getMessage()] == [
+        "digits:1: no row of class '3'"
+    ]
+
+
+def test_without_warnings_none_are_shown(client: httpx.Client) -> None:
+    assert "warnings" not in client.get("/models/digits").json()

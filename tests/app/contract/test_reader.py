@@ -77,9 +77,19 @@ def test_contracts_of_earlier_versions_are_read(path: Path) -> None:
 
 
 def test_version_4_called_the_confidence_level_certainty(document: dict[str, Any]) -> None:
+    document = json.loads(json.dumps(document))
     promised = next(one for one in document["calibration"]["thresholds"] if one["promise"] == "risk")
     promised["certainty"] = promised.pop("confidence_level")
     old = read_contract(json.dumps(document | {"schema_version": 4}))
     assert {one.confidence_level for one in old.calibration.thresholds if one.promise == "risk"} == {0.95}
     with pytest.raises(ContractError, match="certainty: Extra inputs are not permitted"):
         read_contract(json.dumps(document | {"schema_version": 5}))
+
+
+def test_warnings_are_read_and_earlier_versions_have_none(document: dict[str, Any]) -> None:
+    assert read_contract(json.dumps(document)).warnings == ()
+    warned = document | {"calibration": document["calibration"] | {"warnings": ["few rows"]}}
+    assert read_contract(json.dumps(warned)).warnings == ("few rows",)
+    for path in SHIPPED[:3]:
+        (text,) = (entry.value for entry in onnx.load(path).metadata_props if entry.key == "masksembles")
+        assert read_contract(text).warnings == ()

@@ -28,7 +28,7 @@ MEMBER = Recipe(
     submodels=3,
     options={"hidden": [16]},
     epochs=1,
-    batch_size=400,
+    batch_size=50,
 )
 
 

@@ -1,8 +1,10 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from scipy.special import softmax
 
 from app.contract.calibration import Threshold
@@ -13,6 +15,7 @@ from models.data.dataset import shuffled
 from models.evaluation.calibration import calibrate
 from models.evaluation.likelihood import fit_temperature, fit_variance_factor
 from models.export import ExportOptions, export
+from tests.models.labelled import labels_of
 from tests.models.lazy import Lazily
 
 
@@ -107,7 +110,7 @@ def test_one_half_of_the_rows_fits_and_the_other_one_promises(digits_repository:
 
 def test_what_few_rows_cannot_promise_is_left_out(digits_repository: Path, digits: Dataset) -> None:
     model, contract, _ = artefact.read(digits_repository, "digits")
-    for rows, coverages in ((1, []), (20, [0.9]), (100, [0.9, 0.95])):
+    for rows, coverages in ((10, []), (20, [0.9]), (100, [0.9, 0.95])):
         few = Split(digits.calibration.inputs[:rows], digits.calibration.labels[:rows])
         found = calibrate(model, contract, "few", few)
         assert [one.coverage for one in found.prediction_sets] == coverages
@@ -121,9 +124,10 @@ def _of(one: Threshold, score: str, promise: str) -> bool:
 
 def test_inputs_that_are_read_when_they_are_needed(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    inputs, labels = rng.integers(0, 256, (600, 6), np.uint8), rng.integers(0, 3, 600)
+    inputs, network = rng.integers(0, 256, (600, 6), np.uint8), torch.nn.Linear(6, 3)
+    labels = labels_of(network(torch.from_numpy(inputs) / 255)[None])
     export(
-        torch.nn.Linear(6, 3),
+        network,
         torch.from_numpy(inputs[:2]),
         ExportOptions(labels=["a", "b", "c"]),
         name="bytes",
@@ -169,3 +173,34 @@ def test_a_policy_is_part_of_a_new_version(
     assert sum(line.startswith("policy: ") for line in lines) == 6
     assert sum(line.startswith("95 % prediction sets: hold ") for line in lines) == 6
     assert [line for line in lines if line.startswith("corrupted, severity 5: error 0.")]
+
+
+def test_what_rows_can_hardly_bear_is_in_the_file_and_told(
+    digits_repository: Path,
+    digits: Dataset,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(digits_repository, tmp_path / "store")
+    store, rows = ["--repository", str(tmp_path / "store")], tmp_path / "rows.npz"
+
+    def calibrate_on(chosen: NDArray[np.bool_], labels: NDArray[np.int64] = digits.calibration.labels) -> int:
+        np.savez(rows, inputs=digits.calibration.inputs[chosen], labels=labels[chosen])
+        return main(["calibrate", "digits:1", "--policy", "none", "--data", str(rows), *store])
+
+    assert artefact.read(tmp_path / "store", "digits", 1)[1].warnings == ()
+    labels, order = digits.calibration.labels, np.arange(300)
+    assert calibrate_on((labels != 3) & (order < 60)) == 0
+    few, missing, *_ = artefact.read(tmp_path / "store", "digits", 2)[1].warnings
+    assert few.startswith("calibrated on 5")
+    assert "no row of the calibration is of the class '3' (1 of 10 classes)" in missing
+    assert f"calibrate: {missing}" in caplog.messages
+    for chosen, given, message in (
+        (order < 5, labels, "5 rows cannot fit a scale"),
+        (labels == 3, labels, "are of the class '3': give rows of all classes"),
+        (order < 300, labels[::-1], "fit the answers no better than in random order"),
+    ):
+        assert calibrate_on(chosen, given) == 1
+        assert message in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "store" / "digits").iterdir()) == ["1", "2"]

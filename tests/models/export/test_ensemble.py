@@ -9,6 +9,7 @@ from models import artefact, runtime
 from models.data import Split
 from models.export import ExportOptions, export
 from models.layers import DeepEnsemble, Masksembles1d, count, submodels
+from tests.models.labelled import labels_of
 from tests.once import Once
 
 LABELS = ["a", "b", "c"]
@@ -51,8 +52,10 @@ def test_the_contract_tells_that_nothing_is_shared(exported: Path) -> None:
 
 
 def test_it_is_calibrated_as_one_model(members: list[nn.Module], rows: Split, tmp_path: Path) -> None:
-    example = torch.from_numpy(rows.inputs[:2])
-    export(members, example, ExportOptions(labels=LABELS, calibration=rows, data="rows"), name="e", repository=tmp_path)
+    inputs = torch.from_numpy(rows.inputs)
+    rows = Split(rows.inputs, labels_of(submodels(DeepEnsemble(members).eval(), inputs)))
+    options = ExportOptions(labels=LABELS, calibration=rows, data="rows")
+    export(members, inputs[:2], options, name="e", repository=tmp_path)
     _, contract, _ = artefact.read(tmp_path, "e")
     assert contract.calibration is not None
     assert contract.calibration.rows == len(rows)

@@ -22,6 +22,7 @@ from models.layers import Masksembles1d, digest, submodels
 from models.networks.cnn import cnn
 from models.networks.mlp import mlp
 from tests.models.export.networks import NETWORKS
+from tests.models.labelled import labels_of
 
 
 def read(path: Path) -> tuple[onnx.ModelProto, schema.Contract]:
@@ -332,7 +333,8 @@ def test_no_constant_of_the_network_is_taken_for_the_temperature(tmp_path: Path,
         def forward(self, x: Tensor) -> Tensor:
             return self.body(x) / torch.tensor(factor)
 
-    path = export(
-        Factor(), torch.rand(2, 6), ExportOptions(labels="abc", calibration=rows), name="mine", repository=tmp_path
-    )
+    network = Factor().eval()
+    rows = Split(rows.inputs, labels_of(submodels(network, torch.from_numpy(rows.inputs))))
+    options = ExportOptions(labels="abc", calibration=rows)
+    path = export(network, torch.rand(2, 6), options, name="mine", repository=tmp_path)
     assert read(path)[1].temperature != 1

@@ -1,6 +1,7 @@
 from math import log
 
 import numpy as np
+import onnx
 import pytest
 
 from app.contract.tasks.classification import ClassificationEvaluation
@@ -8,6 +9,7 @@ from app.contract.tensor import Tensor
 from models import artefact
 from models.data import DatasetError, Split
 from models.evaluation import classifier_figures
+from models.evaluation.adequacy import CalibrationError
 from models.evaluation.answers import Answers, Outputs
 from models.evaluation.likelihood import fit_temperature, negative_log_likelihood
 from models.evaluation.tasks.classification import ClassificationEvaluator
@@ -69,6 +71,69 @@ def test_one_half_of_the_rows_fits_whatever_the_file_held_before(before: float) 
     np.testing.assert_allclose(found.outputs["submodels"], served, rtol=1e-5)
     tempered = np.exp(logits / found.temperature)
     np.testing.assert_allclose(served, tempered / tempered.sum(axis=-1, keepdims=True), rtol=1e-4)
+
+
+WHICH = np.arange(0, 200, 2), np.arange(1, 200, 2)
+
+
+SPREAD = np.random.default_rng(3).normal(size=(200, 4)).astype(np.float32)
+
+
+def favoured() -> np.ndarray:
+    """The class that an untrained classifier favours in each of these rows."""
+    return np.asarray(artefacts.run(graphs.classifier(GIVEN, "abc", 1)[0], SPREAD, ["prediction"])["prediction"])
+
+
+def checked(scale: float, labels: np.ndarray) -> tuple[float, list[str]]:
+    """The temperature and the warnings for its logits times a factor."""
+    model, contract = graphs.classifier(GIVEN, "abc", 1)
+    (weight,) = (one for one in model.graph.initializer if one.name == "weight")
+    scaled = onnx.numpy_helper.to_array(weight) * np.float32(scale)
+    weight.CopyFrom(onnx.numpy_helper.from_array(scaled, "weight"))
+    rows = CalibrationRows(Split(SPREAD, labels), *WHICH)
+    fit = TASK.fit(model, contract, rows)
+    return fit.temperature, TASK.check_calibration(contract, rows, fit)
+
+
+def mostly_right() -> np.ndarray:
+    """Every ninth is not."""
+    labels = favoured()
+    labels[::9] = (labels[::9] + 1) % 3
+    return labels
+
+
+def test_ordinary_rows_are_not_warned_of() -> None:
+    temperature, warnings = checked(10, mostly_right())
+    assert 0.06 < temperature < 19
+    assert warnings == []
+
+
+def test_labels_in_random_order_and_of_the_wrong_classes_are_refused() -> None:
+    message = r"no better than in random order \(\d+ % of 200 answers are right\): check that they are numbered as"
+    for labels in (np.roll(favoured(), 77), (favoured() + 1) % 3):
+        with pytest.raises(CalibrationError, match=message):
+            checked(10, labels)
+
+
+def test_labels_that_hardly_fit_are_warned_of() -> None:
+    labels = np.roll(favoured(), 77)
+    labels[:30] = favoured()[:30]
+    (warning,) = checked(1, labels)[1]
+    assert "the labels fit the answers hardly better than in random order" in warning
+
+
+def test_a_temperature_at_the_upper_end_of_its_range_is_refused_and_at_the_lower_warned_of() -> None:
+    with pytest.raises(CalibrationError, match=r"temperature is 20 or more, the end of its range .* units"):
+        checked(3000, mostly_right())
+    temperature, warnings = checked(0.001, mostly_right())
+    assert temperature == pytest.approx(0.05, rel=0.01)
+    assert ["0.05 or less, the end of its range" in one and "not probabilities" in one for one in warnings] == [True]
+
+
+def test_answers_that_are_all_right_leave_the_temperature() -> None:
+    temperature, warnings = checked(10, favoured())
+    assert temperature == 1
+    assert ["right on all 100 rows" in one and "the temperature stays 1" in one for one in warnings] == [True]
 
 
 def test_sets_are_promised_by_the_probabilities_of_the_true_classes() -> None:

@@ -1,16 +1,18 @@
 from math import sqrt
 
 import numpy as np
+import onnx
 import pytest
 from scipy.stats import norm
 
 from app.contract.tasks.regression import RegressionEvaluation
 from models import artefact
 from models.data import DatasetError, Split
+from models.evaluation.adequacy import CalibrationError
 from models.evaluation.answers import Answers, Outputs
 from models.evaluation.likelihood import fit_variance_factor, log_mixture
 from models.evaluation.tasks.regression import RegressionEvaluator
-from models.evaluation.tasks.task import CalibrationRows
+from models.evaluation.tasks.task import CalibrationRows, Fit
 from tests import artefacts, graphs
 from tests.app.api.predict.answering import NUMBERS, REGRESSOR, calibration
 
@@ -83,6 +85,51 @@ def test_without_variances_nothing_is_fitted() -> None:
     assert found.outputs["prediction"].shape == (200, 2)
     told = calibration().model_copy(update={"nll_before": None})
     assert TASK.describe_fit(told) == "no variance is predicted, so no temperature is fitted"
+
+
+def checked(errors: float, shuffled: bool = False) -> list[str]:
+    """The warnings for true values that lie so far from the predictions, in units of the predicted spread."""
+    model, contract = graphs.regressor(aleatoric=True)
+    found = artefacts.run(model, ROWS, ["prediction", "variance"])
+    noise = np.random.default_rng(0).normal(0, 1, (200, 2)) * np.sqrt(found["variance"])
+    middle = np.roll(found["prediction"], 77, axis=0) if shuffled else found["prediction"]
+    rows = CalibrationRows(Split(ROWS, (middle + errors * noise).astype(np.float32)), *HALVES)
+    return TASK.check_calibration(contract, rows, TASK.fit(model, contract, rows))
+
+
+def test_a_factor_at_an_end_of_its_range() -> None:
+    assert checked(1) == []
+    with pytest.raises(CalibrationError, match=r"errors are 20 times as large as predicted, or more\. Check that"):
+        checked(1000)
+
+
+def test_errors_far_smaller_than_predicted_are_warned_of() -> None:
+    model, contract = graphs.regressor(aleatoric=True)
+    for one in model.graph.initializer:  # two submodels that agree: only the predicted variance spreads
+        if one.name in ("weights", "spreads"):
+            values = np.array(onnx.numpy_helper.to_array(one))
+            values[:, 2:] = values[:, :2]
+            one.CopyFrom(onnx.numpy_helper.from_array(values, one.name))
+    truth = artefacts.run(model, ROWS, ["prediction"])["prediction"] + np.float32(1e-4)
+    rows = CalibrationRows(Split(ROWS, truth), *HALVES)
+    (warning,) = TASK.check_calibration(contract, rows, TASK.fit(model, contract, rows))
+    assert "errors are a twentieth of the predicted, or less" in warning
+
+
+def test_predictions_that_do_not_go_with_the_truth_are_warned_of() -> None:
+    found = checked(1, shuffled=True)
+    assert ["hardly better than in random order" in one for one in found] == [True, True]
+    assert "'price'" in found[0]
+
+
+def test_constant_targets_are_refused() -> None:
+    for aleatoric in (True, False):
+        contract = graphs.regressor(aleatoric=aleatoric)[1]
+        truth = TRUTH.copy()
+        truth[:, 1] = 3
+        rows = CalibrationRows(Split(ROWS, truth), *HALVES)
+        with pytest.raises(CalibrationError, match="same true value of 'weight'"):
+            TASK.check_calibration(contract, rows, Fit(1.0, {}))
 
 
 def test_intervals_are_promised_by_errors_in_units_of_the_spread() -> None:
