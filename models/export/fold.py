@@ -31,7 +31,7 @@ def fold(traced: GraphModule, submodels: int) -> Folded:
     """Folds a traced graph [B, …] → [B, K] for N submodels; a graph without marks stays as it is.
 
     Raises:
-        ValueError: the batch of a value is not on its first axis.
+        ValueError: a value has the batch on several axes, or a mask applies to one that has it on another axis than 0.
     """
     graph = copied(traced)
     folded: set[Node] = set()
@@ -51,6 +51,10 @@ def fold(traced: GraphModule, submodels: int) -> Folded:
             folded.add(node)
             continue
         x, masks = node.args
+        if _batch_axis(x) != 0:
+            raise ValueError(
+                f"a mask applies to {x.name}, which has the batch on another axis than 0: {list(x.meta['val'].shape)}"
+            )
         channels, *rest = x.meta["val"].shape[1:]
         with graph.graph.inserting_before(node):
             # behind another mask there are N·B rows already; before the first one B, the same for all submodels
@@ -82,15 +86,25 @@ def _enter(graph: GraphModule, value: Node, submodels: int, folded: set[Node], e
         return graph.graph.call_function(_mul, (value, submodels))
     if not isinstance(meaning, torch.Tensor) or all(isinstance(size, int) for size in meaning.shape):
         return value
-    batch, *rest = meaning.shape
-    if isinstance(batch, int) or not all(isinstance(size, int) for size in rest):
-        raise ValueError(f"{value.name} carries the batch on another axis than the first: {list(meaning.shape)}")
     if value not in expanded:
+        axis = _batch_axis(value)
+        sizes = [-1 if place == axis else size for place, size in enumerate(meaning.shape)]
         # not repeat_interleave, which is exported as a loop (pytorch issue 100438)
-        inner = graph.graph.call_function(_aten.unsqueeze.default, (value, 0))
-        wide = graph.graph.call_function(_aten.expand.default, (inner, [submodels, -1, *rest]))
-        expanded[value] = graph.graph.call_function(_aten.reshape.default, (wide, [-1, *rest]))
+        inner = graph.graph.call_function(_aten.unsqueeze.default, (value, axis))
+        wide = graph.graph.call_function(
+            _aten.expand.default, (inner, [*sizes[:axis], submodels, -1, *sizes[axis + 1 :]])
+        )
+        expanded[value] = graph.graph.call_function(_aten.reshape.default, (wide, sizes))
     return expanded[value]
+
+
+def _batch_axis(value: Node) -> int:
+    """The axis of the batch; a recurrent network's hidden state has it on axis 1."""
+    sizes = value.meta["val"].shape
+    axes = [axis for axis, size in enumerate(sizes) if not isinstance(size, int)]
+    if len(axes) != 1:
+        raise ValueError(f"{value.name} carries the batch on several axes: {list(sizes)}")
+    return axes[0]
 
 
 def _mul(size: int, submodels: int) -> int:

@@ -23,7 +23,10 @@ def trace(network: nn.Module, example: Tensor) -> GraphModule:
     replace(marked, {layer: Mark(layer.factors) for layer in layers(marked).values()})
     rows = torch.cat([example[:1], example[:1]])  # two rows: torch.export takes a size of 1 for a constant
     try:
-        program = torch.export.export(marked, (rows,), dynamic_shapes=({0: torch.export.Dim("B")},))
+        with warnings.catch_warnings():
+            # recurrent layers keep a list of their own weights, which torch.export swaps and takes for new ones
+            warnings.filterwarnings("ignore", r"The tensor attributes? .*_flat_weights", UserWarning)
+            program = torch.export.export(marked, (rows,), dynamic_shapes=({0: torch.export.Dim("B")},))
     except torch._dynamo.exc.UserError as error:
         raise ValueError(f"the network cannot be traced for any batch size: {error}") from error
     except Exception as error:  # torch.export lets through whatever the network's own code and its own passes raise
