@@ -5,7 +5,6 @@ Masksembles1D and Masksembles2D, and torch-uncertainty's Mask1d and Mask2d, whic
 MaskedConv2d and MaskedConvTranspose2d.
 """
 
-import copy
 import logging
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from models import masks as mask_generator
 from models.layers import FrozenDropout, Masksembles, Masksembles1d, Masksembles2d, count, layers
+from models.wrappers import plain_copy
 
 _FOREIGN: dict[str, type[Masksembles]] = {
     "Masksembles1D": Masksembles1d,
@@ -29,7 +29,8 @@ _log = logging.getLogger(__name__)
 def adopt(
     network: nn.Module, example: Tensor | None = None, *, mc_dropout: int | None = None, seed: int = 0
 ) -> nn.Module:
-    """A copy in evaluation mode, in float32 on the CPU, masks kept exactly. The network itself is not touched.
+    """A copy in evaluation mode, in float32 on the CPU, masks kept exactly and wrappers taken off (`models.wrappers`).
+    The network itself is not touched.
 
     Args:
         network: with Masksembles layers of any known kind (including torch-uncertainty's networks, which
@@ -41,7 +42,7 @@ def adopt(
         ValueError: its Masksembles layers disagree about the number of submodels, one is of a kind that is not known,
             or there is no dropout to freeze.
     """
-    adopted = copy.deepcopy(network).to(device="cpu", dtype=torch.float32).eval().requires_grad_(False)
+    adopted = plain_copy(network).to(device="cpu", dtype=torch.float32).requires_grad_(False)
     replace(adopted, {module: _translate(name, module) for name, module in third_party_layers(adopted).items()})
     if mc_dropout is not None:
         if example is None:

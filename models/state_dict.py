@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from models import masks as mask_generator
 from models.adopt import third_party_layers
 from models.layers import Masksembles, layers
+from models.wrappers import plain_names, unwrapped
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "network")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "network.")  # DataParallel and torch.compile put the first two
@@ -45,8 +46,8 @@ def load_weights(network: nn.Module, file: Path) -> None:
     """Loads a checkpoint of plain tensors (`weights_only`) into a network, masks included.
 
     The state_dict may lie under `state_dict`, `model_state_dict`, `model` or `network`, and its keys may have the
-    prefix of a wrapper (`module.`, `_orig_mod.`, `model.`, `network.`). Masks may have any
-    numeric type, such as float64 in the `masksembles` package 1.1.
+    prefix of a wrapper (`module.`, `_orig_mod.`, `model.`, `network.`); the network may be wrapped itself. Masks may
+    have any numeric type, such as float64 in the `masksembles` package 1.1.
 
     Raises:
         StateDictError: not a checkpoint, keys or shapes that do not fit, or masks missing: the `masksembles` package
@@ -64,8 +65,11 @@ def load_weights(network: nn.Module, file: Path) -> None:
             state = state[key]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise StateDictError(f"{file}: holds no state_dict")
-    weights = _without_prefix({str(key): value for key, value in state.items()}, set(network.state_dict()))
+    network = unwrapped(network)
     masked: dict[str, nn.Module] = {**layers(network), **third_party_layers(network)}
+    # the masksembles package 1.1.1 leaves masks out of a state_dict
+    known = set(network.state_dict()) | {_join(name, "masks") for name in masked}
+    weights = plain_names(_without_prefix({str(key): value for key, value in state.items()}, known), known)
     for name, layer in masked.items():
         _load_masks(file, name, layer, weights.pop(_join(name, "masks"), None))
         # files of other packages have no scale; the masks give the effective one
