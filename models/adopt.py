@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from models import masks as mask_generator
-from models.layers import FrozenDropout, Masksembles, Masksembles1d, Masksembles2d, count, layers
+from models.functional_dropout import FunctionalDropout, dropout_calls
+from models.layers import FrozenDropout, Masksembles, Masksembles1d, Masksembles2d, assigned, count, layers
 from models.wrappers import plain_copy
 
 _FOREIGN: dict[str, type[Masksembles]] = {
@@ -36,7 +37,8 @@ def adopt(
         network: with Masksembles layers of any known kind (including torch-uncertainty's networks, which
             repeat their input themselves), or with dropout.
         example: an input [B, …] of the network, needed for `mc_dropout` only.
-        mc_dropout: freeze dropout into this many masks, drawn from `seed`, with its factor 1/(1 − p).
+        mc_dropout: freeze dropout, modules and calls of functions, into this many masks, drawn from `seed`, with its
+            factor 1/(1 − p).
 
     Raises:
         ValueError: its Masksembles layers disagree about the number of submodels, one is of a kind that is not known,
@@ -48,7 +50,15 @@ def adopt(
         if example is None:
             raise ValueError("mc_dropout needs an example input")
         _check_dropout(adopted)
-        replace(adopted, _freeze(adopted, example, mc_dropout, seed))
+        frozen = _freeze(adopted, example, mc_dropout, seed)
+        replace(adopted, frozen)
+        calls = _freeze_calls(adopted, example, mc_dropout, (seed, len(frozen)))
+        if not frozen and not calls:
+            raise ValueError(
+                "mc_dropout: the network has no dropout with p > 0 that its forward pass meets, neither nn.Dropout nor "
+                "a call of torch.nn.functional.dropout"
+            )
+        adopted = FunctionalDropout(adopted, calls).eval() if calls else adopted
     submodels = count(adopted)
     for name, module in adopted.named_modules():
         if getattr(module, "num_estimators", 1) not in (1, submodels):
@@ -106,7 +116,7 @@ def _ours(module: nn.Module) -> type[Masksembles] | None:
 
 
 def _check_dropout(network: nn.Module) -> None:
-    """Refuses dropout that MC-dropout would silently leave out. (Calls of F.dropout cannot be seen.)"""
+    """Refuses dropout that MC-dropout would silently leave out."""
     if layers(network):
         raise ValueError("mc_dropout: the network has Masksembles layers already; export it without")
     for name, module in network.named_modules():
@@ -134,8 +144,6 @@ def _freeze(network: nn.Module, example: Tensor, submodels: int, seed: int) -> d
         network(example)
     for hook in hooks:
         hook.remove()
-    if not shapes:
-        raise ValueError("mc_dropout: the network has no nn.Dropout with p > 0 that its forward pass meets")
     frozen: dict[nn.Module, nn.Module] = {}
     for index, (module, seen) in enumerate(shapes.items()):
         # torch takes [B, C] for one sample here, whose channels are the rows
@@ -156,3 +164,23 @@ def _freeze(network: nn.Module, example: Tensor, submodels: int, seed: int) -> d
         drawn = mask_generator.dropout(size, submodels, rate, (seed, index))
         frozen[module] = FrozenDropout(torch.from_numpy(drawn), rate)
     return frozen
+
+
+def _freeze_calls(network: nn.Module, example: Tensor, submodels: int, seed: tuple[int, int]) -> list[FrozenDropout]:
+    """A mask for each call of a function that drops, in order; the numbers of masks go on from `seed`."""
+    seen = []
+    for rows in (example, torch.cat([example, example[:1]])):
+        with assigned(network, torch.zeros(len(rows), dtype=torch.long)):  # a mask of modules needs a submodel
+            seen.append((len(rows), dropout_calls(network, rows)))
+    (few, calls), (many, again) = seen
+    found = []
+    for index, call in enumerate(calls):
+        name, shape = f"call {index + 1} of {call.name}", call.shape
+        if len(again) != len(calls) or (shape[0], again[index].shape) != (few, (many, *shape[1:])):
+            raise ValueError(f"mc_dropout: {name} drops from {list(shape)}, which has not the samples on axis 0")
+        if call.by_channel and len(shape) < 3:
+            raise ValueError(f"mc_dropout: {name} takes [B, C] for one sample; use F.dropout there")
+        size = shape[1:2] if call.by_channel else shape[1:]
+        drawn = mask_generator.dropout(size, submodels, call.rate, (seed[0], seed[1] + index))
+        found.append(FrozenDropout(torch.from_numpy(drawn), call.rate))
+    return found
