@@ -5,10 +5,13 @@ import warnings
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 from torch.fx import GraphModule
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from models.adopt import replace
 from models.export.mark import Mark
+from models.export.untraceable import check_graph, explain
 from models.layers import layers
 
 
@@ -16,21 +19,25 @@ def trace(network: nn.Module, example: Tensor) -> GraphModule:
     """The graph of an adopted network as if it had one submodel: [B, …] → logits [B, K] or numbers [B, D], B symbolic.
 
     Raises:
-        ValueError: the network does not return one tensor [B, K], or fixes the batch size.
+        ValueError: the network does not return one tensor [B, K], fixes the batch size, or cannot be traced; see
+            `models.export.untraceable`, which names the line.
     """
     # the caller's network keeps its masks, whatever happens here
     marked = copy.deepcopy(network)
     replace(marked, {layer: Mark(layer.factors) for layer in layers(marked).values()})
     rows = torch.cat([example[:1], example[:1]])  # two rows: torch.export takes a size of 1 for a constant
-    try:
+
+    def traced() -> ExportedProgram:
         with warnings.catch_warnings():
             # recurrent layers keep a list of their own weights, which torch.export swaps and takes for new ones
             warnings.filterwarnings("ignore", r"The tensor attributes? .*_flat_weights", UserWarning)
-            program = torch.export.export(marked, (rows,), dynamic_shapes=({0: torch.export.Dim("B")},))
-    except torch._dynamo.exc.UserError as error:
-        raise ValueError(f"the network cannot be traced for any batch size: {error}") from error
+            return torch.export.export(marked, (rows,), dynamic_shapes=({0: torch.export.Dim("B")},))
+
+    try:
+        program = traced()
     except Exception as error:  # torch.export lets through whatever the network's own code and its own passes raise
-        raise ValueError(f"the network cannot be traced: {type(error).__name__}: {error}") from error
+        raise ValueError(explain(error, traced)) from error
+    check_graph(program.graph, set(program.graph_signature.user_inputs))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
         # decomposed by nothing, but functional: no operation works in place; guards would add a call to the graph
@@ -46,10 +53,11 @@ def trace(network: nn.Module, example: Tensor) -> GraphModule:
             "the network must give one tensor of logits [B, K], or of numbers to predict, for any batch size B, "
             f"got {f'a {packed.__name__} of ' if packed else ''}{shapes}"
         )
-    if (rows_out := shapes[0][0]) != given:
+    rows_out = shapes[0][0]
+    if not statically_known_true(rows_out == given):
         raise ValueError(
-            f"the network gives {rows_out} rows for {given}: it must not repeat its input for its submodels itself, "
-            "the export does that where the masks begin"
+            f"the network gives {rows_out} rows for {given}: it must leave out none, and must not repeat its input for "
+            "its submodels itself, the export does that where the masks begin"
         )
     return graph
 

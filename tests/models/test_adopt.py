@@ -180,7 +180,7 @@ def test_a_network_that_repeats_its_input_unasked_is_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.body(x.repeat(4, 1))
 
-    with pytest.raises(ValueError, match="it must not repeat its input for its submodels itself"):
+    with pytest.raises(ValueError, match="must not repeat its input for its submodels itself"):
         trace(adopt(Repeats()), torch.rand(2, 6))
 
 
