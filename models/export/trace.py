@@ -37,7 +37,7 @@ def trace(network: nn.Module, example: Tensor) -> GraphModule:
         program = traced()
     except Exception as error:  # torch.export lets through whatever the network's own code and its own passes raise
         raise ValueError(explain(error, traced)) from error
-    check_graph(program.graph, set(program.graph_signature.user_inputs))
+    check_graph(program.graph)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
         # decomposed by nothing, but functional: no operation works in place; guards would add a call to the graph

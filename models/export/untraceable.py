@@ -3,7 +3,7 @@
 import re
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -71,23 +71,20 @@ def explain(error: Exception, again: Callable[[], Any]) -> str:
     return f"the network cannot be traced: {_place(frame)}{hint}\n{said}"
 
 
-def check_graph(graph: Graph, inputs: Set[Any]) -> None:
-    """Refuses what torch.export traces and a model cannot hold; `inputs` names the rows, among weights.
+def check_graph(graph: Graph) -> None:
+    """Refuses what torch.export traces and a model cannot hold.
 
     Raises:
-        ValueError: the answers depend on random numbers, or on a number read out of a tensor of rows.
+        ValueError: the answers depend on random numbers, or on a number read out of a tensor.
     """
-    from_rows: set[Node] = set()
     for node in graph.nodes:
-        if node.name in inputs or from_rows.intersection(node.all_input_nodes):
-            from_rows.add(node)
         if node.op != "call_function":
             continue
-        if node.target in _READS and node in from_rows:
-            raise ValueError(f"the network cannot be exported: {_written(node)}{_VALUES[0][1]}")
+        if node.target in _READS:
+            raise ValueError(f"the network cannot be exported: {written(node)}{_VALUES[0][1]}")
         if _is_random(node):
             raise ValueError(
-                f"the network cannot be exported: {_written(node)}it draws random numbers in evaluation mode "
+                f"the network cannot be exported: {written(node)}it draws random numbers in evaluation mode "
                 f"({node.target}): in a call of dropout write training=self.training, or freeze it "
                 "with mc_dropout"
             )
@@ -103,8 +100,8 @@ def _is_random(node: Node) -> bool:
     return True
 
 
-def _written(node: Node) -> str:
-    """Where the network calls an operation."""
+def written(node: Node) -> str:
+    """Where the network calls an operation, and a colon; empty if that is not known."""
     places = re.findall(r'File "(.*)", line (\d+), in (.*)\n\s*(.*)', node.meta.get("stack_trace") or "")
     frames = [traceback.FrameSummary(file, int(line), name, line=code) for file, line, name, code in places]
     frame = _last_of_network(frames)

@@ -1,5 +1,6 @@
 """Heads of a few operations become ONNX; what a whole head answers there is tested in test_pipeline."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,9 +11,11 @@ from torch import Tensor, nn
 
 from app.contract.repository import TEMPERATURE
 from models import runtime
+from models.export import ExportOptions, export
 from models.export.convert import OPSET, convert
 from models.export.heads import Head
 from models.export.preprocess import Preprocess
+from models.layers import Masksembles1d
 
 
 class Divides(Head):
@@ -117,3 +120,16 @@ def test_an_exporter_that_gives_nothing_is_an_error(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torch, "onnx", SimpleNamespace(export=lambda *_, **__: None))
     with pytest.raises(RuntimeError, match=r"torch\.onnx\.export gave no program"):
         convert(head(Plain), torch.rand(1, 6))
+
+
+def test_what_onnx_does_not_have_is_named_with_its_line(tmp_path: Path) -> None:
+    class Bessel(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mask, self.last = Masksembles1d(8, 4, seed=0), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(torch.special.bessel_j0(self.mask(x)))
+
+    with pytest.raises(ValueError, match=r"test_convert\.py, line \d+, in forward: .*: ONNX has no bessel_j0"):
+        export(Bessel(), torch.rand(2, 8), ExportOptions(labels="abc"), name="bessel", repository=tmp_path)

@@ -93,6 +93,11 @@ class Reads(nn.Module):
         return x * x.max().item()
 
 
+class ReadsWeights(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.ones(3).sum().item()
+
+
 class Draws(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.dropout(x, 0.5)
@@ -108,6 +113,7 @@ class DrawsInAttention(nn.Module):
     ("network", "message"),
     [
         (Reads(), "line {}, in forward: `return x * x.max().item()`: a value is read out of a tensor"),
+        (ReadsWeights(), "`return x * torch.ones(3).sum().item()`: a value is read out of a tensor"),
         (Draws(), "line {}, in forward: `return F.dropout(x, 0.5)`: it draws random numbers in evaluation mode"),
         (DrawsInAttention(), "it draws random numbers in evaluation mode"),
     ],
@@ -118,7 +124,7 @@ def test_what_can_be_traced_and_not_be_served_is_refused(network: nn.Module, mes
         trace(network.eval(), torch.rand(3, 4))
 
 
-def test_dropout_that_is_off_and_numbers_of_weights_are_none_of_that() -> None:
+def test_dropout_that_is_off_draws_nothing() -> None:
     class Fine(nn.Module):
         def __init__(self) -> None:
             super().__init__()
