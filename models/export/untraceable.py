@@ -96,7 +96,7 @@ def _is_random(node: Node) -> bool:
     given, names = arguments(node), {argument.name for argument in node.target._schema.arguments}  # type: ignore[union-attr]
     for name in ("train", "training", "dropout_p"):  # of an operation that can also do without
         if name in names:
-            return bool(given.get(name))
+            return bool(given.get(name)) and 0 not in (given.get("p"), given.get("dropout"))
     return True
 
 

@@ -133,6 +133,7 @@ def test_dropout_that_is_off_draws_nothing() -> None:
 
         def forward(self, x: Tensor) -> Tensor:
             rows = self.read(x.unsqueeze(1))[0]
-            return F.dropout(self.drop(self.attend(rows, rows, rows)[0][:, 0]), 0.5, self.training)
+            rows = F.dropout(self.attend(rows, rows, rows)[0][:, 0], 0.0)
+            return F.dropout(self.drop(rows), 0.5, self.training)
 
     assert trace(Fine().eval(), torch.rand(3, 4)) is not None
