@@ -6,7 +6,7 @@ from typing import Literal
 from app.contract import schema, signature
 from app.contract.signature import Signature
 from app.engine.bare_model import Servable
-from app.engine.repository import ScannedVersion
+from app.engine.scanned_version import ScannedVersion
 
 VersionState = Literal["available", "standby", "unloaded", "rejected"]
 
