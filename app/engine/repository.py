@@ -20,10 +20,8 @@ from app.engine.verifier import Verification, verify
 
 _log = logging.getLogger(__name__)
 
-_FIRST_DELAY, _LONGEST_DELAY = (
-    2.0,
-    60.0,
-)  # seconds until what cannot be read is tried again; a try costs 0.3 s of a core
+# seconds until what cannot be read is tried again; a try costs 0.3 s of a core
+_FIRST_DELAY, _LONGEST_DELAY = 2.0, 60.0
 
 
 class RepositoryScanner:
