@@ -294,6 +294,10 @@ class ModelRejected(Exception):
     """A file in the repository is not fit to be served; the message is the reason."""
 
 
+class FileUnreadable(ModelRejected):
+    """A file cannot be read now, or has changed since it was verified: worth another look, even with the same stamp."""
+
+
 class PolicyMismatch(ModelRejected, StartError):
     """The operator's policy needs a score, percentile or threshold that the model does not have."""
 

@@ -1,6 +1,7 @@
 """Names of models, numbers of versions, and where they lie: `<repository>/<name>/<version>/model.onnx`."""
 
 import re
+import stat
 from pathlib import Path
 
 MODEL_FILE = "model.onnx"
@@ -68,13 +69,37 @@ def plan_path(repository: Path, name: str, version: int, device: str) -> Path:
 
 
 def list_models(repository: Path) -> list[str]:
-    """The models that have a folder in a repository, sorted; ignores anything else."""
-    return sorted(path.name for path in repository.iterdir() if path.is_dir() and _NAME.fullmatch(path.name))
+    """The models that have a folder in a repository, or a link to one, sorted; ignores anything else.
+
+    Raises:
+        OSError: the repository cannot be read.
+    """
+    return sorted(path.name for path in repository.iterdir() if _NAME.fullmatch(path.name) and _is_folder(path))
 
 
 def list_versions(repository: Path, name: str) -> list[int]:
-    """The versions that have a folder, lowest first; empty if there is no such model."""
+    """The versions that have a folder, or a link to one, lowest first; empty if there is no such model.
+
+    Raises:
+        OSError: the model's folder cannot be read, or is a link that leads nowhere.
+    """
     folder = repository / name
-    if not folder.is_dir():
+    try:
+        paths = list(folder.iterdir())
+    except NotADirectoryError:
         return []
-    return sorted(int(path.name) for path in folder.iterdir() if path.is_dir() and _VERSION.fullmatch(path.name))
+    except FileNotFoundError:
+        if folder.is_symlink():  # its target was deleted, and it may be re-pointed in a moment
+            raise
+        return []
+    return sorted(int(path.name) for path in paths if _VERSION.fullmatch(path.name) and _is_folder(path))
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder or a link to one. What cannot be examined now may be one: it must not seem to be gone."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        return path.is_symlink()
+    except OSError:
+        return True

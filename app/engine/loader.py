@@ -9,7 +9,7 @@ from app.engine.bare_model import Servable, load_bare
 from app.engine.device import Device
 from app.engine.model import LoadOptions, load, policy_for
 from app.engine.model_versions import AvailableModel, VerifiedModel
-from app.errors import ModelRejected, PolicyMismatch
+from app.errors import FileUnreadable, PolicyMismatch
 
 
 class Loader:
@@ -40,7 +40,8 @@ class Loader:
         """Loads a version into memory.
 
         Raises:
-            ModelRejected: the file cannot be read or is not the one that was verified; or see model.load.
+            FileUnreadable: the file cannot be read or is not the one that was verified.
+            ModelRejected: see model.load.
             PolicyMismatch: see policy.
             StartError: see model.load.
         """
@@ -57,7 +58,7 @@ def _read(path: Path, digest: str) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ModelRejected(f"cannot be read: {error.strerror}") from error
+        raise FileUnreadable(f"cannot be read: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != digest:  # of the bytes that onnxruntime gets: no second read to race with
-        raise ModelRejected("its bytes changed after they were verified")
+        raise FileUnreadable("its bytes changed after they were verified")
     return content

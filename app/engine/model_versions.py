@@ -6,7 +6,7 @@ from typing import Literal
 from app.contract import schema, signature
 from app.contract.signature import Signature
 from app.engine.bare_model import Servable
-from app.engine.repository import ScannedVersion
+from app.engine.scanned_version import ScannedVersion
 
 VersionState = Literal["available", "standby", "unloaded", "rejected"]
 
@@ -17,7 +17,8 @@ class VersionStatus:
 
     An `available` version answers, by default or when a request names it. One on `standby` could answer and does not;
     an `unloaded` one does not because an administrator took its model out of service; a `rejected` one is not fit to.
-    `reason` says why it is rejected, what happened to its files since it was loaded, or that it has no contract.
+    `reason` says why it is rejected, what happened to its files since it was loaded, why its plan is not used, or that
+    it has no contract.
     `loaded` says whether it is in memory; an available version that is not gets loaded by its first request.
     """
 

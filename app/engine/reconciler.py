@@ -26,8 +26,9 @@ from app.engine.model_state import ModelState
 from app.engine.model_versions import ModelVersions, VerifiedModel
 from app.engine.options import RegistryOptions
 from app.engine.registry import ModelRegistry
-from app.engine.repository import RepositoryScanner, UnverifiedVersion
-from app.errors import ModelRejected, StartError, UnknownModel, VersionRejected
+from app.engine.repository import RepositoryScanner
+from app.engine.scanned_version import UnverifiedVersion
+from app.errors import FileUnreadable, ModelRejected, StartError, UnknownModel, VersionRejected
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Reconciler:
         self._options = options
         self._report = report
         self._starting = True
+        self._unreadable: str | None = None
         self._lock = threading.Lock()
         self._one_load = threading.Lock()
         self._children = threading.BoundedSemaphore(_MOST_CHILDREN)
@@ -97,7 +99,7 @@ class Reconciler:
                 state.unloaded = False
                 state.in_use = True
                 state.forget_failures()
-            self._scanner.forget_rejected(name)  # memory or a permission may be there now: same bytes, other result
+            self._scanner.look_again(name)  # memory or a permission may be there now: same bytes, other result
             self._verify(self._scan(name).get(name, ()))
             self._settle(name)
         found = self.registry.models.get(name, ModelVersions())
@@ -159,8 +161,14 @@ class Reconciler:
         try:
             unverified = self._scanner.scan(only, settled=settled)
         except OSError as error:
-            _log.error("the model repository cannot be read: %s; what was loaded serves on", error)
+            reason = error.strerror or str(error)
+            if reason != self._unreadable:  # once, not at every scan
+                _log.error("the model repository cannot be read: %s; what was loaded serves on", reason)
+            self._unreadable = reason
             return {}
+        if self._unreadable:
+            _log.info("the model repository can be read again")
+        self._unreadable = None
         self.registry.unreadable = self._scanner.unreadable
         return unverified
 
@@ -210,6 +218,10 @@ class Reconciler:
         outcome: Servable | str
         try:
             outcome = self._loader.load(model)
+        except FileUnreadable as error:
+            _log.error("%s:%d: %s: %s", model.name, model.version, model.scanned.path.name, error)
+            self._scanner.doubt(model.scanned, str(error))
+            return
         except Exception as error:
             if self._starting and isinstance(error, StartError):
                 raise  # the device is wrong for every model; later, the old ones still answer

@@ -1,59 +1,27 @@
 """What lies in the repository's folder, and the result of its verification. Files that did not change are not read
-again."""
+again, but for those that could not be read, or may have changed without a trace."""
 
+import errno
 import logging
+import math
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from app.contract import schema
-from app.contract.repository import METADATA_KEY, list_models, list_versions, model_path, plan_path
+from app.contract.repository import METADATA_KEY, MODEL_FILE, list_models
 from app.contract.signature import Signature
+from app.engine.listing import Identity, Listing, VersionListing, list_repository
+from app.engine.scanned_version import ScannedVersion, UnverifiedVersion
+from app.engine.stamp import COARSE_SECONDS, FileStamp, Sightings, VersionKey
 from app.engine.verifier import Verification, verify
-from app.errors import ModelRejected
 
 _log = logging.getLogger(__name__)
 
-Stamp = tuple[tuple[str, int, int, int], ...]
-"""For each file: name, time of the last change in ns, size in bytes, inode."""
-Stamped = tuple[str, int, Stamp]
-
-
-@dataclass(frozen=True)
-class ScannedVersion:
-    """A version as it lies on disk: fit to be loaded, or rejected with a reason."""
-
-    name: str
-    number: int
-    stamp: Stamp
-    """Changes when any of its files is touched."""
-    rejected: str | None = None
-    path: Path = Path()
-    """The file to load: the plan for the device, if any."""
-    declared: schema.Contract | Signature | None = None
-    digests: tuple[str, ...] = ()
-    """SHA-256 of each file, that of `path` last."""
-
-    @property
-    def stamped(self) -> Stamped:
-        """Identifies the version until its files are touched."""
-        return self.name, self.number, self.stamp
-
-
-@dataclass(frozen=True)
-class UnverifiedVersion:
-    """A version whose files are new, or changed since they were verified; the portable one first."""
-
-    name: str
-    number: int
-    stamp: Stamp
-    paths: tuple[Path, ...]
-
-    @property
-    def size(self) -> int:
-        """Size of all its files, in bytes."""
-        return sum(size for _, _, size, _ in self.stamp)
+# seconds until what cannot be read is tried again; a try costs 0.3 s of a core
+_FIRST_DELAY, _LONGEST_DELAY = 2.0, 60.0
 
 
 class RepositoryScanner:
@@ -69,13 +37,14 @@ class RepositoryScanner:
     """
 
     def __init__(self, folder: Path, device: str, *, allow_bare: bool = False) -> None:
-        self._folder = folder.resolve()
+        self._folder = folder.absolute()  # not resolved: see list_repository
         self._device = device
         self._allow_bare = allow_bare
         self._scanning = threading.Lock()  # the later of two scans must have the last word
         self._recording = threading.Lock()
-        self._verified: Mapping[tuple[str, int], ScannedVersion] = {}  # replaced, never changed: read without a lock
-        self._seen: dict[tuple[str, int], Stamp] = {}
+        self._verified: Mapping[VersionKey, ScannedVersion] = {}  # replaced, never changed: read without a lock
+        self._sightings = Sightings()
+        self._identity: Identity | None = None  # of the folder when it last held a model
         self.names: frozenset[str] = frozenset()
         """Names of the models with a folder, as of the last scan."""
         self.unreadable: Mapping[str, str] = {}
@@ -85,50 +54,51 @@ class RepositoryScanner:
     def scan(self, only: str | None = None, *, settled: bool = False) -> dict[str, list[UnverifiedVersion]]:
         """Lists the files without reading them; returns the versions of each model that need verification.
 
-        If a model's folder cannot be read for a moment, what is known about the model stays.
+        What is known about a model or version that cannot be read for a moment stays.
 
         Args:
             only: scan this model instead of all.
             settled: leave files that changed since the last scan for the next one: they may still be being written.
 
         Raises:
-            OSError: the folder cannot be read.
+            OSError: the folder cannot be read, or is another one than before and empty.
         """
         with self._scanning:
-            names = list_models(self._folder)
-            unreadable = {name: reason for name, reason in self.unreadable.items() if name in names}
-            found: dict[str, dict[int, tuple[Path, ...]]] = {}
-            for name in names if only is None else [only] if only in names else []:
-                try:
-                    found[name] = self._files(name)
-                    unreadable.pop(name, None)
-                except OSError as error:
-                    reason = error.strerror or str(error)
-                    if unreadable.get(name) != reason:  # logged once, not at every scan
-                        _log.error("%s: its folder cannot be read: %s", name, reason)
-                    unreadable[name] = reason
-            self.names, self.unreadable = frozenset(names), unreadable
+            listing = list_repository(self._folder, self._device, only)
+            if listing.names:
+                self._identity = listing.identity
+            elif self.names and listing.identity != self._identity:  # what a mount leaves behind when it goes
+                raise OSError(errno.ENOENT, "it is empty, and not the folder that held the models")
+            self._note_unreadable(listing)
+            self.names = listing.names
 
-            def is_there(key: tuple[str, int]) -> bool:
+            def is_there(key: VersionKey) -> bool:
                 name, number = key
-                if only not in (None, name) or name in unreadable:
+                if only not in (None, name) or name in self.unreadable:
                     return True
-                return number in found.get(name, {})
+                return number in listing.versions.get(name, {})
 
             with self._recording:
                 self._verified = {key: version for key, version in self._verified.items() if is_there(key)}
-            self._seen = {key: stamp for key, stamp in self._seen.items() if is_there(key)}
-            return {name: self._unverified(name, versions, settled) for name, versions in found.items()}
+            self._sightings.keep_only(is_there)
+            return {
+                name: [
+                    version
+                    for number, files in sorted(versions.items())
+                    if (version := self._look(name, number, files, settled)) and self._is_due(version)
+                ]
+                for name, versions in listing.versions.items()
+            }
 
     def verify(self, versions: Sequence[UnverifiedVersion]) -> None:
         """Verifies versions, all in one child process, and remembers the results."""
         due = [version for version in versions if self._is_due(version)]  # another thread may have been quicker
         if not due:
             return
+        begun = time.monotonic()
         found = verify(path for version in due for path in version.paths)
         scanned = {
-            (version.name, version.number): self._scanned(version, {path: found[path] for path in version.paths})
-            for version in due
+            version.key: self._scanned(version, {path: found[path] for path in version.paths}, begun) for version in due
         }
         with self._recording:
             self._verified = {**self._verified, **scanned}
@@ -139,12 +109,28 @@ class RepositoryScanner:
             (version for key, version in self._verified.items() if key[0] == name), key=lambda version: version.number
         )
 
-    def forget_rejected(self, name: str) -> None:
-        """Forgets the rejected versions of a model, so that the next scan has them verified again."""
+    def look_again(self, name: str) -> None:
+        """Has the next scan verify the versions of a model again that are rejected, or whose plan is."""
         with self._recording:
             self._verified = {
-                key: version for key, version in self._verified.items() if key[0] != name or version.rejected is None
+                key: replace(version, again_at=-math.inf) if key[0] == name and _has_fault(version) else version
+                for key, version in self._verified.items()
             }
+
+    def doubt(self, version: ScannedVersion, reason: str) -> None:
+        """Takes back that a version, or its plan, is fit: its file could not be read when it was to be loaded."""
+        with self._recording:
+            known = self._verified.get(version.key)
+            if known is None or known.stamp != version.stamp:
+                return  # there is news already
+            doubted = (
+                replace(version, rejected=reason, unreadable=True, declared=None, digests=())
+                if version.portable is None
+                else version.without_plan(reason)
+            )
+            delay = _longer(known.delay)
+            doubted = replace(doubted, again_at=time.monotonic() + delay, delay=delay)
+            self._verified = {**self._verified, version.key: doubted}
 
     def has(self, name: str) -> bool:
         """Whether the repository has a folder for that model right now."""
@@ -153,76 +139,107 @@ class RepositoryScanner:
         except OSError:
             return False
 
-    def _unverified(
-        self, name: str, versions: Mapping[int, tuple[Path, ...]], settled: bool
-    ) -> list[UnverifiedVersion]:
-        unverified = []
-        for number, paths in sorted(versions.items()):
-            version = UnverifiedVersion(name, number, _stamp(paths), paths)
-            # A file that grows has another size or time at the next scan; a folder renamed into place does not.
-            if settled and self._seen.get((name, number)) != version.stamp:
-                self._seen[name, number] = version.stamp
-            elif self._is_due(version):
-                self._seen[name, number] = version.stamp
-                unverified.append(version)
-        return unverified
+    def _note_unreadable(self, listing: Listing) -> None:
+        for name, reason in listing.unreadable.items():
+            if self.unreadable.get(name) != reason:  # logged once, not at every scan
+                _log.error("%s: its folder cannot be read: %s", name, reason)
+        others = {name: why for name, why in self.unreadable.items() if name in listing.names - set(listing.versions)}
+        self.unreadable = {**others, **listing.unreadable}
+
+    def _look(self, name: str, number: int, files: VersionListing, settled: bool) -> UnverifiedVersion | None:
+        """The files of a version that may be verified now; None if what is known about it stays for now."""
+        known = self._verified.get((name, number))
+        if files.portable is None and known is not None:
+            return None
+        portable = files.portable or FileStamp(MODEL_FILE)  # the verifier will say why it cannot be read
+        plans = [files.plan] if files.plan is not None and files.plan.there else []
+        first, *others = self._sightings.look((name, number), [portable, *plans])
+        if settled and not first.settled:
+            return None
+        chosen = [first, *(plan for plan in others if plan.settled or not settled)]
+        plan_waits = files.plan is None or len(chosen) <= len(others)
+        if plan_waits and known is not None and known.stamp[0] == portable and self._is_firm(known):
+            return None
+        stamp = tuple(sighting.stamp for sighting in chosen)
+        folder = self._folder / name / str(number)
+        paths = tuple(folder / file.name for file in stamp)
+        return UnverifiedVersion(name, number, stamp, paths, max(sighting.since for sighting in chosen))
 
     def _is_due(self, version: UnverifiedVersion) -> bool:
-        known = self._verified.get((version.name, version.number))
-        return known is None or known.stamp != version.stamp
+        known = self._verified.get(version.key)
+        return known is None or known.stamp != version.stamp or not self._is_firm(known)
 
-    def _scanned(self, version: UnverifiedVersion, files: dict[Path, Verification]) -> ScannedVersion:
-        name, number, stamp = version.name, version.number, version.stamp
-        try:
-            path, declared = self._choose(files)
-        except ModelRejected as error:
-            _log.error("%s:%d rejected: %s", name, number, error)
-            return ScannedVersion(name, number, stamp, rejected=str(error))
-        digests = tuple(verification.digest or "" for verification in files.values())
-        return ScannedVersion(name, number, stamp, path=path, declared=declared, digests=digests)
+    def _is_firm(self, known: ScannedVersion) -> bool:
+        return time.monotonic() < known.again_at
 
-    def _choose(self, files: dict[Path, Verification]) -> tuple[Path, schema.Contract | Signature]:
-        """The last file of a version and what it declares, if all its files are sound and hold the same model."""
-        chosen: tuple[Path, schema.Contract | Signature] | None = None
-        for path, verification in files.items():
-            if verification.declared is None:
-                raise ModelRejected(f"{path.name}: {verification.rejected}" if chosen else verification.rejected)
-            if isinstance(verification.declared, Signature) and not self._allow_bare:
-                raise ModelRejected(
-                    f"has no contract (metadata key {METADATA_KEY!r}); with MASKSEMBLES_ALLOW_BARE_ONNX=true it is "
-                    "served, through /v2 alone"
-                )
-            if chosen and not _same(verification.declared, chosen[1]):
-                raise ModelRejected(f"{path.name}: its contract is not that of {chosen[0].name}")
-            chosen = (path, verification.declared)
-        if chosen is None:
-            raise ModelRejected("has no file")
-        return chosen
-
-    def _files(self, name: str) -> dict[int, tuple[Path, ...]]:
-        """The files of each version: the portable one, then the plan for this device, if any."""
-        files: dict[int, tuple[Path, ...]] = {}
-        for number in list_versions(self._folder, name):
-            plan = plan_path(self._folder, name, number, self._device)
-            portable = model_path(self._folder, name, number)
-            files[number] = (portable, plan) if plan.exists() else (portable,)
-        return files
-
-
-def _stamp(paths: Iterable[Path]) -> Stamp:
-    stamps = []
-    for path in paths:
-        try:
-            status = path.stat()
-        except OSError:  # missing: a stamp too, so that the rejection holds until the file comes
-            stamps.append((path.name, 0, 0, 0))
+    def _scanned(self, version: UnverifiedVersion, files: Mapping[Path, Verification], begun: float) -> ScannedVersion:
+        """What the verification of its files makes of a version."""
+        known = self._verified.get(version.key)
+        (path, portable), *plans = files.items()
+        scanned = ScannedVersion(version.name, version.number, version.stamp)
+        if reason := self._unfit(portable):
+            scanned = replace(scanned, rejected=reason, unreadable=portable.again is not None)
         else:
-            # the inode: a file renamed over another may have its time and size
-            stamps.append((path.name, status.st_mtime_ns, status.st_size, status.st_ino))
-    return tuple(stamps)
+            digest = portable.digest or ""
+            scanned = replace(scanned, path=path, declared=portable.declared, digests=(digest,))
+            for other, plan in plans:
+                if reason := plan.rejected or _differs(plan.declared, portable.declared):
+                    scanned = replace(scanned, remark=f"{other.name}: {reason}")
+                else:
+                    both = (digest, plan.digest or "")
+                    scanned = replace(scanned, path=other, declared=plan.declared, digests=both, portable=scanned)
+        _tell(scanned, known)
+        return _with_another_look(scanned, known, version.since, begun, list(files.values()))
+
+    def _unfit(self, portable: Verification) -> str | None:
+        if isinstance(portable.declared, Signature) and not self._allow_bare:
+            return (
+                f"has no contract (metadata key {METADATA_KEY!r}); with MASKSEMBLES_ALLOW_BARE_ONNX=true it is "
+                "served, through /v2 alone"
+            )
+        return portable.rejected
 
 
-def _same(declared: schema.Contract | Signature, other: schema.Contract | Signature) -> bool:
-    if isinstance(declared, Signature) or isinstance(other, Signature):
-        return declared == other
-    return declared.same_model(other)
+def _with_another_look(
+    scanned: ScannedVersion,
+    known: ScannedVersion | None,
+    since: float,
+    begun: float,
+    files: Sequence[Verification],
+) -> ScannedVersion:
+    """Says when the files are verified again though their stamp stays."""
+    delay = known.delay if known is not None and known.stamp == scanned.stamp else 0.0
+    at = math.inf
+    waits = [
+        file.again for file, stamp in zip(files, scanned.stamp) if file.again is not None and stamp.there
+    ]  # a file that comes changes the stamp
+    if waits:
+        delay = max(*waits, _longer(delay))
+        at = time.monotonic() + delay
+    if begun < since + COARSE_SECONDS and any(stamp.there for stamp in scanned.stamp):
+        at = min(at, since + COARSE_SECONDS)  # what was written while it was read may have left no trace
+    return replace(scanned, again_at=at, delay=delay)
+
+
+def _has_fault(version: ScannedVersion) -> bool:
+    return version.rejected is not None or version.remark is not None
+
+
+def _longer(delay: float) -> float:
+    return min(max(_FIRST_DELAY, 2 * delay), _LONGEST_DELAY)
+
+
+def _tell(scanned: ScannedVersion, known: ScannedVersion | None) -> None:
+    """Logs what is wrong with a version, once."""
+    if scanned.rejected is not None and (known is None or known.rejected != scanned.rejected):
+        _log.error("%s:%d rejected: %s", scanned.name, scanned.number, scanned.rejected)
+    if scanned.remark is not None and (known is None or known.remark != scanned.remark):
+        _log.warning("%s:%d is served without its plan: %s", scanned.name, scanned.number, scanned.remark)
+
+
+def _differs(plan: schema.Contract | Signature | None, portable: schema.Contract | Signature | None) -> str | None:
+    if isinstance(plan, schema.Contract) and isinstance(portable, schema.Contract):
+        same = plan.same_model(portable)
+    else:
+        same = plan == portable
+    return None if same else f"its contract is not that of {MODEL_FILE}"

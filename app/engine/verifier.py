@@ -16,6 +16,8 @@ _log = logging.getLogger(__name__)
 _ROOT = Path(__file__).parents[2]
 _SECONDS = 120  # for all files of one child
 _TOO_LONG = "took longer than {} s"
+_UNTIL_READABLE = 2.0  # seconds
+_UNTIL_ABLE = 600.0  # a mount that hung or memory that was short may have been the cause, but more likely the file is
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,15 @@ class Verification:
     """The result for a file: why it is rejected, or what it declares and the SHA-256 of the verified bytes.
 
     A file without a contract declares only its signature.
+
+    Args:
+        again: after how many seconds the same file may fare better; None for never.
     """
 
     rejected: str | None = None
     declared: schema.Contract | Signature | None = None
     digest: str | None = None
+    again: float | None = None
 
 
 def verify(paths: Iterable[Path], module: str = "app.engine.verifier_child") -> dict[Path, Verification]:
@@ -50,7 +56,7 @@ def verify(paths: Iterable[Path], module: str = "app.engine.verifier_child") -> 
         # before it: it gets a child and the whole time to itself.
         alone = end == _TOO_LONG and len(batch) > 1
         if not alone and set(batch) & set(waiting):
-            found[waiting.pop(0)] = Verification(rejected=f"the verifier {end.format(_SECONDS)}")
+            found[waiting.pop(0)] = Verification(f"the verifier {end.format(_SECONDS)}", again=_UNTIL_ABLE)
     return found
 
 
@@ -73,6 +79,8 @@ def _run(paths: list[Path], module: str) -> tuple[bytes, str]:
 
 
 def _read(answer: dict[str, str]) -> Verification:
+    if "unreadable" in answer:
+        return Verification(answer["unreadable"], again=_UNTIL_READABLE)
     if "rejected" in answer:
         return Verification(rejected=answer["rejected"])
     if "signature" in answer:

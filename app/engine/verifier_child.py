@@ -156,7 +156,8 @@ def _tensors(model: Any) -> Iterator[Any]:
 
 
 def main() -> None:
-    """Answers each path on stdin with {"path", "sha256", "contract" or "signature"} or {"path", "rejected"}."""
+    """Answers each path on stdin with {"path", "sha256", "contract" or "signature"}, {"path", "rejected"} or {"path",
+    "unreadable"}."""
     for line in sys.stdin:
         path = json.loads(line)
         try:
@@ -165,7 +166,7 @@ def main() -> None:
             content = Path(path).read_bytes()  # once: the digest is that of the bytes that are examined
             answer = {"sha256": hashlib.sha256(content).hexdigest(), **examine(content)}
         except OSError as error:
-            answer = {"rejected": f"cannot be read: {error.strerror}"}
+            answer = {"unreadable": f"cannot be read: {error.strerror}"}
         except FileRejected as error:
             answer = {"rejected": str(error)}
         except Exception as error:  # whatever a reader raises is the file's fault

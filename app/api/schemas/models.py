@@ -13,7 +13,10 @@ _STATE = (
     "`available` answers, by default or when a request names it; `standby` is fit to and does not; `unloaded` was "
     "taken out of service; `rejected` is not fit to be served"
 )
-_REASON = "Why it is rejected, what became of its files since it was loaded, or that it has no contract"
+_REASON = (
+    "Why it is rejected, what became of its files since it was loaded, why its plan is not used, or that it has no "
+    "contract"
+)
 _LOADED = "Whether it is in memory; with MASKSEMBLES_LOAD=lazy it is not before its first request"
 
 

@@ -30,3 +30,23 @@ def test_a_store_is_read_by_its_folders(tmp_path: Path) -> None:
     assert list_models(tmp_path) == ["a", "b", "notes"]
     assert list_versions(tmp_path, "b") == [9, 10]
     assert list_versions(tmp_path, "missing") == []
+
+
+def test_links_count_as_the_folders_they_lead_to(tmp_path: Path) -> None:
+    (tmp_path / "released" / "2").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    for name, target in (("a", "released"), ("b", "file"), ("c", "nowhere"), ("..data", "released")):
+        (tmp_path / name).symlink_to(target)
+    (tmp_path / "released" / "3").symlink_to("nowhere")
+    assert list_models(tmp_path) == ["a", "c", "released"]  # c may lead somewhere in a moment
+    assert list_versions(tmp_path, "a") == [2, 3]
+    assert list_versions(tmp_path, "b") == []
+    with pytest.raises(FileNotFoundError):
+        list_versions(tmp_path, "c")
+
+
+def test_what_cannot_be_examined_does_not_seem_to_be_gone(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("a")  # for ever
+    assert list_models(tmp_path) == ["a"]
+    with pytest.raises(OSError, match="symbolic links"):
+        list_versions(tmp_path, "a")

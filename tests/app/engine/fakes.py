@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from app.contract import schema
@@ -81,6 +82,7 @@ class FakeLoads:
 
     def __init__(self) -> None:
         self.begun: list[tuple[str, int]] = []
+        self.contents: list[bytes] = []
         self.bad: set[tuple[str, int]] = set()
         self.free = threading.Event()
         self.free.set()
@@ -88,8 +90,9 @@ class FakeLoads:
         self._at_once = 0
         self._counting = threading.Lock()
 
-    def __call__(self, name: str, number: int, *_: object) -> Model:
+    def __call__(self, name: str, number: int, declared: object, content: bytes, *_: object) -> Model:
         with self._counting:
+            self.contents.append(content)
             self.begun.append((name, number))
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
@@ -106,9 +109,10 @@ class FakeLoads:
 
 class FakeVerifier:
     """Stands in for `repository.verify`: every file holds CONTRACT, but for those that begin with `bad`; those of some
-    models keep it busy until they are released."""
+    models keep it busy until they are released; and `unreadable` ones cannot be read."""
 
     def __init__(self) -> None:
+        self.unreadable: set[Path] = set()
         self.calls: list[list[Path]] = []
         self.at_work: list[str] = []
         self._held: dict[str, threading.Event] = {}
@@ -132,10 +136,23 @@ class FakeVerifier:
         return {path: self._read(path) for path in paths}
 
     def _read(self, path: Path) -> Verification:
-        content = path.read_bytes()
+        try:
+            if path in self.unreadable:
+                raise OSError(5, "Input/output error")
+            content = path.read_bytes()
+        except OSError as error:
+            return Verification(f"cannot be read: {error.strerror}", again=2.0)
         if content.startswith(b"bad"):
             return Verification(rejected=content.decode())
         return Verification(declared=CONTRACT, digest=hashlib.sha256(content).hexdigest())
+
+
+class FakeClock:
+    """The monotonic clock of the scanner; stands still until a test sets it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr("app.engine.stamp.time.monotonic", lambda: self.now)
 
 
 def put(folder: Path, name: str, version: int, content: bytes = b"a model") -> Path:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from app.engine.repository import RepositoryScanner, ScannedVersion
+from app.engine.repository import RepositoryScanner
+from app.engine.scanned_version import ScannedVersion
 
 
 def scan(folder: Path, device: str, name: str) -> ScannedVersion:

@@ -11,7 +11,7 @@ from app.engine.device import Device
 from app.engine.loader import Loader
 from app.engine.model import LoadOptions
 from app.engine.model_versions import VerifiedModel
-from app.engine.repository import ScannedVersion
+from app.engine.scanned_version import ScannedVersion
 from app.errors import ModelRejected, PolicyMismatch
 from tests.app.engine.fakes import CONTRACT, put
 

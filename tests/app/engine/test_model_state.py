@@ -3,7 +3,8 @@
 from app.engine.model_state import ModelState
 from app.engine.model_versions import ModelVersions, VerifiedModel
 from app.engine.options import RegistryOptions
-from app.engine.repository import ScannedVersion
+from app.engine.scanned_version import ScannedVersion
+from app.engine.stamp import FileStamp
 from tests.app.engine.fakes import CONTRACT, FakeSession, fake
 
 NOTHING = ModelVersions()
@@ -11,7 +12,7 @@ NOTHING = ModelVersions()
 
 def scanned(number: int, digest: str = "same", rejected: str | None = None) -> ScannedVersion:
     declared = None if rejected else CONTRACT
-    return ScannedVersion("a", number, ((digest, 0, 0, 0),), rejected, declared=declared, digests=(digest,))
+    return ScannedVersion("a", number, (FileStamp(digest),), rejected, declared=declared, digests=(digest,))
 
 
 def state(**options: object) -> ModelState:

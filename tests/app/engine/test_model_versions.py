@@ -1,7 +1,7 @@
 from app.contract import signature
 from app.contract.signature import Signature
 from app.engine.model_versions import ModelVersions, VerifiedModel
-from app.engine.repository import ScannedVersion
+from app.engine.scanned_version import ScannedVersion
 from tests.app.engine.fakes import CONTRACT, FakeSession, fake
 
 SCANNED = ScannedVersion("a", 3, ())

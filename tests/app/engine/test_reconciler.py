@@ -125,7 +125,7 @@ def test_a_folder_that_cannot_be_read_stops_nothing(folder: Path, monkeypatch: p
             raise PermissionError(13, "Permission denied")
         return real(folder, name)
 
-    monkeypatch.setattr("app.engine.repository.list_versions", versions)
+    monkeypatch.setattr("app.engine.listing.list_versions", versions)
     opened = open_repository(folder, CPU)
     assert list(opened.registry.serving) == ["tiny"]
     assert opened.registry.models["closed"].versions == ()
@@ -217,14 +217,45 @@ def test_the_plan_of_the_device_is_preferred(planned: Path) -> None:
         ("another", r"model\.cpu\.onnx: its contract is not that of model\.onnx"),
     ],
 )
-def test_a_bad_plan_is_no_reason_to_serve_something_else_in_silence(
+def test_without_a_good_plan_a_version_is_served_and_says_so(
     planned: Path, tiny_repository: Path, content: bytes | str, reason: str
 ) -> None:
     path = plan_path(planned, "net", 2, "cpu")
     path.write_bytes(content if isinstance(content, bytes) else model_file(tiny_repository, 1).read_bytes())
     opened = open_repository(planned, CPU)
-    assert states(opened, "net") == {1: "available", 2: "rejected"}
-    assert re.search(reason, opened.registry.models["net"].versions[1].reason or "")
+    assert states(opened, "net") == {1: "standby", 2: "available"}
+    assert opened.registry.find("net", None).contract.plan == "folded"
+    assert re.match(reason, opened.registry.models["net"].versions[1].reason or "")
+
+
+def test_a_plan_that_onnxruntime_does_not_load_is_left_out(planned: Path) -> None:
+    path = plan_path(planned, "net", 2, "cpu")
+    model = onnx.load(path)
+    next(node for node in model.graph.node if node.op_type == "Exp").domain = "com.microsoft"  # no such operator there
+    model.opset_import.add(domain="com.microsoft", version=1)
+    path.write_bytes(model.SerializeToString())
+    opened = open_repository(planned, CPU)
+    assert opened.registry.find("net", None).version == 2
+    assert opened.registry.find("net", None).contract.plan == "folded"
+    reason = opened.registry.models["net"].versions[1].reason or ""
+    assert reason.startswith("model.cpu.onnx: onnxruntime cannot load it")
+
+
+def test_a_plan_that_comes_later_is_taken_in_when_it_is_whole(planned: Path) -> None:
+    path = plan_path(planned, "net", 2, "cpu")
+    content = path.read_bytes()
+    path.unlink()
+    opened = open_repository(planned, CPU)
+    portable = opened.registry.find("net", None)
+    path.write_bytes(content[: len(content) // 2])
+    opened.refresh()
+    assert opened.registry.find("net", None) is portable
+    assert "model.cpu.onnx: not an ONNX file" in (opened.registry.models["net"].versions[1].reason or "")
+    path.write_bytes(content)
+    opened.refresh()
+    assert opened.registry.find("net", None).version == 2
+    assert opened.registry.find("net", None).contract.plan == "branches"
+    assert opened.registry.models["net"].versions[1].reason is None
 
 
 def test_a_plan_without_the_portable_file_is_refused(planned: Path) -> None:
@@ -460,7 +491,7 @@ def test_a_folder_that_cannot_be_read_for_a_moment_changes_nothing(
     before = opened.registry.models
     with monkeypatch.context() as patch:
         patch.setattr(
-            "app.engine.repository.list_versions",
+            "app.engine.listing.list_versions",
             lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")),
         )
         opened.refresh()

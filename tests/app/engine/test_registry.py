@@ -9,7 +9,7 @@ from app.engine.loader import Loader
 from app.engine.model import LoadOptions
 from app.engine.model_versions import ModelVersions, VerifiedModel
 from app.engine.registry import ModelRegistry
-from app.engine.repository import ScannedVersion
+from app.engine.scanned_version import ScannedVersion
 from app.errors import UnknownModel, UnknownVersion
 from tests.app.engine.fakes import CONTRACT, FakeSession, fake
 

@@ -1,5 +1,7 @@
 """The scanner: what is read, and when it is read again."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -7,10 +9,12 @@ import pytest
 from app.contract import schema
 from app.contract.repository import plan_path
 from app.contract.signature import Port, Signature
-from app.engine import repository
-from app.engine.repository import RepositoryScanner, ScannedVersion
+from app.engine import listing, repository
+from app.engine.repository import RepositoryScanner
+from app.engine.scanned_version import ScannedVersion
+from app.engine.stamp import FileStamp
 from app.engine.verifier import Verification
-from tests.app.engine.fakes import CONTRACT, FakeVerifier, put
+from tests.app.engine.fakes import CONTRACT, FakeClock, FakeVerifier, put
 
 
 @pytest.fixture
@@ -88,7 +92,8 @@ def test_the_rejected_are_read_again_on_request(tmp_path: Path, verifier: FakeVe
         put(tmp_path, name, 2)
     scanner = RepositoryScanner(tmp_path, "cpu")
     read(scanner)
-    scanner.forget_rejected("a")
+    scanner.look_again("a")
+    assert [version.rejected for version in scanner.versions("a")] == ["bad", None]  # until it is verified
     assert [(version.name, version.number) for found in scanner.scan().values() for version in found] == [("a", 1)]
 
 
@@ -131,7 +136,7 @@ def test_a_model_that_cannot_be_read_for_a_moment_keeps_what_is_known(
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(repository, "list_versions", fail)
+        patch.setattr(listing, "list_versions", fail)
         assert read(scanner) == before
         assert scanner.unreadable == {"a": "Permission denied"}
     assert read(scanner) == before
@@ -160,14 +165,15 @@ def test_the_plan_of_the_device_is_chosen_and_verified_last(tmp_path: Path, veri
     assert version.path == portable
 
 
-@pytest.mark.parametrize(("broken", "reason"), [("model.onnx", "bad"), ("model.cpu.onnx", "model.cpu.onnx: bad")])
-def test_a_version_is_rejected_for_any_of_its_files(
-    tmp_path: Path, verifier: FakeVerifier, broken: str, reason: str
-) -> None:
-    put(tmp_path, "a", 1)
-    plan_path(tmp_path, "a", 1, "cpu").write_bytes(b"a faster one")
-    (tmp_path / "a" / "1" / broken).write_bytes(b"bad")
-    assert [version.rejected for version in read(RepositoryScanner(tmp_path, "cpu"))] == [reason]
+def test_a_version_is_rejected_for_its_portable_file_alone(tmp_path: Path, verifier: FakeVerifier) -> None:
+    portable = put(tmp_path, "a", 1)
+    plan = plan_path(tmp_path, "a", 1, "cpu")
+    plan.write_bytes(b"bad")
+    (version,) = read(RepositoryScanner(tmp_path, "cpu"))
+    assert (version.rejected, version.remark, version.path) == (None, "model.cpu.onnx: bad", portable)
+    portable.write_bytes(b"bad luck")
+    plan.write_bytes(b"a faster one")
+    assert [version.rejected for version in read(RepositoryScanner(tmp_path, "cpu"))] == ["bad luck"]
 
 
 def test_files_of_one_version_must_hold_one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +187,8 @@ def test_files_of_one_version_must_hold_one_model(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(repository, "verify", verify)
     (version,) = read(RepositoryScanner(tmp_path, "cpu"))
-    assert version.rejected == "model.cpu.onnx: its contract is not that of model.onnx"
+    assert version.rejected is None
+    assert version.remark == "model.cpu.onnx: its contract is not that of model.onnx"
 
 
 def test_a_file_without_a_contract_is_fit_only_where_that_is_allowed(
@@ -195,3 +202,157 @@ def test_a_file_without_a_contract_is_fit_only_where_that_is_allowed(
     assert "MASKSEMBLES_ALLOW_BARE_ONNX=true" in (version.rejected or "")
     (version,) = read(RepositoryScanner(tmp_path, "cpu", allow_bare=True))
     assert (version.rejected, version.declared) == (None, signature)
+
+
+def test_what_could_not_be_read_is_tried_again_and_ever_less_often(
+    tmp_path: Path, verifier: FakeVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tmp_path, "a", 1)
+    verifier.unreadable.add(path)
+    clock = FakeClock(monkeypatch)
+    scanner = RepositoryScanner(tmp_path, "cpu")
+    tries = []
+    for second in range(200):
+        clock.now = second
+        before = len(verifier.calls)
+        (version,) = read(scanner, settled=second > 0)
+        assert (version.rejected, version.unreadable) == ("cannot be read: Input/output error", True)
+        tries += [second] * (len(verifier.calls) - before)
+    assert tries == [0, 2, 6, 14, 30, 62, 122, 182]
+    verifier.unreadable.clear()
+    clock.now = 250
+    (version,) = read(scanner, settled=True)
+    assert (version.rejected, version.unreadable) == (None, False)
+    clock.now = 10_000
+    assert scanner.scan() == {"a": []}
+
+
+def test_a_file_that_is_not_there_is_not_looked_at_before_it_comes(
+    tmp_path: Path, verifier: FakeVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tmp_path, "a", 1)
+    path.unlink()
+    verifier.unreadable.add(path)
+    clock = FakeClock(monkeypatch)
+    scanner = RepositoryScanner(tmp_path, "cpu")
+    read(scanner)
+    clock.now = 1000
+    assert scanner.scan() == {"a": []}
+
+
+def test_what_changes_within_a_step_of_the_clock_is_noticed(
+    tmp_path: Path, verifier: FakeVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tmp_path, "a", 1, b"a model")
+    stamp = FileStamp.of(path)
+    monkeypatch.setattr(FileStamp, "of", lambda path: stamp if path.exists() else FileStamp(path.name))
+    clock = FakeClock(monkeypatch)
+    scanner = RepositoryScanner(tmp_path, "cpu")
+    (before,) = read(scanner)
+    path.write_bytes(b"a modem")
+    clock.now = 1.9
+    assert scanner.scan() == {"a": []}
+    clock.now = 2
+    (after,) = read(scanner)
+    assert after.digests != before.digests
+    clock.now = 1000
+    assert scanner.scan() == {"a": []}
+    assert len(verifier.calls) == 2
+
+
+def test_a_file_that_was_long_there_is_not_read_twice(
+    tmp_path: Path, verifier: FakeVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamp = FileStamp.of(put(tmp_path, "a", 1))._replace(modified=0, changed=time.time_ns() - 3600 * 10**9)
+    monkeypatch.setattr(FileStamp, "of", lambda path: stamp if path.exists() else FileStamp(path.name))
+    clock = FakeClock(monkeypatch)
+    scanner = RepositoryScanner(tmp_path, "cpu")
+    read(scanner)
+    clock.now = 10
+    assert scanner.scan() == {"a": []}
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_the_same_time_and_size_do_not_make_the_same_file(
+    tmp_path: Path, verifier: FakeVerifier, in_place: bool
+) -> None:
+    path = put(tmp_path, "a", 1, b"a model")
+    os.utime(path, (1, 1))
+    scanner = RepositoryScanner(tmp_path, "cpu")
+    (before,) = read(scanner)
+    other = path if in_place else path.with_name("other")
+    time.sleep(0.02)  # a step of the clock of any file system that tests run on
+    other.write_bytes(b"a modem")
+    os.utime(other, (1, 1))
+    other.rename(path)
+    (after,) = read(scanner)
+    assert after.digests != before.digests
+
+
+def test_a_growing_plan_does_not_hold_up_its_version(tmp_path: Path, verifier: FakeVerifier) -> None:
+    portable = put(tmp_path, "a", 1)
+    plan = plan_path(tmp_path, "a", 1, "cpu")
+    scanner = RepositoryScanner(tmp_path, "cpu")
+    found = []
+    for part in (b"f", b"fa", b"fast", b"faster", None):
+        if part is not None:
+            plan.write_bytes(part)
+        found.append([version.path for version in read(scanner, settled=True)])
+    assert found == [[], [portable], [portable], [portable], [plan]]
+    assert len(verifier.calls) == 2
+
+
+def test_a_file_that_was_fit_and_cannot_be_loaded_is_doubted_and_looked_at_again(
+    tmp_path: Path, verifier: FakeVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    portable = put(tmp_path, "a", 1)
+    plan = plan_path(tmp_path, "a", 1, "cpu")
+    plan.write_bytes(b"a faster one")
+    clock = FakeClock(monkeypatch)
+    clock.now = 10  # past the clock's step
+    scanner = RepositoryScanner(tmp_path, "cpu")
+    (fit,) = read(scanner)
+    scanner.doubt(fit, "cannot be read: Stale file handle")
+    (half,) = scanner.versions("a")
+    assert (half.path, half.remark) == (portable, "model.cpu.onnx: cannot be read: Stale file handle")
+    scanner.doubt(half, "cannot be read: Stale file handle")
+    (unfit,) = scanner.versions("a")
+    assert (unfit.rejected, unfit.unreadable) == ("cannot be read: Stale file handle", True)
+    clock.now = 15
+    assert read(scanner) == [fit]
+    portable.write_bytes(b"another")
+    (news,) = read(scanner)
+    scanner.doubt(fit, "too late")
+    assert scanner.versions("a") == [news]
+
+
+@pytest.mark.parametrize("of", ["version", "plan"])
+def test_what_cannot_be_examined_for_a_moment_stays_as_it_was(tmp_path: Path, verifier: FakeVerifier, of: str) -> None:
+    put(tmp_path / "elsewhere", "a", 1)
+    plan_path(tmp_path / "elsewhere", "a", 1, "cpu").write_bytes(b"a faster one")
+    (tmp_path / "repository" / "a").mkdir(parents=True)
+    link = tmp_path / "repository" / "a" / "1"
+    if of == "version":
+        link.symlink_to(tmp_path / "elsewhere" / "a" / "1")
+    else:
+        put(tmp_path / "repository", "a", 1)
+        link = plan_path(tmp_path / "repository", "a", 1, "cpu")
+        link.symlink_to(plan_path(tmp_path / "elsewhere", "a", 1, "cpu"))
+    scanner = RepositoryScanner(tmp_path / "repository", "cpu")
+    before = read(scanner)
+    (tmp_path / "elsewhere").rename(tmp_path / "gone")
+    assert read(scanner) == before
+    assert len(verifier.calls) == 1
+
+
+def test_a_folder_that_is_suddenly_another_one_and_empty_is_an_error(tmp_path: Path, verifier: FakeVerifier) -> None:
+    put(tmp_path / "repository", "a", 1)
+    scanner = RepositoryScanner(tmp_path / "repository", "cpu")
+    before = read(scanner)
+    (tmp_path / "repository").rename(tmp_path / "mounted")
+    (tmp_path / "repository").mkdir()
+    with pytest.raises(OSError, match="it is empty, and not the folder that held the models"):
+        scanner.scan()
+    assert scanner.versions("a") == before
+    put(tmp_path / "repository", "b", 1)  # not empty: it is meant
+    assert read(scanner) == []

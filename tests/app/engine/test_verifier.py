@@ -159,6 +159,17 @@ def test_a_good_file_among_bad_ones_is_accepted(tiny_repository: Path, tmp_path:
     assert found[tmp_path / "missing.onnx"].rejected == "cannot be read: No such file or directory"
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that cannot be read: Linux has one")
+def test_only_what_is_not_the_fault_of_the_bytes_is_worth_another_look(tmp_path: Path) -> None:
+    bad, broken = tmp_path / "bad.onnx", tmp_path / "broken.onnx"
+    bad.write_bytes(b"no")
+    broken.symlink_to("/proc/self/mem")  # a regular file; reading its first byte is an I/O error
+    found = verify([bad, broken])
+    assert found[bad].again is None
+    assert found[broken].rejected == "cannot be read: Input/output error"
+    assert found[broken].again == 2
+
+
 @pytest.mark.slow
 def test_many_files_may_take_longer_than_one_of_them(
     tiny_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -180,4 +191,5 @@ def test_a_file_that_kills_its_reader_is_refused_alone(tiny_repository: Path, tm
     found = verify([good, deadly, tiny_repository / "missing"], module="tests.app.engine.dying_verifier")
     assert found[good].rejected is None
     assert "the verifier ended with -9" in (found[deadly].rejected or "")
+    assert found[deadly].again == 600
     assert found[tiny_repository / "missing"].rejected == "cannot be read: No such file or directory"
