@@ -1,16 +1,21 @@
 """uvicorn's HTTP protocol with limits for everything but the body, and with our error body for malformed requests.
 
 uvicorn's fast parser, httptools, limits neither the request line nor the headers; a client could fill the memory.
+Offers of another protocol are passed over: the request is answered as if it made none.
 """
 
-from asyncio import TimerHandle
+from asyncio import AbstractEventLoop, TimerHandle
+from typing import Any
 
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from app.api.error_handlers import problem
 from app.api.request_ids import HEADER, id_of
 from app.api.security_headers import security_headers
 from app.errors import HeadersTooLarge, MalformedRequest, ServiceError
+from app.http_parser import HttpParser
 
 MOST_HEAD = 2**16
 """Most bytes of request line and headers together."""
@@ -27,6 +32,16 @@ class HttpProtocol(HttpToolsProtocol):
     _refused = False
     _unread: TimerHandle | None = None
 
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.parser: HttpParser = HttpParser(self)  # type: ignore[assignment]
+
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
         if self._refused:
@@ -38,9 +53,15 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is complete; its parts are measured, since a read may hold some of the body, too."""
+        if self._refused:
+            return
         if self._beside > MOST_HEAD and self._size_of_head() > MOST_HEAD:
             self._refuse_head()
             return
+        if self.parser.is_offer():
+            if self.parser.get_method() == b"CONNECT":
+                self._refuse(MalformedRequest(MalformedRequest.example))
+            return  # the head is read again without the offer
         self._in_head = False
         super().on_headers_complete()
 
@@ -52,6 +73,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """A request is complete."""
+        if self.parser.is_offer():
+            return
         self._beside = 0  # the next one on the connection starts anew
         self._in_head = True
         if not self._refused:
