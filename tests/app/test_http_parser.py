@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from app.connections import Connections
 from app.http_parser import HttpParser
-from app.http_protocol import HttpProtocol
+from app.http_protocol import protocol_among
 
 OFFERS = (
     b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",  # a Java client's
@@ -56,6 +57,9 @@ class Line:
     def is_closing(self) -> bool:
         return self.closing
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def get_extra_info(self, _: str) -> None:
         return None
 
@@ -64,7 +68,7 @@ class Line:
     def resume_reading(self) -> None: ...
 
 
-CONFIG = uvicorn.Config(echo, http=HttpProtocol, ws="none", lifespan="off")
+CONFIG = uvicorn.Config(echo, ws="none", lifespan="off")
 
 
 def answer(pieces: Iterable[bytes]) -> tuple[bytes, bool]:
@@ -72,7 +76,7 @@ def answer(pieces: Iterable[bytes]) -> tuple[bytes, bool]:
 
     async def talk() -> tuple[bytes, bool]:
         line = Line()
-        protocol = HttpProtocol(CONFIG, ServerState(), {}, asyncio.get_running_loop())
+        protocol = protocol_among(Connections(10, 10))(CONFIG, ServerState(), {}, asyncio.get_running_loop())
         protocol.connection_made(cast(Any, line))
         for piece in pieces:
             protocol.data_received(piece)
