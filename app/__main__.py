@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from app.auth.guard import Guard
 from app.auth.keys import make_key
+from app.connections import Connections, most_connections
 from app.engine.device import Cuda, choose
 from app.engine.options import RegistryOptions
 from app.engine.reconciler import open_repository
@@ -58,6 +59,7 @@ def main() -> int:
             policies=settings.policy,
         )
         reconciler = open_repository(settings.model_repository, device, served, telemetry.reloaded)
+        connections = Connections(most_connections(settings.max_connections), settings.head_timeout_seconds)
     except ValidationError as error:
         for problem in error.errors():
             name = f"masksembles_{problem['loc'][0]}".upper()
@@ -77,7 +79,7 @@ def main() -> int:
     gc.set_threshold(*_COLLECT_AFTER)
     grace = settings.queue_timeout_ms // 1000 + _GRACE_SECONDS
     application = create_app(settings, reconciler, telemetry, guard)
-    Server(application, settings.host, settings.port, grace).run()
+    Server(application, settings.host, settings.port, grace, connections).run()
     if left_behind := application.services.batcher.left_behind:
         end_process(f"everything is answered, but {', '.join(left_behind)} did not come back from a run")
     return 0

@@ -168,11 +168,11 @@ class BodyTooLarge(ServiceError):
 
 
 class RequestTimeout(ServiceError):
-    """The body did not arrive in time."""
+    """The head or the body did not arrive in time."""
 
     status = 408
     code = "request_timeout"
-    summary = "The body did not arrive in time"
+    summary = "The head or the body did not arrive in time"
     example = "the body did not come within 60 seconds"
 
 
@@ -226,6 +226,20 @@ class MemoryFull(ServiceError):
         self.retry_after = retry_after
         self.unread = False
         """Whether some of the body is still to come."""
+
+
+class ConnectionsFull(ServiceError):
+    """All connections that may be open are at work; in `retry_after` seconds one may not be."""
+
+    status = 503
+    code = "connections_full"
+    summary = "Too many connections are open, and none of them is idle; `Retry-After` says how many seconds to wait"
+    example = "4096 connections are at work (MASKSEMBLES_MAX_CONNECTIONS)"
+    headers = ("Retry-After",)
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class DeadlineExceeded(ServiceError):

@@ -1,21 +1,30 @@
 """uvicorn's HTTP protocol with limits for everything but the body, and with our error body for malformed requests.
 
 uvicorn's fast parser, httptools, limits neither the request line nor the headers; a client could fill the memory.
+Offers of another protocol are passed over: the request is answered as if it made none.
 """
 
-from asyncio import TimerHandle
+from asyncio import AbstractEventLoop, Transport
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
-from app.api.error_handlers import problem
+from app.api.body import MOST_SECONDS
+from app.api.error_handlers import extra_headers, problem
 from app.api.request_ids import HEADER, id_of
 from app.api.security_headers import security_headers
-from app.errors import HeadersTooLarge, MalformedRequest, ServiceError
+from app.connections import Connections
+from app.errors import ConnectionsFull, HeadersTooLarge, MalformedRequest, RequestTimeout, ServiceError
+from app.http_parser import HttpParser
 
 MOST_HEAD = 2**16
 """Most bytes of request line and headers together."""
 MOST_SECONDS_UNREAD = 60
-"""How many seconds a client may read nothing of an answer; it is held in memory for so long."""
+"""How many seconds a client may take to read what waits for it, at most 256 KiB; it is held in memory for so long."""
+MOST_SECONDS_BODY = MOST_SECONDS + 1
+"""How many seconds any body may take; who reads a large one gives up before, and knows better what to say."""
 _MOST_FRAMING = 2**20  # bytes around the chunks of a body, and of trailers; small chunks need more than a head
 
 
@@ -24,24 +33,63 @@ class HttpProtocol(HttpToolsProtocol):
 
     _beside = 0  # bytes read since the last request's end, less those of the body
     _in_head = True
+    _is_uncounted = False  # whether the first bytes of a head came with the end of another request
     _refused = False
-    _unread: TimerHandle | None = None
+    _farewell: bytes | None = None  # a refusal that waits until earlier requests are answered
+    _earlier: RequestResponseCycle | None = None  # the request before the one in `cycle`
+    _owed_since: float | None = None  # since when the client has begun to send a head or a body, and not ended it
+    _unread_since: float | None = None
+    _among: Connections
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.parser: HttpParser = HttpParser(self)  # type: ignore[assignment]
+        self.url, self.headers = b"", []  # uvicorn sets them with the first byte of a request, not before
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
         if self._refused:
             return
         self._beside += len(data)  # before the parser, whose callbacks take off what was body
+        if self._owed_since is None:
+            self._owed_since = self.loop.time()
         super().data_received(data)
         if self._beside > MOST_HEAD and not self._refused and self._beside > self._most():
             self._refuse_head()
 
+    def on_message_begin(self) -> None:
+        """The first byte of a request, which may have come with the end of the one before."""
+        if self._owed_since is None and not self._refused:
+            self._owed_since = self.loop.time()
+        self._is_uncounted = not self._beside
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         """The head is complete; its parts are measured, since a read may hold some of the body, too."""
-        if self._beside > MOST_HEAD and self._size_of_head() > MOST_HEAD:
+        if self._refused:
+            return
+        if (self._is_uncounted or self._beside > MOST_HEAD) and self._size_of_head() > MOST_HEAD:
             self._refuse_head()
             return
+        if self.parser.is_offer():
+            if self.parser.get_method() == b"CONNECT":
+                self._refuse(MalformedRequest(MalformedRequest.example))
+            return  # the head is read again without the offer
+        if self.cycle is None and not self._among.admit(self):
+            self._refuse(
+                ConnectionsFull(f"{self._among.most} connections are at work (MASKSEMBLES_MAX_CONNECTIONS)", 1)
+            )
+            return
         self._in_head = False
+        self._owed_since = self.loop.time()
+        self._earlier = self.cycle if self._is_at_work() else None
+        self._among.begin(self)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -52,37 +100,73 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """A request is complete."""
+        if self.parser.is_offer():
+            return
         self._beside = 0  # the next one on the connection starts anew
         self._in_head = True
+        self._owed_since = None
         if not self._refused:
             super().on_message_complete()
+        self.url, self.headers = b"", []
 
     def send_400_response(self, msg: str) -> None:
         """uvicorn's answer to bytes that are not HTTP, in our format."""
         if not self._refused:  # a refusal inside a callback has answered already
             self._refuse(MalformedRequest(MalformedRequest.example))
 
-    def pause_writing(self) -> None:
-        """The client does not read its answer as fast as it is written."""
-        super().pause_writing()
-        self._unread = self.loop.call_later(
-            MOST_SECONDS_UNREAD, self.transport.abort
-        )  # close would wait for the client
+    def on_response_complete(self) -> None:
+        """A request is answered; uvicorn begins the next one that has arrived."""
+        last = not self.pipeline
+        super().on_response_complete()
+        if last:
+            self._among.rest(self)
+            if self._farewell is not None and not self.transport.is_closing():
+                self._say(self._farewell)
 
     def resume_writing(self) -> None:
-        """The client reads on."""
-        self._stop_waiting()
+        """The client has read nearly all that was written."""
+        self._unread_since = None
         super().resume_writing()
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """The connection is open; its client has to send a request."""
+        super().connection_made(transport)
+        self._owed_since = self.loop.time()
+        self._among.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
-        self._stop_waiting()
+        self._among.remove(self)
         super().connection_lost(exc)
 
-    def _stop_waiting(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
+    def end_if_overdue(self, now: float) -> None:
+        """Closes the connection if its client sends or reads too slowly; answers 408 where it can."""
+        if not self.transport.get_write_buffer_size():
+            self._unread_since = None
+        elif self._unread_since is None:
+            self._unread_since = now
+        elif now - self._unread_since > MOST_SECONDS_UNREAD:
+            self.abandon()
+            return
+        if self._owed_since is None or self.transport.is_closing():
+            return
+        most = self._among.head_seconds if self._in_head else MOST_SECONDS_BODY
+        if self.flow.read_paused:  # it cannot send
+            self._owed_since = now
+        elif now - self._owed_since > most:
+            if self.cycle is None and not self._beside:  # who sent nothing does not expect an answer
+                self.transport.close()
+            else:
+                what = "head" if self._in_head else "body"
+                self._refuse(RequestTimeout(f"the {what} of the request did not come within {most:g} seconds"))
+
+    def waiting_since(self) -> float | None:
+        """Since when the client has to send or read, by the clock of the event loop; None if it has to do neither."""
+        return self._owed_since if self._unread_since is None else self._unread_since
+
+    def abandon(self) -> None:
+        """Closes the connection without waiting for the client to read."""
+        self.transport.abort()
 
     def _most(self) -> int:
         return MOST_HEAD if self._in_head else _MOST_FRAMING
@@ -95,21 +179,48 @@ class HttpProtocol(HttpToolsProtocol):
         self._refuse(HeadersTooLarge(f"{what} may have {self._most()} bytes"))
 
     def _refuse(self, error: ServiceError) -> None:
-        """Answers, unless an earlier request still waits for its answer, and closes."""
+        """Answers as soon as all earlier requests are answered, and closes; nothing more is read."""
         self._refused = True  # the parser still calls back for the rest of the read
-        waits = self.cycle is not None and not self.cycle.response_complete
-        if not waits or not self._in_head:  # else the client would take it for the earlier request's answer
-            # uvicorn sets the URL with the first byte of a request, not before, and headers to None until then
-            path = getattr(self, "url", b"").partition(b"?")[0].decode("latin-1")
-            request_id = id_of(self.headers or ())
-            status, body = problem(path, error, request_id.decode())
-            headers = [
-                (b"content-type", b"application/json"),
-                (b"connection", b"close"),
-                (b"content-length", b"%d" % len(body)),
-                *security_headers(path),
-                (HEADER, request_id),
-            ]
-            head = b"".join(b"%s: %s\r\n" % header for header in headers)
-            self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
+        self._owed_since = None
+        if not self._in_head and self.pipeline:  # the request itself waits for earlier ones: it never begins
+            self.pipeline.popleft()
+            self.cycle = self._earlier  # type: ignore[assignment]  # there is one
+        elif not self._in_head:
+            begun = self.cycle.response_started
+            self.cycle.disconnected = True  # whatever works on it stops
+            self.cycle.message_event.set()
+            if begun:  # the client would take this for a part of the answer
+                self.transport.close()
+            else:
+                self._say(self._refusal(error))
+            return
+        if self._is_at_work():
+            self._farewell = self._refusal(error)
+        else:
+            self._say(self._refusal(error))
+
+    def _is_at_work(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _refusal(self, error: ServiceError) -> bytes:
+        path = self.url.partition(b"?")[0].decode("latin-1")
+        request_id = id_of(self.headers)
+        status, body = problem(path, error, request_id.decode())
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"connection", b"close"),
+            (b"content-length", b"%d" % len(body)),
+            *extra_headers(error),
+            *security_headers(path),
+            (HEADER, request_id),
+        ]
+        return STATUS_LINE[status] + b"".join(b"%b: %b\r\n" % header for header in headers) + b"\r\n" + body
+
+    def _say(self, last: bytes) -> None:
+        self.transport.write(last)
         self.transport.close()
+
+
+def protocol_among(connections: Connections) -> type[HttpProtocol]:
+    """The protocol of a server's connections; uvicorn takes a class."""
+    return type("HttpProtocol", (HttpProtocol,), {"_among": connections})

@@ -14,7 +14,8 @@ import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
 
 from app.api.middleware import Gateway
-from app.http_protocol import HttpProtocol
+from app.connections import Connections
+from app.http_protocol import protocol_among
 
 _LINGER_SECONDS = 1.0  # for those who ask /health/ready to see the 503
 _LATEST_SECONDS = 0.2  # a request sent just before is on its way
@@ -32,14 +33,15 @@ class Server(uvicorn.Server):
 
     Args:
         grace: how many seconds accepted requests may still take.
+        connections: keeps those that it accepts in bounds.
     """
 
-    def __init__(self, app: Gateway, host: str, port: int, grace: int) -> None:
+    def __init__(self, app: Gateway, host: str, port: int, grace: int, connections: Connections) -> None:
         config = uvicorn.Config(
             app,
             host=host,
             port=port,
-            http=HttpProtocol,
+            http=protocol_among(connections),
             ws="none",
             log_config=None,  # uvicorn's lines are JSON, too
             access_log=False,  # the gateway logs requests with their ids

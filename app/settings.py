@@ -116,6 +116,18 @@ class Settings(BaseSettings):
         "the machine",
     )
     max_rows: int = Field(1024, ge=1, description="Most rows in a request")
+    max_connections: int | None = Field(
+        None,
+        ge=1,
+        description="Most connections that are open at once. For one more, the longest idle one is closed; where none "
+        "is idle, it gets a 503. By default what `ulimit -n` leaves, at most 4096",
+    )
+    head_timeout_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="How long a client may take to send the head of a request, in seconds: from when it connects, or "
+        "from the first byte of a later request",
+    )
     access_log: bool = Field(False, description="Log every request, not only those that fail")
 
     @property

@@ -51,7 +51,7 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
     try:
         if declared.isdigit():
             memory.resize(int(declared))
-        if declared.isdigit() and int(declared) <= SMALL:  # hardly any memory to hold: not worth a timer
+        if declared.isdigit() and int(declared) <= SMALL:  # hardly any memory: the connection's limit will do
             body = await _join(receive, limit, None)
         else:
             async with asyncio.timeout(MOST_SECONDS):

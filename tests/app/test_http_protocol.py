@@ -10,7 +10,8 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from app import http_protocol
-from app.http_protocol import MOST_HEAD, HttpProtocol
+from app.connections import Connections
+from app.http_protocol import MOST_HEAD, protocol_among
 from tests.serving import PATIENCE, in_thread
 
 
@@ -27,7 +28,9 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    config = uvicorn.Config(echo, port=0, log_level="error", http=HttpProtocol, ws="none", lifespan="off")
+    config = uvicorn.Config(
+        echo, port=0, log_level="error", http=protocol_among(Connections(1000, 10)), ws="none", lifespan="off"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -138,7 +141,7 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[socket.socket, thr
         await send({"type": "http.response.body", "body": b""})
         ended.set()
 
-    with in_thread(much, HttpProtocol) as client, socket.socket() as connection:
+    with in_thread(much, protocol_among(Connections(1000, 2))) as client, socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
         connection.settimeout(PATIENCE)
         connection.connect((client.base_url.host, client.base_url.port or 0))

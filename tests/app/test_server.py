@@ -12,6 +12,7 @@ import uvicorn
 
 from app import server as module
 from app.api.middleware import Gateway
+from app.connections import Connections
 from app.engine.watchdog import Watchdog
 from app.server import Server
 from app.telemetry.metrics import Telemetry
@@ -22,7 +23,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Server:
     monkeypatch.setattr(uvicorn.Server, "on_tick", lambda self, counter: asyncio.sleep(0, self.should_exit))
     batcher = SimpleNamespace(watchdog=Watchdog(1, Telemetry()))
     app = SimpleNamespace(services=SimpleNamespace(stopping=False, batcher=batcher))
-    return Server(cast(Gateway, app), "127.0.0.1", 0, grace=7)
+    return Server(cast(Gateway, app), "127.0.0.1", 0, grace=7, connections=Connections(64, 10))
 
 
 @pytest.fixture
