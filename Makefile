@@ -18,7 +18,7 @@ SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-u
 
 .DEFAULT_GOAL := help
 .PHONY: help install lock serve test test-service test-slow test-clients test-docker coverage fuzz check openapi swagger \
-  models benchmark benchmark-quick bench bench-model bench-formats bench-gpu soak clean
+  models benchmark benchmark-quick bench bench-model bench-formats bench-gpu soak soak-connections clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' Makefile
@@ -97,6 +97,9 @@ bench-gpu: $(ALL) ## Every plan on a GPU (JSON=file)
 
 soak: $(ALL) ## Ten minutes of mixed load
 	$(PYTHON) -m tests.bench.soak
+
+soak-connections: $(ALL) ## A client beside 1000 silent connections and 300 that drip (SECONDS=120)
+	$(PYTHON) -m tests.bench.slow_clients $(if $(SECONDS),--seconds $(SECONDS))
 
 clean: ## Remove what was installed and made
 	rm -rf $(VENV) models/checkpoints .*_cache .coverage* .hypothesis build *.egg-info $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/build

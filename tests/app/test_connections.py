@@ -1,6 +1,7 @@
 """Which connections are closed to make room, and how many there may be; with clients, in test_slow_clients."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -146,6 +147,17 @@ async def test_it_looks_at_all_of_them_while_there_are_any() -> None:
     await asyncio.sleep(0.1)
     assert second.looks
     among.remove(second)
+
+
+@in_loop
+async def test_it_looks_at_a_great_number_of_them_in_several_passes() -> None:
+    many = [Fake() for _ in range(200)]
+    among = full(*many, most=1000, head_seconds=0.04)
+    await asyncio.sleep(0.2)
+    assert all(one.looks for one in many)
+    assert max(Counter(one.looks[0] for one in many).values()) < 100
+    for one in many:
+        among.remove(one)
 
 
 @pytest.mark.parametrize(
