@@ -10,7 +10,7 @@ import torch
 
 from app.contract.calibration import Threshold
 from app.contract.schema import Contract
-from models import artefact
+from models import artefact, runtime
 from models.__main__ import main
 from models.cli import checkpoints
 from models.cli import train as command
@@ -18,6 +18,7 @@ from models.cli.rows import data_of
 from models.data import Dataset, DatasetError, Split
 from models.training import trainer as training
 from models.training.recipe import Recipe
+from tests.models.export.networks import plain
 
 MEMBER = Recipe(
     data="digits",
@@ -170,6 +171,46 @@ def test_networks_of_several_trainings_are_no_deep_ensemble(
         assert main(["export", "digits", "--repository", str(tmp_path / "store"), "--checkpoint", *files]) == 1
         assert message in capsys.readouterr().err
     assert not (tmp_path / "store").exists()
+
+
+FACTORY = "tests.models.export.networks:plain"
+
+
+def export_theirs(store: Path, *more: object, factory: str = FACTORY) -> int:
+    command = ["export", "--network", factory, "--input-shape", "6", "--labels", "a,b,c", "--name", "theirs"]
+    return main([*command, "--repository", str(store), *map(str, more)])
+
+
+def test_random_weights_are_not_published_by_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(plain().state_dict(), tmp_path / "a.pt")
+    for more in ((), ("--checkpoint", tmp_path / "a.pt", "--no-checkpoint")):
+        assert export_theirs(tmp_path / "store", *more) == 1
+        assert "--checkpoint: give the trained weights, or --no-checkpoint if" in capsys.readouterr().err
+    assert main(["export", "digits", "--no-checkpoint"]) == 1
+    assert "--no-checkpoint goes with --network" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
+    assert export_theirs(tmp_path / "store", "--no-checkpoint") == 0
+    assert artefact.read(tmp_path / "store", "theirs")[1].method == "single"
+
+
+def test_several_checkpoints_of_a_network_from_elsewhere_are_a_deep_ensemble(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    networks = [plain() for _ in range(3)]
+    files = [tmp_path / f"{number}.pt" for number in range(3)]
+    for network, file in zip(networks, files):
+        torch.save(network.state_dict(), file)
+    store = tmp_path / "store"
+    assert export_theirs(store, "--checkpoint", files[0], files[0]) == 1
+    assert "got the same file twice" in capsys.readouterr().err
+    assert export_theirs(store, "--checkpoint", *files, factory="tests.models.export.networks:same") == 1
+    assert "must make a new network with each call" in capsys.readouterr().err
+    assert export_theirs(store, "--checkpoint", *files) == 0
+    model, contract, _ = artefact.read(store, "theirs")
+    assert (contract.method, contract.num_submodels) == ("deep-ensemble", 3)
+    rows = torch.randn(4, 6)
+    expected = torch.stack([network(rows).detach() for network in networks], dim=1)
+    np.testing.assert_allclose(runtime.run(model, rows.numpy(), ["logits"])["logits"], expected, atol=1e-5)
 
 
 def test_promises_that_are_asked_for(digits: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
