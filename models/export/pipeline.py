@@ -16,6 +16,7 @@ from models.evaluation.calibration import calibrate, check_promises
 from models.evaluation.evaluation import evaluate
 from models.export.adopted import adopt_networks, members
 from models.export.contract import describe
+from models.export.fast_path import no_fast_path
 from models.export.heads import named_task
 from models.export.inputs import describe_input, varied_rows
 from models.export.options import ExportOptions
@@ -30,6 +31,7 @@ _ROWS_TO_VERIFY = 512
 _log = logging.getLogger(__name__)
 
 
+@no_fast_path()
 def export(
     network: nn.Module | Sequence[nn.Module],
     example_input: Tensor,
