@@ -186,11 +186,15 @@ def test_onnxruntime_answers_extreme_logits(tmp_path: Path) -> None:
     network.weight.data = torch.eye(3)
     path = export(network, torch.rand(2, 3), ExportOptions(labels="abc"), name="wide", repository=tmp_path)
     model, _ = read(path)
-    x = np.array([[1e4, -1e4, 0], [0, 0, 0], [3e37, 0, -3e37]], np.float32)
-    found = runtime.run(model, x, ["probabilities", "entropy", "energy"])
+    x = np.array([[1e4, -1e4, 0], [0, 0, 0], [3e37, 0, -3e37], [0, -1e4, -1e4]], np.float32)
+    found = runtime.run(model, x, ["probabilities", "entropy", "expected_entropy", "mutual_information", "energy"])
     assert all(np.isfinite(values).all() for values in found.values())
-    np.testing.assert_allclose(found["probabilities"], [[1.0, 0.0, 0.0], [1 / 3] * 3, [1.0, 0.0, 0.0]], atol=1e-6)
-    np.testing.assert_allclose(found["entropy"], [0, np.log(3), 0], atol=1e-6)
+    certain = [1.0, 0.0, 0.0]
+    np.testing.assert_allclose(found["probabilities"], [certain, [1 / 3] * 3, certain, certain], atol=1e-6)
+    np.testing.assert_allclose(found["entropy"], [0, np.log(3), 0, 0], atol=1e-6)
+    for name in ("entropy", "expected_entropy", "mutual_information", "energy"):
+        assert found[name][3] == 0
+        assert not np.signbit(found[name][found[name] == 0]).any(), name  # JSON would show -0.0
 
 
 def test_nothing_is_written_that_does_not_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
