@@ -1,5 +1,6 @@
 """An input or output of a graph, and the letters that stand for the sizes of its axes."""
 
+from math import inf
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -26,6 +27,18 @@ class Tensor(ContractModel):
     resize: Literal["stretch", "crop"] | None = None
     """How an image of another size is made to fit: `stretch` ignores its proportions, `crop` fills the frame and keeps
     the middle; both bilinear. Without it such an image is refused."""
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The smallest and the largest value."""
+        return self.range or ((0.0, 255.0) if self.dtype == "uint8" else (-inf, inf))
+
+    @property
+    def expected(self) -> str:
+        """What a value must be, for messages."""
+        low, high = self.limits
+        values = "finite numbers" if low == -inf else f"values in [{low:g}, {high:g}]"
+        return f"{values} ({self.unit})" if self.unit else values
 
     @model_validator(mode="after")
     def _batch_first(self) -> Self:

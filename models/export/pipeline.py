@@ -12,8 +12,10 @@ from app.contract.policy import parse, resolve
 from app.contract.repository import check_name
 from app.contract.schema import Contract
 from models import artefact
+from models.evaluation.adequacy import check_number
 from models.evaluation.calibration import calibrate, check_promises
 from models.evaluation.evaluation import evaluate
+from models.evaluation.rows import check_rows
 from models.export.adopted import adopt_networks, members
 from models.export.contract import describe
 from models.export.fast_path import no_fast_path
@@ -22,7 +24,7 @@ from models.export.inputs import describe_input, varied_rows
 from models.export.options import ExportOptions
 from models.export.plans import compile_plans
 from models.export.preprocess import Preprocess
-from models.export.row_independence import check_rows
+from models.export.row_independence import check_independence
 from models.export.trace import trace
 from models.export.verification import verify_plans
 
@@ -80,16 +82,26 @@ def export(
     )
     for graph in traced:
         # three different rows: one alone, or equal ones, would hide an operation that mixes them
-        check_rows(graph, preprocess(rows[:3]))
+        check_independence(graph, preprocess(rows[:3]))
+    described = describe(adopted, task, (input_tensor, head.outputs), options)
+    _check_splits(described, options)  # before the compiler, which takes longest
     plans = compile_plans(adopted, traced, preprocess, rows, head, options)
-    described = describe(adopted, task, (input_tensor, head.outputs), plans.compilation, options)
-    contract = _measure(plans.folded, described, options)
+    contract = _measure(plans.folded, described.model_copy(update={"compilation": plans.compilation}), options)
     # calibrated once, on the portable plan: all plans get its temperature and one contract
     finished = plans.embed(contract)
     # the network itself and not its trace, so that a mistake of the tracing shows, too
     reference = nn.Sequential(preprocess, adopted).eval()
     verify_plans(finished.by_name(), contract, reference, _rows_to_verify(rows, options))
     return artefact.write(finished.folded, Path(repository), name, version, finished.models())
+
+
+def _check_splits(contract: Contract, options: ExportOptions) -> None:
+    """Checks the rows to calibrate and to evaluate on, which `_measure` would refuse later."""
+    if options.calibration is not None:
+        check_rows(contract, options.calibration)
+        check_number(len(options.calibration))
+    if options.evaluation is not None:
+        check_rows(contract, options.evaluation)
 
 
 def _measure(model: onnx.ModelProto, contract: Contract, options: ExportOptions) -> Contract:

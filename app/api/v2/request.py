@@ -281,7 +281,7 @@ def _check_shape(shape: Sequence[int], port: Port, sizes: dict[str, int], field:
 
 def _keeps(values: NDArray[Any], contract: Contract, field: str) -> NDArray[Any]:
     given = contract.inputs[0]
-    low, high = given.range or (-np.inf, np.inf)
+    low, high = given.limits
     # the usual case in one pass each; check finds the place of what is wrong
     if values.dtype == given.dtype and np.isfinite(values).all() and values.min() >= low and values.max() <= high:
         return values

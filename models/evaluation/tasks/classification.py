@@ -34,17 +34,19 @@ class ClassificationEvaluator(TaskEvaluator):
     def check_labels(self, contract: Contract, split: Split) -> None:
         """An integer below the number of classes for each row."""
         labels, classes = split.labels, len(contract.labels)
-        if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != len(split.inputs):
+        if labels.dtype.kind not in "iu":  # without the shape: an .npz file's [B] has become a regressor's [B, 1]
+            raise DatasetError(f"labels: expected whole numbers, one class index for each row, got {labels.dtype}")
+        if labels.shape != (len(split.inputs),):
             raise DatasetError(
-                f"labels: expected a whole number for each of the {len(split.inputs)} rows, "
-                f"got {labels.dtype} {list(labels.shape)}"
+                f"labels: expected one class index for each of the {len(split.inputs)} rows, got {list(labels.shape)}"
             )
         if not len(labels):
             raise DatasetError("there are no rows")
-        if labels.min() < 0 or labels.max() >= classes:
+        wrong = (labels < 0) | (labels >= classes)
+        if wrong.any():
             raise DatasetError(
-                f"labels: expected 0 to {classes - 1} for the model's {classes} classes, "
-                f"got {labels.min()} to {labels.max()}"
+                f"labels[{wrong.argmax()}]: expected 0 to {classes - 1} for the model's {classes} classes, "
+                f"got {labels[wrong.argmax()]}; {wrong.sum()} of {len(labels)} labels are others"
             )
 
     def check_promises(self, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:

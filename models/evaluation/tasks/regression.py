@@ -34,8 +34,10 @@ class RegressionEvaluator(TaskEvaluator):
             )
         if not len(labels):
             raise DatasetError("there are no rows")
-        if not np.isfinite(labels).all():
-            raise DatasetError("labels: expected finite values")
+        wrong = ~np.isfinite(labels)
+        if wrong.any():
+            row, target = np.argwhere(wrong)[0]
+            raise DatasetError(f"labels[{row}][{target}]: expected finite numbers, got {labels[row, target]:g}")
 
     def check_promises(self, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
         """Only coverages can be guaranteed."""

@@ -28,6 +28,20 @@ def test_words_that_it_does_not_know_are_refused(change: dict[str, Any]) -> None
         tensor(**change)
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"range": (-1, 0.5)}, "values in [-1, 0.5] (feature)"),
+        ({"unit": "", "range": (0, 1)}, "values in [0, 1]"),
+        ({"unit": "", "dtype": "uint8"}, "values in [0, 255]"),
+        ({}, "finite numbers (feature)"),
+        ({"unit": ""}, "finite numbers"),
+    ],
+)
+def test_it_tells_what_a_value_must_be(changes: dict[str, Any], expected: str) -> None:
+    assert tensor(**changes).expected == expected
+
+
 def test_every_letter_has_its_place() -> None:
     assert tensor(shape=("B", "N", "K", 3)).shape == ("B", "N", "K", 3)
     assert tensor(shape=("B",)).shape == ("B",)

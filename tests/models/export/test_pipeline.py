@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from app.contract import schema
 from app.engine.verifier import verify as vet
 from models import artefact, runtime
-from models.data import Dataset, Split
-from models.export import ExportOptions, export
+from models.data import Dataset, DatasetError, Split
+from models.export import ExportOptions, export, pipeline
 from models.export.heads.classification import Classifier
 from models.export.preprocess import Preprocess
 from models.export.verification import VerificationError, classification
@@ -205,6 +205,23 @@ def test_nothing_is_written_that_does_not_agree(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(VerificationError):
         export(mlp((6,), 3, align=1), torch.rand(2, 6), ExportOptions(labels="abc"), name="mine", repository=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        (Split(np.zeros((50, 6), np.float32), np.full(50, 3)), r"labels\[0\]: expected 0 to 2"),
+        (Split(np.full((50, 6), np.nan, np.float32), np.zeros(50, np.int64)), r"inputs\[0\]\[0\]: expected finite"),
+        (Split(np.zeros((5, 6), np.float32), np.zeros(5, np.int64)), "5 rows cannot fit a scale"),
+    ],
+)
+def test_bad_rows_are_refused_before_anything_is_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: Split, message: str
+) -> None:
+    monkeypatch.setattr(pipeline, "compile_plans", None)
+    network, options = mlp((6,), 3, align=1), ExportOptions(labels="abc", calibration=split)
+    with pytest.raises(DatasetError, match=message):
+        export(network, torch.rand(2, 6), options, name="mine", repository=tmp_path)
 
 
 class Pooled(nn.Module):
