@@ -133,8 +133,8 @@ class RegressionEvaluator(TaskEvaluator):
         return [
             f"{evaluation.data}, {evaluation.rows} test rows: RMSE {four_decimals(evaluation.rmse)}{nll}",
             *(
-                f"{percent} % intervals: hold {four_decimals(shares)} of the true values, "
-                f"{four_decimals(evaluation.width[percent])} wide"
+                f"{percent} % intervals: contain {', '.join(f'{100 * share:.1f}' for share in shares)} % of the true "
+                f"values, and are {', '.join(f'{width:.4g}' for width in evaluation.width[percent])} wide on average"
                 for percent, shares in evaluation.coverage.items()
             ),
         ]

@@ -182,5 +182,5 @@ def test_what_is_printed() -> None:
     more = plain.model_copy(update={"nll": 2.0, "coverage": {"80": (0.75, 0.5)}, "width": {"80": (3.0, 6.0)}})
     assert TASK.describe(more) == [
         "curves, 9 test rows: RMSE 1.5000 0.2500, NLL 2.0000",
-        "80 % intervals: hold 0.7500 0.5000 of the true values, 3.0000 6.0000 wide",
+        "80 % intervals: contain 75.0, 50.0 % of the true values, and are 3, 6 wide on average",
     ]
