@@ -61,7 +61,7 @@ def test_sets_the_temperature_in_the_graph(digits_repository: Path, digits: Data
 
 def test_labels_beyond_the_classes_are_named(tiny_repository: Path, rows: Split) -> None:
     model, contract, _ = artefact.read(tiny_repository, "tiny")
-    with pytest.raises(DatasetError, match="labels: expected 0 to 2 for the model's 3 classes, got 1 to 3"):
+    with pytest.raises(DatasetError, match=r"labels\[\d+\]: expected 0 to 2 for the model's 3 classes, got 3"):
         calibrate(model, contract, "mine", Split(rows.inputs, rows.labels + 1))
 
 
@@ -70,11 +70,11 @@ def test_rows_that_do_not_fit_the_contract_are_named(digits_repository: Path, di
     x, y = digits.calibration.inputs, digits.calibration.labels
     for split, message in (
         (Split(x[:0], y[:0]), "no rows"),
-        (Split(x, y[:200]), "a whole number for each of the 300 rows, got int64"),
-        (Split(x, y.astype(np.float64)), "a whole number for each of the 300 rows, got float64"),
+        (Split(x, y[:200]), r"one class index for each of the 300 rows, got \[200\]"),
+        (Split(x, y.astype(np.float64)), "one class index for each row, got float64"),
         (Split(torch.from_numpy(x), y), "inputs: expected a NumPy array, got Tensor"),  # type: ignore[arg-type]
-        (Split(x * 255, y), r"expected finite values in \[0, 1\] \(grey value\), got 0 to 255"),  # type: ignore[arg-type]
-        (Split(np.where(x > 0.5, np.nan, x).astype(np.float32), y), "expected finite values"),  # type: ignore[arg-type]
+        (Split(x * 255, y), r"expected values in \[0, 1\] \(grey value\), got"),  # type: ignore[arg-type]
+        (Split(np.where(x > 0.5, np.nan, x).astype(np.float32), y), r"expected values in \[0, 1\] .*, got nan"),  # type: ignore[arg-type]
         (Split(x[:, 0], y), r"expected float32 \['B', 1, 8, 8\], got float32 \[300, 8, 8\]"),
         (Split((x * 255).astype(np.uint8), y), r"got uint8 \[300, 1, 8, 8\]"),
     ):

@@ -27,12 +27,12 @@ LABELS = rng.integers(0, 3, 200)
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (np.zeros(3, np.int64), r"a whole number for each of the 2 rows, got int64 \[3\]"),
-        (np.zeros((2, 1), np.int64), r"a whole number for each of the 2 rows, got int64 \[2, 1\]"),
-        (np.zeros(2), r"a whole number for each of the 2 rows, got float64 \[2\]"),
-        (np.zeros(2, bool), "a whole number for each of the 2 rows, got bool"),
-        (np.array([-1, 0]), "expected 0 to 1 for the model's 2 classes, got -1 to 0"),
-        (np.array([0, 2]), "expected 0 to 1 for the model's 2 classes, got 0 to 2"),
+        (np.zeros(3, np.int64), r"one class index for each of the 2 rows, got \[3\]"),
+        (np.zeros((2, 1), np.int64), r"one class index for each of the 2 rows, got \[2, 1\]"),
+        (np.zeros(2), "whole numbers, one class index for each row, got float64$"),
+        (np.zeros(2, bool), "whole numbers, one class index for each row, got bool$"),
+        (np.array([-1, 0]), r"labels\[0\]: expected 0 to 1 for the model's 2 classes, got -1; 1 of 2 labels"),
+        (np.array([0, 2]), r"labels\[1\]: expected 0 to 1 for the model's 2 classes, got 2; 1 of 2 labels"),
     ],
 )
 def test_labels_that_are_no_classes_are_named(labels: np.ndarray, message: str) -> None:

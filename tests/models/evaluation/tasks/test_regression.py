@@ -34,8 +34,8 @@ HALVES = np.arange(0, 200, 2), np.arange(1, 200, 2)
         (np.zeros((3, 3)), r"expected true values \[3, 2\], one for each row and target, got float64 \[3, 3\]"),
         (np.zeros(3), r"expected true values \[3, 2\], one for each row and target, got float64 \[3\]"),
         (np.zeros((3, 2), np.int64), r"expected true values \[3, 2\], .* got int64 \[3, 2\]"),
-        (np.array([[0, 1], [np.nan, 0], [0, 0]]), "labels: expected finite values"),
-        (np.array([[0, 1], [0, np.inf], [0, 0]]), "labels: expected finite values"),
+        (np.array([[0, 1], [np.nan, 0], [0, 0]]), r"labels\[1\]\[0\]: expected finite numbers, got nan"),
+        (np.array([[0, 1], [0, np.inf], [0, 0]]), r"labels\[1\]\[1\]: expected finite numbers, got inf"),
     ],
 )
 def test_labels_that_are_no_true_values_are_named(labels: np.ndarray, message: str) -> None:
