@@ -143,6 +143,7 @@ def _summary(registry: ModelRegistry, name: str, found: ModelVersions) -> ModelS
         num_submodels=model.contract.num_submodels,
         input_shape=list(given.shape),
         input_range=given.range,
+        input_channel_ranges=given.channel_ranges,
         labels=list(model.contract.labels) or None,
         targets=list(model.contract.targets) or None,
         warnings=list(model.contract.warnings) or None,

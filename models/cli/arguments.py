@@ -111,9 +111,11 @@ def mean_and_std(text: str) -> tuple[list[float], list[float]]:
     return mean, std
 
 
-def value_range(text: str) -> tuple[float, float]:
+def value_range(text: str) -> tuple[float, float] | list[tuple[float, float]]:
     try:
-        low, high = (float(number) for number in text.split(","))
+        ranges = [(float(low), float(high)) for low, high in (pair.split(",") for pair in text.split("/"))]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected LOW,HIGH, such as 0,1, got {text!r}") from None
-    return low, high
+        raise argparse.ArgumentTypeError(
+            f"expected LOW,HIGH, such as 0,1, or one a channel, such as 0,1/-40,60, got {text!r}"
+        ) from None
+    return ranges if len(ranges) > 1 else ranges[0]

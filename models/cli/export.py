@@ -53,8 +53,8 @@ def add(commands: "arguments.Commands") -> None:
     other.add_argument(
         "--value-range",
         type=arguments.value_range,
-        metavar="LOW,HIGH",
-        help="of input values; the service refuses others",
+        metavar="LOW,HIGH[/…]",
+        help="of input values, one pair or one a channel; the service refuses others",
     )
     other.add_argument("--layout", metavar="BCHW", help="a letter for each axis of pictures, to be posted as files")
     other.add_argument("--colour", choices=["grey", "rgb"], help="of pictures")

@@ -25,11 +25,11 @@ def check_rows(contract: Contract, split: Split) -> None:
             f"inputs: expected {given.dtype} {list(given.shape)}, got {inputs.dtype} {list(inputs.shape)}"
         )
     if isinstance(inputs, np.ndarray):
-        low, high = given.limits
-        wrong = ~np.isfinite(inputs) | (inputs < low) | (inputs > high)
+        wrong = ~np.isfinite(inputs) | given.outside(inputs)
         if wrong.any():
-            first = tuple(np.argwhere(wrong)[0])
+            first = tuple(np.argwhere(wrong)[0].tolist())
+            place = "".join(f"[{index}]" for index in first)
             raise DatasetError(
-                f"inputs{''.join(f'[{index}]' for index in first)}: expected {given.expected}, got {inputs[first]:g}; "
+                f"inputs{place}: expected {given.expected(first)}, got {inputs[first]:g}; "
                 f"{wrong.reshape(len(wrong), -1).any(axis=1).sum()} of {len(wrong)} rows have such values"
             )

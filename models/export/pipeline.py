@@ -72,7 +72,7 @@ def export(
     if options.policy is not None:
         parse(options.policy)
     preprocess = Preprocess(options.normalise, example_input.shape)
-    rows = varied_rows(example_input, options.value_range)
+    rows = varied_rows(example_input, input_tensor)
     example = preprocess(example_input)
 
     adopted = adopt_networks(network, example, options)

@@ -143,7 +143,10 @@ def _read_numbers(text: bytes | memoryview, given: Tensor, most: int) -> NDArray
     if not 1 <= rows <= most or brackets != b"[" + b",".join([form.row] * rows) + b"]":
         return None
     values = json_arrays.read_all(text, form.dtype, rows * form.size, given.range)
-    return None if values is None else values.reshape(rows, *form.shape)
+    if values is None:
+        return None
+    array = values.reshape(rows, *form.shape)
+    return None if given.channel_ranges is not None and given.outside(array).any() else array
 
 
 def _read_nested(raw: msgspec.Raw, contract: Contract, most: int) -> NDArray[Any]:

@@ -193,6 +193,20 @@ def test_random_weights_are_not_published_by_mistake(tmp_path: Path, capsys: pyt
     assert artefact.read(tmp_path / "store", "theirs")[1].method == "single"
 
 
+def test_a_range_may_be_one_pair_or_one_for_each_channel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ranges = ["-1,1", "0,1", "0,1", "0,1", "0,1", "900,1100"]
+    assert export_theirs(tmp_path, "--no-checkpoint", f"--value-range={'/'.join(ranges)}") == 0
+    (given,) = artefact.read(tmp_path, "theirs")[1].inputs
+    assert given.channel_ranges == ((-1, 1), (0, 1), (0, 1), (0, 1), (0, 1), (900, 1100))
+    assert given.range == (-1, 1100)
+    assert export_theirs(tmp_path, "--no-checkpoint", "--value-range=0,1/0,2") == 1
+    assert "expected one pair, or one for each of 6 channels, got 2" in capsys.readouterr().err
+    for wrong in ("0", "0,1/2", "a,b", "0,1,2"):
+        with pytest.raises(SystemExit):
+            export_theirs(tmp_path, "--no-checkpoint", f"--value-range={wrong}")
+        assert "expected LOW,HIGH, such as 0,1, or one a channel" in capsys.readouterr().err
+
+
 def test_several_checkpoints_of_a_network_from_elsewhere_are_a_deep_ensemble(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

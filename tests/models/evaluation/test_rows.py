@@ -46,6 +46,14 @@ def test_without_range_and_unit_finite_numbers_are_expected() -> None:
         check_rows(plain, Split(np.where(GOOD == 1, np.float32(np.inf), GOOD), np.array([0, 1])))
 
 
+def test_every_feature_is_held_against_its_own_range() -> None:
+    ranges = {"range": (0.0, 9.0), "channel_ranges": ((0.0, 1.0), (1.0, 9.0))}
+    of = CONTRACT.model_copy(update={"inputs": (GIVEN.model_copy(update=ranges),)})
+    check_rows(of, Split(np.array([[0, 1], [1, 9]], np.float32), np.array([0, 1])))
+    with pytest.raises(DatasetError, match=r"inputs\[1\]\[1\]: expected values in \[1, 9\] \(feature\), got 0.5"):
+        check_rows(of, Split(GOOD, np.array([0, 1])))
+
+
 def test_rows_that_fit_pass() -> None:
     check_rows(UNIT, Split(GOOD, np.array([0, 1])))
     check_rows(CONTRACT, Split(GOOD * 9, np.array([0, 1])))
