@@ -4,6 +4,7 @@ from typing import Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from app.contract import policy, schema
 from app.contract.calibration import Threshold
@@ -39,6 +40,9 @@ def test_rules_are_read_in_order() -> None:
         ("defer doubt>1", "unknown score 'doubt'; expected one of confidence, entropy"),
         ("defer entropy<1", "rule 'defer entropy<1': expected entropy>"),
         ("defer confidence>0.9", "expected confidence<"),
+        ("defer mutual_information<1", "expected mutual_information>"),
+        ("reject energy<c99", "cNN and rNN bound energy from above; below, expected a number or pNN"),
+        ("reject energy<r5", "cNN and rNN bound energy from above"),
         ("defer entropy>nan", "expected a finite number"),
         ("defer entropy>1e999", "expected a finite number"),
         ("defer entropy>1_0", "expected a finite number"),
@@ -54,6 +58,20 @@ def test_what_is_no_policy_is_refused_with_the_part_that_is_wrong(text: str, mes
         policy.parse(text)
     assert message in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+def test_energy_has_a_lower_side_too() -> None:
+    clauses = policy.parse("reject energy<p0, reject energy > p99, defer energy<-1e1")
+    assert [(clause.level, clause.of, clause.below) for clause in clauses] == [
+        (0, "percentile", True),
+        (99, "percentile", None),
+        (-10, None, True),
+    ]
+    contract = calibrated(energy=tuple(-at for at in EVEN[::-1]))
+    found = policy.resolve(clauses, contract).rules
+    assert [(rule.threshold, rule.sign) for rule in found] == [(-1, -1), (pytest.approx(-0.01), 1), (-10, -1)]
+    with pytest.raises(ValidationError, match="below: expected of energy alone, got entropy"):
+        policy.Rule(action="defer", score="entropy", threshold=1, below=True)
 
 
 @given(st.text(max_size=40))
