@@ -2,7 +2,7 @@
 
 A policy is written as rules, separated by commas; the first that applies decides:
 `reject energy>p99, defer entropy>0.62, defer confidence<p5`. `pNN` is a percentile of the score on the calibration
-rows. `cNN` and `rNN` are the model's thresholds that promise a coverage or a risk of NN %, each for its rule alone
+rows. `cNN` and `rNN` are the model's thresholds that guarantee a coverage or a risk of NN %, each for its rule alone
 (see `calibration.Threshold`).
 
 A rule applies on the side on which the model is less sure. `energy` has another one: far outside of its data, as where
@@ -142,10 +142,10 @@ def _short(text: str) -> str:
 
 
 def resolve(clauses: Sequence[Clause], contract: "Contract") -> Policy:
-    """The policy for a model, with percentiles and promises looked up in its calibration.
+    """The policy for a model, with percentiles and guarantees looked up in its calibration.
 
     Raises:
-        ValueError: the model has no such score, no quantiles for it, or no such promise.
+        ValueError: the model has no such score, no quantiles for it, or no such guarantee.
     """
     quantiles = contract.calibration.quantiles if contract.calibration else {}
     rules = []
@@ -154,7 +154,7 @@ def resolve(clauses: Sequence[Clause], contract: "Contract") -> Policy:
             raise ValueError(f"the model has no score {clause.score!r}; it has {', '.join(contract.scores) or 'none'}")
         threshold = clause.level
         if clause.of in ("coverage", "risk"):
-            threshold = _promised(clause, contract)
+            threshold = _guaranteed(clause, contract)
         elif clause.of == "percentile":
             if clause.score not in quantiles:
                 raise ValueError(f"a percentile of {clause.score!r} is wanted, and the model was not calibrated for it")
@@ -163,14 +163,14 @@ def resolve(clauses: Sequence[Clause], contract: "Contract") -> Policy:
     return Policy(rules=tuple(rules))
 
 
-def _promised(clause: Clause, contract: "Contract") -> float:
-    """The threshold whose promise a clause names."""
+def _guaranteed(clause: Clause, contract: "Contract") -> float:
+    """The threshold whose guarantee a clause names."""
     found = {
-        f"{one.promise[0]}{100 * one.target:g}": one.value  # 100 * 0.29 is not 29; :g rounds
+        f"{one.guarantee[0]}{100 * one.target:g}": one.value  # 100 * 0.29 is not 29; :g rounds
         for one in (contract.calibration.thresholds if contract.calibration else ())
         if one.score == clause.score
     }
     asked = f"{(clause.of or '')[:1]}{clause.level:g}"
     if asked not in found:
-        raise ValueError(f"the model promises no {asked} of {clause.score!r}; it has {', '.join(found) or 'none'}")
+        raise ValueError(f"the model guarantees no {asked} of {clause.score!r}; it has {', '.join(found) or 'none'}")
     return found[asked]

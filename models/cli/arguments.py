@@ -29,17 +29,17 @@ def add_policy(command: argparse.ArgumentParser) -> None:
         "--policy",
         metavar="RULES",
         help='what to do with an answer, such as "reject energy>c99, defer entropy>r5": each threshold a number, '
-        "pNN (percentile), cNN (promises a coverage of NN %%) or rNN (promises a risk of NN %%); none for no policy",
+        "pNN (percentile), or cNN or rNN (guarantees a coverage or a risk of NN %%); none for no policy",
     )
 
 
-def add_promises(command: argparse.ArgumentParser) -> None:
+def add_guarantees(command: argparse.ArgumentParser) -> None:
     """`--coverages` and `--risks`."""
     command.add_argument(
         "--coverages",
         type=numbers,
         metavar="C,…",
-        help="to promise, default 0.9,0.95,0.99, and of a regressor's intervals 0.5,0.8,0.9,0.95",
+        help="to guarantee, default 0.9,0.95,0.99, and of a regressor's intervals 0.5,0.8,0.9,0.95",
     )
     command.add_argument("--risks", type=numbers, metavar="R,…", help="of a classifier, default 0.01,0.05,0.1")
 

@@ -37,7 +37,7 @@ def add(commands: "arguments.Commands") -> None:
     )
     export.add_argument("--data", type=Path, metavar="PATH", help="the folder of the data set's files")
     arguments.add_policy(export)
-    arguments.add_promises(export)
+    arguments.add_guarantees(export)
     other = export.add_argument_group(
         "a network from elsewhere", "with --data FILE.npz (inputs, labels) to calibrate on"
     )

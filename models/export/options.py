@@ -75,4 +75,4 @@ class ExportOptions:
         if self.plan is not None and self.tune:
             raise ValueError("plan and tune: a plan is either forced or measured")
         if self.calibration is None and (self.coverages is not None or self.risks is not None):
-            raise ValueError("coverages, risks: nothing can be promised without rows for the calibration")
+            raise ValueError("coverages, risks: nothing can be guaranteed without rows for the calibration")

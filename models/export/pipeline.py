@@ -13,7 +13,7 @@ from app.contract.repository import check_name
 from app.contract.schema import Contract
 from models import artefact
 from models.evaluation.adequacy import check_number
-from models.evaluation.calibration import calibrate, check_promises
+from models.evaluation.calibration import calibrate, check_guarantees
 from models.evaluation.evaluation import evaluate
 from models.evaluation.rows import check_rows
 from models.export.adopted import adopt_networks, members
@@ -68,7 +68,7 @@ def export(
     check_name(name)
     task, input_tensor = named_task(options), describe_input(example_input, options)
     # what is wrong with the options shows before minutes of tracing and compiling
-    check_promises(task.task, options.coverages, options.risks)
+    check_guarantees(task.task, options.coverages, options.risks)
     if options.policy is not None:
         parse(options.policy)
     preprocess = Preprocess(options.normalise, example_input.shape)

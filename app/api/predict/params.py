@@ -48,8 +48,8 @@ class PredictParams(msgspec.Struct, forbid_unknown_fields=True):
         Meta(
             description="Rules, separated by commas, of which the first that applies decides, such as "
             "`reject energy>p99, defer confidence<0.6`; pNN is a percentile on the calibration rows, cNN and rNN are "
-            "the contract's thresholds that promise a coverage or a risk of NN %. They make `decision` stricter, never "
-            "laxer, than the policy of model or operator",
+            "the contract's thresholds that guarantee a coverage or a risk of NN %. They make `decision` stricter than "
+            "the policy of model or operator, never laxer",
             examples=["defer entropy>p95"],
         ),
     ] = None

@@ -23,7 +23,7 @@ from models.evaluation.likelihood import (
     negative_log_likelihood,
 )
 from models.evaluation.metrics import top_calibration_error
-from models.evaluation.tasks.task import CalibrationRows, Fit, Promises, Sets, TaskEvaluator, four_decimals
+from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, Sets, TaskEvaluator, four_decimals
 
 
 class ClassificationEvaluator(TaskEvaluator):
@@ -49,7 +49,7 @@ class ClassificationEvaluator(TaskEvaluator):
                 f"got {labels[wrong.argmax()]}; {wrong.sum()} of {len(labels)} labels are others"
             )
 
-    def check_promises(self, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
+    def check_guarantees(self, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
         """Both can be guaranteed."""
         conformal.check_shares("coverages", coverages or ())
         conformal.check_shares("risks", risks or ())
@@ -111,11 +111,13 @@ class ClassificationEvaluator(TaskEvaluator):
         """Whether a class other than the true one is predicted."""
         return np.asarray(answers.outputs["prediction"] != answers.labels)
 
-    def promise(self, answers: Answers, promising: NDArray[np.int64], coverages: Sequence[float] | None) -> Promises:
+    def guarantee(
+        self, answers: Answers, guaranteeing: NDArray[np.int64], coverages: Sequence[float] | None
+    ) -> Guarantees:
         """Prediction sets."""
         truth = answers.outputs["probabilities"][np.arange(len(answers)), answers.labels]
         covered = conformal.COVERAGES if coverages is None else coverages
-        return Promises(prediction_sets=conformal.prediction_sets(truth[promising], covered))
+        return Guarantees(prediction_sets=conformal.prediction_sets(truth[guaranteeing], covered))
 
     def evaluate(self, contract: Contract, data: str, answers: Answers) -> ClassificationEvaluation:
         """Accuracy, NLL and calibration error."""

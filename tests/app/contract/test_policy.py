@@ -111,14 +111,14 @@ def test_percentiles_are_looked_up_in_the_calibration() -> None:
             policy.resolve(policy.parse(text), over)
 
 
-def test_promises_are_looked_up_among_those_the_model_makes() -> None:
-    def promise(score: Score, kind: Literal["coverage", "risk"], target: float, value: float) -> Threshold:
-        return Threshold(score=score, promise=kind, target=target, value=value, rows=99, coverage=target)
+def test_guarantees_are_looked_up_among_those_the_model_makes() -> None:
+    def guarantee(score: Score, kind: Literal["coverage", "risk"], target: float, value: float) -> Threshold:
+        return Threshold(score=score, guarantee=kind, target=target, value=value, rows=99, coverage=target)
 
     made = (
-        promise("energy", "coverage", 0.99, -3),
-        promise("entropy", "risk", 0.05, 0.4),
-        promise("entropy", "risk", 0.01, 0.1),
+        guarantee("energy", "coverage", 0.99, -3),
+        guarantee("entropy", "risk", 0.05, 0.4),
+        guarantee("entropy", "risk", 0.01, 0.1),
     )
     contract = calibrated()
     assert contract.calibration is not None
@@ -127,9 +127,9 @@ def test_promises_are_looked_up_among_those_the_model_makes() -> None:
     found = policy.resolve(policy.parse("reject energy>c99, defer entropy>r5, defer entropy>r1.0"), contract)
     assert [rule.threshold for rule in found.rules] == [-3, 0.4, 0.1]
     for text, over, message in (
-        ("reject energy>c95", contract, "promises no c95 of 'energy'; it has c99"),
-        ("defer entropy>r10", contract, "promises no r10 of 'entropy'; it has r5, r1"),
-        ("defer confidence<r5", contract, "promises no r5 of 'confidence'; it has none"),
+        ("reject energy>c95", contract, "guarantees no c95 of 'energy'; it has c99"),
+        ("defer entropy>r10", contract, "guarantees no r10 of 'entropy'; it has r5, r1"),
+        ("defer confidence<r5", contract, "guarantees no r5 of 'confidence'; it has none"),
         ("defer entropy>r5", CONTRACT, "it has none"),
         ("defer energy>c99", _without_energy(), "the model has no score 'energy'"),
     ):
@@ -137,22 +137,22 @@ def test_promises_are_looked_up_among_those_the_model_makes() -> None:
             policy.resolve(policy.parse(text), over)
 
 
-def test_promises_are_looked_up_too() -> None:
+def test_guarantees_are_looked_up_too() -> None:
     parts = {"rows": 100, "coverage": 0.9}
-    promises = (
-        Threshold(score="entropy", promise="coverage", target=0.975, value=0.8, **parts),
-        Threshold(score="entropy", promise="risk", target=0.05, value=0.4, risk=0.01, confidence_level=0.9, **parts),
-        Threshold(score="energy", promise="risk", target=0.01, value=-3, risk=0.01, confidence_level=0.9, **parts),
+    guarantees = (
+        Threshold(score="entropy", guarantee="coverage", target=0.975, value=0.8, **parts),
+        Threshold(score="entropy", guarantee="risk", target=0.05, value=0.4, risk=0.01, confidence_level=0.9, **parts),
+        Threshold(score="energy", guarantee="risk", target=0.01, value=-3, risk=0.01, confidence_level=0.9, **parts),
     )
     contract = calibrated(entropy=EVEN)
     assert contract.calibration is not None
-    calibration = contract.calibration.model_copy(update={"thresholds": promises})
+    calibration = contract.calibration.model_copy(update={"thresholds": guarantees})
     contract = contract.model_copy(update={"calibration": calibration})
     found = policy.resolve(policy.parse("reject energy>r1, defer entropy>c97.5, defer entropy>r5"), contract)
     assert [rule.threshold for rule in found.rules] == [-3, 0.8, 0.4]
-    with pytest.raises(ValueError, match=r"promises no c90 of 'entropy'; it has c97\.5, r5"):
+    with pytest.raises(ValueError, match=r"guarantees no c90 of 'entropy'; it has c97\.5, r5"):
         policy.resolve(policy.parse("defer entropy>c90"), contract)
-    with pytest.raises(ValueError, match=r"promises no r5 of 'entropy'; it has none"):
+    with pytest.raises(ValueError, match=r"guarantees no r5 of 'entropy'; it has none"):
         policy.resolve(policy.parse("defer entropy>r5"), CONTRACT)
 
 

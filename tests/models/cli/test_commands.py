@@ -227,12 +227,12 @@ def test_several_checkpoints_of_a_network_from_elsewhere_are_a_deep_ensemble(
     np.testing.assert_allclose(runtime.run(model, rows.numpy(), ["logits"])["logits"], expected, atol=1e-5)
 
 
-def test_promises_that_are_asked_for(digits: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_guarantees_that_are_asked_for(digits: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of 150 rows: ⌈151 · 0.97⌉ = 147."""
     train(replace(MEMBER, epochs=15, batch_size=64, options={}), digits, tmp_path / "a.pt")
     policy = ["--policy", "reject energy>c97, defer entropy>r20"]
     export = ["export", "digits", "--checkpoint", str(tmp_path / "a.pt"), "--repository", str(tmp_path / "store")]
-    promises = ["--coverages", "0.8,0.97", "--risks", "0.2"]
+    guarantees = ["--coverages", "0.8,0.97", "--risks", "0.2"]
     for wanted, message in (
         (["--coverages", "0,0.9"], "coverages: expected different numbers between 0 and 1, got 0.0, 0.9"),
         (["--coverages", "0.9,0.9"], "coverages: expected different numbers between 0 and 1, got 0.9, 0.9"),
@@ -241,13 +241,13 @@ def test_promises_that_are_asked_for(digits: Dataset, tmp_path: Path, capsys: py
     ):
         assert main([*export, *wanted]) == 1
         assert message in capsys.readouterr().err
-    assert main([*export, *policy, *promises]) == 0
+    assert main([*export, *policy, *guarantees]) == 0
     calibrate = ["calibrate", "digits-single:1", "--repository", str(tmp_path / "store"), "--policy"]
     assert main([*calibrate, "defer entropy>c30", "--coverages", "1.5"]) == 1
     assert "coverages: expected different" in capsys.readouterr().err
     assert main([*calibrate, "defer entropy>c30", "--coverages", "0.3"]) == 0
     first, second = (artefact.read(tmp_path / "store", "digits-single", version)[1] for version in (1, 2))
-    assert {(one.promise, one.target) for one in promised(first)} == {
+    assert {(one.guarantee, one.target) for one in guaranteed(first)} == {
         ("coverage", 0.8),
         ("coverage", 0.97),
         ("risk", 0.2),
@@ -255,16 +255,16 @@ def test_promises_that_are_asked_for(digits: Dataset, tmp_path: Path, capsys: py
     assert first.calibration is not None
     assert [one.coverage for one in first.calibration.prediction_sets] == [0.8, 0.97]
     assert first.policy is not None
-    values = {(one.score, one.promise, one.target): one.value for one in promised(first)}
+    values = {(one.score, one.guarantee, one.target): one.value for one in guaranteed(first)}
     assert [rule.threshold for rule in first.policy.rules] == [
         values["energy", "coverage", 0.97],
         values["entropy", "risk", 0.2],
     ]
-    assert {one.target for one in promised(second) if one.promise == "coverage"} == {0.3}
-    assert {one.target for one in promised(second) if one.promise == "risk"} <= {0.01, 0.05, 0.1}
+    assert {one.target for one in guaranteed(second) if one.guarantee == "coverage"} == {0.3}
+    assert {one.target for one in guaranteed(second) if one.guarantee == "risk"} <= {0.01, 0.05, 0.1}
 
 
-def promised(contract: Contract) -> tuple[Threshold, ...]:
+def guaranteed(contract: Contract) -> tuple[Threshold, ...]:
     assert contract.calibration is not None
     return contract.calibration.thresholds
 

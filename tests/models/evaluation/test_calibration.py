@@ -82,7 +82,7 @@ def test_rows_that_do_not_fit_the_contract_are_named(digits_repository: Path, di
             calibrate(model, contract, "mine", split)
 
 
-def test_one_half_of_the_rows_fits_and_the_other_one_promises(digits_repository: Path, digits: Dataset) -> None:
+def test_one_half_of_the_rows_fits_and_the_other_one_guarantees(digits_repository: Path, digits: Dataset) -> None:
     model, contract, _ = artefact.read(digits_repository, "digits")
     x, y = digits.calibration.inputs, digits.calibration.labels
     order = shuffled(len(y), seed=0)
@@ -91,10 +91,10 @@ def test_one_half_of_the_rows_fits_and_the_other_one_promises(digits_repository:
     logits = runtime.run(model, x[fitting], ["logits"])["logits"]
     assert found.temperature == pytest.approx(fit_temperature(logits, y[fitting]), rel=1e-6)
     outputs = runtime.run(model, x[rest], ["probabilities", "entropy", "prediction"])
-    assert {(one.score, one.promise, one.target) for one in found.thresholds} >= {
-        (score, promise, target)
+    assert {(one.score, one.guarantee, one.target) for one in found.thresholds} >= {
+        (score, guarantee, target)
         for score in contract.scores
-        for promise, target in (("coverage", 0.8), ("coverage", 0.95), ("risk", 0.2))
+        for guarantee, target in (("coverage", 0.8), ("coverage", 0.95), ("risk", 0.2))
     }
     (eighty,) = (one for one in found.thresholds if (one.score, one.target) == ("entropy", 0.8))
     assert eighty.value == pytest.approx(np.sort(outputs["entropy"])[121 - 1], rel=1e-6)  # ⌈151 · 0.8⌉
@@ -108,18 +108,18 @@ def test_one_half_of_the_rows_fits_and_the_other_one_promises(digits_repository:
     assert found.prediction_sets[1].least_probability == pytest.approx(truth[144 - 1], rel=1e-6)  # ⌈151 · 0.95⌉
 
 
-def test_what_few_rows_cannot_promise_is_left_out(digits_repository: Path, digits: Dataset) -> None:
+def test_what_few_rows_cannot_guarantee_is_left_out(digits_repository: Path, digits: Dataset) -> None:
     model, contract, _ = artefact.read(digits_repository, "digits")
     for rows, coverages in ((10, []), (20, [0.9]), (100, [0.9, 0.95])):
         few = Split(digits.calibration.inputs[:rows], digits.calibration.labels[:rows])
         found = calibrate(model, contract, "few", few)
         assert [one.coverage for one in found.prediction_sets] == coverages
         assert [one.target for one in found.thresholds if _of(one, "energy", "coverage")] == coverages
-        assert not [one for one in found.thresholds if one.promise == "risk" and one.target < 0.05]
+        assert not [one for one in found.thresholds if one.guarantee == "risk" and one.target < 0.05]
 
 
-def _of(one: Threshold, score: str, promise: str) -> bool:
-    return (one.score, one.promise) == (score, promise)
+def _of(one: Threshold, score: str, guarantee: str) -> bool:
+    return (one.score, one.guarantee) == (score, guarantee)
 
 
 def test_inputs_that_are_read_when_they_are_needed(tmp_path: Path) -> None:
@@ -155,13 +155,13 @@ def test_a_policy_is_part_of_a_new_version(
     assert found.policy is not None
     assert found.calibration is not None
     energy, entropy, confidence = found.policy.rules
-    promised = {(one.score, one.promise, one.target): one.value for one in found.calibration.thresholds}
-    assert (energy.action, energy.threshold) == ("reject", promised["energy", "coverage", 0.99])
-    assert (entropy.action, entropy.threshold) == ("defer", promised["entropy", "risk", 0.1])
+    guaranteed = {(one.score, one.guarantee, one.target): one.value for one in found.calibration.thresholds}
+    assert (energy.action, energy.threshold) == ("reject", guaranteed["energy", "coverage", 0.99])
+    assert (entropy.action, entropy.threshold) == ("defer", guaranteed["entropy", "risk", 0.1])
     assert confidence.threshold == found.calibration.quantiles["confidence"][5]
     for wanted, message in (
         ([], "give --policy anew, or --policy none"),
-        (["--policy", "defer entropy>c42"], "promises no c42 of 'entropy'; it has c90, c95, c99, r"),
+        (["--policy", "defer entropy>c42"], "guarantees no c42 of 'entropy'; it has c90, c95, c99, r"),
         (["--policy", "defer doubt>1"], "unknown score 'doubt'"),
     ):
         assert main(["calibrate", "digits:2", *wanted, *store]) == 1

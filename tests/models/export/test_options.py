@@ -15,8 +15,8 @@ ROWS = Split(np.zeros((3, 2), np.float32), np.zeros(3, np.int64))
         ({"resize": "crop"}, "resize: only images have another size"),
         ({"resize": "crop", "layout": "BCHW"}, "resize: only images have another size"),
         ({"plan": "branches", "tune": True}, "plan and tune: a plan is either forced or measured"),
-        ({"coverages": [0.9]}, "coverages, risks: nothing can be promised without rows"),
-        ({"risks": [0.1]}, "coverages, risks: nothing can be promised without rows"),
+        ({"coverages": [0.9]}, "coverages, risks: nothing can be guaranteed without rows"),
+        ({"risks": [0.1]}, "coverages, risks: nothing can be guaranteed without rows"),
     ],
 )
 def test_contradictions_are_named_at_once(fields: dict[str, Any], message: str) -> None:

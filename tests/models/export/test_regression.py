@@ -129,7 +129,7 @@ def test_coverages_that_are_asked_for_are_those_of_intervals_too(store: Path, da
         calibrate(model, contract, "curves", data.calibration, risks=(0.1,))
 
 
-def test_intervals_hold_as_many_fresh_values_as_promised(store: Path) -> None:
+def test_intervals_hold_as_many_fresh_values_as_guaranteed(store: Path) -> None:
     model, contract, _ = artefact.read(store, "curves")
     assert contract.calibration is not None
     assert [one.coverage for one in contract.calibration.intervals] == [0.5, 0.8, 0.9, 0.95]
@@ -148,7 +148,7 @@ def test_intervals_hold_as_many_fresh_values_as_promised(store: Path) -> None:
     assert figures.nll < 10  # of the two targets without a network: 12
 
 
-def test_a_policy_of_coverage_rejects_and_defers_as_few_as_promised(store: Path) -> None:
+def test_a_policy_of_coverage_rejects_and_defers_as_few_as_guaranteed(store: Path) -> None:
     model, contract, _ = artefact.read(store, "curves")
     found = apply_policy(contract, Respondent(model, contract).answer(drawn(4000, 3)))
     assert found.share("reject") < 0.01 + 0.012
