@@ -236,3 +236,30 @@ def test_numbers_are_rounded_to_the_side_that_keeps_the_guarantee() -> None:
         assert value - 1e-6 * abs(value) <= one.value <= value
     (members,) = prediction_sets(np.full(20, np.float32(1 / 3)), coverages=(0.9,))
     assert 0.333333 <= members.least_probability <= np.float32(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "coverages", "risks", "wrong"),
+    [
+        (18, (0.9,), (), 0),
+        (38, (0.95,), (), 0),
+        (198, (0.99,), (), 0),
+        (116, (), (0.1,), 0),
+        (236, (), (0.05,), 0),
+        (596, (), (0.02,), 0),
+        (1196, (), (0.01,), 0),
+        (560, (), (0.1,), 14),
+        (1120, (), (0.05,), 14),
+        (2950, (), (0.02,), 15),
+        (5900, (), (0.01,), 15),
+    ],
+)
+def test_levels_take_as_many_rows_as_the_documentation_says(
+    rows: int, coverages: tuple[float, ...], risks: tuple[float, ...], wrong: int
+) -> None:
+    """Wrong ones are spread evenly over the scores, and then the number is not the least."""
+    for half, found in ((rows // 2, 1), *(() if wrong else ((rows // 2 - 1, 0),))):
+        errors = np.zeros(half, bool)
+        errors[np.linspace(0, half - 2, wrong).astype(int)] = True
+        values = np.arange(half, dtype=np.float64)
+        assert len(thresholds("entropy", values, errors, coverages, risks)) == found, half

@@ -1,3 +1,5 @@
+import re
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -5,6 +7,7 @@ import pytest
 
 from models.data import Split
 from models.export import ExportOptions
+from tests.serving import ROOT
 
 ROWS = Split(np.zeros((3, 2), np.float32), np.zeros(3, np.int64))
 
@@ -22,6 +25,13 @@ ROWS = Split(np.zeros((3, 2), np.float32), np.zeros(3, np.int64))
 def test_contradictions_are_named_at_once(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ExportOptions(labels="abc", **fields)
+
+
+def test_the_documentation_lists_every_option() -> None:
+    page = (ROOT / "docs" / "serve-your-own.md").read_text()
+    section = page.partition("\n## Options of an export\n")[2].partition("\n## ")[0]
+    listed = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    assert listed == [field.name for field in fields(ExportOptions)]
 
 
 def test_what_goes_together_is_accepted() -> None:
