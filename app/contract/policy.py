@@ -46,7 +46,7 @@ class Rule(ContractModel):
     else look."""
     score: Score
     threshold: float
-    below: Literal[True] | None = None
+    below: bool | None = None
     """Of `energy` alone."""
 
     @property
@@ -75,7 +75,7 @@ class Clause:
     score: Score
     level: float
     of: Literal["percentile", "coverage", "risk"] | None = None
-    below: Literal[True] | None = None
+    below: bool | None = None
 
 
 Policies = Mapping[str, tuple[Clause, ...]]
@@ -120,7 +120,7 @@ def _clause(text: str) -> Clause:
         raise ValueError(f"rule {_short(text)}: unknown action {_short(action)}; expected reject or defer")
     if score not in _SCORES:
         raise ValueError(f"rule {_short(text)}: unknown score {_short(score)}; expected one of {', '.join(_SCORES)}")
-    below: Literal[True] | None = True if sign == "<" and score in _TWO_SIDED else None
+    below = (sign == "<" and score in _TWO_SIDED) or None
     if not below and sign != (wanted := "<" if score == "confidence" else ">"):
         raise ValueError(f"rule {_short(text)}: expected {score}{wanted}, the side on which the model is less sure")
     number = _NUMBER.fullmatch(threshold)
