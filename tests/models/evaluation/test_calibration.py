@@ -171,7 +171,7 @@ def test_a_policy_is_part_of_a_new_version(
     assert main(["evaluate", "digits:2", "--corruptions", *store]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("policy: ") for line in lines) == 6
-    assert sum(line.startswith("95 % prediction sets: hold ") for line in lines) == 6
+    assert sum(line.startswith("95 % prediction sets: contain ") for line in lines) == 6
     assert [line for line in lines if line.startswith("corrupted, severity 5: error 0.")]
 
 
