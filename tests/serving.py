@@ -19,9 +19,11 @@ from starlette.types import ASGIApp
 
 from app.api.middleware import Gateway
 from app.auth.guard import Guard
+from app.connections import Connections
 from app.engine.device import Device
 from app.engine.options import RegistryOptions
 from app.engine.reconciler import Reconciler, open_repository
+from app.http_protocol import protocol_among
 from app.main import create_app
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
@@ -69,8 +71,8 @@ def application(
 
 @contextmanager
 def serving(folder: Path, **settings: Any) -> Iterator[httpx.Client]:
-    """A client of that application behind a real server in a thread."""
-    with in_thread(application(folder, **settings)) as client:
+    """A client of that application behind a real server in a thread, with the HTTP protocol that the program has."""
+    with in_thread(application(folder, **settings), protocol_among(Connections(1000, 10))) as client:
         yield client
 
 
