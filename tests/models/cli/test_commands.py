@@ -121,12 +121,12 @@ def test_a_split_without_rows_is_not_trained_on(digits: Dataset, tmp_path: Path)
 def test_a_deep_ensemble_is_exported_whole_or_not_at_all(
     digits: Dataset, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = folder / "store"
-    export = ["export", "digits", "--method", "deep-ensemble", "--policy", "none", "--repository", str(store)]
+    repository = folder / "repository"
+    export = ["export", "digits", "--method", "deep-ensemble", "--policy", "none", "--repository", str(repository)]
 
     def refused() -> str:
         assert main(export) == 1
-        assert not store.exists()
+        assert not repository.exists()
         return capsys.readouterr().err
 
     def path(number: int) -> Path:
@@ -145,7 +145,7 @@ def test_a_deep_ensemble_is_exported_whole_or_not_at_all(
     assert "3.pt: training stopped after 0 of 1 epochs" in refused()
     torch.save(state, path(3))
     assert main(export) == 0
-    contract = artefact.read(store, "digits-deep-ensemble")[1]
+    contract = artefact.read(repository, "digits-deep-ensemble")[1]
     assert (contract.num_submodels, contract.policy) == (3, None)
     assert contract.origin.recipe["seeds"] == [1, 2, 4]
 
@@ -167,16 +167,16 @@ def test_networks_of_several_trainings_are_no_deep_ensemble(
         ("wider", "wider.pt: the networks of a deep ensemble differ in the seed alone, got another options, batch_"),
     ):
         files = [str(tmp_path / f"{file}.pt") for file in ("first", name)]
-        assert main(["export", "digits", "--repository", str(tmp_path / "store"), "--checkpoint", *files]) == 1
+        assert main(["export", "digits", "--repository", str(tmp_path / "repository"), "--checkpoint", *files]) == 1
         assert message in capsys.readouterr().err
-    assert not (tmp_path / "store").exists()
+    assert not (tmp_path / "repository").exists()
 
 
 def test_promises_that_are_asked_for(digits: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of 150 rows: ⌈151 · 0.97⌉ = 147."""
     train(replace(MEMBER, epochs=15, batch_size=64, options={}), digits, tmp_path / "a.pt")
     policy = ["--policy", "reject energy>c97, defer entropy>r20"]
-    export = ["export", "digits", "--checkpoint", str(tmp_path / "a.pt"), "--repository", str(tmp_path / "store")]
+    export = ["export", "digits", "--checkpoint", str(tmp_path / "a.pt"), "--repository", str(tmp_path / "repository")]
     promises = ["--coverages", "0.8,0.97", "--risks", "0.2"]
     for wanted, message in (
         (["--coverages", "0,0.9"], "coverages: expected different numbers between 0 and 1, got 0.0, 0.9"),
@@ -187,11 +187,11 @@ def test_promises_that_are_asked_for(digits: Dataset, tmp_path: Path, capsys: py
         assert main([*export, *wanted]) == 1
         assert message in capsys.readouterr().err
     assert main([*export, *policy, *promises]) == 0
-    calibrate = ["calibrate", "digits-single:1", "--repository", str(tmp_path / "store"), "--policy"]
+    calibrate = ["calibrate", "digits-single:1", "--repository", str(tmp_path / "repository"), "--policy"]
     assert main([*calibrate, "defer entropy>c30", "--coverages", "1.5"]) == 1
     assert "coverages: expected different" in capsys.readouterr().err
     assert main([*calibrate, "defer entropy>c30", "--coverages", "0.3"]) == 0
-    first, second = (artefact.read(tmp_path / "store", "digits-single", version)[1] for version in (1, 2))
+    first, second = (artefact.read(tmp_path / "repository", "digits-single", version)[1] for version in (1, 2))
     assert {(one.promise, one.target) for one in promised(first)} == {
         ("coverage", 0.8),
         ("coverage", 0.97),
