@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -103,14 +103,19 @@ def free_port() -> int:
 
 @contextmanager
 def as_process(
-    store: Path, module: str = "app", **settings: str
+    repository: Path, module: str = "app", log: str = "", **settings: str
 ) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
-    """`python -m app` over a store, ready; ended by SIGTERM if it still runs. Or another module that does the same."""
+    """`python -m app` over a model repository, ready; ended by SIGTERM if it still runs. Or another such module.
+
+    Args:
+        log: a file for what it logs, which a long run needs: a pipe takes 64 KiB, and then the service waits.
+    """
     port = free_port()
-    environment = {"MASKSEMBLES_MODEL_REPOSITORY": str(store), "MASKSEMBLES_PORT": str(port), **settings}
-    process = subprocess.Popen(
-        [sys.executable, "-m", module], cwd=ROOT, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True
-    )
+    environment = {"MASKSEMBLES_MODEL_REPOSITORY": str(repository), "MASKSEMBLES_PORT": str(port), **settings}
+    with open(log, "w") if log else nullcontext(subprocess.PIPE) as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module], cwd=ROOT, env={**os.environ, **environment}, stderr=stderr, text=True
+        )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
             until = time.monotonic() + PATIENCE
