@@ -101,11 +101,11 @@ class HttpProtocol(HttpToolsProtocol):
                 ConnectionsFull(f"{self._among.most} connections are at work (MASKSEMBLES_MAX_CONNECTIONS)", 1)
             )
             return
-        self._in_head = False
-        self._owed_since = self.loop.time()
         self._earlier = self.cycle if self._is_at_work() else None
         self._among.begin(self)
-        super().on_headers_complete()
+        super().on_headers_complete()  # raises if the URL is none; then there is no request yet
+        self._in_head = False
+        self._owed_since = self.loop.time()
         self._keeps_alive, self._is_weighed = self.cycle.keep_alive, False
 
     def on_body(self, body: bytes) -> None:
