@@ -105,6 +105,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._among.begin(self)
         super().on_headers_complete()  # raises if the URL is none; then there is no request yet
         self._in_head = False
+        self.transport.is_sending = True
         self._owed_since = self.loop.time()
         self._keeps_alive, self._is_weighed = self.cycle.keep_alive, False
 
@@ -122,6 +123,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head = True
         self._owed_since = None
         if not self._refused:
+            self.transport.is_sending = False
             super().on_message_complete()
             if self._is_weighed and not self.cycle.response_started:
                 self.cycle.keep_alive = self._keeps_alive
@@ -150,7 +152,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """The connection is open; its client has to send a request."""
-        super().connection_made(LingeringTransport(transport, self._is_sending, self.loop.time))  # type: ignore[arg-type]
+        super().connection_made(LingeringTransport(transport, self.loop.time))  # type: ignore[arg-type]
         self._owed_since = self.loop.time()
         self._among.add(self)
 
@@ -205,9 +207,6 @@ class HttpProtocol(HttpToolsProtocol):
         if not self.cycle.response_started and (self.expect_100_continue or not is_small):
             self.cycle.keep_alive = False
 
-    def _is_sending(self) -> bool:
-        return self._refused or not self._in_head
-
     def _most(self) -> int:
         return MOST_HEAD if self._in_head else _MOST_FRAMING
 
@@ -220,7 +219,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: ServiceError) -> None:
         """Answers as soon as all earlier requests are answered, and closes; nothing more is read."""
-        self._refused = True  # the parser still calls back for the rest of the read
+        self._refused = self.transport.is_sending = True  # the parser still calls back for the rest of the read
         self._owed_since = None
         if not self._in_head and self.pipeline:  # the request itself waits for earlier ones: it never begins
             self.pipeline.popleft()

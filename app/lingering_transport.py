@@ -20,13 +20,14 @@ class LingeringTransport:
 
     Args:
         transport: the real one; what is not defined here is done by it.
-        is_sending: whether the client has begun to send something that it has not ended.
         now: the clock of the event loop.
     """
 
-    def __init__(self, transport: Transport, is_sending: Callable[[], bool], now: Callable[[], float]) -> None:
+    def __init__(self, transport: Transport, now: Callable[[], float]) -> None:
+        self.is_sending = False
+        """Whether the client has begun to send something that it has not ended; the protocol says so. To ask it would
+        make a cycle of references, and connections would stay in memory until the garbage is collected."""
         self._transport = transport
-        self._is_sending = is_sending
         self._now = now
         self._since: float | None = None
         self._left = MOST_BYTES
@@ -43,7 +44,7 @@ class LingeringTransport:
         """Sends what is written, and closes as soon as may be."""
         if self.is_closing():
             return
-        if not self._is_sending():
+        if not self.is_sending:
             self._transport.close()
             return
         self._since = self._now()

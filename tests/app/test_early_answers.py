@@ -3,9 +3,11 @@
 The clients send everything before they read, with blocking sockets, and much more than the buffers between take.
 """
 
+import gc
 import json
 import socket
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,7 +22,8 @@ from app.auth.guard import Guard
 from app.auth.keys import make_key, parse_keys
 from app.connections import Connections
 from app.http_protocol import MOST_HEAD, SMALL_REST, HttpProtocol, protocol_among
-from tests.serving import PATIENCE, in_thread, serving
+from tests.app.engine.fakes import until
+from tests.serving import PATIENCE, application, in_thread, serving
 
 LARGE = 2**24
 LOCKED = Guard(parse_keys(make_key("ci", "predict")[1]))
@@ -185,3 +188,24 @@ def test_a_service_that_stops_goes_on_with_no_connection() -> None:
         line.sendall(bytes(LARGE))
         status, told, _ = read(line)
         assert (status, told["connection"]) == (200, "close")
+
+
+def test_a_connection_is_gone_when_it_is_closed(tiny_repository: Path) -> None:
+    """Not when its garbage is collected: it may have a body of some hundred KiB."""
+    gone: list[weakref.ref[HttpProtocol]] = []
+
+    class Noted(protocol_among(Connections(10, 10))):  # type: ignore[misc]
+        def connection_made(self, transport: Any) -> None:
+            gone.append(weakref.ref(self))
+            super().connection_made(transport)
+
+    gc.disable()
+    try:
+        with in_thread(application(tiny_repository), Noted) as client:
+            for path in ("nowhere", "predict"):
+                with connected(client) as line:
+                    line.sendall(f"POST /{path} HTTP/1.1\r\nHost: x\r\n{FRAMINGS[0]}\r\n".encode())
+                    read(line)
+            until(lambda: [protocol() for protocol in gone] == [None, None])
+    finally:
+        gc.enable()

@@ -35,7 +35,9 @@ class Real:
 
 
 def around(real: Real, *, is_sending: bool) -> LingeringTransport:
-    return LingeringTransport(cast(Transport, real), lambda: is_sending, lambda: 100.0)
+    transport = LingeringTransport(cast(Transport, real), lambda: 100.0)
+    transport.is_sending = is_sending
+    return transport
 
 
 def test_it_closes_at_once_if_the_client_owes_nothing() -> None:

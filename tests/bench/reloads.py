@@ -141,7 +141,7 @@ def run(folder: Path, reloads: int, clients: int, pause: float) -> dict[str, Any
     unseen = set(publisher.answered) - found["versions"].keys()
     wrong: list[str] = found["wrong"]
     wrong += [f"{name} answered nobody" for name in sorted(unseen)]
-    wrong += [f"{name} grew by {by:.1f} after the warm-up" for name, by in series.growth().items() if by > LIMITS[name]]
+    wrong += series.exceeded(LIMITS)
     return {
         "seconds": round(series.samples[-1].seconds),
         "clients": clients,

@@ -11,6 +11,7 @@ from tests.bench.peak import memory
 
 FIELDS = ("megabytes", "descriptors", "threads")
 _WARM_UP = 1 / 3  # of the samples; pools and caches fill meanwhile
+_ENOUGH = 10  # samples after it, to tell growth from chance
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,15 @@ class Series:
         self.samples.append(Sample(seconds, round(memory("VmRSS", self.process), 1), descriptors, threads))
         return self.samples[-1]
 
+    def exceeded(self, limits: dict[str, float]) -> list[str]:
+        """What grows by more than it may, in words; nothing as long as there are too few samples."""
+        if len(self._later()) < _ENOUGH:
+            return []
+        return [f"{name} grew by {by:g} after the warm-up" for name, by in self.growth().items() if by > limits[name]]
+
     def growth(self) -> dict[str, float]:
         """How much each field grows from the end of the warm-up to the last sample, by its slope."""
-        later = self.samples[int(len(self.samples) * _WARM_UP) :]
+        later = self._later()
         if len(later) < 2:
             return dict.fromkeys(FIELDS, 0.0)
         at = [sample.seconds for sample in later]
@@ -53,6 +60,9 @@ class Series:
     def summary(self) -> dict[str, Any]:
         """The samples and their growth, for a record."""
         return {"samples": [asdict(sample) for sample in self.samples], "growth": self.growth()}
+
+    def _later(self) -> list[Sample]:
+        return self.samples[int(len(self.samples) * _WARM_UP) :]
 
 
 def slope(at: list[float], values: list[float]) -> float:

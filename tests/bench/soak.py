@@ -42,6 +42,7 @@ BAD = (
 OUTPUTS = ("probabilities", "entropy", "expected_entropy", "mutual_information", "energy")
 LIMITS = {"megabytes": 20.0, "descriptors": 8.0, "threads": 2.0}
 """How much each may grow from the end of the warm-up to the last round."""
+_ROUNDS = 20  # at least, if there is time, or growth could not be told from chance
 _ROUND_SECONDS = 60
 _LEAST_ROUND_SECONDS = 10
 Client = Callable[[], Awaitable[None]]
@@ -159,7 +160,7 @@ def soak(seconds: float, folder: Path, log: Path) -> dict[str, Any]:
     model = folder / "fashion-mnist"
     shutil.copytree(shipped, model / "1")
     body, numbers = folder.parent / "body.json", folder.parent / "numbers"
-    length = max(_LEAST_ROUND_SECONDS, min(_ROUND_SECONDS, int(seconds / 10)))
+    length = max(_LEAST_ROUND_SECONDS, min(_ROUND_SECONDS, int(seconds / _ROUNDS)))
     rounds: list[dict[str, Any]] = []
     with as_process(folder, log=str(log)) as (client, process):
         url = f"{client.base_url}/predict"
@@ -192,9 +193,7 @@ def soak(seconds: float, folder: Path, log: Path) -> dict[str, Any]:
         clients.wrong.append(f"version {answering} answers after {len(rounds)} new ones")
     if waiting:
         clients.wrong.append(f"in the end {waiting:.0f} rows wait")
-    clients.wrong += [
-        f"{name} grew by {by:.1f} after the warm-up" for name, by in series.growth().items() if by > LIMITS[name]
-    ]
+    clients.wrong += series.exceeded(LIMITS)
     return {
         "seconds": length * len(rounds),
         "saturation": round(saturation),

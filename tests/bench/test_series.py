@@ -23,6 +23,13 @@ def test_the_warm_up_does_not_count() -> None:
     assert of([1.0]).growth()["megabytes"] == 0.0
 
 
+def test_what_grows_too_much_is_named_once_there_are_enough_samples() -> None:
+    limits = {"megabytes": 18.0, "descriptors": 19.0, "threads": 0.0}
+    growing = [100.0 + at for at in range(30)]
+    assert of(growing).exceeded(limits) == ["megabytes grew by 19 after the warm-up"]
+    assert of([10 * value for value in growing[:12]]).exceeded(limits) == []
+
+
 def test_the_slope_is_that_of_the_line_whatever_the_times() -> None:
     assert slope([0.0, 1.0, 5.0], [3.0, 5.0, 13.0]) == pytest.approx(2.0)
 

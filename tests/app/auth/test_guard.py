@@ -454,7 +454,7 @@ def test_one_too_many_gets_its_answer_and_others_theirs(
 
 SECURE = {
     "x-content-type-options": "nosniff",
-    "cache-control": "no-repository",
+    "cache-control": "no-store",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
 }
 
