@@ -18,7 +18,7 @@ SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-u
 
 .DEFAULT_GOAL := help
 .PHONY: help install lock serve test test-service test-slow test-clients test-docker coverage fuzz check openapi swagger \
-  models benchmark benchmark-quick bench bench-model bench-formats bench-gpu soak soak-connections clean
+  models benchmark benchmark-quick bench bench-model bench-formats bench-gpu soak soak-connections soak-reloads endurance clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' Makefile
@@ -49,8 +49,8 @@ test-clients: $(ALL) $(CLIENTS) $(KSERVE) $(NODE_MODULES) ## Generate clients in
 test-docker: $(ALL) ## Build the image, start it with docker compose and look around inside
 	$(PYTEST) tests/docker
 
-fuzz: $(ALL) ## Send generated requests (EXAMPLES=20000)
-	FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(PYTEST) -s tests/fuzz
+fuzz: $(ALL) ## Send generated requests (EXAMPLES=20000, JSON=file)
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) FUZZ_JSON=$(JSON) $(PYTEST) -s tests/fuzz
 
 check: $(ALL) ## Lint, formatting, types and imports
 	$(VENV)/bin/ruff check .
@@ -95,11 +95,17 @@ bench-formats: $(ALL) ## What each format of a request costs (JSON=file)
 bench-gpu: $(ALL) ## Every plan on a GPU (JSON=file)
 	$(PYTHON) -m tests.bench.gpu $(if $(JSON),--json $(JSON))
 
-soak: $(ALL) ## Ten minutes of mixed load
-	$(PYTHON) -m tests.bench.soak
+soak: $(ALL) ## Mixed load beside clients that do all sorts of things (SECONDS=600, JSON=file)
+	$(PYTHON) -m tests.bench.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(JSON),--json $(JSON))
 
-soak-connections: $(ALL) ## A client beside 1000 silent connections and 300 that drip (SECONDS=120)
-	$(PYTHON) -m tests.bench.slow_clients $(if $(SECONDS),--seconds $(SECONDS))
+soak-connections: $(ALL) ## A client beside 1000 silent connections and 300 that drip (SECONDS=120, JSON=file)
+	$(PYTHON) -m tests.bench.slow_clients $(if $(SECONDS),--seconds $(SECONDS)) $(if $(JSON),--json $(JSON))
+
+soak-reloads: $(ALL) ## 64 clients of models whose versions come and go (RELOADS=50, JSON=file)
+	$(PYTHON) -m tests.bench.reloads $(if $(RELOADS),--reloads $(RELOADS)) $(if $(JSON),--json $(JSON))
+
+endurance: $(ALL) ## Rewrite the tables of docs/endurance.md from the records in tests/bench/results
+	$(PYTHON) -m tests.bench.endurance
 
 clean: ## Remove what was installed and made
 	rm -rf $(VENV) models/checkpoints .*_cache .coverage* .hypothesis build *.egg-info $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/build

@@ -224,8 +224,6 @@ class MemoryFull(ServiceError):
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
-        self.unread = False
-        """Whether some of the body is still to come."""
 
 
 class ConnectionsFull(ServiceError):

@@ -18,6 +18,7 @@ from app.api.security_headers import security_headers
 from app.connections import Connections
 from app.errors import ConnectionsFull, HeadersTooLarge, MalformedRequest, RequestTimeout, ServiceError
 from app.http_parser import HttpParser
+from app.lingering_transport import LingeringTransport
 
 MOST_HEAD = 2**16
 """Most bytes of request line and headers together."""
@@ -25,18 +26,27 @@ MOST_SECONDS_UNREAD = 60
 """How many seconds a client may take to read what waits for it, at most 256 KiB; it is held in memory for so long."""
 MOST_SECONDS_BODY = MOST_SECONDS + 1
 """How many seconds any body may take; who reads a large one gives up before, and knows better what to say."""
+SMALL_REST = 2**16
+"""Bytes of a body up to which a connection goes on if its request was answered before all of it came."""
 _MOST_FRAMING = 2**20  # bytes around the chunks of a body, and of trailers; small chunks need more than a head
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Answers 431 and closes if head or framing is over the limit; answers 400 if the bytes are not HTTP."""
+    """Answers 431 and closes if head or framing is over the limit; answers 400 if the bytes are not HTTP.
 
+    A client whose request is answered before its body has come gets to read the answer, whatever the answer is: a small
+    rest is thrown away and the connection goes on; with a larger one, or one of unknown length, it lingers and closes.
+    """
+
+    transport: LingeringTransport  # type: ignore[assignment]
     _beside = 0  # bytes read since the last request's end, less those of the body
     _in_head = True
     _is_uncounted = False  # whether the first bytes of a head came with the end of another request
     _refused = False
     _farewell: bytes | None = None  # a refusal that waits until earlier requests are answered
     _earlier: RequestResponseCycle | None = None  # the request before the one in `cycle`
+    _keeps_alive = True  # whether the connection goes on after the request in `cycle`, once all of its body has come
+    _is_weighed = False  # whether `_weigh` has seen that request
     _owed_since: float | None = None  # since when the client has begun to send a head or a body, and not ended it
     _unread_since: float | None = None
     _among: Connections
@@ -54,6 +64,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
+        if self.transport.is_closing():
+            self.transport.discard(len(data))
+            return
         if self._refused:
             return
         self._beside += len(data)  # before the parser, whose callbacks take off what was body
@@ -62,6 +75,8 @@ class HttpProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._beside > MOST_HEAD and not self._refused and self._beside > self._most():
             self._refuse_head()
+        if not (self._in_head or self._is_weighed or self._refused):
+            self._weigh()
 
     def on_message_begin(self) -> None:
         """The first byte of a request, which may have come with the end of the one before."""
@@ -86,11 +101,13 @@ class HttpProtocol(HttpToolsProtocol):
                 ConnectionsFull(f"{self._among.most} connections are at work (MASKSEMBLES_MAX_CONNECTIONS)", 1)
             )
             return
-        self._in_head = False
-        self._owed_since = self.loop.time()
         self._earlier = self.cycle if self._is_at_work() else None
         self._among.begin(self)
-        super().on_headers_complete()
+        super().on_headers_complete()  # raises if the URL is none; then there is no request yet
+        self._in_head = False
+        self.transport.is_sending = True
+        self._owed_since = self.loop.time()
+        self._keeps_alive, self._is_weighed = self.cycle.keep_alive, False
 
     def on_body(self, body: bytes) -> None:
         """A part of a body."""
@@ -106,7 +123,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head = True
         self._owed_since = None
         if not self._refused:
+            self.transport.is_sending = False
             super().on_message_complete()
+            if self._is_weighed and not self.cycle.response_started:
+                self.cycle.keep_alive = self._keeps_alive
         self.url, self.headers = b"", []
 
     def send_400_response(self, msg: str) -> None:
@@ -120,6 +140,8 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if last:
             self._among.rest(self)
+            if self.transport.is_closing():
+                self.cycle.body = bytearray()  # it may linger
             if self._farewell is not None and not self.transport.is_closing():
                 self._say(self._farewell)
 
@@ -130,7 +152,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """The connection is open; its client has to send a request."""
-        super().connection_made(transport)
+        super().connection_made(LingeringTransport(transport, self.loop.time))  # type: ignore[arg-type]
         self._owed_since = self.loop.time()
         self._among.add(self)
 
@@ -138,6 +160,11 @@ class HttpProtocol(HttpToolsProtocol):
         """The connection is closed."""
         self._among.remove(self)
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The server stops: this is the connection's last request."""
+        self._keeps_alive = False
+        super().shutdown()
 
     def end_if_overdue(self, now: float) -> None:
         """Closes the connection if its client sends or reads too slowly; answers 408 where it can."""
@@ -148,6 +175,7 @@ class HttpProtocol(HttpToolsProtocol):
         elif now - self._unread_since > MOST_SECONDS_UNREAD:
             self.abandon()
             return
+        self.transport.end_if_overdue(now)
         if self._owed_since is None or self.transport.is_closing():
             return
         most = self._among.head_seconds if self._in_head else MOST_SECONDS_BODY
@@ -168,6 +196,17 @@ class HttpProtocol(HttpToolsProtocol):
         """Closes the connection without waiting for the client to read."""
         self.transport.abort()
 
+    def _weigh(self) -> None:
+        """Decides whether the connection goes on if the answer begins before all of the body has come.
+
+        After a client that waits for `100 Continue` it does not: it would have to send its body for nothing.
+        """
+        length = next((value for name, value in self.headers if name == b"content-length"), b"")
+        is_small = length.isdigit() and int(length) <= SMALL_REST
+        self._is_weighed = True
+        if not self.cycle.response_started and (self.expect_100_continue or not is_small):
+            self.cycle.keep_alive = False
+
     def _most(self) -> int:
         return MOST_HEAD if self._in_head else _MOST_FRAMING
 
@@ -180,7 +219,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: ServiceError) -> None:
         """Answers as soon as all earlier requests are answered, and closes; nothing more is read."""
-        self._refused = True  # the parser still calls back for the rest of the read
+        self._refused = self.transport.is_sending = True  # the parser still calls back for the rest of the read
         self._owed_since = None
         if not self._in_head and self.pipeline:  # the request itself waits for earlier ones: it never begins
             self.pipeline.popleft()
@@ -219,6 +258,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _say(self, last: bytes) -> None:
         self.transport.write(last)
         self.transport.close()
+        self._among.rest(self)
 
 
 def protocol_among(connections: Connections) -> type[HttpProtocol]:

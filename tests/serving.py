@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +19,11 @@ from starlette.types import ASGIApp
 
 from app.api.middleware import Gateway
 from app.auth.guard import Guard
+from app.connections import Connections
 from app.engine.device import Device
 from app.engine.options import RegistryOptions
 from app.engine.reconciler import Reconciler, open_repository
+from app.http_protocol import protocol_among
 from app.main import create_app
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
@@ -69,8 +71,8 @@ def application(
 
 @contextmanager
 def serving(folder: Path, **settings: Any) -> Iterator[httpx.Client]:
-    """A client of that application behind a real server in a thread."""
-    with in_thread(application(folder, **settings)) as client:
+    """A client of that application behind a real server in a thread, with the HTTP protocol that the program has."""
+    with in_thread(application(folder, **settings), protocol_among(Connections(1000, 10))) as client:
         yield client
 
 
@@ -101,14 +103,19 @@ def free_port() -> int:
 
 @contextmanager
 def as_process(
-    store: Path, module: str = "app", **settings: str
+    repository: Path, module: str = "app", log: str = "", **settings: str
 ) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
-    """`python -m app` over a store, ready; ended by SIGTERM if it still runs. Or another module that does the same."""
+    """`python -m app` over a model repository, ready; ended by SIGTERM if it still runs. Or another such module.
+
+    Args:
+        log: a file for what it logs, which a long run needs: a pipe takes 64 KiB, and then the service waits.
+    """
     port = free_port()
-    environment = {"MASKSEMBLES_MODEL_REPOSITORY": str(store), "MASKSEMBLES_PORT": str(port), **settings}
-    process = subprocess.Popen(
-        [sys.executable, "-m", module], cwd=ROOT, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True
-    )
+    environment = {"MASKSEMBLES_MODEL_REPOSITORY": str(repository), "MASKSEMBLES_PORT": str(port), **settings}
+    with open(log, "w") if log else nullcontext(subprocess.PIPE) as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module], cwd=ROOT, env={**os.environ, **environment}, stderr=stderr, text=True
+        )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
             until = time.monotonic() + PATIENCE

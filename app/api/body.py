@@ -3,14 +3,13 @@
 import asyncio
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
 
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive
+from starlette.types import Receive
 
 from app.api.accept import weights
 from app.api.memory import SMALL, Held
-from app.errors import BodyTooLarge, MalformedBody, MemoryFull, RequestTimeout, UnsupportedMediaType
+from app.errors import BodyTooLarge, MalformedBody, RequestTimeout, UnsupportedMediaType
 
 LARGE = 2**17
 """Bytes of text that take a good part of a millisecond to read or write; more would stall the event loop."""
@@ -19,8 +18,6 @@ LARGE_BINARY = 2**21
 
 MOST_SECONDS = 60
 """How many seconds a body of more than 64 KiB may take to arrive."""
-
-_SECONDS_TO_DISCARD = 2.0  # a refusal must not become a way to hold connections
 
 _WINDOW = {b"gzip": 31, b"deflate": 15}  # zlib's wbits; HTTP's deflate is the zlib format, not a raw stream
 _SETTING = "(MASKSEMBLES_MAX_BODY_BYTES)"
@@ -56,31 +53,12 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
         else:
             async with asyncio.timeout(MOST_SECONDS):
                 body = await _join(receive, limit, None if declared.isdigit() else memory)
-    except MemoryFull as error:
-        error.unread = True
-        raise
     except TimeoutError:
         raise RequestTimeout(f"the body did not come within {MOST_SECONDS} seconds") from None
     if encoding in _WINDOW:
         body = await asyncio.to_thread(_decompress, body, encoding, limit)  # a small one may unpack to the whole limit
         memory.resize(len(body))
     return body
-
-
-async def discard(receive: Receive, most: int) -> None:
-    """Reads the body of a request that was refused and does not keep it: at most so many bytes, for at most 2 seconds.
-
-    A connection that is closed with data unread is reset, and the client may never see the answer.
-    """
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_SECONDS_TO_DISCARD):
-            while most > 0 and (size := _size_of_part(await receive())) is not None:
-                most -= size
-
-
-def _size_of_part(message: Message) -> int | None:
-    """The size of a part that others follow, so that the part itself is not kept meanwhile; None for the last one."""
-    return len(message["body"]) if message.get("more_body", False) else None
 
 
 def _too_large(limit: int) -> BodyTooLarge:

@@ -12,12 +12,11 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import request_ids
-from app.api.body import discard
 from app.api.error_handlers import answer_to, extra_headers, problem
 from app.api.security_headers import security_headers
 from app.api.services import Services
 from app.auth.guard import Guard
-from app.errors import ClientGone, MemoryFull, ServiceError
+from app.errors import ClientGone, ServiceError
 
 _log = logging.getLogger("app.access")
 _LONGEST_PATH = 200  # characters of a path in the log
@@ -102,14 +101,14 @@ class Gateway:
             self._guard.admit(scope["path"], scope["headers"])
         except ServiceError as error:
             self._telemetry.rejected(error.code)
-            await self._refuse(error, scope, receive, send)
+            await self._refuse(error, scope, send)
             return
         endpoint = self._find(scope) if scope["method"] == "POST" else None
         if endpoint is None:
             await self._app(scope, receive, send)
         elif (refusal := self._batcher.refusal()) is not None:
             self._telemetry.rejected(refusal.code)
-            await self._refuse(refusal, scope, receive, send)
+            await self._refuse(refusal, scope, send)
         else:
             await self._shortcut(endpoint, scope, receive, send)
 
@@ -122,17 +121,14 @@ class Gateway:
                 return endpoint
         return None
 
-    async def _refuse(self, error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _refuse(self, error: ServiceError, scope: Scope, send: Send) -> None:
         """Answers with an error, as cheaply as possible and without a log line: there may be thousands a second."""
-        scope["state"]["memory"].resize(0)
         request_id = scope["state"]["request_id"]
         status, body = problem(scope["path"], error, request_id)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         headers += extra_headers(error)
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": True})
-        await discard(receive, self.services.settings.max_body_bytes)  # the client has its answer all the same
-        await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.body", "body": body})
 
     async def _shortcut(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = self._app  # FastAPI would set it
@@ -142,15 +138,8 @@ class Gateway:
         except (ClientGone, ClientDisconnect):
             return
         except Exception as error:  # the framework's handlers are not around this
-            if not (isinstance(error, MemoryFull) and error.unread):
-                response = answer_to(request, error)
-            else:
-                response = None
-                refusal = error.with_traceback(None)  # whose frames hold what was read
-        if response is None:
-            await self._refuse(refusal, scope, receive, send)
-        else:
-            await response(scope, receive, send)
+            response = answer_to(request, error)
+        await response(scope, receive, send)
 
 
 async def _send_in_parts(send: Send, message: Message) -> None:

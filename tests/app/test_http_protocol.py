@@ -82,8 +82,15 @@ def test_empty_lines_without_end_are_refused(port: int, caplog: pytest.LogCaptur
     assert "Fatal error" not in caplog.text
 
 
-def test_what_is_no_http_gets_the_error_body(port: int) -> None:
-    found = talk(port, b"GET / HTTP/1.1\r\nhost: a\x00b\r\n\r\n")
+@pytest.mark.parametrize("earlier", [b"", b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"])
+@pytest.mark.parametrize(
+    "wrong", [b"GET / HTTP/1.1\r\nhost: a\x00b\r\n\r\n", b"GET http://[::1 HTTP/1.1\r\nhost: a\r\n\r\n"]
+)
+def test_what_is_no_http_gets_the_error_body(port: int, wrong: bytes, earlier: bytes) -> None:
+    found = talk(port, earlier, wrong, answers=2)
+    if earlier:
+        assert found.startswith(b"HTTP/1.1 200 ")
+        found = found[found.index(b"HTTP/1.1 400") :]
     assert found.startswith(b"HTTP/1.1 400 ")
     assert json.loads(found.partition(b"\r\n\r\n")[2])["error"]["code"] == "malformed_request"
 

@@ -196,6 +196,7 @@ REFUSED = {
     "headers_too_large": b"GET /b HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n" % (b"y" * (MOST_HEAD + 1)) + GET,
     "malformed_request": b"nonsense\r\n\r\n" + GET,
     "request_timeout": b"GET /b HT",
+    "malformed_request  ": b"GET http://[::1 HTTP/1.1\r\nHost: x\r\n\r\n" + GET,
     "malformed_request ": b"POST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
 }
 

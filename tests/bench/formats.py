@@ -30,7 +30,7 @@ REQUESTS = 60
 Row = dict[str, Any]
 
 
-def store(folder: Path) -> None:
+def write_model(folder: Path) -> None:
     """A model of pictures that only averages them."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4))
@@ -140,7 +140,7 @@ def main() -> None:
     found: list[Row] = []
     print(f"{'way':10} {'rows':>4} {'kB':>6} {'service ms':>10} {'client ms':>9} {'others wait ms':>14}")
     with tempfile.TemporaryDirectory() as folder:
-        store(Path(folder))
+        write_model(Path(folder))
         with as_process(Path(folder)) as (client, _):
             for rows in (1, 4):
                 for name, (path, body, headers) in ways(rows).items():

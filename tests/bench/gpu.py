@@ -213,10 +213,10 @@ def main(arguments: list[str] | None = None) -> None:
     print("network        plan      precision batch      bare     bound    graphs   service  share  ensemble  provider")
     rows: list[Figures] = []
     with tempfile.TemporaryDirectory() as folder:
-        store = options.prepared or Path(folder)
+        repository = options.prepared or Path(folder)
         if options.prepared is None:
-            prepare(store, options.networks, options.device)
-        scanner = RepositoryScanner(store, device.name)
+            prepare(repository, options.networks, options.device)
+        scanner = RepositoryScanner(repository, device.name)
         for name, unverified in scanner.scan().items():
             scanner.verify(unverified)
             for entry in scanner.versions(name):

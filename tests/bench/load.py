@@ -6,7 +6,7 @@ import random
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -35,6 +35,13 @@ class Load:
     """In a sample, answers other than 200, 503 and 504."""
     failed: int = 0
     """Requests that got no answer."""
+    statuses: dict[str, int] = field(default_factory=dict)
+    """Answers by status, if their numbers were compared."""
+    compared: int = 0
+    wrong: int = 0
+    """Of those compared."""
+    example: str = ""
+    """The last of those that were wrong."""
 
 
 def need_wrk() -> None:
@@ -51,13 +58,18 @@ def closed(url: str, body: Path, clients: int, seconds: int) -> Load:
     return Load(good / found["seconds"], found["p50_ms"], found["p99_ms"], found["errors"])
 
 
-def opened(url: str, body: Path, rate: float, seconds: int) -> Load:
-    """Requests at an even rate, whatever becomes of those before; times are those of a sample."""
+def opened(url: str, body: Path, rate: float, seconds: int, numbers: Path | None = None) -> Load:
+    """Requests at an even rate, whatever becomes of those before; times are those of a sample.
+
+    Args:
+        numbers: a file with the numbers of the predictions, one a line, with which those of each answer are compared.
+    """
     beside = min(50.0, rate / 20)
     connections = min(CONNECTIONS, int(3 * rate))
-    with _wrk("open.lua", url, connections, seconds, str(body), str(rate - beside)) as process:
+    script, more = ("open.lua", []) if numbers is None else ("checked.lua", [str(numbers)])
+    with _wrk(script, url, connections, seconds, str(body), str(rate - beside), *more) as process:
         sample = asyncio.run(_sample(url, body.read_bytes(), beside, seconds - 1))
-        found = json.loads(process.communicate()[1])
+        found, *checked = map(json.loads, process.communicate()[1].splitlines())
     good = sorted(took for took, status in sample if status == 200)
     refused = sorted(took for took, status in sample if status in (503, 504))
     aside = len(sample) / (seconds - 1)
@@ -73,6 +85,7 @@ def opened(url: str, body: Path, rate: float, seconds: int) -> Load:
         rejected_p50_ms=_percentile(refused, 0.5),
         unexpected=len(sample) - len(good) - len(refused),
         failed=found["failed"],
+        **(checked[0] if checked else {}),
     )
 
 

@@ -45,10 +45,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """A model in a store of its own, and the request that is posted."""
+    """A model in a repository of its own, and the request that is posted."""
 
     name: str
-    store: Path
+    repository: Path
     file: Path
     body: Path
     rows: NDArray[np.float32]
@@ -93,10 +93,10 @@ def cases(folder: Path) -> Iterator[Case]:
     yield Case("resnet18", folder / "large", plan(folder / "large", "resnet18", 1), body, rows)
 
 
-def plan(store: Path, name: str, version: int) -> Path:
+def plan(repository: Path, name: str, version: int) -> Path:
     """The file that the service takes on a CPU."""
-    planned = plan_path(store, name, version, "cpu")
-    return planned if planned.exists() else model_path(store, name, version)
+    planned = plan_path(repository, name, version, "cpu")
+    return planned if planned.exists() else model_path(repository, name, version)
 
 
 @contextmanager
@@ -112,7 +112,7 @@ def running(case: Case) -> Iterator[tuple[Server, Server]]:
                 break
             except httpx.ConnectError:
                 time.sleep(0.1)
-        with as_process(case.store, MASKSEMBLES_MAX_QUEUE_ROWS=str(QUEUE)) as (client, process):
+        with as_process(case.repository, MASKSEMBLES_MAX_QUEUE_ROWS=str(QUEUE)) as (client, process):
             client.get("/health/ready").raise_for_status()
             yield (
                 Server("baseline", f"http://127.0.0.1:{port}/predict", plain.pid),
@@ -219,7 +219,7 @@ def open_loop(case: Case, servers: tuple[Server, Server], seconds: int) -> list[
 
 
 def start() -> None:
-    """How long the shipped store takes to be ready, and what it takes of memory."""
+    """How long the shipped repository takes to be ready, and what it takes of memory."""
     began = time.perf_counter()
     with as_process(ROOT / "models" / "repository") as (client, process):
         client.get("/health/ready").raise_for_status()

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.bench import record
 from tests.bench.peak import memory
 from tests.pictures import REQUEST
 from tests.serving import ROOT, SHIPPED, as_process
@@ -115,6 +116,7 @@ def main() -> None:
     parser.add_argument("--silent", type=int, default=1000)
     parser.add_argument("--dripping", type=int, default=300)
     parser.add_argument("--most", type=int, help="MASKSEMBLES_MAX_CONNECTIONS of the service")
+    parser.add_argument("--json", type=Path, help="write the record there, too")
     parser.add_argument("--trouble", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.trouble is not None:
@@ -136,6 +138,18 @@ def main() -> None:
         print(f"{name:7} {len(seen.milliseconds):6} answers  p50 {seen.percentile(0.5):6.2f} ms  "
               f"p99 {seen.percentile(0.99):6.2f} ms  {len(seen.wrong)} wrong {seen.wrong[:3]}")  # fmt: skip
     print(f"at most {beside.open} descriptors and {beside.megabytes:.0f} MB")
+    if options.json:
+        found = {
+            name: {
+                "answers": len(seen.milliseconds),
+                "p50_ms": round(seen.percentile(0.5), 2),
+                "p99_ms": round(seen.percentile(0.99), 2),
+            }
+            for name, seen in (("alone", alone), ("beside", beside))
+        }
+        most = {"descriptors": beside.open, "megabytes": round(beside.megabytes)}
+        about = {"seconds": round(options.seconds), **found, "most": most, "wrong": alone.wrong + beside.wrong}
+        record.write(options.json, f"make soak-connections SECONDS={options.seconds:.0f}", about)
     if alone.wrong or beside.wrong or beside.percentile(0.99) > 2 * alone.percentile(0.99):
         sys.exit(1)
 

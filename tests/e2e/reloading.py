@@ -13,13 +13,14 @@ import torch
 from models.export import ExportOptions, export
 from models.networks.mlp import mlp
 from tests.bench.peak import memory
+from tests.bench.series import slope
 from tests.serving import as_process
 
 _WIDE = 512  # some megabytes a model, so that one kept by mistake is seen
 
 
 def two_networks(folder: Path) -> Path:
-    """A store with net:1 and net:2, the same but for their weights."""
+    """A repository with net:1 and net:2, the same but for their weights."""
     for seed in (0, 1):
         torch.manual_seed(seed)
         network = mlp((6,), 3, submodels=3, hidden=(_WIDE, _WIDE))
@@ -77,11 +78,10 @@ def reload(two: Path, folder: Path, times: int, module: str = "app") -> tuple[in
     return answered, wrong, resident
 
 
-def slope(resident: list[float]) -> float:
-    """Megabytes a reload over the later two thirds, by Theil and Sen: the median of all pairs."""
+def growth(resident: list[float]) -> float:
+    """Megabytes a reload over the later two thirds."""
     later = resident[len(resident) // 3 :]
-    pairs = [(b - a) / (j - i) for i, a in enumerate(later) for j, b in enumerate(later) if j > i]
-    return float(np.median(pairs))
+    return slope([float(reload) for reload in range(len(later))], later)
 
 
 def _compare(response: httpx.Response, expected: list[Any], wrong: list[str]) -> None:

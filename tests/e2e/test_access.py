@@ -30,7 +30,7 @@ NAMES = ("MASKSEMBLES_KEYS", "MASKSEMBLES_KEYS_FILE", "MASKSEMBLES_ALLOW_ANONYMO
 
 
 def start(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """A start that cannot become a service: it has no store."""
+    """A start that cannot become a service: it has no repository."""
     environment = {**os.environ, "MASKSEMBLES_MODEL_REPOSITORY": str(ROOT / "nowhere"), **settings}
     return subprocess.run(
         [sys.executable, "-m", "app", *arguments],
@@ -39,9 +39,9 @@ def start(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With one of the shipped models, which takes pictures."""
-    folder = tmp_path_factory.mktemp("store")
+    folder = tmp_path_factory.mktemp("repository")
     shutil.copytree(ROOT / "models" / "repository" / "digits" / "3", folder / "digits" / "3")
     return folder
 
@@ -125,7 +125,7 @@ def test_the_document_is_printed_as_json(monkeypatch: pytest.MonkeyPatch, capsys
     assert printed.err == ""
 
 
-def test_a_new_key_works_for_the_line_that_is_printed(store: Path, tmp_path: Path) -> None:
+def test_a_new_key_works_for_the_line_that_is_printed(repository: Path, tmp_path: Path) -> None:
     printed = start("--new-key", "ci")
     assert (printed.returncode, printed.stderr) == (0, "")
     key, line = (text.rpartition(" ")[2] for text in printed.stdout.splitlines())
@@ -134,7 +134,7 @@ def test_a_new_key_works_for_the_line_that_is_printed(store: Path, tmp_path: Pat
     file = tmp_path / "keys"
     file.write_text(other_line)
     request = json.loads((ROOT / "app" / "api" / "examples" / "request.json").read_text())
-    with as_process(store, MASKSEMBLES_KEYS=line, MASKSEMBLES_KEYS_FILE=str(file)) as (client, _):
+    with as_process(repository, MASKSEMBLES_KEYS=line, MASKSEMBLES_KEYS_FILE=str(file)) as (client, _):
 
         def predict(key: str) -> int:
             return client.post("/predict", json=request, headers={"authorization": f"Bearer {key}"}).status_code
@@ -209,8 +209,8 @@ def are_records(lines: list[str]) -> list[dict[str, object]]:
 
 
 @pytest.fixture
-def running(store: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
-    with as_process(store, MASKSEMBLES_ACCESS_LOG="true", MASKSEMBLES_ENABLE_ADMIN="true") as started:
+def running(repository: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
+    with as_process(repository, MASKSEMBLES_ACCESS_LOG="true", MASKSEMBLES_ENABLE_ADMIN="true") as started:
         yield started
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.serving import PATIENCE, ROOT, SHIPPED, as_process
 
-STORE = ROOT / "models" / "repository"
+REPOSITORY = ROOT / "models" / "repository"
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def at_most_open(files: int) -> Iterator[None]:
 def test_more_silent_clients_than_descriptors_shut_nobody_out() -> None:
     with ExitStack() as opened:
         with at_most_open(128):
-            client, process = opened.enter_context(as_process(STORE, **SHIPPED, MASKSEMBLES_POLL_SECONDS="0.1"))
+            client, process = opened.enter_context(as_process(REPOSITORY, **SHIPPED, MASKSEMBLES_POLL_SECONDS="0.1"))
         address = (client.base_url.host, client.base_url.port or 0)
         for at in range(300):
             line = opened.enter_context(socket.create_connection(address, timeout=PATIENCE))
@@ -48,7 +48,7 @@ def test_more_silent_clients_than_descriptors_shut_nobody_out() -> None:
 def test_more_connections_than_descriptors_are_refused_at_the_start() -> None:
     with (
         at_most_open(256),
-        as_process(STORE, **SHIPPED, MASKSEMBLES_MAX_CONNECTIONS="250") as (_, process),
+        as_process(REPOSITORY, **SHIPPED, MASKSEMBLES_MAX_CONNECTIONS="250") as (_, process),
     ):
         assert process.stderr is not None
         assert "error: MASKSEMBLES_MAX_CONNECTIONS=250: expected at most " in process.stderr.read()

@@ -14,7 +14,7 @@ from tests.app.engine.fakes import until
 from tests.pictures import REQUEST, pictures
 from tests.serving import ROOT, SHIPPED, as_process
 
-STORE = ROOT / "models" / "repository"
+REPOSITORY = ROOT / "models" / "repository"
 HEADERS = {"content-type": "application/json"}
 BODY = REQUEST.read_bytes()
 
@@ -42,7 +42,7 @@ def until_refused(address: httpx.URL) -> tuple[int, list[str]]:
 def test_a_signal_under_load_leaves_no_accepted_request_without_an_answer(sent: signal.Signals) -> None:
     with (
         ThreadPoolExecutor(8) as pool,
-        as_process(STORE, **SHIPPED, MASKSEMBLES_ACCESS_LOG="true") as (client, process),
+        as_process(REPOSITORY, **SHIPPED, MASKSEMBLES_ACCESS_LOG="true") as (client, process),
     ):
         assert process.stderr is not None
         log = pool.submit(process.stderr.read)
@@ -70,7 +70,7 @@ def test_what_waits_is_answered_after_the_signal() -> None:
 
     with (
         ThreadPoolExecutor(16) as pool,
-        as_process(STORE, **SHIPPED, MASKSEMBLES_MAX_QUEUE_ROWS="100000") as (client, process),
+        as_process(REPOSITORY, **SHIPPED, MASKSEMBLES_MAX_QUEUE_ROWS="100000") as (client, process),
     ):
         tasks = [pool.submit(ask, client.base_url) for _ in range(16)]
         until(lambda: float(client.get("/metrics").text.partition("\nmasksembles_queue_rows ")[2].split()[0]) > 100)
@@ -80,14 +80,14 @@ def test_what_waits_is_answered_after_the_signal() -> None:
 
 
 def test_without_connections_it_ends() -> None:
-    with as_process(STORE, **SHIPPED) as (client, process):
+    with as_process(REPOSITORY, **SHIPPED) as (client, process):
         client.close()
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
 
 
 def test_a_second_interrupt_does_not_wait() -> None:
-    with as_process(STORE, **SHIPPED) as (client, process), socket.socket() as half:
+    with as_process(REPOSITORY, **SHIPPED) as (client, process), socket.socket() as half:
         half.connect((client.base_url.host, client.base_url.port or 0))
         half.sendall(
             b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
@@ -101,7 +101,7 @@ def test_a_second_interrupt_does_not_wait() -> None:
 
 
 def test_the_log_is_json_and_has_the_ids_of_requests() -> None:
-    with as_process(STORE, **SHIPPED, MASKSEMBLES_ACCESS_LOG="true") as (client, process):
+    with as_process(REPOSITORY, **SHIPPED, MASKSEMBLES_ACCESS_LOG="true") as (client, process):
         client.post("/predict", content=BODY, headers={**HEADERS, "x-request-id": "mine-1"})
         client.get("/nowhere%0A%7B%22forged%22%3A1%7D")
         process.send_signal(signal.SIGTERM)

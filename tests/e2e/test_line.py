@@ -38,29 +38,29 @@ def digits() -> Dataset:
 
 @pytest.fixture
 def line(once: Once, tmp_path: Path) -> tuple[Path, Path]:
-    """A checkpoint and a store, made by the commands; the store may be changed."""
+    """A checkpoint and a repository, made by the commands; the repository may be changed."""
     folder = once("line", _train_and_export)
-    return folder / "digits.pt", shutil.copytree(folder / "store", tmp_path / "line")
+    return folder / "digits.pt", shutil.copytree(folder / "repository", tmp_path / "line")
 
 
 def _train_and_export(folder: Path) -> None:
-    checkpoint, store = folder / "digits.pt", folder / "store"
+    checkpoint, repository = folder / "digits.pt", folder / "repository"
     workshop("train", "digits", "--epochs", "10", "--scale", "3", "--checkpoint", checkpoint)
-    printed = workshop("export", "digits", "--checkpoint", checkpoint, "--repository", store, "--name", "mine")
+    printed = workshop("export", "digits", "--checkpoint", checkpoint, "--repository", repository, "--name", "mine")
     assert "verify: folded agrees with the torch loop over the masks" in printed
-    assert f"exported: {store / 'mine' / '1' / 'model.onnx'}" in printed
+    assert f"exported: {repository / 'mine' / '1' / 'model.onnx'}" in printed
 
 
 def test_the_service_answers_as_the_torch_loop_over_the_masks(line: tuple[Path, Path], digits: Dataset) -> None:
-    checkpoint, store = line
+    checkpoint, repository = line
     recipe, network = load(checkpoint)
     assert recipe.scale == 3
-    temperature = artefact.read(store, "mine")[1].temperature
+    temperature = artefact.read(repository, "mine")[1].temperature
     x = digits.test.inputs
     with torch.no_grad():
         logits = submodels(network, torch.from_numpy(x)).double()
     p = (logits / temperature).softmax(-1).permute(1, 0, 2).numpy()
-    with as_process(store) as (client, _):
+    with as_process(repository) as (client, _):
         answer = client.post("/predict", json={"inputs": x.tolist()}).raise_for_status().json()
     found = np.array([[s["probabilities"] for s in row["submodels"]] for row in answer["predictions"]])
     assert (np.abs(found - p) <= 1e-6 + 1e-5 * p).all()
@@ -72,18 +72,18 @@ def test_a_recalibrated_version_keeps_the_plans_of_devices(
     line: tuple[Path, Path], tmp_path: Path, digits: Dataset
 ) -> None:
     checkpoint, _ = line
-    store, rows = tmp_path / "store", tmp_path / "rows.npz"
-    printed = workshop("export", "digits", "--checkpoint", checkpoint, "--repository", store, "--plan", "grouped")
+    repository, rows = tmp_path / "repository", tmp_path / "rows.npz"
+    printed = workshop("export", "digits", "--checkpoint", checkpoint, "--repository", repository, "--plan", "grouped")
     assert "plan for cpu: grouped, forced" in printed
     np.savez(rows, inputs=digits.calibration.inputs[:90], labels=digits.calibration.labels[:90])
-    workshop("calibrate", "digits:1", "--repository", store, "--data", rows)
-    folded, contract, _ = artefact.read(store, "digits", 2)
-    (plan, planned) = artefact.read_plans(store, "digits", 2)["cpu"]
+    workshop("calibrate", "digits:1", "--repository", repository, "--data", rows)
+    folded, contract, _ = artefact.read(repository, "digits", 2)
+    (plan, planned) = artefact.read_plans(repository, "digits", 2)["cpu"]
     assert (planned.plan, planned.temperature) == ("grouped", contract.temperature)
     x = digits.test.inputs[:20]
     for name, values in runtime.run(folded, x, ["probabilities", "entropy"]).items():
         np.testing.assert_allclose(runtime.run(plan, x, [name])[name], values, rtol=1e-5, atol=1e-6)
-    with as_process(store, MASKSEMBLES_DEVICE="cpu") as (client, _):
+    with as_process(repository, MASKSEMBLES_DEVICE="cpu") as (client, _):
         assert client.get("/models/digits/versions/2").json()["contract"]["plan"] == "grouped"
 
 
@@ -102,7 +102,7 @@ def test_a_network_from_elsewhere(tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", inputs=inputs, labels=labels)
     command = (
         "export", "--network", "tests.models.third_party:MaskedResNet", "--checkpoint", tmp_path / "theirs.pt",
-        "--repository", tmp_path / "store", "--input-shape", "3,16,16", "--name", "theirs",
+        "--repository", tmp_path / "repository", "--input-shape", "3,16,16", "--name", "theirs",
         "--value-range", "0,1", "--layout", "BCHW", "--colour", "rgb", "--resize", "crop",
     )  # fmt: skip
     printed = workshop(
@@ -118,7 +118,7 @@ def test_a_network_from_elsewhere(tmp_path: Path) -> None:
     )
     assert "plan for cpu" in printed
     assert "verify: folded, 99 % of entropies within" in printed
-    model, contract, _ = artefact.read(tmp_path / "store", "theirs")
+    model, contract, _ = artefact.read(tmp_path / "repository", "theirs")
     assert (contract.precision, contract.method, contract.calibration is not None) == ("float16", "masksembles", True)
     x = rng.random((3, 3, 16, 16), np.float32)
     normalised = (torch.from_numpy(x) - torch.tensor([0.5, 0.4, 0.3]).reshape(3, 1, 1)) / 0.25
@@ -128,7 +128,7 @@ def test_a_network_from_elsewhere(tmp_path: Path) -> None:
     wide = Image.fromarray(rng.integers(0, 256, (16, 30, 3), np.uint8))
     file = io.BytesIO()
     wide.save(file, "PNG")
-    with as_process(tmp_path / "store") as (client, _):
+    with as_process(tmp_path / "repository") as (client, _):
         found = client.post("/predict", content=file.getvalue(), headers={"content-type": "image/png"})
         cut = np.asarray(wide)[:, 7:23].transpose(2, 0, 1) / 255
         expected = client.post("/predict", json={"inputs": [cut.tolist()]})
@@ -138,12 +138,12 @@ def test_a_network_from_elsewhere(tmp_path: Path) -> None:
 
 
 def test_a_recalibrated_version_takes_over(line: tuple[Path, Path], tmp_path: Path, digits: Dataset) -> None:
-    _, store = line
+    _, repository = line
     rows = tmp_path / "digits.npz"  # named like the data set, and still not its test split
     np.savez(rows, inputs=digits.calibration.inputs[:90], labels=digits.calibration.labels[:90])
-    printed = workshop("calibrate", "mine:1", "--repository", store, "--data", rows)
-    assert f"wrote: {store / 'mine' / '2' / 'model.onnx'}" in printed
-    with as_process(store) as (client, _):
+    printed = workshop("calibrate", "mine:1", "--repository", repository, "--data", rows)
+    assert f"wrote: {repository / 'mine' / '2' / 'model.onnx'}" in printed
+    with as_process(repository) as (client, _):
         detail = client.get("/models/mine/versions/2").raise_for_status().json()
         old = schema.Contract.model_validate(client.get("/models/mine/versions/1").json()["contract"])
     assert detail["state"] == "available"
@@ -167,10 +167,10 @@ def test_a_model_recalibrated_on_a_file_still_knows_its_own_data(
 
 @pytest.mark.slow
 def test_evaluate_prints_what_the_contract_says(line: tuple[Path, Path]) -> None:
-    _, store = line
-    figures = artefact.read(store, "mine", 1)[1].evaluation
+    _, repository = line
+    figures = artefact.read(repository, "mine", 1)[1].evaluation
     assert figures is not None
-    printed = workshop("evaluate", "mine:1", "--repository", store)
+    printed = workshop("evaluate", "mine:1", "--repository", repository)
     assert f"300 test rows: accuracy {figures.accuracy:.4f}, NLL {figures.nll:.4f}, ECE {figures.ece:.4f}" in printed
 
 

@@ -15,7 +15,7 @@ from tests.app.engine.fakes import until
 from tests.serving import ROOT, SHIPPED, as_process
 
 MIB = 2**20
-STORE = ROOT / "models" / "repository"
+REPOSITORY = ROOT / "models" / "repository"
 BUDGET = 120
 ROW = orjson.dumps({"model": "digits", "inputs": [[[[0.5] * 8] * 8]]})
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, an
 def service() -> Iterator[tuple[httpx.Client, Callable[[], int]]]:
     """A client, and how many MiB the service takes."""
     settings = {**SHIPPED, "MASKSEMBLES_MEMORY_BUDGET_MB": str(BUDGET)}
-    with as_process(STORE, **settings) as (client, process):
+    with as_process(REPOSITORY, **settings) as (client, process):
         until(lambda: client.get("/health/ready").status_code == 200)
 
         def resident() -> int:

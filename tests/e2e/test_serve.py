@@ -1,4 +1,4 @@
-"""The program as a user starts it, over the shipped store."""
+"""The program as a user starts it, over the shipped repository."""
 
 import json
 import os
@@ -21,14 +21,14 @@ from app.engine.device import missing_for_cuda
 from tests.pictures import REQUEST, pictures, same_to_three_digits
 from tests.serving import ROOT, SHIPPED, as_process
 
-STORE = ROOT / "models" / "repository"
+REPOSITORY = ROOT / "models" / "repository"
 
 Running = tuple[httpx.Client, subprocess.Popen[str]]
 
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
-    with as_process(STORE, **SHIPPED) as started:
+    with as_process(REPOSITORY, **SHIPPED) as started:
         yield started
 
 
@@ -94,7 +94,7 @@ def test_the_documentation_page_is_served(running: Running) -> None:
 
 
 def test_a_body_over_the_limit_is_refused_before_it_is_read() -> None:
-    with as_process(STORE, MASKSEMBLES_MAX_BODY_BYTES="100000") as (client, _):
+    with as_process(REPOSITORY, MASKSEMBLES_MAX_BODY_BYTES="100000") as (client, _):
         headers = {"content-type": "application/json"}
         response = client.post("/predict", content=b" " * 3_000_000, headers=headers)
         assert response.status_code == 413
@@ -105,7 +105,7 @@ def test_a_body_over_the_limit_is_refused_before_it_is_read() -> None:
 
 def test_sigterm_finishes_what_was_accepted_and_exits_with_0() -> None:
     body = REQUEST.read_bytes()
-    with as_process(STORE) as (client, process), socket.socket() as accepted:
+    with as_process(REPOSITORY) as (client, process), socket.socket() as accepted:
         accepted.connect((client.base_url.host, client.base_url.port or 0))
         accepted.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
         accepted.sendall(b"Content-Length: %d\r\n\r\n" % len(body) + body[:-9])
@@ -122,7 +122,7 @@ def test_sigterm_finishes_what_was_accepted_and_exits_with_0() -> None:
 
 @pytest.mark.slow
 def test_sigterm_does_not_wait_for_a_body_that_never_comes() -> None:
-    with as_process(STORE, MASKSEMBLES_QUEUE_TIMEOUT_MS="1000") as (client, process), socket.socket() as half:
+    with as_process(REPOSITORY, MASKSEMBLES_QUEUE_TIMEOUT_MS="1000") as (client, process), socket.socket() as half:
         half.connect((client.base_url.host, client.base_url.port or 0))
         half.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
         half.sendall(b"Content-Length: 500\r\n\r\n{")
@@ -184,7 +184,7 @@ def external(model: onnx.ModelProto) -> None:
 
 
 def test_bad_files_are_refused_and_the_good_one_serves(tmp_path: Path) -> None:
-    content = (STORE / "digits" / "3" / "model.onnx").read_bytes()
+    content = (REPOSITORY / "digits" / "3" / "model.onnx").read_bytes()
     files = [(content, None), (content[:50_000], "truncated")]
     for change, reason in (
         (without_contract, "has no contract"),
@@ -214,7 +214,7 @@ def test_check_reports_every_version(tmp_path: Path) -> None:
     assert found.returncode == 0, found.stderr
     assert {"digits:3 available", "fashion-mnist:3 available"} <= set(found.stdout.splitlines())
     (tmp_path / "digits" / "1").mkdir(parents=True)
-    content = (STORE / "digits" / "3" / "model.onnx").read_bytes()
+    content = (REPOSITORY / "digits" / "3" / "model.onnx").read_bytes()
     (tmp_path / "digits" / "1" / "model.onnx").write_bytes(content)
     (tmp_path / "digits" / "3").mkdir()
     (tmp_path / "digits" / "3" / "model.onnx").write_bytes(content[:5000])

@@ -27,10 +27,10 @@ Client: TypeAlias = sync.InferenceServerClient
 
 @pytest.fixture(scope="module")
 def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    store = tmp_path_factory.mktemp("two")
+    repository = tmp_path_factory.mktemp("two")
     for name in ("digits", "fashion-mnist"):
-        shutil.copytree(ROOT / "models" / "repository" / name / "3", store / name / "3")
-    with as_process(store, **SHIPPED, MASKSEMBLES_ENABLE_ADMIN="true") as (client, _):
+        shutil.copytree(ROOT / "models" / "repository" / name / "3", repository / name / "3")
+    with as_process(repository, **SHIPPED, MASKSEMBLES_ENABLE_ADMIN="true") as (client, _):
         yield client
 
 

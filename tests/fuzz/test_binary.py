@@ -3,7 +3,9 @@
 import http.client
 import json
 import math
+import time
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.fuzz.report import note
 from tests.fuzz.size import EXAMPLES
 from tests.serving import PATIENCE, ROOT, SHIPPED, as_process
 
@@ -144,6 +147,9 @@ def requests(draw: st.DrawFn) -> tuple[bytes, dict[str, str], bool]:
 
 
 def test_any_bytes_get_an_answer_and_whole_requests_the_right_one(connection: http.client.HTTPConnection) -> None:
+    statuses: Counter[str] = Counter()
+    began = time.monotonic()
+
     @settings(
         max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=False
     )
@@ -151,6 +157,7 @@ def test_any_bytes_get_an_answer_and_whole_requests_the_right_one(connection: ht
     def hold(request: tuple[bytes, dict[str, str], bool]) -> None:
         body, headers, whole = request
         status, received, answer = post(connection, body, headers)
+        statuses[str(status)] += 1
         if whole:
             assert status == 200, answer
         if status == 200:
@@ -162,3 +169,4 @@ def test_any_bytes_get_an_answer_and_whole_requests_the_right_one(connection: ht
             assert error["error"]
 
     hold()
+    note("binary", cases=statuses.total(), statuses=statuses, seconds=round(time.monotonic() - began))

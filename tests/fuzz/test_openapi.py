@@ -4,12 +4,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
 import pytest
 
 from app.auth import keys
+from tests.fuzz.report import note
 from tests.fuzz.size import EXAMPLES
 from tests.serving import ROOT, SHIPPED, as_process
 
@@ -46,6 +48,7 @@ def test_nothing_that_the_document_allows_or_forbids_breaks_the_service(tmp_path
         "MASKSEMBLES_ENABLE_ADMIN": "true",
         "MASKSEMBLES_DEFAULT_MODEL": "digits",
     }
+    began = time.monotonic()
     with as_process(ROOT / "models" / "repository", **settings) as (client, process):
         without = [part for name in UNLOADING for part in ("--exclude-operation-id", name)]
         each = max(5, EXAMPLES // OPERATIONS * 8 // 5)  # some operations have no so many different cases
@@ -53,7 +56,7 @@ def test_nothing_that_the_document_allows_or_forbids_breaks_the_service(tmp_path
         cases += run(client, key, tmp_path, max(5, each // 30), "--phases", "stateful", *without)
         only = [part for name in UNLOADING for part in ("--include-operation-id", name)]
         cases += run(client, key, tmp_path, 5, *only)
-        print(f"{cases} cases")
+        note("openapi", cases=cases, seconds=round(time.monotonic() - began))
         assert cases >= EXAMPLES
         assert client.post("/models/digits/load", headers={"x-api-key": key}).status_code == 200
         answer = client.post("/predict", json={"inputs": [[[[0.5] * 8] * 8]]}, headers={"x-api-key": key})

@@ -36,11 +36,11 @@ def digits_network(digits: Dataset, once: Once) -> nn.Module:
 
 @pytest.fixture(scope="session")
 def digits_repository(digits: Dataset, digits_network: nn.Module, once: Once) -> Path:
-    """A store with that network, calibrated and exported, as digits:1. Not to be written to: copy it."""
-    return once("digits", lambda store: _export_digits(digits, digits_network, store))
+    """A repository with that network, calibrated and exported, as digits:1. Not to be written to: copy it."""
+    return once("digits", lambda repository: _export_digits(digits, digits_network, repository))
 
 
-def _export_digits(digits: Dataset, digits_network: nn.Module, store: Path) -> None:
+def _export_digits(digits: Dataset, digits_network: nn.Module, repository: Path) -> None:
     export(
         digits_network,
         torch.from_numpy(digits.test.inputs[:2]),
@@ -55,21 +55,25 @@ def _export_digits(digits: Dataset, digits_network: nn.Module, store: Path) -> N
             colour="grey",
         ),
         name="digits",
-        repository=store,
+        repository=repository,
     )
 
 
 @pytest.fixture(scope="session")
 def tiny_repository(once: Once) -> Path:
-    """A store with an untrained network of 6 features and 3 classes, uncalibrated, as tiny:1."""
+    """A repository with an untrained network of 6 features and 3 classes, uncalibrated, as tiny:1."""
     return once("tiny", _export_tiny)
 
 
-def _export_tiny(store: Path) -> None:
+def _export_tiny(repository: Path) -> None:
     torch.manual_seed(0)
     network = mlp((6,), 3, submodels=3, scale=2.0, align=1, hidden=(8,))
     export(
-        network, torch.rand(2, 6), ExportOptions(labels=["a", "b", "c"], unit="feature"), name="tiny", repository=store
+        network,
+        torch.rand(2, 6),
+        ExportOptions(labels=["a", "b", "c"], unit="feature"),
+        name="tiny",
+        repository=repository,
     )
 
 

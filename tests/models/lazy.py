@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.data.digests import rows_digest
+
 
 class Lazily:
     """An array's rows, never all at once; remembers how many were."""
@@ -13,6 +15,10 @@ class Lazily:
         self._inputs = inputs
         self.shape, self.dtype = inputs.shape, inputs.dtype
         self.most_at_once = 0
+
+    @property
+    def digest(self) -> str:
+        return rows_digest(self._inputs)
 
     def __len__(self) -> int:
         return len(self._inputs)

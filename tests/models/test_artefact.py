@@ -55,8 +55,8 @@ def test_writers_at_the_same_time_never_share_a_version(model: onnx.ModelProto, 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "/a", " a", "a b", ".a", "a" * 129])
 def test_a_bad_name_is_refused(model: onnx.ModelProto, tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="is not a model name"):
-        artefact.write(model, tmp_path / "store", name)
-    assert not (tmp_path / "store").exists()
+        artefact.write(model, tmp_path / "repository", name)
+    assert not (tmp_path / "repository").exists()
 
 
 def test_the_file_tells_nothing_of_the_machine(tiny_repository: Path) -> None:
@@ -66,22 +66,22 @@ def test_the_file_tells_nothing_of_the_machine(tiny_repository: Path) -> None:
 
 
 def test_what_is_wrong_with_a_file_is_named(tiny_repository: Path, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    shutil.copytree(tiny_repository, store)
-    path = store / "tiny" / "1" / "model.onnx"
+    repository = tmp_path / "repository"
+    shutil.copytree(tiny_repository, repository)
+    path = repository / "tiny" / "1" / "model.onnx"
     with pytest.raises(ArtefactError, match="holds no model 'other'"):
-        artefact.read(store, "other")
+        artefact.read(repository, "other")
     with pytest.raises(ArtefactError, match="no such file"):
-        artefact.read(store, "tiny", 2)
+        artefact.read(repository, "tiny", 2)
     model = onnx.load(path)
     model.metadata_props[0].value = '{"schema_version": 999}'
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ContractError, match="999 is newer than"):
-        artefact.read(store, "tiny")
+        artefact.read(repository, "tiny")
     del model.metadata_props[:]
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ArtefactError, match="has no contract"):
-        artefact.read(store, "tiny")
+        artefact.read(repository, "tiny")
     path.write_bytes(model.SerializeToString()[:500])
     with pytest.raises(ArtefactError, match="truncated"):
-        artefact.read(store, "tiny")
+        artefact.read(repository, "tiny")

@@ -82,7 +82,8 @@ def from_json(data: msgspec.Raw, port: Port, shape: Sequence[int], place: str) -
     """Reads an array from JSON values, nested as the shape says or flat.
 
     Raises:
-        InvalidInput: they are nested in another way, or do not have the datatype.
+        InvalidInput: they are nested in another way, or do not have the datatype; the field names the first such value
+            by its indices in the shape, even if the values came flat.
     """
     if port.dtype == "float16":
         raise InvalidInput("FP16 has no form in JSON; send it as binary data", place)
@@ -127,7 +128,8 @@ def _read_slowly(
     for index, value in enumerate(nested):
         if not _fits(value, dtype):
             shown = msgspec.json.encode(value).decode()[:40]
-            raise InvalidInput(f"expected {datatype}, got {shown} as value {index}", place)
+            where = "".join(f"[{at}]" for at in np.unravel_index(index, tuple(shape)))
+            raise InvalidInput(f"expected {datatype}, got {shown}", place + where)
     found = np.empty(count, dtype=dtype)
     found[:] = nested
     return found.reshape(shape)

@@ -1,4 +1,4 @@
-"""The application in this process, over a store with a calibrated model of pictures and an uncalibrated one."""
+"""The application in this process, over a repository with a calibrated model of pictures and an uncalibrated one."""
 
 import shutil
 from collections.abc import Iterator
@@ -31,14 +31,14 @@ def client(folder: Path) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def store(tiny_repository: Path, tmp_path: Path) -> Path:
-    """A copy of the small store, to be changed."""
-    shutil.copytree(tiny_repository, tmp_path / "store")
-    return tmp_path / "store"
+def repository(tiny_repository: Path, tmp_path: Path) -> Path:
+    """A copy of the small repository, to be changed."""
+    shutil.copytree(tiny_repository, tmp_path / "repository")
+    return tmp_path / "repository"
 
 
 @pytest.fixture
-def administered(store: Path) -> Iterator[httpx.Client]:
+def administered(repository: Path) -> Iterator[httpx.Client]:
     """Over that copy, where models may be loaded and unloaded."""
-    with serving(store, enable_admin=True) as it:
+    with serving(repository, enable_admin=True) as it:
         yield it

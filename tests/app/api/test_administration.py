@@ -9,7 +9,7 @@ import pytest
 ROW = {"model": "tiny", "inputs": [[0.5] * 6]}
 
 
-def test_unload_and_load(administered: httpx.Client, store: Path) -> None:
+def test_unload_and_load(administered: httpx.Client, repository: Path) -> None:
     assert administered.post("/models/tiny/unload").json()["versions"] == [
         {"version": 1, "state": "unloaded", "loaded": False}
     ]
@@ -17,27 +17,27 @@ def test_unload_and_load(administered: httpx.Client, store: Path) -> None:
     assert response.status_code == 404
     assert response.json()["error"]["code"] == "unknown_model"
     assert administered.get("/health/ready").status_code == 503
-    shutil.copytree(store / "tiny" / "1", store / "tiny" / "2")
+    shutil.copytree(repository / "tiny" / "1", repository / "tiny" / "2")
     loaded = administered.post("/models/tiny/load").raise_for_status().json()
     assert loaded["version"] == 2
     assert administered.post("/predict", json=ROW).json()["model"]["version"] == 2
 
 
-def test_what_cannot_be_loaded_is_said(administered: httpx.Client, store: Path) -> None:
+def test_what_cannot_be_loaded_is_said(administered: httpx.Client, repository: Path) -> None:
     for name in ("dogs", "..%2Ftiny"):
         response = administered.post(f"/models/{name}/load")
         assert response.status_code == 404
     administered.post("/models/tiny/unload")
-    (store / "tiny" / "1" / "model.onnx").write_bytes(b"damaged")
+    (repository / "tiny" / "1" / "model.onnx").write_bytes(b"damaged")
     response = administered.post("/models/tiny/load")
     assert response.status_code == 409
     assert response.json()["error"]["code"] == "version_rejected"
     assert "not an ONNX file" in response.json()["error"]["message"]
 
 
-def test_a_bad_version_leaves_the_old_one_serving(administered: httpx.Client, store: Path) -> None:
-    (store / "tiny" / "2").mkdir()
-    (store / "tiny" / "2" / "model.onnx").write_bytes(b"damaged")
+def test_a_bad_version_leaves_the_old_one_serving(administered: httpx.Client, repository: Path) -> None:
+    (repository / "tiny" / "2").mkdir()
+    (repository / "tiny" / "2" / "model.onnx").write_bytes(b"damaged")
     loaded = administered.post("/models/tiny/load").raise_for_status().json()
     assert loaded["version"] == 1
     assert loaded["versions"][1]["state"] == "rejected"

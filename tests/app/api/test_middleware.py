@@ -15,7 +15,7 @@ from app.api.memory import MemoryBudget
 from app.api.middleware import Gateway
 from app.api.services import Services
 from app.auth.guard import Guard
-from app.errors import ClientGone, InvalidInput, MemoryFull, QueueFull, ServiceError, Unauthorized
+from app.errors import ClientGone, InvalidInput, QueueFull, ServiceError, Unauthorized
 
 
 class Door:
@@ -34,7 +34,6 @@ class Door:
     ) -> None:  # fmt: skip
         self.memory = MemoryBudget(2**20)
         self.held: list[int] = []
-        self.sent_before_reading: list[int] = []
         self._answer = answer
         self.scopes: list[Scope] = []
         self.rejected: list[str] = []
@@ -46,7 +45,7 @@ class Door:
                 raise no
 
         services = SimpleNamespace(
-            settings=SimpleNamespace(access_log=access_log, cors_origins=(), max_body_bytes=2**20),
+            settings=SimpleNamespace(access_log=access_log, cors_origins=()),
             batcher=SimpleNamespace(refusal=lambda: full),
             telemetry=SimpleNamespace(rejected=self.rejected.append),
             memory=self.memory,
@@ -75,7 +74,6 @@ class Door:
 
         async def receive() -> Message:
             self.taken += 1
-            self.sent_before_reading.append(len(sent))
             return next(waiting)
 
         async def send(message: Message) -> None:
@@ -112,13 +110,10 @@ def test_a_full_queue_refuses_predictions_and_nothing_else() -> None:
         assert text(door.ask(method, path)[0]) == "framework"
 
 
-def test_the_body_of_a_refused_request_is_taken_but_not_without_end() -> None:
+def test_a_refusal_reads_nothing() -> None:
     door = Door(no=Unauthorized("no key"))
-    door.ask("POST", "/predict", b"x" * 1000, b"x" * 1000)
-    assert door.taken == 3
-    door = Door(no=Unauthorized("no key"))
-    door.ask("POST", "/predict", *[bytes(2**19)] * 100)
-    assert door.taken == 2
+    door.ask("POST", "/predict", b"x" * 1000)
+    assert door.taken == 0
 
 
 @pytest.mark.parametrize(
@@ -196,17 +191,3 @@ def test_a_long_answer_is_sent_in_parts(size: int, parts: int) -> None:
     assert b"".join(message["body"] for message in sent[1:]) == answer
     assert headers[b"content-length"] == b"%d" % size
     assert [message.get("more_body", False) for message in sent[1:]] == [True] * (parts - 1) + [False]
-
-
-@pytest.mark.parametrize("unread", [False, True])
-def test_who_gets_no_memory_is_answered_before_the_rest_of_the_body_is_taken(unread: bool) -> None:
-    error = MemoryFull("no memory", retry_after=1)
-    error.unread = unread
-    door = Door(error=error)
-    sent, headers = door.ask("POST", "/predict", b"x" * 1000, b"x" * 1000)
-    assert (sent[0]["status"], headers[b"retry-after"]) == (503, b"1")
-    assert "no memory" in text(sent)
-    assert door.sent_before_reading == ([2] * 3 if unread else [])
-    assert set(door.held) == ({0} if unread else {1000})
-    assert door.memory.held == 0
-    assert door.rejected == []  # counted where it was raised

@@ -534,12 +534,12 @@ def test_pages_of_other_origins_may_not_call(secured: Secured) -> None:
         assert cross_origin(response) == {}
 
 
-def store_of_nothing(folder: Path, keys: tuple[Key, ...], **settings: Any) -> Gateway:
+def service_of_nothing(folder: Path, keys: tuple[Key, ...], **settings: Any) -> Gateway:
     return application(folder, guard=Guard(keys), **settings)
 
 
 def test_a_preflight_is_refused_without_keys_too(tmp_path: Path) -> None:
-    with in_thread(store_of_nothing(tmp_path, ())) as client:
+    with in_thread(service_of_nothing(tmp_path, ())) as client:
         response = preflight(client, ORIGIN)
         assert response.status_code == 405
         assert cross_origin(response) == {}
@@ -547,7 +547,7 @@ def test_a_preflight_is_refused_without_keys_too(tmp_path: Path) -> None:
 
 
 def test_only_the_origins_that_are_named_may_call(tmp_path: Path) -> None:
-    with in_thread(store_of_nothing(tmp_path, KEYS, cors_origins=(ORIGIN,))) as client:
+    with in_thread(service_of_nothing(tmp_path, KEYS, cors_origins=(ORIGIN,))) as client:
         allowed = preflight(client, ORIGIN)
         assert allowed.status_code == 200
         assert allowed.headers["access-control-allow-origin"] == ORIGIN
@@ -565,7 +565,7 @@ def test_only_the_origins_that_are_named_may_call(tmp_path: Path) -> None:
 
 
 def test_a_page_that_may_call_can_read_errors_too(tmp_path: Path) -> None:
-    with in_thread(store_of_nothing(tmp_path, KEYS, cors_origins=(ORIGIN,))) as client:
+    with in_thread(service_of_nothing(tmp_path, KEYS, cors_origins=(ORIGIN,))) as client:
         for path, status in (("/health/live", 200), ("/models", 401), ("/docs", 200)):
             response = client.get(path, headers={"origin": ORIGIN})
             assert response.status_code == status

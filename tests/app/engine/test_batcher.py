@@ -598,7 +598,9 @@ def test_a_waiting_device_keeps_no_model_alive() -> None:
 def models(digits_repository: Path, tiny_repository: Path) -> list[Model]:
     """Two models with real sessions, one of which may run in the event loop."""
     device = Device("cpu", "cpu", "for tests")
-    found = [open_repository(store, device).registry.find(None, None) for store in (digits_repository, tiny_repository)]
+    found = [
+        open_repository(folder, device).registry.find(None, None) for folder in (digits_repository, tiny_repository)
+    ]
     loaded = [model for model in found if isinstance(model, Model)]
     loaded[1].inline_max_rows = 0
     return loaded

@@ -104,8 +104,8 @@ def test_sizes_for_which_there_is_no_memory_are_a_refusal(
 def test_on_a_gpu_every_size_gives_the_answers_of_the_cpu(
     digits_repository: Path, tmp_path: Path, graphs: bool
 ) -> None:
-    shutil.copytree(digits_repository, tmp_path / "store")
-    entry = scan(tmp_path / "store", "cuda", "digits")
+    shutil.copytree(digits_repository, tmp_path / "repository")
+    entry = scan(tmp_path / "repository", "cuda", "digits")
     assert isinstance(entry.declared, Contract)
     device = choose("cuda", Cuda(graphs=graphs))
     model = load("digits", 1, entry.declared, entry.path.read_bytes(), LoadOptions(device, 1, 16))

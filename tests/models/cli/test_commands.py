@@ -122,12 +122,12 @@ def test_a_split_without_rows_is_not_trained_on(digits: Dataset, tmp_path: Path)
 def test_a_deep_ensemble_is_exported_whole_or_not_at_all(
     digits: Dataset, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = folder / "store"
-    export = ["export", "digits", "--method", "deep-ensemble", "--policy", "none", "--repository", str(store)]
+    repository = folder / "repository"
+    export = ["export", "digits", "--method", "deep-ensemble", "--policy", "none", "--repository", str(repository)]
 
     def refused() -> str:
         assert main(export) == 1
-        assert not store.exists()
+        assert not repository.exists()
         return capsys.readouterr().err
 
     def path(number: int) -> Path:
@@ -146,7 +146,7 @@ def test_a_deep_ensemble_is_exported_whole_or_not_at_all(
     assert "3.pt: training stopped after 0 of 1 epochs" in refused()
     torch.save(state, path(3))
     assert main(export) == 0
-    contract = artefact.read(store, "digits-deep-ensemble")[1]
+    contract = artefact.read(repository, "digits-deep-ensemble")[1]
     assert (contract.num_submodels, contract.policy) == (3, None)
     assert contract.origin.recipe["seeds"] == [1, 2, 4]
 
@@ -168,29 +168,29 @@ def test_networks_of_several_trainings_are_no_deep_ensemble(
         ("wider", "wider.pt: the networks of a deep ensemble differ in the seed alone, got another options, batch_"),
     ):
         files = [str(tmp_path / f"{file}.pt") for file in ("first", name)]
-        assert main(["export", "digits", "--repository", str(tmp_path / "store"), "--checkpoint", *files]) == 1
+        assert main(["export", "digits", "--repository", str(tmp_path / "repository"), "--checkpoint", *files]) == 1
         assert message in capsys.readouterr().err
-    assert not (tmp_path / "store").exists()
+    assert not (tmp_path / "repository").exists()
 
 
 FACTORY = "tests.models.export.networks:plain"
 
 
-def export_theirs(store: Path, *more: object, factory: str = FACTORY) -> int:
+def export_theirs(repository: Path, *more: object, factory: str = FACTORY) -> int:
     command = ["export", "--network", factory, "--input-shape", "6", "--labels", "a,b,c", "--name", "theirs"]
-    return main([*command, "--repository", str(store), *map(str, more)])
+    return main([*command, "--repository", str(repository), *map(str, more)])
 
 
 def test_random_weights_are_not_published_by_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save(plain().state_dict(), tmp_path / "a.pt")
     for more in ((), ("--checkpoint", tmp_path / "a.pt", "--no-checkpoint")):
-        assert export_theirs(tmp_path / "store", *more) == 1
+        assert export_theirs(tmp_path / "repository", *more) == 1
         assert "--checkpoint: give the trained weights, or --no-checkpoint if" in capsys.readouterr().err
     assert main(["export", "digits", "--no-checkpoint"]) == 1
     assert "--no-checkpoint goes with --network" in capsys.readouterr().err
-    assert not (tmp_path / "store").exists()
-    assert export_theirs(tmp_path / "store", "--no-checkpoint") == 0
-    assert artefact.read(tmp_path / "store", "theirs")[1].method == "single"
+    assert not (tmp_path / "repository").exists()
+    assert export_theirs(tmp_path / "repository", "--no-checkpoint") == 0
+    assert artefact.read(tmp_path / "repository", "theirs")[1].method == "single"
 
 
 def test_a_range_may_be_one_pair_or_one_for_each_channel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -214,13 +214,13 @@ def test_several_checkpoints_of_a_network_from_elsewhere_are_a_deep_ensemble(
     files = [tmp_path / f"{number}.pt" for number in range(3)]
     for network, file in zip(networks, files):
         torch.save(network.state_dict(), file)
-    store = tmp_path / "store"
-    assert export_theirs(store, "--checkpoint", files[0], files[0]) == 1
+    repository = tmp_path / "repository"
+    assert export_theirs(repository, "--checkpoint", files[0], files[0]) == 1
     assert "got the same file twice" in capsys.readouterr().err
-    assert export_theirs(store, "--checkpoint", *files, factory="tests.models.export.networks:same") == 1
+    assert export_theirs(repository, "--checkpoint", *files, factory="tests.models.export.networks:same") == 1
     assert "must make a new network with each call" in capsys.readouterr().err
-    assert export_theirs(store, "--checkpoint", *files) == 0
-    model, contract, _ = artefact.read(store, "theirs")
+    assert export_theirs(repository, "--checkpoint", *files) == 0
+    model, contract, _ = artefact.read(repository, "theirs")
     assert (contract.method, contract.num_submodels) == ("deep-ensemble", 3)
     rows = torch.randn(4, 6)
     expected = torch.stack([network(rows).detach() for network in networks], dim=1)
@@ -231,7 +231,7 @@ def test_guarantees_that_are_asked_for(digits: Dataset, tmp_path: Path, capsys: 
     """Of 150 rows: ⌈151 · 0.97⌉ = 147."""
     train(replace(MEMBER, epochs=15, batch_size=64, options={}), digits, tmp_path / "a.pt")
     policy = ["--policy", "reject energy>c97, defer entropy>r20"]
-    export = ["export", "digits", "--checkpoint", str(tmp_path / "a.pt"), "--repository", str(tmp_path / "store")]
+    export = ["export", "digits", "--checkpoint", str(tmp_path / "a.pt"), "--repository", str(tmp_path / "repository")]
     guarantees = ["--coverages", "0.8,0.97", "--risks", "0.2"]
     for wanted, message in (
         (["--coverages", "0,0.9"], "coverages: expected different numbers between 0 and 1, got 0.0, 0.9"),
@@ -242,11 +242,11 @@ def test_guarantees_that_are_asked_for(digits: Dataset, tmp_path: Path, capsys: 
         assert main([*export, *wanted]) == 1
         assert message in capsys.readouterr().err
     assert main([*export, *policy, *guarantees]) == 0
-    calibrate = ["calibrate", "digits-single:1", "--repository", str(tmp_path / "store"), "--policy"]
+    calibrate = ["calibrate", "digits-single:1", "--repository", str(tmp_path / "repository"), "--policy"]
     assert main([*calibrate, "defer entropy>c30", "--coverages", "1.5"]) == 1
     assert "coverages: expected different" in capsys.readouterr().err
     assert main([*calibrate, "defer entropy>c30", "--coverages", "0.3"]) == 0
-    first, second = (artefact.read(tmp_path / "store", "digits-single", version)[1] for version in (1, 2))
+    first, second = (artefact.read(tmp_path / "repository", "digits-single", version)[1] for version in (1, 2))
     assert {(one.guarantee, one.target) for one in guaranteed(first)} == {
         ("coverage", 0.8),
         ("coverage", 0.97),

@@ -135,12 +135,12 @@ def test_inputs_that_are_read_when_they_are_needed(tmp_path: Path) -> None:
     )
     model, contract, _ = artefact.read(tmp_path, "bytes")
     lazy = Lazily(inputs)
-    assert calibrate(model, contract, "lazy", Split(lazy, labels)) == calibrate(  # type: ignore[arg-type]
+    assert calibrate(model, contract, "lazy", Split(lazy, labels)) == calibrate(
         model, contract, "lazy", Split(inputs, labels)
     )
     assert 0 < lazy.most_at_once <= 256
     with pytest.raises(DatasetError, match=r"expected uint8 \['B', 6\], got uint8 \[600, 5\]"):
-        calibrate(model, contract, "lazy", Split(Lazily(inputs[:, :5]), labels))  # type: ignore[arg-type]
+        calibrate(model, contract, "lazy", Split(Lazily(inputs[:, :5]), labels))
 
 
 def test_a_policy_is_part_of_a_new_version(
@@ -149,8 +149,8 @@ def test_a_policy_is_part_of_a_new_version(
     model, contract, _ = artefact.read(digits_repository, "digits")
     artefact.embed(model, contract)
     artefact.write(model, tmp_path, "digits")
-    rules, store = "reject energy>c99, defer entropy>r10, defer confidence<p5", ["--repository", str(tmp_path)]
-    assert main(["calibrate", "digits:1", "--policy", rules, *store]) == 0
+    rules, repository = "reject energy>c99, defer entropy>r10, defer confidence<p5", ["--repository", str(tmp_path)]
+    assert main(["calibrate", "digits:1", "--policy", rules, *repository]) == 0
     found = artefact.read(tmp_path, "digits", 2)[1]
     assert found.policy is not None
     assert found.calibration is not None
@@ -164,11 +164,11 @@ def test_a_policy_is_part_of_a_new_version(
         (["--policy", "defer entropy>c42"], "guarantees no c42 of 'entropy'; it has c90, c95, c99, r"),
         (["--policy", "defer doubt>1"], "unknown score 'doubt'"),
     ):
-        assert main(["calibrate", "digits:2", *wanted, *store]) == 1
+        assert main(["calibrate", "digits:2", *wanted, *repository]) == 1
         assert message in capsys.readouterr().err
-    assert main(["calibrate", "digits:2", "--policy", "none", *store]) == 0
+    assert main(["calibrate", "digits:2", "--policy", "none", *repository]) == 0
     assert artefact.read(tmp_path, "digits", 3)[1].policy is None
-    assert main(["evaluate", "digits:2", "--corruptions", *store]) == 0
+    assert main(["evaluate", "digits:2", "--corruptions", *repository]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("policy: ") for line in lines) == 6
     assert sum(line.startswith("95 % prediction sets: contain ") for line in lines) == 6
@@ -182,17 +182,17 @@ def test_what_rows_can_hardly_bear_is_in_the_file_and_told(
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    shutil.copytree(digits_repository, tmp_path / "store")
-    store, rows = ["--repository", str(tmp_path / "store")], tmp_path / "rows.npz"
+    shutil.copytree(digits_repository, tmp_path / "repository")
+    repository, rows = ["--repository", str(tmp_path / "repository")], tmp_path / "rows.npz"
 
     def calibrate_on(chosen: NDArray[np.bool_], labels: NDArray[np.int64] = digits.calibration.labels) -> int:
         np.savez(rows, inputs=digits.calibration.inputs[chosen], labels=labels[chosen])
-        return main(["calibrate", "digits:1", "--policy", "none", "--data", str(rows), *store])
+        return main(["calibrate", "digits:1", "--policy", "none", "--data", str(rows), *repository])
 
-    assert artefact.read(tmp_path / "store", "digits", 1)[1].warnings == ()
+    assert artefact.read(tmp_path / "repository", "digits", 1)[1].warnings == ()
     labels, order = digits.calibration.labels, np.arange(300)
     assert calibrate_on((labels != 3) & (order < 60)) == 0
-    few, missing, *_ = artefact.read(tmp_path / "store", "digits", 2)[1].warnings
+    few, missing, *_ = artefact.read(tmp_path / "repository", "digits", 2)[1].warnings
     assert few.startswith("calibrated on 5")
     assert "no row of the calibration is of the class '3' (1 of 10 classes)" in missing
     assert f"calibrate: {missing}" in caplog.messages
@@ -203,4 +203,4 @@ def test_what_rows_can_hardly_bear_is_in_the_file_and_told(
     ):
         assert calibrate_on(chosen, given) == 1
         assert message in capsys.readouterr().err
-    assert sorted(path.name for path in (tmp_path / "store" / "digits").iterdir()) == ["1", "2"]
+    assert sorted(path.name for path in (tmp_path / "repository" / "digits").iterdir()) == ["1", "2"]

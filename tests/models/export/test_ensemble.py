@@ -28,7 +28,10 @@ def members() -> list[nn.Module]:
 @pytest.fixture(scope="module")
 def exported(members: list[nn.Module], once: Once) -> Path:
     options = ExportOptions(labels=LABELS)
-    return once("ensemble", lambda store: export(members, torch.rand(2, 6), options, name="ensemble", repository=store))
+    return once(
+        "ensemble",
+        lambda repository: export(members, torch.rand(2, 6), options, name="ensemble", repository=repository),
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7])

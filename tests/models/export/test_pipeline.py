@@ -157,8 +157,8 @@ def test_any_small_network_survives(submodel_count: int, scale: float, hidden: l
 
     torch.manual_seed(seed)
     network = mlp((5,), 4, submodels=submodel_count, scale=scale, seed=seed, align=1, hidden=hidden)
-    with tempfile.TemporaryDirectory() as store:  # export verifies at several batch sizes
-        export(network, torch.randn(3, 5), ExportOptions(labels="abcd"), name="mine", repository=Path(store))
+    with tempfile.TemporaryDirectory() as repository:  # export verifies at several batch sizes
+        export(network, torch.randn(3, 5), ExportOptions(labels="abcd"), name="mine", repository=Path(repository))
 
 
 @pytest.mark.parametrize("size", [1.0, 30.0, 1e4])

@@ -67,11 +67,11 @@ def network(data: Dataset, once: Once) -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def store(data: Dataset, network: nn.Module, once: Once) -> Path:
-    return once("curves", lambda store: _export_curves(data, network, store))
+def repository(data: Dataset, network: nn.Module, once: Once) -> Path:
+    return once("curves", lambda repository: _export_curves(data, network, repository))
 
 
-def _export_curves(data: Dataset, network: nn.Module, store: Path) -> None:
+def _export_curves(data: Dataset, network: nn.Module, repository: Path) -> None:
     export(
         network,
         torch.from_numpy(data.test.inputs[:2]),
@@ -86,24 +86,24 @@ def _export_curves(data: Dataset, network: nn.Module, store: Path) -> None:
             plan="branches",
         ),
         name="curves",
-        repository=store,
+        repository=repository,
     )
 
 
-def test_the_contract_is_that_of_a_regressor_and_the_service_takes_it(store: Path) -> None:
-    _, contract, version = artefact.read(store, "curves")
+def test_the_contract_is_that_of_a_regressor_and_the_service_takes_it(repository: Path) -> None:
+    _, contract, version = artefact.read(repository, "curves")
     assert (contract.task, contract.method, contract.num_submodels) == ("regression", "masksembles", 3)
     assert contract.labels == ()
     assert [(target.name, target.unit) for target in contract.targets] == list(TARGETS)
     assert contract.outputs == regression.outputs(aleatoric=True)
     assert read_contract(contract.model_dump_json(exclude_none=True)) == contract
-    paths = sorted((store / "curves" / str(version)).iterdir())
+    paths = sorted((repository / "curves" / str(version)).iterdir())
     assert [path.name for path in paths] == ["model.cpu.onnx", "model.onnx"]
     assert all(verdict.rejected is None for verdict in service_verifies(paths).values())
 
 
-def test_outputs_are_the_moments_of_the_mixture(store: Path, data: Dataset) -> None:
-    model, contract, _ = artefact.read(store, "curves")
+def test_outputs_are_the_moments_of_the_mixture(repository: Path, data: Dataset) -> None:
+    model, contract, _ = artefact.read(repository, "curves")
     found = runtime.run(model, data.test.inputs[:50], [tensor.name for tensor in contract.outputs])
     means, variances = found["submodels"].astype(np.float64), found["submodel_variances"].astype(np.float64)
     rng = np.random.default_rng(0)
@@ -120,8 +120,8 @@ def test_outputs_are_the_moments_of_the_mixture(store: Path, data: Dataset) -> N
     assert found["mutual_information"].max() > 1e-3
 
 
-def test_coverages_that_are_asked_for_are_those_of_intervals_too(store: Path, data: Dataset) -> None:
-    model, contract, _ = artefact.read(store, "curves")
+def test_coverages_that_are_asked_for_are_those_of_intervals_too(repository: Path, data: Dataset) -> None:
+    model, contract, _ = artefact.read(repository, "curves")
     found = calibrate(model, contract, "curves", data.calibration, coverages=(0.7, 0.97))
     assert [one.coverage for one in found.intervals] == [0.7, 0.97]
     assert {one.target for one in found.thresholds} == {0.7, 0.97}
@@ -129,8 +129,8 @@ def test_coverages_that_are_asked_for_are_those_of_intervals_too(store: Path, da
         calibrate(model, contract, "curves", data.calibration, risks=(0.1,))
 
 
-def test_intervals_hold_as_many_fresh_values_as_guaranteed(store: Path) -> None:
-    model, contract, _ = artefact.read(store, "curves")
+def test_intervals_hold_as_many_fresh_values_as_guaranteed(repository: Path) -> None:
+    model, contract, _ = artefact.read(repository, "curves")
     assert contract.calibration is not None
     assert [one.coverage for one in contract.calibration.intervals] == [0.5, 0.8, 0.9, 0.95]
     fresh = drawn(4000, 3)
@@ -148,8 +148,8 @@ def test_intervals_hold_as_many_fresh_values_as_guaranteed(store: Path) -> None:
     assert figures.nll < 10  # of the two targets without a network: 12
 
 
-def test_a_policy_of_coverage_rejects_and_defers_as_few_as_guaranteed(store: Path) -> None:
-    model, contract, _ = artefact.read(store, "curves")
+def test_a_policy_of_coverage_rejects_and_defers_as_few_as_guaranteed(repository: Path) -> None:
+    model, contract, _ = artefact.read(repository, "curves")
     found = apply_policy(contract, Respondent(model, contract).answer(drawn(4000, 3)))
     assert found.share("reject") < 0.01 + 0.012
     assert found.share("defer") < 0.1 + 0.03
@@ -157,8 +157,8 @@ def test_a_policy_of_coverage_rejects_and_defers_as_few_as_guaranteed(store: Pat
     assert found.sets == {}
 
 
-def test_recalibrating_a_wrong_variance_finds_it(store: Path, data: Dataset) -> None:
-    model, contract, _ = artefact.read(store, "curves")
+def test_recalibrating_a_wrong_variance_finds_it(repository: Path, data: Dataset) -> None:
+    model, contract, _ = artefact.read(repository, "curves")
     assert contract.calibration is not None
     means = runtime.run(model, data.calibration.inputs, ["prediction"])["prediction"]
     wider = Split(data.calibration.inputs, means + 2 * (data.calibration.labels - means))
@@ -224,8 +224,8 @@ def _warmer(contract: schema.Contract) -> schema.Contract:
     return contract.model_copy(update={"calibration": contract.calibration.model_copy(update=changed)})
 
 
-def test_an_artefact_of_another_network_is_found_out(store: Path, data: Dataset, network: nn.Module) -> None:
-    model, contract, _ = artefact.read(store, "curves")
+def test_an_artefact_of_another_network_is_found_out(repository: Path, data: Dataset, network: nn.Module) -> None:
+    model, contract, _ = artefact.read(repository, "curves")
     rows = torch.from_numpy(data.test.inputs[:16])
     assert verify(model, contract, network, rows) <= 1
     with pytest.raises(VerificationError, match="variance at batch size 1 differs"):
@@ -238,8 +238,8 @@ def test_an_artefact_of_another_network_is_found_out(store: Path, data: Dataset,
         verify(changed, contract, network, rows)
 
 
-def test_rows_that_do_not_fit_are_named(store: Path, data: Dataset) -> None:
-    model, contract, _ = artefact.read(store, "curves")
+def test_rows_that_do_not_fit_are_named(repository: Path, data: Dataset) -> None:
+    model, contract, _ = artefact.read(repository, "curves")
     x, y = data.test.inputs, data.test.labels
     for split, message in (
         (Split(x, y[:, 0]), r"true values \[2000, 2\], one for each row and target, got float32 \[2000\]"),

@@ -45,7 +45,7 @@ def decided(digits_repository: Path, folder: Path, name: str, own: Policy | None
 
 
 @pytest.fixture(scope="module")
-def store(digits_repository: Path, tiny_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def repository(digits_repository: Path, tiny_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("decided")
     decided(digits_repository, folder, "own")
     decided(digits_repository, folder, "other")
@@ -54,8 +54,8 @@ def store(digits_repository: Path, tiny_repository: Path, tmp_path_factory: pyte
 
 
 @pytest.fixture(scope="module")
-def client(store: Path) -> Iterator[httpx.Client]:
-    with serving(store, policy="other=reject confidence<p20, defer mutual_information>p50") as opened:
+def client(repository: Path) -> Iterator[httpx.Client]:
+    with serving(repository, policy="other=reject confidence<p20, defer mutual_information>p50") as opened:
         yield opened
 
 
@@ -84,9 +84,9 @@ def arrays(client: httpx.Client, inputs: np.ndarray, **query: Any) -> dict[str, 
         return dict(found)
 
 
-def written(store: Path, name: str) -> dict[str, Any]:
+def written(repository: Path, name: str) -> dict[str, Any]:
     """The contract as the file has it."""
-    (entry,) = onnx.load(store / name / "1" / "model.onnx").metadata_props
+    (entry,) = onnx.load(repository / name / "1" / "model.onnx").metadata_props
     document: dict[str, Any] = json.loads(entry.value)
     return document
 
@@ -108,9 +108,9 @@ def told(row: dict[str, Any]) -> tuple[str, str, float]:
 
 
 def test_percentiles_are_where_the_scores_lie_in_the_contract(
-    client: httpx.Client, store: Path, inputs: np.ndarray
+    client: httpx.Client, repository: Path, inputs: np.ndarray
 ) -> None:
-    tables = written(store, "own")["calibration"]["quantiles"]
+    tables = written(repository, "own")["calibration"]["quantiles"]
     found = predict(client, inputs)
     for row in found:
         assert row["percentiles"].keys() == set(SCORES)
@@ -123,8 +123,8 @@ def test_percentiles_are_where_the_scores_lie_in_the_contract(
     assert {row["percentiles"]["energy"] for row in found} > {100}
 
 
-def test_the_models_own_policy_decides(client: httpx.Client, store: Path, inputs: np.ndarray) -> None:
-    rules = [tuple(rule.values()) for rule in written(store, "own")["policy"]["rules"]]
+def test_the_models_own_policy_decides(client: httpx.Client, repository: Path, inputs: np.ndarray) -> None:
+    rules = [tuple(rule.values()) for rule in written(repository, "own")["policy"]["rules"]]
     found = predict(client, inputs)
     for row in found:
         assert told(row) == first_rule(row, rules)
@@ -134,8 +134,8 @@ def test_the_models_own_policy_decides(client: httpx.Client, store: Path, inputs
     assert arrays(client, inputs, model="own")["decision"].tolist() == [row["decision"]["action"] for row in found]
 
 
-def test_the_operators_policy_takes_its_place(client: httpx.Client, store: Path, inputs: np.ndarray) -> None:
-    tables = written(store, "other")["calibration"]["quantiles"]
+def test_the_operators_policy_takes_its_place(client: httpx.Client, repository: Path, inputs: np.ndarray) -> None:
+    tables = written(repository, "other")["calibration"]["quantiles"]
     rules = [("reject", "confidence", tables["confidence"][20])]
     rules += [("defer", "mutual_information", tables["mutual_information"][50])]
     found = predict(client, inputs, "other")
@@ -204,12 +204,12 @@ def test_the_metrics_count_nothing_where_there_is_no_policy(client: httpx.Client
 
 
 @pytest.mark.parametrize("load", ["start", "lazy"])
-def test_the_catalog_shows_the_policy_in_force(store: Path, load: str) -> None:
-    with serving(store, policy="other=reject confidence<p20, defer entropy>0.5", load=load) as client:
+def test_the_catalog_shows_the_policy_in_force(repository: Path, load: str) -> None:
+    with serving(repository, policy="other=reject confidence<p20, defer entropy>0.5", load=load) as client:
         other, own, tiny = client.get("/models").json()["models"]
         assert [model["versions"][0]["loaded"] for model in (other, own, tiny)] == [load == "start"] * 3
-        assert own["policy"] == {"source": "model", "rules": written(store, "own")["policy"]["rules"]}
-        least = written(store, "other")["calibration"]["quantiles"]["confidence"][20]
+        assert own["policy"] == {"source": "model", "rules": written(repository, "own")["policy"]["rules"]}
+        least = written(repository, "other")["calibration"]["quantiles"]["confidence"][20]
         assert other["policy"] == {
             "source": "operator",
             "rules": [
@@ -221,8 +221,8 @@ def test_the_catalog_shows_the_policy_in_force(store: Path, load: str) -> None:
         assert [client.get(f"/models/{model['name']}").json() for model in (other, own, tiny)] == [other, own, tiny]
 
 
-def test_a_version_that_will_not_keep_it_shows_none(store: Path, tmp_path: Path) -> None:
-    shutil.copytree(store / "own", tmp_path / "own")
+def test_a_version_that_will_not_keep_it_shows_none(repository: Path, tmp_path: Path) -> None:
+    shutil.copytree(repository / "own", tmp_path / "own")
     opened = open_models(tmp_path, policy="*=defer entropy>p95", load="lazy")
     model, contract = artefacts.read(tmp_path, "own")
     artefacts.write(tmp_path, "own", model, contract.model_copy(update={"calibration": None}))
@@ -237,9 +237,9 @@ def test_a_version_that_will_not_keep_it_shows_none(store: Path, tmp_path: Path)
 
 @pytest.mark.parametrize(("coverage", "least"), [(None, 0.4), (0.9, 0.4), (0.99, 0.02)])
 def test_a_prediction_set_names_the_probable_classes(
-    client: httpx.Client, store: Path, inputs: np.ndarray, coverage: float | None, least: float
+    client: httpx.Client, repository: Path, inputs: np.ndarray, coverage: float | None, least: float
 ) -> None:
-    labels = written(store, "own")["labels"]
+    labels = written(repository, "own")["labels"]
     asked: dict[str, Any] = {} if coverage is None else {"coverage": coverage}
     found = predict(client, inputs, **asked)
     for row in found:
@@ -298,19 +298,21 @@ def test_fields_of_the_query_mean_the_same(client: httpx.Client, inputs: np.ndar
     ],
 )
 def test_a_policy_that_a_model_cannot_keep_is_refused_at_the_start(
-    store: Path, tmp_path: Path, text: str, load: str, message: str
+    repository: Path, tmp_path: Path, text: str, load: str, message: str
 ) -> None:
-    shutil.copytree(store, tmp_path / "store")
+    shutil.copytree(repository, tmp_path / "repository")
     if not text.startswith("plain"):
-        artefacts.write(tmp_path / "store", "numbers", *graphs.regressor(aleatoric=True))
-        artefacts.write(tmp_path / "store", "points", *graphs.regressor(aleatoric=False))
+        artefacts.write(tmp_path / "repository", "numbers", *graphs.regressor(aleatoric=True))
+        artefacts.write(tmp_path / "repository", "points", *graphs.regressor(aleatoric=False))
     with pytest.raises(StartError) as caught:
-        open_models(tmp_path / "store", policy=text, load=load)
+        open_models(tmp_path / "repository", policy=text, load=load)
     assert message in str(caught.value)
 
 
-def test_a_new_version_that_cannot_keep_it_is_refused_and_the_old_one_serves_on(store: Path, tmp_path: Path) -> None:
-    shutil.copytree(store / "own", tmp_path / "own")
+def test_a_new_version_that_cannot_keep_it_is_refused_and_the_old_one_serves_on(
+    repository: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(repository / "own", tmp_path / "own")
     opened = open_models(tmp_path, policy="*=defer entropy>p95")
     model, contract = artefacts.read(tmp_path, "own")
     artefacts.write(tmp_path, "own", model, contract.model_copy(update={"calibration": None}))

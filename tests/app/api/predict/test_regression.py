@@ -22,7 +22,7 @@ SCORES = ("entropy", "expected_entropy", "mutual_information")
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("regressors")
     artefacts.write(folder, "numbers", *graphs.regressor(aleatoric=True, policy=POLICY))
     artefacts.write(folder, "points", *graphs.regressor(aleatoric=False))
@@ -30,8 +30,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(store: Path) -> Iterator[httpx.Client]:
-    with serving(store) as opened:
+def client(repository: Path) -> Iterator[httpx.Client]:
+    with serving(repository) as opened:
         yield opened
 
 
@@ -44,13 +44,13 @@ def predict(client: httpx.Client, model: str, **asked: Any) -> list[dict[str, An
     return rows
 
 
-def expected(store: Path, name: str) -> dict[str, NDArray[Any]]:
-    model, contract = artefacts.read(store, name)
+def expected(repository: Path, name: str) -> dict[str, NDArray[Any]]:
+    model, contract = artefacts.read(repository, name)
     return artefacts.run(model, X, [tensor.name for tensor in contract.outputs])
 
 
-def test_answers_mean_variances_and_submodels(client: httpx.Client, store: Path) -> None:
-    wanted = expected(store, "numbers")
+def test_answers_mean_variances_and_submodels(client: httpx.Client, repository: Path) -> None:
+    wanted = expected(repository, "numbers")
     found = predict(client, "numbers")
     fields = ("prediction", *VARIANCES, *SCORES)
     assert all(row.keys() == {*fields, "intervals", "percentiles", "decision", "submodels"} for row in found)
@@ -65,8 +65,8 @@ def test_answers_mean_variances_and_submodels(client: httpx.Client, store: Path)
     np.testing.assert_allclose([row["epistemic_variance"] for row in found], members.var(axis=1), rtol=1e-4, atol=1e-6)
 
 
-def test_intervals_percentiles_and_decisions_follow_from_them(client: httpx.Client, store: Path) -> None:
-    calibration = artefacts.read(store, "numbers")[1].calibration
+def test_intervals_percentiles_and_decisions_follow_from_them(client: httpx.Client, repository: Path) -> None:
+    calibration = artefacts.read(repository, "numbers")[1].calibration
     assert calibration is not None
     found = predict(client, "numbers")
     for row in found:
@@ -87,8 +87,8 @@ def test_intervals_percentiles_and_decisions_follow_from_them(client: httpx.Clie
     assert narrow == found[0]["intervals"][1]
 
 
-def test_without_variances_there_are_no_scores(client: httpx.Client, store: Path) -> None:
-    wanted = expected(store, "points")
+def test_without_variances_there_are_no_scores(client: httpx.Client, repository: Path) -> None:
+    wanted = expected(repository, "points")
     found = predict(client, "points")
     fields = {"prediction", "variance", "epistemic_variance", "intervals", "percentiles", "decision", "submodels"}
     assert all(row.keys() == fields for row in found)
@@ -166,8 +166,8 @@ def test_entropies_below_zero_have_their_buckets_too(client: httpx.Client) -> No
 
 
 @pytest.mark.parametrize("model", ["numbers", "points"])
-def test_the_inference_protocol_serves_them(client: httpx.Client, store: Path, model: str) -> None:
-    wanted = expected(store, model)
+def test_the_inference_protocol_serves_them(client: httpx.Client, repository: Path, model: str) -> None:
+    wanted = expected(repository, model)
     metadata = client.get(f"/v2/models/{model}").json()
     assert [output["name"] for output in metadata["outputs"]] == list(wanted)
     assert metadata["outputs"][1]["shape"] == [-1, 2, 2]

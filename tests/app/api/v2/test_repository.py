@@ -54,9 +54,9 @@ def test_a_bad_request_for_the_index_is_refused(client: httpx.Client, content: b
     assert index(client)
 
 
-def test_a_superseded_version_is_unavailable(store: Path) -> None:
-    shutil.copytree(store / "tiny" / "1", store / "tiny" / "3")
-    with serving(store) as client:
+def test_a_superseded_version_is_unavailable(repository: Path) -> None:
+    shutil.copytree(repository / "tiny" / "1", repository / "tiny" / "3")
+    with serving(repository) as client:
         assert index(client) == [
             {"name": "tiny", "version": "1", "state": "UNAVAILABLE", "reason": "standby"},
             {"name": "tiny", "version": "3", "state": "READY"},
@@ -66,9 +66,9 @@ def test_a_superseded_version_is_unavailable(store: Path) -> None:
         assert client.get("/v2/models/tiny/versions/1").status_code == 404
 
 
-def test_kept_versions_answer_those_who_name_them(store: Path) -> None:
-    shutil.copytree(store / "tiny" / "1", store / "tiny" / "3")
-    with serving(store, keep_versions=1) as client:
+def test_kept_versions_answer_those_who_name_them(repository: Path) -> None:
+    shutil.copytree(repository / "tiny" / "1", repository / "tiny" / "3")
+    with serving(repository, keep_versions=1) as client:
         assert [entry["state"] for entry in index(client)] == ["READY", "READY"]
         assert strict(client.get("/v2/models/tiny").content)["versions"] == ["1", "3"]
         assert read(post(client, "tiny", ASKED))[0]["model_version"] == "3"
@@ -78,7 +78,7 @@ def test_kept_versions_answer_those_who_name_them(store: Path) -> None:
         assert len(strict(client.get("/v2/models/stats").content)["model_stats"]) == 2
 
 
-def test_unload_and_load(administered: httpx.Client, store: Path) -> None:
+def test_unload_and_load(administered: httpx.Client, repository: Path) -> None:
     response = administered.post("/v2/repository/models/tiny/unload")
     assert (response.status_code, response.content) == (200, b"")
     assert index(administered) == [{"name": "tiny", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"}]
@@ -90,7 +90,7 @@ def test_unload_and_load(administered: httpx.Client, store: Path) -> None:
     for response in (administered.get("/v2/models/tiny"), post(administered, "tiny", ASKED)):
         assert response.status_code == 404
         assert "no model 'tiny' is served" in error_of(response)
-    shutil.copytree(store / "tiny" / "1", store / "tiny" / "2")
+    shutil.copytree(repository / "tiny" / "1", repository / "tiny" / "2")
     response = administered.post("/v2/repository/models/tiny/load", content=b"{}")
     assert (response.status_code, response.content) == (200, b"")
     assert read(post(administered, "tiny", ASKED))[0]["model_version"] == "2"
@@ -107,13 +107,13 @@ def test_unload_takes_the_parameter_that_clients_send(administered: httpx.Client
         assert administered.get("/v2/models/tiny/ready").status_code == 200
 
 
-def test_what_cannot_be_loaded_is_said(administered: httpx.Client, store: Path) -> None:
+def test_what_cannot_be_loaded_is_said(administered: httpx.Client, repository: Path) -> None:
     for action in ("load", "unload"):
         response = administered.post(f"/v2/repository/models/dogs/{action}")
         assert response.status_code == 404
         assert "dogs" in error_of(response)
     administered.post("/v2/repository/models/tiny/unload")
-    (store / "tiny" / "1" / "model.onnx").write_bytes(b"damaged")
+    (repository / "tiny" / "1" / "model.onnx").write_bytes(b"damaged")
     response = administered.post("/v2/repository/models/tiny/load")
     assert response.status_code == 409
     assert TRUNCATED in error_of(response)
