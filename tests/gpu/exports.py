@@ -1,0 +1,100 @@
+"""Exports small enough to travel to a machine with a GPU: graphs whose random weights are drawn there.
+
+`python -m tests.gpu.exports FOLDER` exports the networks of `tests.bench.gpu`, and the shipped network of Fashion-MNIST
+in float16. Weights that were random anyway are left out: in their place stand their mean and standard deviation, and
+`unpack` draws them anew, always the same ones. A ResNet-50 of 100 MB becomes a file of some kilobytes. The shipped
+network keeps its weights: half precision is judged by a trained one.
+"""
+
+import json
+import lzma
+import sys
+import tempfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from app.contract.repository import list_models, model_path
+from tests.serving import ROOT
+
+FOLDER = ROOT / ".gpu" / "exports"
+TRAINED = "fashion-mnist.trained.float16"
+"""The shipped network of Fashion-MNIST in float16, not calibrated."""
+
+_SUFFIX = ".onnx.xz"
+_LEAST = 256  # smaller ones take no space
+_FEW = 4  # distinct values of a mask or a constant
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
+
+
+def strip(model: onnx.ModelProto) -> None:
+    """Replaces weights by their mean and standard deviation; masks, constants and indices stay."""
+    for tensor in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if tensor.data_type in _FLOATS and values.size >= _LEAST and len(np.unique(values)) > _FEW:
+            drawn = {"mean": float(values.mean(dtype=np.float64)), "std": float(values.std(dtype=np.float64))}
+            empty = onnx.TensorProto(
+                name=tensor.name, dims=tensor.dims, data_type=tensor.data_type, doc_string=json.dumps(drawn)
+            )
+            tensor.CopyFrom(empty)
+
+
+def fill(model: onnx.ModelProto) -> None:
+    """Draws the weights that `strip` left out, for each name the same ones every time."""
+    for tensor in model.graph.initializer:
+        if tensor.doc_string:
+            drawn = json.loads(tensor.doc_string)
+            rng = np.random.default_rng(zlib.crc32(tensor.name.encode()))
+            values: NDArray[np.float32] = rng.standard_normal(tuple(tensor.dims), dtype=np.float32)
+            values = values * np.float32(drawn["std"]) + np.float32(drawn["mean"])
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(dtype), tensor.name))
+
+
+def pack(store: Path, folder: Path, device: str) -> None:
+    """Packs what a device serves of each model of a repository: its plan for it, or else the portable file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in list_models(store):
+        portable = model_path(store, name, 1)
+        plan = portable.with_name(f"model.{device}.onnx")
+        model = onnx.load(plan if plan.exists() else portable)
+        if name != TRAINED:
+            strip(model)
+        (folder / f"{name}{_SUFFIX}").write_bytes(lzma.compress(model.SerializeToString(), preset=9))
+
+
+def names(folder: Path) -> list[str]:
+    """The packed exports of a folder; none where it does not exist."""
+    return sorted(path.name.removesuffix(_SUFFIX) for path in folder.glob(f"*{_SUFFIX}"))
+
+
+def unpack(folder: Path, name: str, store: Path) -> Path:
+    """Writes a packed export into a model repository as version 1, and returns its file."""
+    model = onnx.load_model_from_string(lzma.decompress((folder / f"{name}{_SUFFIX}").read_bytes()))
+    fill(model)
+    path = model_path(store, name, 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def prepare(folder: Path, networks: list[str], device: str) -> None:
+    """Exports and packs the networks of the benchmark by name, for a kind of device, and the trained one."""
+    from tests.bench import gpu
+    from tests.gpu.trained import export_trained
+
+    with tempfile.TemporaryDirectory() as store:
+        gpu.prepare(Path(store), networks, device)
+        export_trained(Path(store), TRAINED, device)
+        pack(Path(store), folder, device)
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    print(f"{len(names(folder))} exports in {folder}, {size / 2**20:.1f} MiB")
+
+
+if __name__ == "__main__":
+    from tests.bench.gpu import NETWORKS
+
+    prepare(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER, list(NETWORKS), "cuda")
