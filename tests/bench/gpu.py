@@ -81,8 +81,13 @@ class Figures:
         return self.service / self.raw
 
 
-def prepare(folder: Path, networks: list[str], device: str) -> None:
-    """Exports every network in every precision and plan, each as a model of its own."""
+def names(networks: list[str]) -> list[str]:
+    """The exports of networks, what matters most first."""
+    return [f"{network}.{plan}.{precision}" for network in networks for plan, precision in ORDER]
+
+
+def prepare(folder: Path, name: str, device: str) -> None:
+    """Exports a network in one plan and precision as a model of its own, or says why it has no such plan."""
     import torch
 
     from models.export import ExportOptions, export
@@ -97,28 +102,22 @@ def prepare(folder: Path, networks: list[str], device: str) -> None:
         "fashion-mnist": ((1, 28, 28), 10, lambda: cnn((1, 28, 28), 10, submodels=N)),
         "resnet50": ((3, 224, 224), 1000, lambda: resnet((3, 224, 224), 1000, submodels=N, depth=50)),
     }
-    for name in networks:
-        shape, classes, build = made[name]
-        for precision in PRECISIONS:
-            for plan in PLANS:
-                torch.manual_seed(0)
-                network = build()
-                options = ExportOptions(
-                    labels=[str(at) for at in range(classes)],
-                    devices=(device,),  # type: ignore[arg-type]
-                    precision=precision,  # type: ignore[arg-type]
-                    plan=None if plan == "single" else plan,  # type: ignore[arg-type]
-                )
-                try:
-                    export(
-                        unmasked(network) if plan == "single" else network,
-                        torch.rand(2, *shape),
-                        options,
-                        name=f"{name}.{plan}.{precision}",
-                        repository=folder,
-                    )
-                except CannotGroup as error:
-                    print(f"{name}, {plan}, {precision}: {error}")
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    of, plan, precision = name.split(".")
+    shape, classes, build = made[of]
+    torch.manual_seed(0)
+    network = build()
+    options = ExportOptions(
+        labels=[str(at) for at in range(classes)],
+        devices=(device,),  # type: ignore[arg-type]
+        precision=precision,  # type: ignore[arg-type]
+        plan=None if plan == "single" else plan,  # type: ignore[arg-type]
+    )
+    whole = unmasked(network) if plan == "single" else network
+    try:
+        export(whole, torch.rand(2, *shape), options, name=name, repository=folder)
+    except CannotGroup as error:
+        print(f"{name}: {error}")
 
 
 def throughput(run: Callable[[], object], rows: int, seconds: float) -> float:
@@ -281,9 +280,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--packed", type=Path, help="take the packed exports of this folder")
     options = parser.parse_args(arguments)
     end = time.monotonic() + options.until
-    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     if options.prepare:
-        prepare(options.prepare, options.networks, options.device)
+        for name in names(options.networks):
+            prepare(options.prepare, name, options.device)
         return 0
     device, report = choose(options.device, Cuda()), Report(options.json)
     print(f"onnxruntime {onnxruntime.__version__}, {device.name}: {device.reason}; rows a second, a change in ms")
@@ -291,9 +290,7 @@ def main(arguments: list[str] | None = None) -> int:
           "   change  provider")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         store = options.prepared or Path(folder)
-        if options.prepared is None and options.packed is None:
-            prepare(store, options.networks, options.device)
-        for name in (f"{network}.{plan}.{precision}" for network in options.networks for plan, precision in ORDER):
+        for name in names(options.networks):
             try:
                 _measure_file(name, store, device, options, end, report)
             except Exception as error:  # memory that a size does not find must not cost what was measured
@@ -313,6 +310,8 @@ def _measure_file(
         if name not in exports.names(options.packed):
             return  # a plan that the network does not have
         exports.unpack(options.packed, name, store)
+    elif options.prepared is None:
+        prepare(store, name, device.name)
     scanner = RepositoryScanner(store, device.name)
     if not (found := scanner.scan(only=name).get(name)):
         return
@@ -330,7 +329,7 @@ def _measure_file(
             report.left_out.append(f"{name} at batch size {batch}")
         else:
             measure(opened, inputs, batch, options.seconds, report)
-    if options.packed is not None:
+    if options.prepared is None:
         shutil.rmtree(entry.path.parents[1])
 
 

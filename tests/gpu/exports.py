@@ -1,14 +1,13 @@
 """Exports small enough to travel to a machine with a GPU: graphs whose random weights are drawn there.
 
-`python -m tests.gpu.exports FOLDER` exports the networks of `tests.bench.gpu`, and the shipped network of Fashion-MNIST
-in float16. Weights that were random anyway are left out: in their place stand their mean and standard deviation, and
+`python -m tests.gpu.exports` exports the networks of `tests.bench.gpu`, and a shipped network of Fashion-MNIST in
+float16. Weights that were random anyway are left out: in their place stand their mean and standard deviation, and
 `unpack` draws them anew, always the same ones. A ResNet-50 of 100 MB becomes a file of some kilobytes. The shipped
 network keeps its weights: half precision is judged by a trained one.
 """
 
 import json
 import lzma
-import sys
 import tempfile
 import zlib
 from pathlib import Path
@@ -22,7 +21,8 @@ from tests.serving import ROOT
 
 FOLDER = ROOT / ".gpu" / "exports"
 TRAINED = "fashion-mnist.trained.float16"
-"""The shipped network of Fashion-MNIST in float16, not calibrated."""
+"""A shipped network in float16, not calibrated."""
+TRAINED_FROM = "fashion-mnist-masksembles"
 
 _SUFFIX = ".onnx.xz"
 _LEAST = 256  # smaller ones take no space
@@ -54,16 +54,17 @@ def fill(model: onnx.ModelProto) -> None:
             tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(dtype), tensor.name))
 
 
-def pack(store: Path, folder: Path, device: str) -> None:
-    """Packs what a device serves of each model of a repository: its plan for it, or else the portable file."""
+def pack(store: Path, name: str, folder: Path, device: str) -> None:
+    """Packs what a device serves of a model: its plan for it, or else the portable file."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in list_models(store):
-        portable = model_path(store, name, 1)
-        plan = portable.with_name(f"model.{device}.onnx")
-        model = onnx.load(plan if plan.exists() else portable)
-        if name != TRAINED:
-            strip(model)
-        (folder / f"{name}{_SUFFIX}").write_bytes(lzma.compress(model.SerializeToString(), preset=9))
+    portable = model_path(store, name, 1)
+    plan = portable.with_name(f"model.{device}.onnx")
+    model = onnx.load(plan if plan.exists() else portable)
+    if name != TRAINED:
+        strip(model)
+    path = folder / f"{name}{_SUFFIX}"
+    path.with_suffix(".new").write_bytes(lzma.compress(model.SerializeToString(), preset=9))
+    path.with_suffix(".new").rename(path)
 
 
 def names(folder: Path) -> list[str]:
@@ -82,14 +83,18 @@ def unpack(folder: Path, name: str, store: Path) -> Path:
 
 
 def prepare(folder: Path, networks: list[str], device: str) -> None:
-    """Exports and packs the networks of the benchmark by name, for a kind of device, and the trained one."""
+    """Exports and packs networks of the benchmark for a kind of device, and the trained one, unless they are there."""
     from tests.bench import gpu
     from tests.gpu.trained import export_trained
 
-    with tempfile.TemporaryDirectory() as store:
-        gpu.prepare(Path(store), networks, device)
-        export_trained(Path(store), TRAINED, device)
-        pack(Path(store), folder, device)
+    for name in (TRAINED, *gpu.names(networks)):
+        if name in names(folder):
+            continue
+        with tempfile.TemporaryDirectory() as store:
+            (export_trained if name == TRAINED else gpu.prepare)(Path(store), name, device)
+            if name in list_models(Path(store)):
+                pack(Path(store), name, folder, device)
+                print(f"exported {name}", flush=True)
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(f"{len(names(folder))} exports in {folder}, {size / 2**20:.1f} MiB")
 
@@ -97,4 +102,4 @@ def prepare(folder: Path, networks: list[str], device: str) -> None:
 if __name__ == "__main__":
     from tests.bench.gpu import NETWORKS
 
-    prepare(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER, list(NETWORKS), "cuda")
+    prepare(FOLDER, list(NETWORKS), "cuda")

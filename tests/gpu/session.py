@@ -6,6 +6,7 @@ session that is killed leaves what it found out.
 
 import argparse
 import os
+import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -48,6 +49,7 @@ def run(chosen: list[Part], seconds: float, out: Path, about: dict[str, Any]) ->
     end = time.monotonic() + seconds
     found: dict[str, dict[str, Any]] = {part.name: {"state": "not begun"} for part in chosen}
     out.mkdir(parents=True, exist_ok=True)
+    (out / "session.log").unlink(missing_ok=True)
 
     def write(complete: bool = False) -> None:
         states = [each["state"] for each in found.values()]
@@ -89,6 +91,7 @@ def main() -> int:
     parser.add_argument("--exports", type=Path, default=exports.FOLDER, help="what --prepare made")
     parser.add_argument("--only", nargs="+", help="these parts alone")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the part at work is ended, too
     chosen = parts(options.device, options.exports.resolve())
     if options.only:
         if unknown := set(options.only) - {part.name for part in chosen}:

@@ -4,6 +4,7 @@
 #   tests/gpu/session.sh --device cpu FOLDER  the same code on the CPU, to see that it runs
 #   tests/gpu/session.sh --prepare            beforehand, where torch is: exports what is measured, into .gpu/exports
 set -u
+ulimit -c 0 # a crash need not write the memory of a GPU's driver to the disk
 cd "$(dirname "$0")/../.." || exit 2
 python=${PYTHON:-python3}
 case " $* " in

@@ -55,7 +55,8 @@ def test_what_is_unpacked_is_served(tmp_path: Path) -> None:
     model, contract = artefacts.read(STORE, "digits", 3)
     artefacts.write(tmp_path / "made", "digits", model, contract)
     artefacts.write(tmp_path / "made", exports.TRAINED, model, contract)
-    exports.pack(tmp_path / "made", tmp_path / "packed", "cuda")
+    for name in ("digits", exports.TRAINED):
+        exports.pack(tmp_path / "made", name, tmp_path / "packed", "cuda")
     assert exports.names(tmp_path / "packed") == ["digits", exports.TRAINED]
     found = {}
     for name in exports.names(tmp_path / "packed"):

@@ -1,4 +1,4 @@
-"""The shipped network of Fashion-MNIST, rebuilt in torch from its own file, to export it in float16."""
+"""A shipped network of Fashion-MNIST, rebuilt in torch from its own file, to export it in float16."""
 
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from models.export import ExportOptions, export
 from models.layers import layers
 from models.networks.cnn import cnn
 from tests import artefacts
+from tests.gpu import exports
 from tests.pictures import pictures
 from tests.serving import ROOT
 
-FILE = model_path(ROOT / "models" / "repository", "fashion-mnist", 3)
+FILE = model_path(ROOT / "models" / "repository", exports.TRAINED_FROM, 1)
 
 
 def rebuild() -> nn.Sequential:
@@ -27,7 +28,8 @@ def rebuild() -> nn.Sequential:
     held = {t.name: torch.from_numpy(onnx.numpy_helper.to_array(t).copy()) for t in model.graph.initializer}
     recipe = contract.origin.recipe
     settings = {name: recipe[name] for name in ("submodels", "scale", "seed", "align")}
-    network = cnn(recipe["input_shape"], recipe["classes"], **settings).eval()
+    options = {name: recipe["options"][name] for name in ("widths", "strided")}
+    network = cnn(recipe["input_shape"], recipe["classes"], **settings, **options).eval()
     for name, module in network.named_children():
         if isinstance(module, nn.Conv2d):
             module.weight.data = held[f"body.{name}.weight"]

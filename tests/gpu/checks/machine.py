@@ -26,7 +26,9 @@ def check(setting: Setting) -> None:
     figures = setting.figures
     figures.record("python", {"version": sys.version, "executable": sys.executable, "platform": platform.platform()})
     figures.record("cores", len(os.sched_getaffinity(0)))
-    packages = {dist.metadata["Name"].lower().replace("_", "-"): dist.version for dist in reversed(list(distributions()))}  # the first counts
+    # the first of a name is the one that is imported
+    found = [(dist.metadata["Name"].lower().replace("_", "-"), dist.version) for dist in distributions()]
+    packages = dict(reversed(found))
     figures.record("packages", {name: version for name, version in sorted(packages.items()) if name in _WANTED})
     figures.record("card", _card())
     figures.record(

@@ -1,13 +1,15 @@
 """The whole program on the device beside the same on the CPU: /predict and v2 with one client and with many, what
 /health/ready and /metrics say of the device, and SIGTERM while requests are under way."""
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from subprocess import Popen, TimeoutExpired
 from typing import Any
 
 import httpx
@@ -18,7 +20,7 @@ from app.engine.device import PROVIDERS
 from tests.gpu.check import Setting, run
 from tests.gpu.shipped import STORE, Served, shipped
 from tests.gpu.tolerance import shares
-from tests.serving import SHIPPED, as_process
+from tests.serving import ROOT, SHIPPED, as_process
 
 _CLIENTS = 16
 _REQUESTS = 12  # of each
@@ -37,10 +39,21 @@ def check(setting: Setting) -> None:
         name = "CUDA graphs" if graphs else "service"
         with setting.figures.part(name):
             _serve(setting, models, expected, name, MASKSEMBLES_CUDA_GRAPHS=str(graphs).lower())
-    with setting.figures.part("start with all models"):
-        began = time.perf_counter()
-        with _started(setting.device, MASKSEMBLES_LOAD="start"):
-            setting.figures.record("seconds to ready with all models", time.perf_counter() - began)
+    with setting.figures.part("all models"):
+        _load_all(setting)
+
+
+def _load_all(setting: Setting) -> None:
+    """`python -m app --check`: loads every shipped model at every batch size."""
+    began = time.perf_counter()
+    environment = {**os.environ, "MASKSEMBLES_DEVICE": setting.device}
+    command = [sys.executable, "-m", "app", "--check"]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=_PATIENCE, check=False
+    )
+    told = {"seconds": time.perf_counter() - began, "exit": ended.returncode, "models": ended.stdout.splitlines()}
+    setting.figures.record("all models", told)
+    setting.figures.expect(ended.returncode == 0, f"--check ends with {ended.returncode}: {ended.stderr[-500:]}")
 
 
 def _serve(setting: Setting, models: list[Served], expected: dict[str, Any], name: str, **settings: str) -> None:
@@ -71,7 +84,7 @@ def _serve(setting: Setting, models: list[Served], expected: dict[str, Any], nam
 
 
 @contextmanager
-def _started(device: str, **settings: str) -> Iterator[tuple[httpx.Client, "Popen[str]"]]:
+def _started(device: str, **settings: str) -> Iterator[tuple[httpx.Client, "subprocess.Popen[str]"]]:
     """The program over the shipped models, ready.
 
     Raises:
@@ -131,7 +144,7 @@ def _many(client: httpx.Client, model: Served, expected: dict[str, NDArray[Any]]
     return {"share of what is allowed": worst, "requests a second": _CLIENTS * _REQUESTS / took}
 
 
-def _end(client: httpx.Client, process: "Popen[str]", model: Served) -> tuple[int | None, float]:
+def _end(client: httpx.Client, process: "subprocess.Popen[str]", model: Served) -> tuple[int | None, float]:
     """SIGTERM while requests are under way: the exit code, and the seconds until then."""
     threads = [threading.Thread(target=_quietly, args=(client, model), daemon=True) for _ in range(4)]
     for thread in threads:
@@ -141,7 +154,7 @@ def _end(client: httpx.Client, process: "Popen[str]", model: Served) -> tuple[in
     process.send_signal(signal.SIGTERM)
     try:
         return process.wait(30), time.perf_counter() - began
-    except TimeoutExpired:
+    except subprocess.TimeoutExpired:
         return None, time.perf_counter() - began
 
 
