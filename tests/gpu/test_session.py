@@ -15,7 +15,8 @@ from tests.serving import ROOT
 @pytest.mark.slow
 def test_the_dry_run(tmp_path: Path) -> None:
     exports.prepare(tmp_path / "exports", ["digits"], "cpu")
-    command = [ROOT / "tests" / "gpu" / "session.sh", "--device", "cpu", "--exports", tmp_path / "exports", tmp_path]
+    script = str(ROOT / "tests" / "gpu" / "session.sh")
+    command = [script, "--device", "cpu", "--exports", str(tmp_path / "exports"), str(tmp_path)]
     environment = {**os.environ, "PYTHON": sys.executable}
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     told = json.loads((tmp_path / "session.json").read_text())
