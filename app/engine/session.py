@@ -10,8 +10,12 @@ from app.engine.device import PROVIDERS, Device
 from app.errors import DeviceOutOfMemory, ModelRejected, StartError
 
 _HEAVY = ("Conv", "Gemm", "MatMul")  # substrings, for FusedConv and the like
-# how onnxruntime, CUDA and C++ say it; there is no exception class for it
-_NO_MEMORY = ("failed to allocate memory", "out of memory", "bad_alloc", "alloc_failed", "available memory of")
+# how they say it, in lower case; there is no exception class for it
+_NO_MEMORY = (
+    "failed to allocate memory", "available memory of",  # onnxruntime's arena
+    "out of memory", "bad_alloc",
+    "alloc_failed", "allocation_failed",  # cuBLAS; cuDNN 9, for the host and the device
+)  # fmt: skip
 
 
 class Session:

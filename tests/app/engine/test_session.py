@@ -6,7 +6,7 @@ import pytest
 
 from app.engine.device import Device, missing_for_cuda
 from app.engine.session import Session
-from app.errors import ModelRejected, StartError
+from app.errors import DeviceOutOfMemory, ModelRejected, StartError
 
 CPU, CUDA = Device("cpu", "cpu", ""), Device("cuda", "cuda", "")
 
@@ -32,6 +32,33 @@ def test_a_silent_fallback_to_the_cpu_is_an_error(tiny_repository: Path, monkeyp
     monkeypatch.setattr(onnxruntime, "InferenceSession", without_gpu)
     with pytest.raises(StartError, match="chosen to run on cuda, but onnxruntime took its CPUExecutionProvider"):
         Session((tiny_repository / "tiny" / "1" / "model.onnx").read_bytes(), CUDA)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Failed to allocate memory for requested buffer of size 104857600",
+        "Available memory of 1048576 is smaller than requested bytes of 104857600",
+        "CUDA failure 2: out of memory",
+        "std::bad_alloc",
+        "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED",
+        "CUDNN failure 4004: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    ],
+)
+def test_a_lack_of_memory_is_known_by_its_words(
+    words: str, tiny_repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session((tiny_repository / "tiny" / "1" / "model.onnx").read_bytes(), CPU)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError(f"[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code: {words}")
+
+    monkeypatch.setattr(session, "_run", fail)
+    with pytest.raises(DeviceOutOfMemory, match="no memory for 5 rows"):
+        session.run(np.ones((5, 6), np.float32), ["entropy"])
+    words = "cuDNN does not like this shape"
+    with pytest.raises(RuntimeError, match=words):
+        session.run(np.ones((5, 6), np.float32), ["entropy"])
 
 
 @pytest.mark.gpu
