@@ -18,7 +18,7 @@ SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-u
 
 .DEFAULT_GOAL := help
 .PHONY: help install lock serve test test-service test-slow test-clients test-docker coverage fuzz check openapi swagger \
-  models benchmark benchmark-quick bench bench-model bench-formats bench-gpu soak soak-connections clean
+  models benchmark benchmark-quick bench bench-model bench-formats bench-gpu bench-hostile soak soak-connections clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' Makefile
@@ -94,6 +94,9 @@ bench-formats: $(ALL) ## What each format of a request costs (JSON=file)
 
 bench-gpu: $(ALL) ## Every plan on a GPU (JSON=file)
 	$(PYTHON) -m tests.bench.gpu $(if $(JSON),--json $(JSON))
+
+bench-hostile: $(ALL) ## What files that mean harm cost before they are rejected
+	$(PYTHON) -m tests.bench.hostile
 
 soak: $(ALL) ## Ten minutes of mixed load
 	$(PYTHON) -m tests.bench.soak

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import httpx
 import uvicorn
@@ -101,13 +101,17 @@ def free_port() -> int:
 
 @contextmanager
 def as_process(
-    store: Path, module: str = "app", **settings: str
+    store: Path, module: str = "app", errors: int | IO[str] = subprocess.PIPE, /, **settings: str
 ) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
-    """`python -m app` over a store, ready; ended by SIGTERM if it still runs. Or another module that does the same."""
+    """`python -m app` over a store, ready; ended by SIGTERM if it still runs. Or another module that does the same.
+
+    Args:
+        errors: where its log goes: a file if it is longer than the 64 KiB that a pipe takes before the test reads it.
+    """
     port = free_port()
     environment = {"MASKSEMBLES_MODEL_REPOSITORY": str(store), "MASKSEMBLES_PORT": str(port), **settings}
     process = subprocess.Popen(
-        [sys.executable, "-m", module], cwd=ROOT, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", module], cwd=ROOT, env={**os.environ, **environment}, stderr=errors, text=True
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
