@@ -38,7 +38,7 @@ class Connections:
     def __init__(self, most: int, head_seconds: float) -> None:
         self.most = most
         self.head_seconds = head_seconds
-        self._open: set[Connection] = set()
+        self._open: dict[Connection, None] = {}  # in the order in which they came
         self._idle: dict[Connection, None] = {}  # in the order in which they became so
         self._unseen: list[Connection] = []  # of those open, in the look that is under way
         self._next_look: asyncio.TimerHandle | None = None
@@ -49,7 +49,7 @@ class Connections:
 
     def add(self, connection: Connection) -> None:
         """Takes a connection that was just accepted; if it is one too many, the longest idle one is closed."""
-        self._open.add(connection)
+        self._open[connection] = None
         self._idle[connection] = None
         if self._next_look is None:
             self._look_later(self._seconds_between_looks)
@@ -57,7 +57,7 @@ class Connections:
 
     def remove(self, connection: Connection) -> None:
         """Forgets a connection that is closed."""
-        self._open.discard(connection)
+        self._open.pop(connection, None)
         self._idle.pop(connection, None)
 
     def admit(self, connection: Connection) -> bool:

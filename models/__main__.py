@@ -13,7 +13,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s", stream=sys.stdout)
     logging.getLogger("models").setLevel(logging.INFO)
-    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)  # on torchvision
     try:
         options.run(options)
     except (ValueError, OSError) as error:  # every error of ours is one of these

@@ -5,6 +5,7 @@ from fastapi import APIRouter, Request
 from app.api.error_responses import errors
 from app.api.schemas.health import Alive, Readiness
 from app.api.services import Services, services
+from app.engine.batcher import STOPPING
 from app.errors import DeviceFailed, DeviceStuck, NotReady
 
 router = APIRouter(prefix="/health", tags=["health"])
@@ -38,7 +39,7 @@ async def ready(request: Request) -> Readiness:
 def why_not_ready(of: Services) -> str | None:
     """Why no predictions can be made, or why no new clients should be sent here; None if all is well."""
     if of.stopping:
-        return "the service is stopping: what it accepted is finished"
+        return STOPPING
     if (error := of.batcher.watchdog.no_device()) is not None:
         return error.message
     if not of.registry.serving:

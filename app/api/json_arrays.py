@@ -110,10 +110,9 @@ def check(values: NDArray[Any], given: Tensor, place: str) -> NDArray[Any]:
     """
     if values.dtype.kind == "f" and values.dtype.itemsize < 4:
         values = values.astype(np.float32)  # half precision may not hold the bounds of the range
-    low, high = given.range or ((0, 255) if given.dtype == "uint8" else (-np.inf, np.inf))
-    if (outside := (values < low) | (values > high)).any():
+    if (outside := given.outside(values)).any():
         raise InvalidInput(
-            f"expected values in [{low:g}, {high:g}] ({given.unit}), got {values[outside][0]:g}; "
+            f"expected {given.expected(np.argwhere(outside)[0].tolist())}, got {values[outside][0]:g}; "
             f"{outside.sum()} of {outside.size} values are outside",
             place + _first(outside),
         )

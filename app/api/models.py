@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BeforeValidator
 
 from app.api.error_responses import errors
+from app.api.query import no_query
 from app.api.schemas.models import Catalog, ModelSummary, PolicyInForce, VersionDetail, VersionSummary
 from app.api.services import services
 from app.contract.repository import HIGHEST_VERSION, NAME_PATTERN, parse_version
@@ -15,7 +16,7 @@ from app.engine.reconciler import Reconciler
 from app.engine.registry import ModelRegistry
 from app.errors import AdminDisabled, InvalidInput, UnknownModel, UnknownVersion, VersionRejected
 
-router = APIRouter(prefix="/models", tags=["models"])
+router = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(no_query)])
 
 Name = Annotated[
     str, Path(description="Name of a model in the repository", pattern=f"^{NAME_PATTERN}$", examples=["fashion-mnist"])
@@ -32,6 +33,7 @@ Number = Annotated[
     operation_id="list_models",
     summary="All models",
     response_model_exclude_none=True,
+    responses=errors(InvalidInput),
 )
 async def list_models(request: Request) -> Catalog:
     """Every model in the repository, those too of which no version is available."""
@@ -141,6 +143,7 @@ def _summary(registry: ModelRegistry, name: str, found: ModelVersions) -> ModelS
         num_submodels=model.contract.num_submodels,
         input_shape=list(given.shape),
         input_range=given.range,
+        input_channel_ranges=given.channel_ranges,
         labels=list(model.contract.labels) or None,
         targets=list(model.contract.targets) or None,
         warnings=list(model.contract.warnings) or None,

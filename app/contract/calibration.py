@@ -11,7 +11,7 @@ class Threshold(ContractModel):
     """Up to where a score was found acceptable; for `confidence`, down to where."""
 
     score: Score
-    promise: Literal["coverage", "risk"]
+    guarantee: Literal["coverage", "risk"]
     """`coverage`: a new row of the same kind lies within with at least the probability `target` (marginally; the
     ⌈(n + 1)·target⌉-th smallest of n scores). `risk`: with the probability `confidence_level`, at most the share
     `target` of the rows within is answered wrongly (Clopper–Pearson bound, Bonferroni over the levels tried)."""
@@ -31,7 +31,7 @@ class PredictionSet(ContractModel):
     probable one, and all whose mean probability is `least_probability` or more.
 
     Split conformal prediction with the score 1 − p̄_y and the (n + 1)-correction (Sadinle et al. 2019, arXiv
-    1609.00451). The promise is marginal, over rows like those of the calibration.
+    1609.00451). The guarantee is marginal, over rows like those of the calibration.
     """
 
     coverage: Fraction
@@ -44,7 +44,7 @@ class Interval(ContractModel):
     `factors` · √variance, one factor for each of the D targets.
 
     Split conformal prediction with the score |y − prediction| / √variance and the (n + 1)-correction (Lei et al. 2018,
-    arXiv 1604.04173). The promise is marginal, for each target by itself.
+    arXiv 1604.04173). The guarantee is marginal, for each target by itself.
     """
 
     coverage: Fraction

@@ -44,8 +44,8 @@ class DecisionPolicy:
         self.policy = policy
         self.source = source
         self._scores = [rule.score for rule in policy.rules]
-        # confidence falls with doubt, all other scores rise: with its sign turned one comparison serves all
-        self._signs = np.array([[-1.0 if score == "confidence" else 1.0] for score in self._scores])
+        # with the sign turned of what applies below its threshold, one comparison serves all
+        self._signs = np.array([[rule.sign] for rule in policy.rules])
         thresholds = np.array([[rule.threshold] for rule in policy.rules])
         self._edges = self._signs * thresholds + TOLERANCE * np.abs(thresholds)
 

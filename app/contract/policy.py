@@ -2,8 +2,11 @@
 
 A policy is written as rules, separated by commas; the first that applies decides:
 `reject energy>p99, defer entropy>0.62, defer confidence<p5`. `pNN` is a percentile of the score on the calibration
-rows. `cNN` and `rNN` are the model's thresholds that promise a coverage or a risk of NN %, each for its rule alone
+rows. `cNN` and `rNN` are the model's thresholds that guarantee a coverage or a risk of NN %, each for its rule alone
 (see `calibration.Threshold`).
+
+A rule applies on the side on which the model is less sure. `energy` has another one: far outside of its data, as where
+inputs come in wrong units, logits grow and energy falls below all that was seen: `reject energy<p0` is a rule, too.
 """
 
 import math
@@ -11,10 +14,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from app.contract.contract_model import ContractModel, Score
 from app.contract.repository import check_name
@@ -26,6 +29,7 @@ EVERY_MODEL = "*"
 
 _ACTIONS: dict[str, Literal["reject", "defer"]] = {"reject": "reject", "defer": "defer"}
 _SCORES: tuple[Score, ...] = get_args(Score)
+_TWO_SIDED: tuple[Score, ...] = ("energy",)
 _PERCENTS = np.arange(101, dtype=np.float64)
 # ASCII: \d would match digits of other scripts
 _RULE = re.compile(r"(\w+)\s+(\w+)\s*([<>])\s*(\S+)", re.ASCII)
@@ -35,13 +39,26 @@ _SHOWN = 60  # characters of a bad rule in a message
 
 
 class Rule(ContractModel):
-    """What to do with a row whose score lies above a threshold; for `confidence`, below it."""
+    """What to do with a row whose score lies above a threshold; for `confidence`, or if `below` is true, below it."""
 
     action: Literal["reject", "defer"]
     """`reject`: the input is outside the model's world, don't use the answer. `defer`: it is ambiguous, let somebody
     else look."""
     score: Score
     threshold: float
+    below: bool | None = None
+    """Of `energy` alone."""
+
+    @property
+    def sign(self) -> float:
+        """1 if it applies above the threshold, −1 if below."""
+        return -1.0 if self.below or self.score == "confidence" else 1.0
+
+    @model_validator(mode="after")
+    def _two_sided(self) -> Self:
+        if self.below and self.score not in _TWO_SIDED:
+            raise ValueError(f"below: expected of {', '.join(_TWO_SIDED)} alone, got {self.score}")
+        return self
 
 
 class Policy(ContractModel):
@@ -58,6 +75,7 @@ class Clause:
     score: Score
     level: float
     of: Literal["percentile", "coverage", "risk"] | None = None
+    below: bool | None = None
 
 
 Policies = Mapping[str, tuple[Clause, ...]]
@@ -102,7 +120,8 @@ def _clause(text: str) -> Clause:
         raise ValueError(f"rule {_short(text)}: unknown action {_short(action)}; expected reject or defer")
     if score not in _SCORES:
         raise ValueError(f"rule {_short(text)}: unknown score {_short(score)}; expected one of {', '.join(_SCORES)}")
-    if sign != (wanted := "<" if score == "confidence" else ">"):
+    below = (sign == "<" and score in _TWO_SIDED) or None
+    if not below and sign != (wanted := "<" if score == "confidence" else ">"):
         raise ValueError(f"rule {_short(text)}: expected {score}{wanted}, the side on which the model is less sure")
     number = _NUMBER.fullmatch(threshold)
     level = float(number[2]) if number else math.nan
@@ -113,7 +132,9 @@ def _clause(text: str) -> Clause:
             f"rule {_short(text)}: expected a finite number, p0 to p100, c0 to c100 or r0 to r100, "
             f"got {_short(threshold)}"
         )
-    return Clause(_ACTIONS[action], score, level, of)
+    if below and of in ("coverage", "risk"):
+        raise ValueError(f"rule {_short(text)}: cNN and rNN bound {score} from above; below, expected a number or pNN")
+    return Clause(_ACTIONS[action], score, level, of, below)
 
 
 def _short(text: str) -> str:
@@ -121,10 +142,10 @@ def _short(text: str) -> str:
 
 
 def resolve(clauses: Sequence[Clause], contract: "Contract") -> Policy:
-    """The policy for a model, with percentiles and promises looked up in its calibration.
+    """The policy for a model, with percentiles and guarantees looked up in its calibration.
 
     Raises:
-        ValueError: the model has no such score, no quantiles for it, or no such promise.
+        ValueError: the model has no such score, no quantiles for it, or no such guarantee.
     """
     quantiles = contract.calibration.quantiles if contract.calibration else {}
     rules = []
@@ -133,23 +154,23 @@ def resolve(clauses: Sequence[Clause], contract: "Contract") -> Policy:
             raise ValueError(f"the model has no score {clause.score!r}; it has {', '.join(contract.scores) or 'none'}")
         threshold = clause.level
         if clause.of in ("coverage", "risk"):
-            threshold = _promised(clause, contract)
+            threshold = _guaranteed(clause, contract)
         elif clause.of == "percentile":
             if clause.score not in quantiles:
                 raise ValueError(f"a percentile of {clause.score!r} is wanted, and the model was not calibrated for it")
             threshold = float(np.interp(clause.level, _PERCENTS, quantiles[clause.score]))
-        rules.append(Rule(action=clause.action, score=clause.score, threshold=threshold))
+        rules.append(Rule(action=clause.action, score=clause.score, threshold=threshold, below=clause.below))
     return Policy(rules=tuple(rules))
 
 
-def _promised(clause: Clause, contract: "Contract") -> float:
-    """The threshold whose promise a clause names."""
+def _guaranteed(clause: Clause, contract: "Contract") -> float:
+    """The threshold whose guarantee a clause names."""
     found = {
-        f"{one.promise[0]}{100 * one.target:g}": one.value  # 100 * 0.29 is not 29; :g rounds
+        f"{one.guarantee[0]}{100 * one.target:g}": one.value  # 100 * 0.29 is not 29; :g rounds
         for one in (contract.calibration.thresholds if contract.calibration else ())
         if one.score == clause.score
     }
     asked = f"{(clause.of or '')[:1]}{clause.level:g}"
     if asked not in found:
-        raise ValueError(f"the model promises no {asked} of {clause.score!r}; it has {', '.join(found) or 'none'}")
+        raise ValueError(f"the model guarantees no {asked} of {clause.score!r}; it has {', '.join(found) or 'none'}")
     return found[asked]

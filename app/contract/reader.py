@@ -86,13 +86,14 @@ def _short(text: str) -> str:
 
 
 def _from_4(document: dict[str, Any]) -> None:
-    """Version 5 renames a threshold's `certainty` to the usual `confidence_level`."""
+    """Version 5 renames a threshold's `certainty` to the usual `confidence_level`, and its `promise` to `guarantee`."""
     calibration = document.get("calibration")
     thresholds = calibration.get("thresholds") if isinstance(calibration, dict) else None
     # unvalidated: what has another shape is left for the schema to reject
     for threshold in thresholds if isinstance(thresholds, list) else ():
-        if isinstance(threshold, dict) and "certainty" in threshold:
-            threshold["confidence_level"] = threshold.pop("certainty")
+        for old, new in (("certainty", "confidence_level"), ("promise", "guarantee")):
+            if isinstance(threshold, dict) and old in threshold:
+                threshold[new] = threshold.pop(old)
 
 
 _STEPS: dict[int, Callable[[dict[str, Any]], None]] = {4: _from_4}

@@ -1,7 +1,11 @@
 """An input or output of a graph, and the letters that stand for the sizes of its axes."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Sequence
+from math import inf
+from typing import Annotated, Any, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from app.contract.contract_model import ContractModel
@@ -20,6 +24,8 @@ class Tensor(ContractModel):
     unit: str
     range: tuple[float, float] | None = None
     """Smallest and largest value; an input outside is refused."""
+    channel_ranges: tuple[tuple[float, float], ...] | None = None
+    """The same for each channel or feature, on axis 1, of an input that is no image; `range` spans them all."""
     layout: str | None = None
     """A letter for each axis of an image, such as BCHW."""
     colour: Literal["grey", "rgb"] | None = None
@@ -27,10 +33,44 @@ class Tensor(ContractModel):
     """How an image of another size is made to fit: `stretch` ignores its proportions, `crop` fills the frame and keeps
     the middle; both bilinear. Without it such an image is refused."""
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The smallest and the largest value."""
+        return self.range or ((0.0, 255.0) if self.dtype == "uint8" else (-inf, inf))
+
+    def outside(self, values: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which values [B, …] are below the smallest or above the largest; NaN is neither."""
+        low, high = self.limits
+        if self.channel_ranges is not None:
+            # in the values' own precision, as NumPy compares with a number: float32(0.1) is not below 0.1
+            pairs = np.array(self.channel_ranges, values.dtype if values.dtype.kind == "f" else np.float64)
+            low, high = pairs.T.reshape(2, 1, -1, *[1] * (values.ndim - 2))
+        return np.asarray((values < low) | (values > high))
+
+    def expected(self, place: Sequence[int] = ()) -> str:
+        """What a value must be, for messages; at a place in the rows [B, …], if its channel matters."""
+        low, high = self.channel_ranges[place[1]] if self.channel_ranges and len(place) > 1 else self.limits
+        values = "finite numbers" if low == -inf else f"values in [{low:g}, {high:g}]"
+        return f"{values} ({self.unit})" if self.unit else values
+
     @model_validator(mode="after")
     def _batch_first(self) -> Self:
         if not self.shape or self.shape[0] != "B" or "B" in self.shape[1:]:
             raise ValueError(f"shape must begin with B, and have B nowhere else, got {list(self.shape)}")
         if self.range is not None and self.range[0] >= self.range[1]:
             raise ValueError(f"range must be [smallest, largest], got {list(self.range)}")
+        self._check_channels()
         return self
+
+    def _check_channels(self) -> None:
+        if self.channel_ranges is None:
+            return
+        if self.layout is not None or self.colour is not None:
+            raise ValueError("channel_ranges: an image has one range for all channels")
+        if (len(self.channel_ranges),) != self.shape[1:2]:
+            raise ValueError(f"channel_ranges must have one pair for each of {list(self.shape)} on axis 1")
+        if any(low >= high for low, high in self.channel_ranges):
+            raise ValueError(f"channel_ranges must be [smallest, largest], got {[*map(list, self.channel_ranges)]}")
+        lows, highs = zip(*self.channel_ranges)
+        if self.range != (min(lows), max(highs)):
+            raise ValueError(f"range must span channel_ranges, got {self.range}")

@@ -20,6 +20,7 @@ from app.errors import (
     DeviceOutOfMemory,
     InvalidInput,
     ModelFailed,
+    NotReady,
     OutOfMemory,
     QueueFull,
     ServiceError,
@@ -27,6 +28,8 @@ from app.errors import (
 from app.telemetry.metrics import Telemetry
 
 _log = logging.getLogger(__name__)
+
+STOPPING = "the service is stopping: what it accepted is finished"
 
 _LONGEST_RETRY = 60  # seconds in Retry-After, whatever the estimate says
 _LONGEST_REASON = 300  # characters of onnxruntime's own words in an answer
@@ -83,8 +86,10 @@ class Batcher:
         return [thread.name for thread in self._threads if thread.is_alive()]
 
     def refusal(self) -> ServiceError | None:
-        """Why a request is bound to fail, known before its body is read: no device works, or the queue is full."""
-        return self.watchdog.no_device() or (self._queue_full() if self._queue.full else None)
+        """Why a request is bound to fail, known before its body is read: no device works, the queue is full, or the
+        service is stopping."""
+        full = self._queue.full or self._queue.closed
+        return self.watchdog.no_device() or (self._not_admitted() if full else None)
 
     async def predict(
         self,
@@ -104,6 +109,7 @@ class Batcher:
 
         Raises:
             QueueFull: too many rows wait; raised at once.
+            NotReady: the batcher is closed.
             DeadlineExceeded: not all rows were computed in time; those that no device has taken are not computed.
             ClientGone: `gone` completed; rows that no device has taken are not computed.
             InvalidInput: a model without a contract rejects these inputs.
@@ -116,7 +122,7 @@ class Batcher:
         if self._nothing_to_gain(job) and self._run_here(job):
             return await job.future
         if not self._queue.put(job):
-            raise self._queue_full()
+            raise self._not_admitted()
         watch = ClientWatch(job, seconds, gone, self._loop)
         try:
             return await job.future
@@ -156,7 +162,9 @@ class Batcher:
     def _forget_that_it_ran_here(self) -> None:
         self._ran_here = False
 
-    def _queue_full(self) -> QueueFull:
+    def _not_admitted(self) -> ServiceError:
+        if self._queue.closed:  # to try again here in some seconds would be in vain
+            return NotReady(STOPPING)
         rows = self._queue.rows
         seconds = rows * self._seconds_per_row / max(1, self.watchdog.working)
         message = f"{rows} rows wait already, of at most {self._queue.most_rows} (MASKSEMBLES_MAX_QUEUE_ROWS)"

@@ -41,6 +41,11 @@ class Queue:
         """Whether the queue would reject even one more row."""
         return self.rows >= self.most_rows
 
+    @property
+    def closed(self) -> bool:
+        """Whether it admits nothing more, however few rows wait."""
+        return self._closed
+
     def put(self, job: Job) -> bool:
         """Adds a job unless too many rows would wait or the queue is closed; returns whether it did."""
         with self._changed:

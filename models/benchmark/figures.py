@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from models.benchmark.studies.entry import Entry
+from models.benchmark.tables import deviation
 from models.data import Split
 from models.data.corruptions import SEVERITIES
 
@@ -67,7 +68,7 @@ def transition(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
             plot.errorbar(
                 [entry.scale for entry in masked],
                 [np.mean(one) for one in values],
-                [np.std(one) for one in values],
+                [deviation(one) for one in values],
                 marker="o",
                 label=f"{masked[0].kind.label}, {masked[0].variant_label}",
             )

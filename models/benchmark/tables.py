@@ -113,7 +113,12 @@ def _spread(values: Sequence[float | None], digits: int) -> str:
     if not known:
         return "–"
     mean = f"{np.mean(known):.{digits}f}"
-    return mean if np.ptp(known) == 0 else f"{mean} ± {np.std(known, ddof=1):.{digits}f}"
+    return mean if np.ptp(known) == 0 else f"{mean} ± {deviation(known):.{digits}f}"
+
+
+def deviation(values: Sequence[float]) -> float:
+    """The standard deviation that a few seeds stand for (ddof 1); 0 for a single one."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -29,17 +29,17 @@ def add_policy(command: argparse.ArgumentParser) -> None:
         "--policy",
         metavar="RULES",
         help='what to do with an answer, such as "reject energy>c99, defer entropy>r5": each threshold a number, '
-        "pNN (percentile), cNN (promises a coverage of NN %%) or rNN (promises a risk of NN %%); none for no policy",
+        "pNN (percentile), or cNN or rNN (guarantees a coverage or a risk of NN %%); none for no policy",
     )
 
 
-def add_promises(command: argparse.ArgumentParser) -> None:
+def add_guarantees(command: argparse.ArgumentParser) -> None:
     """`--coverages` and `--risks`."""
     command.add_argument(
         "--coverages",
         type=numbers,
         metavar="C,…",
-        help="to promise, default 0.9,0.95,0.99, and of a regressor's intervals 0.5,0.8,0.9,0.95",
+        help="to guarantee, default 0.9,0.95,0.99, and of a regressor's intervals 0.5,0.8,0.9,0.95",
     )
     command.add_argument("--risks", type=numbers, metavar="R,…", help="of a classifier, default 0.01,0.05,0.1")
 
@@ -111,9 +111,11 @@ def mean_and_std(text: str) -> tuple[list[float], list[float]]:
     return mean, std
 
 
-def value_range(text: str) -> tuple[float, float]:
+def value_range(text: str) -> tuple[float, float] | list[tuple[float, float]]:
     try:
-        low, high = (float(number) for number in text.split(","))
+        ranges = [(float(low), float(high)) for low, high in (pair.split(",") for pair in text.split("/"))]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected LOW,HIGH, such as 0,1, got {text!r}") from None
-    return low, high
+        raise argparse.ArgumentTypeError(
+            f"expected LOW,HIGH, such as 0,1, or one a channel, such as 0,1/-40,60, got {text!r}"
+        ) from None
+    return ranges if len(ranges) > 1 else ranges[0]

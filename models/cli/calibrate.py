@@ -17,7 +17,7 @@ def add(commands: "arguments.Commands") -> None:
     calibrate.set_defaults(run=run)
     calibrate.add_argument("model", metavar="NAME:VERSION")
     arguments.add_policy(calibrate)
-    arguments.add_promises(calibrate)
+    arguments.add_guarantees(calibrate)
     arguments.add_rows(calibrate)
     arguments.add_repository(calibrate)
 

@@ -39,8 +39,8 @@ def show_outcome(contract: Contract, found: "PolicyOutcome") -> None:
         )
     for coverage, (held, size) in found.sets.items():
         print(
-            f"{100 * coverage:g} % prediction sets: hold {held.mean():.4f} of the true classes, "
-            f"{size.mean():.2f} large on average"
+            f"{100 * coverage:g} % prediction sets: contain the true class in {100 * held.mean():.1f} % of {len(held)} "
+            f"rows, and {size.mean():.2f} classes on average"
         )
 
 

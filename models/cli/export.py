@@ -29,15 +29,22 @@ def add(commands: "arguments.Commands") -> None:
     arguments.add_method(export)
     export.add_argument("--name", help="of the model, default DATASET[-METHOD]")
     export.add_argument(
-        "--checkpoint", type=Path, nargs="+", metavar="FILE", help="as of `train`; several make a deep ensemble"
+        "--checkpoint",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="of `train`, where it writes by default; with --network a state_dict. Several make a deep ensemble",
     )
     export.add_argument("--data", type=Path, metavar="PATH", help="the folder of the data set's files")
     arguments.add_policy(export)
-    arguments.add_promises(export)
+    arguments.add_guarantees(export)
     other = export.add_argument_group(
         "a network from elsewhere", "with --data FILE.npz (inputs, labels) to calibrate on"
     )
     other.add_argument("--network", metavar="MODULE:FACTORY", help="called without arguments, gives a torch.nn.Module")
+    other.add_argument(
+        "--no-checkpoint", action="store_true", help="the factory gives a trained network, weights and all"
+    )
     other.add_argument("--input-shape", type=arguments.shape, metavar="C,H,W", help="of one row")
     other.add_argument("--labels", type=lambda text: text.split(","), metavar="A,B,…", help="the classes in order")
     other.add_argument(
@@ -46,8 +53,8 @@ def add(commands: "arguments.Commands") -> None:
     other.add_argument(
         "--value-range",
         type=arguments.value_range,
-        metavar="LOW,HIGH",
-        help="of input values; the service refuses others",
+        metavar="LOW,HIGH[/…]",
+        help="of input values, one pair or one a channel; the service refuses others",
     )
     other.add_argument("--layout", metavar="BCHW", help="a letter for each axis of pictures, to be posted as files")
     other.add_argument("--colour", choices=["grey", "rgb"], help="of pictures")
@@ -120,6 +127,8 @@ def _trained_here(arguments: argparse.Namespace) -> _Source:
     for option in ("input_shape", "labels", "normalise", "value_range", "layout", "colour", "resize"):
         if getattr(arguments, option) is not None:
             raise ValueError(f"--{option.replace('_', '-')} goes with --network; the data set says it here")
+    if arguments.no_checkpoint:
+        raise ValueError("--no-checkpoint goes with --network; a data set's networks are in checkpoints")
     dataset = load(arguments.dataset, arguments.data)
     paths = arguments.checkpoint or checkpoints(arguments.dataset, arguments.method)
     recipes, networks = zip(*map(trainer.load, paths))
@@ -142,18 +151,13 @@ def _trained_elsewhere(arguments: argparse.Namespace) -> _Source:
     import torch
 
     from models.export import ExportOptions
-    from models.state_dict import build, load_weights
 
     if arguments.dataset is not None:
         raise ValueError("give a data set or --network, not both")
     missing = [option for option in ("name", "input_shape", "labels") if getattr(arguments, option) is None]
     if missing:
         raise ValueError(f"--network also needs {', '.join('--' + option.replace('_', '-') for option in missing)}")
-    network = build(arguments.network)
-    if len(arguments.checkpoint or ()) > 1:
-        raise ValueError("--checkpoint: with --network one file, got several")
-    for checkpoint in arguments.checkpoint or ():
-        load_weights(network, checkpoint)
+    networks = _networks(arguments.network, arguments.checkpoint or (), arguments.no_checkpoint)
     calibration = None
     if arguments.data is not None:
         if not is_file(arguments.data):
@@ -163,7 +167,7 @@ def _trained_elsewhere(arguments: argparse.Namespace) -> _Source:
     if tuple(rows.shape[1:]) != arguments.input_shape:
         raise DatasetError(f"inputs: --input-shape says {list(arguments.input_shape)}, got {list(rows.shape[1:])}")
     return _Source(
-        network=network,
+        network=networks[0] if len(networks) == 1 else networks,
         example=rows,
         options=ExportOptions(
             labels=arguments.labels,
@@ -178,3 +182,24 @@ def _trained_elsewhere(arguments: argparse.Namespace) -> _Source:
         ),
         name=arguments.name,
     )
+
+
+def _networks(factory: str, checkpoints: Sequence[Path], trained: bool) -> "list[nn.Module]":
+    """What the factory gives, with the weights of each checkpoint.
+
+    Raises:
+        ValueError: neither or both of checkpoints and `trained`, a checkpoint is there twice, or the factory gives the
+            same network again.
+    """
+    from models.state_dict import build, load_weights
+
+    if bool(checkpoints) == trained:  # never random weights by mistake: nothing later could tell them from trained ones
+        raise ValueError("--checkpoint: give the trained weights, or --no-checkpoint if the factory loads them itself")
+    if len({path.resolve() for path in checkpoints}) < len(checkpoints):
+        raise ValueError("--checkpoint: the networks of a deep ensemble differ, got the same file twice")
+    networks = [build(factory) for _ in checkpoints or (None,)]
+    if len(set(networks)) < len(networks):  # the last checkpoint would be all of them
+        raise ValueError(f"--network: {factory} must make a new network with each call")
+    for network, checkpoint in zip(networks, checkpoints):
+        load_weights(network, checkpoint)
+    return networks

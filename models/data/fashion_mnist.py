@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import os
+import tempfile
 import urllib.request
 from pathlib import Path
 
@@ -100,8 +101,9 @@ def _download() -> Path:
             ) from error
         if hashlib.sha256(content).hexdigest() != checksum:
             raise DatasetError(f"{_SOURCE + name}: wrong checksum, {len(content)} bytes thrown away")
-        # renamed last: an interrupted download is never taken for the file
-        part = path.with_suffix(".part")
-        part.write_bytes(content)
-        part.rename(path)
+        # renamed last, from a name of its own: an interrupted download is never taken for the file, and two processes
+        # that download at once do not write into one another's
+        with tempfile.NamedTemporaryFile(dir=cache, delete=False) as part:
+            part.write(content)
+        os.replace(part.name, path)
     return cache

@@ -63,8 +63,8 @@ def _classes(path: Path, found: dict[str, NDArray[Any]]) -> tuple[str, ...]:
 def _indices(path: Path, labels: NDArray[Any], rows: tuple[int, ...]) -> NDArray[Any]:
     if labels.dtype.kind not in "iu" or labels.shape != rows or not len(labels) or labels.min() < 0:
         raise DatasetError(
-            f"{path}: expected labels to hold one class index for each of the {rows} inputs, "
-            f"got {labels.dtype} {labels.shape}"
+            f"{path}: expected labels to hold one class index, 0 or more, for each of the {rows[0]} inputs, "
+            f"got {labels.dtype} {list(labels.shape)}"
         )
     return labels.astype(np.int64)
 
@@ -72,10 +72,15 @@ def _indices(path: Path, labels: NDArray[Any], rows: tuple[int, ...]) -> NDArray
 def _values(path: Path, labels: NDArray[Any], rows: tuple[int, ...]) -> NDArray[Any]:
     with np.errstate(over="ignore"):  # beyond float32 is ∞, and is refused below
         values = (labels[:, None] if labels.ndim == 1 else labels).astype(np.float32)
-    if values.ndim != 2 or values.shape[:1] != rows or not values.size or not np.isfinite(values).all():
+    if values.ndim != 2 or values.shape[:1] != rows or not values.size:
         raise DatasetError(
-            f"{path}: expected labels to hold finite values [B] or [B, D] for the {rows} inputs, "
-            f"got {labels.dtype} {labels.shape}"
+            f"{path}: expected labels to hold values [B] or [B, D] for the {rows[0]} inputs, "
+            f"got {labels.dtype} {list(labels.shape)}"
+        )
+    wrong = ~np.isfinite(values).all(axis=1)
+    if wrong.any():
+        raise DatasetError(
+            f"{path}: labels[{wrong.argmax()}]: expected finite values that fit float32, got {labels[wrong.argmax()]}"
         )
     return values
 

@@ -37,7 +37,7 @@ def check_number(rows: int) -> list[str]:
     if rows < ENOUGH_ROWS:
         return [
             f"calibrated on {_rows(rows)}, half of which fit the scale: it may be far off, and high coverages cannot "
-            f"be promised; {ENOUGH_ROWS} or more would do better"
+            f"be guaranteed; {ENOUGH_ROWS} or more would do better"
         ]
     return []
 
@@ -58,7 +58,7 @@ def check_classes(labels: NDArray[Any], names: Sequence[str]) -> list[str]:
     if missing:
         return [
             f"no row of the calibration is of the class {_listed(missing)} ({len(missing)} of {len(names)} classes): "
-            "what was fitted and promised says nothing about such rows"
+            "what was fitted and guaranteed says nothing about such rows"
         ]
     return []
 

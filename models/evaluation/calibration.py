@@ -57,11 +57,11 @@ def calibrate(
         CalibrationError: it fits, but cannot bear a calibration; see `models.evaluation.adequacy`.
         ValueError: coverages or risks that cannot be guaranteed.
     """
-    check_promises(contract.task, coverages, risks)
+    check_guarantees(contract.task, coverages, risks)
     check_rows(contract, split)
     warnings = check_number(len(split))
     task, order = TASKS[contract.task], shuffled(len(split), seed=0)
-    rows = CalibrationRows(split, fitting=order[::2], promising=order[1::2])
+    rows = CalibrationRows(split, fitting=order[::2], guaranteeing=order[1::2])
     fit = task.fit(model, contract, rows)
     warnings += task.check_calibration(contract, rows, fit)
     for warning in warnings:
@@ -71,14 +71,14 @@ def calibrate(
     thresholds: chain[Threshold] = chain.from_iterable(
         conformal.thresholds(
             score,
-            values[rows.promising],
-            None if wrong is None else wrong[rows.promising],
+            values[rows.guaranteeing],
+            None if wrong is None else wrong[rows.guaranteeing],
             conformal.COVERAGES if coverages is None else coverages,
             conformal.RISKS if risks is None else risks,
         )
         for score, values in scores.items()
     )
-    promises = task.promise(answers, rows.promising, coverages)
+    guarantees = task.guarantee(answers, rows.guaranteeing, coverages)
     return Calibration(
         data=data,
         rows=len(split),
@@ -87,19 +87,19 @@ def calibrate(
         nll_after=fit.nll_after,
         quantiles={score: _quantiles(values) for score, values in scores.items()},
         thresholds=tuple(thresholds),
-        prediction_sets=promises.prediction_sets,
-        intervals=promises.intervals,
+        prediction_sets=guarantees.prediction_sets,
+        intervals=guarantees.intervals,
         warnings=tuple(warnings),
     )
 
 
-def check_promises(task: TaskName, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
+def check_guarantees(task: TaskName, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
     """Checks that the requested guarantees are possible, before anything is computed.
 
     Raises:
         ValueError: a number is not strictly between 0 and 1 or appears twice, or the task has no such guarantee.
     """
-    TASKS[task].check_promises(coverages, risks)
+    TASKS[task].check_guarantees(coverages, risks)
 
 
 def _quantiles(values: Floats) -> tuple[float, ...]:

@@ -61,20 +61,20 @@ def thresholds(
     if wrong is not None:
         candidates += [("risk", target, _riskless(doubts, wrong, target)) for target in risks]
     found = []
-    for promise, target, value in candidates:
+    for guarantee, target, value in candidates:
         if value is None:
             continue
         within = doubts <= _reach(value)
         found.append(
             Threshold(
                 score=score,
-                promise=promise,
+                guarantee=guarantee,
                 target=target,
                 value=sign * value + 0.0,  # never −0
                 rows=len(values),
                 coverage=float(within.mean()),
                 risk=None if wrong is None else float(wrong[within].mean()),
-                confidence_level=CONFIDENCE_LEVEL if promise == "risk" else None,
+                confidence_level=CONFIDENCE_LEVEL if guarantee == "risk" else None,
             )
         )
     return tuple(found)

@@ -13,7 +13,7 @@ def check_rows(contract: Contract, split: Split) -> None:
 
     Raises:
         DatasetError: no rows, another dtype or shape, values that are not finite or outside the declared range, or a
-            label that the model's task does not have (see `models.evaluation.tasks`).
+            label that the model's task does not have (see `models.evaluation.tasks`). The message names the first row.
     """
     given, inputs = contract.inputs[0], split.inputs
     for name, array in (("inputs", inputs), ("labels", split.labels)):
@@ -24,11 +24,12 @@ def check_rows(contract: Contract, split: Split) -> None:
         raise DatasetError(
             f"inputs: expected {given.dtype} {list(given.shape)}, got {inputs.dtype} {list(inputs.shape)}"
         )
-    low, high = given.range or (-np.inf, np.inf)
-    if isinstance(inputs, np.ndarray) and not (
-        np.isfinite(inputs).all() and low <= inputs.min() and inputs.max() <= high
-    ):
-        raise DatasetError(
-            f"inputs: expected finite values in [{low:g}, {high:g}] ({given.unit}), "
-            f"got {inputs.min():g} to {inputs.max():g}"
-        )
+    if isinstance(inputs, np.ndarray):
+        wrong = ~np.isfinite(inputs) | given.outside(inputs)
+        if wrong.any():
+            first = tuple(np.argwhere(wrong)[0].tolist())
+            place = "".join(f"[{index}]" for index in first)
+            raise DatasetError(
+                f"inputs{place}: expected {given.expected(first)}, got {inputs[first]:g}; "
+                f"{wrong.reshape(len(wrong), -1).any(axis=1).sum()} of {len(wrong)} rows have such values"
+            )

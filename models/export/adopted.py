@@ -6,17 +6,21 @@ from torch import Tensor, nn
 
 from models.adopt import adopt
 from models.export.options import ExportOptions
+from models.export.unused_dropout import warn_of_unused_dropout
 from models.layers import DeepEnsemble, layers
 
 
 def adopt_networks(network: nn.Module | Sequence[nn.Module], example: Tensor, options: ExportOptions) -> nn.Module:
-    """One network with Masksembles layers of our own, or several networks as a deep ensemble.
+    """One network with Masksembles layers of our own, or several networks as a deep ensemble. Warns of dropout that has
+    become no mask.
 
     Raises:
         ValueError: they cannot be adopted, or several do not make a deep ensemble.
     """
     if isinstance(network, nn.Module):
-        return adopt(network, example, mc_dropout=options.mc_dropout, seed=options.seed)
+        adopted = adopt(network, example, mc_dropout=options.mc_dropout, seed=options.seed)
+        warn_of_unused_dropout([adopted], example)
+        return adopted
     if options.mc_dropout is not None:
         raise ValueError("mc_dropout: a deep ensemble's networks are its submodels")
     if options.plan is not None or options.tune:
@@ -27,6 +31,7 @@ def adopt_networks(network: nn.Module | Sequence[nn.Module], example: Tensor, op
     for index, member in enumerate(members):
         if layers(member):
             raise ValueError(f"network[{index}] has Masksembles layers: a deep ensemble is made of single networks")
+    warn_of_unused_dropout(members, example)
     return DeepEnsemble(members)
 
 

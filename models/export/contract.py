@@ -1,4 +1,4 @@
-"""The part of a contract that describes a network and how it was compiled, before any calibration."""
+"""The part of a contract that describes a network, before it is compiled and calibrated."""
 
 import logging
 from collections.abc import Sequence
@@ -22,7 +22,6 @@ def describe(
     network: nn.Module,
     task: TaskExporter,
     tensors: tuple[ContractTensor, Sequence[ContractTensor]],
-    compilation: schema.Compilation,
     options: ExportOptions,
 ) -> schema.Contract:
     """The contract of an adopted network; `tensors` are its input and its outputs.
@@ -40,7 +39,6 @@ def describe(
         outputs=tuple(outputs),
         **task.contract_fields(options),
         precision=options.precision,
-        compilation=compilation,
         origin=schema.Origin(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             software={name: installed(name) for name in ("torch", "onnx", "onnxscript")},

@@ -1,5 +1,6 @@
 """From a graph in torch to a graph in ONNX."""
 
+import logging
 import re
 import warnings
 
@@ -14,6 +15,11 @@ from models.export.heads import Head
 from models.export.untraceable import written
 
 OPSET = 20
+
+# said at every export, also of networks that need nothing of torchvision
+logging.getLogger("torch.onnx._internal.exporter._registration").addFilter(
+    lambda record: not record.getMessage().startswith("torchvision is not installed")
+)
 
 
 def convert(head: Head, example: Tensor) -> onnx.ModelProto:

@@ -8,6 +8,7 @@ from models.data import Split
 from models.export.cost import DeviceName, PlanName
 from models.export.preprocess import Normalise
 
+Range = tuple[float, float]
 Precision = Literal["float32", "float16"]
 
 
@@ -26,8 +27,9 @@ class ExportOptions:
 
     normalise: Normalise | None = None
     """(mean, std), a number or one for each channel on axis 1, put into the graph before the network."""
-    value_range: tuple[float, float] | None = None
-    """Smallest and largest value an input may have; the service refuses others."""
+    value_range: Range | Sequence[Range] | None = None
+    """Smallest and largest value an input may have, one pair, or one for each channel or feature on axis 1; the service
+    refuses others."""
     unit: str = ""
     """What an input value is."""
     layout: str | None = None
@@ -73,4 +75,4 @@ class ExportOptions:
         if self.plan is not None and self.tune:
             raise ValueError("plan and tune: a plan is either forced or measured")
         if self.calibration is None and (self.coverages is not None or self.risks is not None):
-            raise ValueError("coverages, risks: nothing can be promised without rows for the calibration")
+            raise ValueError("coverages, risks: nothing can be guaranteed without rows for the calibration")

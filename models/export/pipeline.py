@@ -12,16 +12,19 @@ from app.contract.policy import parse, resolve
 from app.contract.repository import check_name
 from app.contract.schema import Contract
 from models import artefact
-from models.evaluation.calibration import calibrate, check_promises
+from models.evaluation.adequacy import check_number
+from models.evaluation.calibration import calibrate, check_guarantees
 from models.evaluation.evaluation import evaluate
+from models.evaluation.rows import check_rows
 from models.export.adopted import adopt_networks, members
 from models.export.contract import describe
+from models.export.fast_path import no_fast_path
 from models.export.heads import named_task
 from models.export.inputs import describe_input, varied_rows
 from models.export.options import ExportOptions
 from models.export.plans import compile_plans
 from models.export.preprocess import Preprocess
-from models.export.row_independence import check_rows
+from models.export.row_independence import check_independence
 from models.export.trace import trace
 from models.export.verification import verify_plans
 
@@ -30,6 +33,7 @@ _ROWS_TO_VERIFY = 512
 _log = logging.getLogger(__name__)
 
 
+@no_fast_path()
 def export(
     network: nn.Module | Sequence[nn.Module],
     example_input: Tensor,
@@ -64,11 +68,11 @@ def export(
     check_name(name)
     task, input_tensor = named_task(options), describe_input(example_input, options)
     # what is wrong with the options shows before minutes of tracing and compiling
-    check_promises(task.task, options.coverages, options.risks)
+    check_guarantees(task.task, options.coverages, options.risks)
     if options.policy is not None:
         parse(options.policy)
     preprocess = Preprocess(options.normalise, example_input.shape)
-    rows = varied_rows(example_input, options.value_range)
+    rows = varied_rows(example_input, input_tensor)
     example = preprocess(example_input)
 
     adopted = adopt_networks(network, example, options)
@@ -78,16 +82,26 @@ def export(
     )
     for graph in traced:
         # three different rows: one alone, or equal ones, would hide an operation that mixes them
-        check_rows(graph, preprocess(rows[:3]))
+        check_independence(graph, preprocess(rows[:3]))
+    described = describe(adopted, task, (input_tensor, head.outputs), options)
+    _check_splits(described, options)  # before the compiler, which takes longest
     plans = compile_plans(adopted, traced, preprocess, rows, head, options)
-    described = describe(adopted, task, (input_tensor, head.outputs), plans.compilation, options)
-    contract = _measure(plans.folded, described, options)
+    contract = _measure(plans.folded, described.model_copy(update={"compilation": plans.compilation}), options)
     # calibrated once, on the portable plan: all plans get its temperature and one contract
     finished = plans.embed(contract)
     # the network itself and not its trace, so that a mistake of the tracing shows, too
     reference = nn.Sequential(preprocess, adopted).eval()
     verify_plans(finished.by_name(), contract, reference, _rows_to_verify(rows, options))
     return artefact.write(finished.folded, Path(repository), name, version, finished.models())
+
+
+def _check_splits(contract: Contract, options: ExportOptions) -> None:
+    """Checks the rows to calibrate and to evaluate on, which `_measure` would refuse later."""
+    if options.calibration is not None:
+        check_rows(contract, options.calibration)
+        check_number(len(options.calibration))
+    if options.evaluation is not None:
+        check_rows(contract, options.evaluation)
 
 
 def _measure(model: onnx.ModelProto, contract: Contract, options: ExportOptions) -> Contract:

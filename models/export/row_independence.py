@@ -12,7 +12,7 @@ from torch.fx.node import map_aggregate
 from models.export.nodes import carries_batch
 
 
-def check_rows(graph: GraphModule, rows: Tensor) -> None:
+def check_independence(graph: GraphModule, rows: Tensor) -> None:
     """Runs a traced graph on several rows and on the first row alone, and compares every value.
 
     Raises:

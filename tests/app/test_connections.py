@@ -121,6 +121,19 @@ async def test_or_of_the_one_that_has_waited_longest_for_its_client_if_for_long(
 
 
 @in_loop
+async def test_of_several_that_have_waited_equally_long_the_first_to_come_goes() -> None:
+    now = asyncio.get_running_loop().time()
+    waiting = [Fake(now - 11) for _ in range(20)]  # uvloop's clock counts milliseconds
+    among = full(*waiting, most=len(waiting))
+    for one in waiting:
+        among.begin(one)
+    newcomer = Fake()
+    among.add(newcomer)
+    assert among.admit(newcomer)
+    assert gone(*waiting) == [True] + [False] * 19
+
+
+@in_loop
 async def test_one_that_is_closed_is_no_longer_idle_and_does_not_become_so() -> None:
     first, second = Fake(), Fake()
     among = full(first, second, most=2)

@@ -283,6 +283,8 @@ def test_bodies_that_drip_make_room_after_a_while(service: Service) -> None:
                 break
             another.close()
             time.sleep(0.05)
+        else:
+            pytest.fail("no body makes room")
         assert rest(lines[0]) == b""
         until(lambda: service.left == ["/b"])
 

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from python_multipart import FormParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, File, parse_options_header
 
-from app.api import json_arrays
+from app.api import json_arrays, query
 from app.api.body import LARGE, LARGE_BINARY
 from app.api.predict import params
 from app.api.predict.params import PredictParams
@@ -54,50 +53,38 @@ def is_heavy(kind: str, size: int) -> bool:
     return kind != NPY or size > LARGE_BINARY
 
 
-def read(kind: str, content_type: str, body: bytes, query: bytes, most: int) -> tuple[PredictParams, Inputs]:
+def read(kind: str, content_type: str, body: bytes, query_string: bytes, most: int) -> tuple[PredictParams, Inputs]:
     """The parameters of a request, and a function that reads its rows once the model is known.
 
     Args:
         kind: one of TYPES.
         content_type: the whole header.
-        query: the query string; holds what JSON and forms say in the body.
+        query_string: holds what JSON and forms say in the body.
         most: most rows.
 
     Raises:
         MalformedBody: the body does not match its type.
-        InvalidInput: a field is missing, unknown or of the wrong type.
+        InvalidInput: a field or query parameter is missing, unknown or of the wrong type.
     """
     if kind == JSON:
-        if query:
-            _query(query, allowed=())
+        if query_string:
+            _refuse_query(query_string)
         call = params.read_call(body)
         return call, lambda contract: params.read_inputs(call.inputs, contract, most)
     if kind == FORM:
-        _query(query, allowed=())
+        _refuse_query(query_string)
         fields, files = _read_form(content_type, body, most)
         return params.read_query(fields), lambda contract: _read_images(files, contract)
-    found = params.read_query(_query(query, allowed=QUERY))
+    found = params.read_query(query.read(query_string, QUERY))
     if kind == NPY:
         return found, lambda contract: read_npy(body, contract, most)
     return found, lambda contract: _read_images([body], contract)
 
 
-def _query(query: bytes, allowed: tuple[str, ...]) -> dict[str, str]:
-    """The fields of a query string that have a meaning here; all others are ignored."""
-    fields: dict[str, str] = {}
-    try:
-        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=100)
-    except ValueError:
-        raise InvalidInput("expected a query of at most 100 fields") from None
-    for name, value in pairs:
-        if name not in QUERY:
-            continue
-        if name not in allowed:
-            raise InvalidInput("belongs in the body, not in the query", name)
-        if name in fields:  # a dict would silently keep the last
-            raise InvalidInput("is there more than once", name)
-        fields[name] = value
-    return fields
+def _refuse_query(text: bytes) -> None:
+    """Checks that a request whose body holds its parameters has none in the query."""
+    for name in query.read(text, QUERY):
+        raise InvalidInput("belongs in the body, not in the query", name)
 
 
 def read_npy(body: bytes, contract: Contract, most: int) -> NDArray[Any]:

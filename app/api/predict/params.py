@@ -48,8 +48,8 @@ class PredictParams(msgspec.Struct, forbid_unknown_fields=True):
         Meta(
             description="Rules, separated by commas, of which the first that applies decides, such as "
             "`reject energy>p99, defer confidence<0.6`; pNN is a percentile on the calibration rows, cNN and rNN are "
-            "the contract's thresholds that promise a coverage or a risk of NN %. They make `decision` stricter, never "
-            "laxer, than the policy of model or operator",
+            "the contract's thresholds that guarantee a coverage or a risk of NN %. They make `decision` stricter than "
+            "the policy of model or operator, never laxer",
             examples=["defer entropy>p95"],
         ),
     ] = None
@@ -143,7 +143,10 @@ def _read_numbers(text: bytes | memoryview, given: Tensor, most: int) -> NDArray
     if not 1 <= rows <= most or brackets != b"[" + b",".join([form.row] * rows) + b"]":
         return None
     values = json_arrays.read_all(text, form.dtype, rows * form.size, given.range)
-    return None if values is None else values.reshape(rows, *form.shape)
+    if values is None:
+        return None
+    array = values.reshape(rows, *form.shape)
+    return None if given.channel_ranges is not None and given.outside(array).any() else array
 
 
 def _read_nested(raw: msgspec.Raw, contract: Contract, most: int) -> NDArray[Any]:

@@ -49,6 +49,9 @@ class ModelSummary(BaseModel):
     num_submodels: int | None = Field(None, description="N")
     input_shape: list[int | str] | None = Field(None, description="Of a request's `inputs`; B is the number of rows")
     input_range: tuple[float, float] | None = Field(None, description="Smallest and largest value accepted")
+    input_channel_ranges: list[tuple[float, float]] | None = Field(
+        None, description="The same for each channel or feature (axis 1), where they differ"
+    )
     labels: list[str] | None = Field(None, description="Of a classifier: the K classes")
     targets: list[Target] | None = Field(None, description="Of a regressor: the D numbers that it predicts")
     policy: PolicyInForce | None = Field(None, description="What decides on its answers; absent where nobody has one")

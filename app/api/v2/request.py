@@ -281,9 +281,15 @@ def _check_shape(shape: Sequence[int], port: Port, sizes: dict[str, int], field:
 
 def _keeps(values: NDArray[Any], contract: Contract, field: str) -> NDArray[Any]:
     given = contract.inputs[0]
-    low, high = given.range or (-np.inf, np.inf)
+    low, high = given.limits
     # the usual case in one pass each; check finds the place of what is wrong
-    if values.dtype == given.dtype and np.isfinite(values).all() and values.min() >= low and values.max() <= high:
+    if (
+        values.dtype == given.dtype
+        and np.isfinite(values).all()
+        and values.min() >= low
+        and values.max() <= high
+        and given.channel_ranges is None
+    ):
         return values
     return json_arrays.check(values, given, f"{field}.data")
 

@@ -19,7 +19,7 @@ SCORES: tuple[Score, ...] = ("confidence", "entropy", "expected_entropy", "mutua
 
 SET_TOLERANCE = 1e-6
 """How far below a set's least probability a class may lie: both are rounded, and a set that is too wide breaks no
-promise."""
+guarantee."""
 
 
 class ClassificationEvaluation(ContractModel):
@@ -81,4 +81,4 @@ def prediction_set_members(
     """The classes [B, K] of each row, most probable first, and how many of them [B] are in its prediction set."""
     order = np.argsort(-probabilities, axis=-1, kind="stable")
     counts = (probabilities >= one.least_probability - SET_TOLERANCE).sum(axis=-1)
-    return order, np.maximum(counts, 1)  # an empty set would answer nothing; a wider one keeps the promise
+    return order, np.maximum(counts, 1)  # an empty set would answer nothing; a wider one keeps the guarantee

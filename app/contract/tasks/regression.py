@@ -26,7 +26,7 @@ class RegressionEvaluation(ContractModel):
     nll: float | None = None
     """Of the mixture of the submodels' normal distributions, in nats; absent if they predict no variance."""
     coverage: dict[str, tuple[Fraction, ...]] = Field(default_factory=dict)
-    """Share of true values within each interval, by its promised coverage in percent."""
+    """Share of true values within each interval, by its guaranteed coverage in percent."""
     width: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     """Mean width of each interval, in units of the target."""
 

@@ -23,7 +23,7 @@ from models.evaluation.likelihood import (
     negative_log_likelihood,
 )
 from models.evaluation.metrics import top_calibration_error
-from models.evaluation.tasks.task import CalibrationRows, Fit, Promises, Sets, TaskEvaluator, four_decimals
+from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, Sets, TaskEvaluator, four_decimals
 
 
 class ClassificationEvaluator(TaskEvaluator):
@@ -34,20 +34,22 @@ class ClassificationEvaluator(TaskEvaluator):
     def check_labels(self, contract: Contract, split: Split) -> None:
         """An integer below the number of classes for each row."""
         labels, classes = split.labels, len(contract.labels)
-        if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != len(split.inputs):
+        if labels.dtype.kind not in "iu":  # without the shape: an .npz file's [B] has become a regressor's [B, 1]
+            raise DatasetError(f"labels: expected whole numbers, one class index for each row, got {labels.dtype}")
+        if labels.shape != (len(split.inputs),):
             raise DatasetError(
-                f"labels: expected a whole number for each of the {len(split.inputs)} rows, "
-                f"got {labels.dtype} {list(labels.shape)}"
+                f"labels: expected one class index for each of the {len(split.inputs)} rows, got {list(labels.shape)}"
             )
         if not len(labels):
             raise DatasetError("there are no rows")
-        if labels.min() < 0 or labels.max() >= classes:
+        wrong = (labels < 0) | (labels >= classes)
+        if wrong.any():
             raise DatasetError(
-                f"labels: expected 0 to {classes - 1} for the model's {classes} classes, "
-                f"got {labels.min()} to {labels.max()}"
+                f"labels[{wrong.argmax()}]: expected 0 to {classes - 1} for the model's {classes} classes, "
+                f"got {labels[wrong.argmax()]}; {wrong.sum()} of {len(labels)} labels are others"
             )
 
-    def check_promises(self, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
+    def check_guarantees(self, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
         """Both can be guaranteed."""
         conformal.check_shares("coverages", coverages or ())
         conformal.check_shares("risks", risks or ())
@@ -109,11 +111,13 @@ class ClassificationEvaluator(TaskEvaluator):
         """Whether a class other than the true one is predicted."""
         return np.asarray(answers.outputs["prediction"] != answers.labels)
 
-    def promise(self, answers: Answers, promising: NDArray[np.int64], coverages: Sequence[float] | None) -> Promises:
+    def guarantee(
+        self, answers: Answers, guaranteeing: NDArray[np.int64], coverages: Sequence[float] | None
+    ) -> Guarantees:
         """Prediction sets."""
         truth = answers.outputs["probabilities"][np.arange(len(answers)), answers.labels]
         covered = conformal.COVERAGES if coverages is None else coverages
-        return Promises(prediction_sets=conformal.prediction_sets(truth[promising], covered))
+        return Guarantees(prediction_sets=conformal.prediction_sets(truth[guaranteeing], covered))
 
     def evaluate(self, contract: Contract, data: str, answers: Answers) -> ClassificationEvaluation:
         """Accuracy, NLL and calibration error."""

@@ -16,7 +16,7 @@ from models.evaluation import adequacy, conformal
 from models.evaluation.adequacy import CalibrationError
 from models.evaluation.answers import Answers, Respondent
 from models.evaluation.likelihood import VARIANCE_FACTORS, Floats, edge, fit_variance_factor, log_mixture
-from models.evaluation.tasks.task import CalibrationRows, Fit, Promises, TaskEvaluator, four_decimals
+from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, TaskEvaluator, four_decimals
 
 
 class RegressionEvaluator(TaskEvaluator):
@@ -34,10 +34,12 @@ class RegressionEvaluator(TaskEvaluator):
             )
         if not len(labels):
             raise DatasetError("there are no rows")
-        if not np.isfinite(labels).all():
-            raise DatasetError("labels: expected finite values")
+        wrong = ~np.isfinite(labels)
+        if wrong.any():
+            row, target = np.argwhere(wrong)[0]
+            raise DatasetError(f"labels[{row}][{target}]: expected finite numbers, got {labels[row, target]:g}")
 
-    def check_promises(self, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
+    def check_guarantees(self, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
         """Only coverages can be guaranteed."""
         if risks is not None:
             raise ValueError("risks: a regressor's answers are neither right nor wrong, give coverages alone")
@@ -85,14 +87,16 @@ class RegressionEvaluator(TaskEvaluator):
     def wrong(self, answers: Answers) -> None:
         """Answers are neither right nor wrong."""
 
-    def promise(self, answers: Answers, promising: NDArray[np.int64], coverages: Sequence[float] | None) -> Promises:
+    def guarantee(
+        self, answers: Answers, guaranteeing: NDArray[np.int64], coverages: Sequence[float] | None
+    ) -> Guarantees:
         """Intervals; there are none if the variance is 0, as for a single network that predicts none."""
         errors, spread = _distances(answers)
         with np.errstate(divide="ignore", invalid="ignore"):
             # 0/0: an exact answer needs no width, whatever its variance
             scores = np.where(errors == 0, 0, errors / spread)
         covered = conformal.INTERVALS if coverages is None else coverages
-        return Promises(intervals=conformal.intervals(scores[promising], covered))
+        return Guarantees(intervals=conformal.intervals(scores[guaranteeing], covered))
 
     def evaluate(self, contract: Contract, data: str, answers: Answers) -> RegressionEvaluation:
         """Errors, NLL if variances are predicted, and coverage and width of the intervals."""
@@ -131,8 +135,8 @@ class RegressionEvaluator(TaskEvaluator):
         return [
             f"{evaluation.data}, {evaluation.rows} test rows: RMSE {four_decimals(evaluation.rmse)}{nll}",
             *(
-                f"{percent} % intervals: hold {four_decimals(shares)} of the true values, "
-                f"{four_decimals(evaluation.width[percent])} wide"
+                f"{percent} % intervals: contain {', '.join(f'{100 * share:.1f}' for share in shares)} % of the true "
+                f"values, and are {', '.join(f'{width:.4g}' for width in evaluation.width[percent])} wide on average"
                 for percent, shares in evaluation.coverage.items()
             ),
         ]

@@ -26,7 +26,7 @@ class CalibrationRows:
     split: Split
     fitting: NDArray[np.int64]
     """Rows that fit the scale."""
-    promising: NDArray[np.int64]
+    guaranteeing: NDArray[np.int64]
     """Rows for the guarantees, which decide nothing before."""
 
 
@@ -42,7 +42,7 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class Promises:
+class Guarantees:
     """A task's guarantees for new rows, besides thresholds."""
 
     prediction_sets: tuple[PredictionSet, ...] = ()
@@ -64,7 +64,7 @@ class TaskEvaluator(ABC):
         """
 
     @abstractmethod
-    def check_promises(self, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
+    def check_guarantees(self, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
         """Checks that the task can guarantee such coverages and risks.
 
         Raises:
@@ -88,8 +88,10 @@ class TaskEvaluator(ABC):
         """[B] whether each answer is wrong; None if answers are neither right nor wrong."""
 
     @abstractmethod
-    def promise(self, answers: Answers, promising: NDArray[np.int64], coverages: Sequence[float] | None) -> Promises:
-        """Guarantees from the rows `promising`; the default coverages are those of `models.evaluation.conformal`."""
+    def guarantee(
+        self, answers: Answers, guaranteeing: NDArray[np.int64], coverages: Sequence[float] | None
+    ) -> Guarantees:
+        """Guarantees from the rows `guaranteeing`; the default coverages are those of `models.evaluation.conformal`."""
 
     @abstractmethod
     def evaluate(self, contract: Contract, data: str, answers: Answers) -> Evaluation:

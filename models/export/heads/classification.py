@@ -33,10 +33,11 @@ class Classifier(Head):
         # the logarithm of the mean from logarithms: a mean that rounds to 0 would give −∞
         log_mean = torch.logsumexp(log_p, dim=1) - log(self.submodels)
         mean = p.mean(dim=1)
-        entropy = -(mean * log_mean).sum(dim=-1)
-        expected_entropy = -(p * log_p).sum(dim=-1).mean(dim=1)
+        # 0 − x and not −x, which gives −0 where a submodel is certain
+        entropy = 0.0 - (mean * log_mean).sum(dim=-1)
+        expected_entropy = 0.0 - (p * log_p).sum(dim=-1).mean(dim=1)
         divergence = (p * (log_p - log_mean.unsqueeze(1))).sum(dim=-1).mean(dim=1)
-        energy = -torch.logsumexp(logits, dim=-1).mean(dim=1)
+        energy = 0.0 - torch.logsumexp(logits, dim=-1).mean(dim=1)
         return (
             mean.argmax(dim=-1),
             mean,

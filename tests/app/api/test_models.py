@@ -5,7 +5,8 @@ import httpx
 import pytest
 
 from app.contract import schema
-from tests import artefacts
+from app.contract.tensor import Tensor
+from tests import artefacts, graphs
 from tests.serving import serving
 
 
@@ -70,3 +71,19 @@ def test_what_a_calibration_could_hardly_bear_is_shown_and_logged(
 
 def test_without_warnings_none_are_shown(client: httpx.Client) -> None:
     assert "warnings" not in client.get("/models/digits").json()
+
+
+def test_ranges_of_channels_are_shown_and_kept(tmp_path: Path) -> None:
+    given = Tensor(
+        name="input", dtype="float32", shape=("B", 2), unit="", range=(0, 1100), channel_ranges=((0, 1), (900, 1100))
+    )
+    artefacts.write(tmp_path, "station", *graphs.classifier(given, "ab", method="single"))
+    with serving(tmp_path) as client:
+        shown = client.get("/models/station").json()
+        assert (shown["input_range"], shown["input_channel_ranges"]) == ([0, 1100], [[0, 1], [900, 1100]])
+        assert client.post("/predict", json={"inputs": [[0.5, 1000]]}).status_code == 200
+        error = client.post("/predict", json={"inputs": [[0.5, 1000], [1000, 0.5]]}).json()["error"]
+        assert (error["field"], error["message"]) == (
+            "inputs[1][0]",
+            "expected values in [0, 1], got 1000; 2 of 4 values are outside",
+        )

@@ -27,17 +27,25 @@ def test_the_first_rule_that_applies_decides() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["defer entropy>0.62", "defer confidence<0.62", "defer energy>-0.62"])
+@pytest.mark.parametrize(
+    "text", ["defer entropy>0.62", "defer confidence<0.62", "defer energy>-0.62", "defer energy<-0.62"]
+)
 def test_a_score_on_its_threshold_is_accepted_however_it_was_rounded(text: str) -> None:
     decider = DecisionPolicy(policy.resolve(policy.parse(text), CONTRACT), "model")
-    (score,) = (rule.score for rule in decider.policy.rules)
-    on = np.float32(decider.policy.rules[0].threshold)
+    (rule,) = decider.policy.rules
+    score, on = rule.score, np.float32(rule.threshold)
     for value, action in (
         (np.nextafter(on, np.float32(9)), "accept"),
         (np.nextafter(on, np.float32(-9)), "accept"),
-        (on + np.float32(-1e-5 if score == "confidence" else 1e-5), "defer"),
+        (on + np.float32(1e-5 if ">" in text else -1e-5), "defer"),
     ):
         assert decider.decide({score: np.array([value])})[0].action == action
+
+
+def test_energy_is_bounded_from_both_sides() -> None:
+    decider = DecisionPolicy(policy.resolve(policy.parse("reject energy<-20, defer energy>-1"), CONTRACT), "model")
+    found = decider.decide({"energy": np.array([-287, -5, 0], np.float32)})
+    assert [(one.action, one.threshold) for one in found] == [("reject", -20), ("accept", -1), ("defer", -1)]
 
 
 def test_of_two_decisions_the_more_severe_one_stands_and_of_equals_the_first() -> None:

@@ -4,6 +4,7 @@ from typing import Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from app.contract import policy, schema
 from app.contract.calibration import Threshold
@@ -39,6 +40,9 @@ def test_rules_are_read_in_order() -> None:
         ("defer doubt>1", "unknown score 'doubt'; expected one of confidence, entropy"),
         ("defer entropy<1", "rule 'defer entropy<1': expected entropy>"),
         ("defer confidence>0.9", "expected confidence<"),
+        ("defer mutual_information<1", "expected mutual_information>"),
+        ("reject energy<c99", "cNN and rNN bound energy from above; below, expected a number or pNN"),
+        ("reject energy<r5", "cNN and rNN bound energy from above"),
         ("defer entropy>nan", "expected a finite number"),
         ("defer entropy>1e999", "expected a finite number"),
         ("defer entropy>1_0", "expected a finite number"),
@@ -54,6 +58,20 @@ def test_what_is_no_policy_is_refused_with_the_part_that_is_wrong(text: str, mes
         policy.parse(text)
     assert message in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+def test_energy_has_a_lower_side_too() -> None:
+    clauses = policy.parse("reject energy<p0, reject energy > p99, defer energy<-1e1")
+    assert [(clause.level, clause.of, clause.below) for clause in clauses] == [
+        (0, "percentile", True),
+        (99, "percentile", None),
+        (-10, None, True),
+    ]
+    contract = calibrated(energy=tuple(-at for at in EVEN[::-1]))
+    found = policy.resolve(clauses, contract).rules
+    assert [(rule.threshold, rule.sign) for rule in found] == [(-1, -1), (pytest.approx(-0.01), 1), (-10, -1)]
+    with pytest.raises(ValidationError, match="below: expected of energy alone, got entropy"):
+        policy.Rule(action="defer", score="entropy", threshold=1, below=True)
 
 
 @given(st.text(max_size=40))
@@ -93,14 +111,14 @@ def test_percentiles_are_looked_up_in_the_calibration() -> None:
             policy.resolve(policy.parse(text), over)
 
 
-def test_promises_are_looked_up_among_those_the_model_makes() -> None:
-    def promise(score: Score, kind: Literal["coverage", "risk"], target: float, value: float) -> Threshold:
-        return Threshold(score=score, promise=kind, target=target, value=value, rows=99, coverage=target)
+def test_guarantees_are_looked_up_among_those_the_model_makes() -> None:
+    def guarantee(score: Score, kind: Literal["coverage", "risk"], target: float, value: float) -> Threshold:
+        return Threshold(score=score, guarantee=kind, target=target, value=value, rows=99, coverage=target)
 
     made = (
-        promise("energy", "coverage", 0.99, -3),
-        promise("entropy", "risk", 0.05, 0.4),
-        promise("entropy", "risk", 0.01, 0.1),
+        guarantee("energy", "coverage", 0.99, -3),
+        guarantee("entropy", "risk", 0.05, 0.4),
+        guarantee("entropy", "risk", 0.01, 0.1),
     )
     contract = calibrated()
     assert contract.calibration is not None
@@ -109,9 +127,9 @@ def test_promises_are_looked_up_among_those_the_model_makes() -> None:
     found = policy.resolve(policy.parse("reject energy>c99, defer entropy>r5, defer entropy>r1.0"), contract)
     assert [rule.threshold for rule in found.rules] == [-3, 0.4, 0.1]
     for text, over, message in (
-        ("reject energy>c95", contract, "promises no c95 of 'energy'; it has c99"),
-        ("defer entropy>r10", contract, "promises no r10 of 'entropy'; it has r5, r1"),
-        ("defer confidence<r5", contract, "promises no r5 of 'confidence'; it has none"),
+        ("reject energy>c95", contract, "guarantees no c95 of 'energy'; it has c99"),
+        ("defer entropy>r10", contract, "guarantees no r10 of 'entropy'; it has r5, r1"),
+        ("defer confidence<r5", contract, "guarantees no r5 of 'confidence'; it has none"),
         ("defer entropy>r5", CONTRACT, "it has none"),
         ("defer energy>c99", _without_energy(), "the model has no score 'energy'"),
     ):
@@ -119,22 +137,22 @@ def test_promises_are_looked_up_among_those_the_model_makes() -> None:
             policy.resolve(policy.parse(text), over)
 
 
-def test_promises_are_looked_up_too() -> None:
+def test_guarantees_are_looked_up_too() -> None:
     parts = {"rows": 100, "coverage": 0.9}
-    promises = (
-        Threshold(score="entropy", promise="coverage", target=0.975, value=0.8, **parts),
-        Threshold(score="entropy", promise="risk", target=0.05, value=0.4, risk=0.01, confidence_level=0.9, **parts),
-        Threshold(score="energy", promise="risk", target=0.01, value=-3, risk=0.01, confidence_level=0.9, **parts),
+    guarantees = (
+        Threshold(score="entropy", guarantee="coverage", target=0.975, value=0.8, **parts),
+        Threshold(score="entropy", guarantee="risk", target=0.05, value=0.4, risk=0.01, confidence_level=0.9, **parts),
+        Threshold(score="energy", guarantee="risk", target=0.01, value=-3, risk=0.01, confidence_level=0.9, **parts),
     )
     contract = calibrated(entropy=EVEN)
     assert contract.calibration is not None
-    calibration = contract.calibration.model_copy(update={"thresholds": promises})
+    calibration = contract.calibration.model_copy(update={"thresholds": guarantees})
     contract = contract.model_copy(update={"calibration": calibration})
     found = policy.resolve(policy.parse("reject energy>r1, defer entropy>c97.5, defer entropy>r5"), contract)
     assert [rule.threshold for rule in found.rules] == [-3, 0.8, 0.4]
-    with pytest.raises(ValueError, match=r"promises no c90 of 'entropy'; it has c97\.5, r5"):
+    with pytest.raises(ValueError, match=r"guarantees no c90 of 'entropy'; it has c97\.5, r5"):
         policy.resolve(policy.parse("defer entropy>c90"), contract)
-    with pytest.raises(ValueError, match=r"promises no r5 of 'entropy'; it has none"):
+    with pytest.raises(ValueError, match=r"guarantees no r5 of 'entropy'; it has none"):
         policy.resolve(policy.parse("defer entropy>r5"), CONTRACT)
 
 

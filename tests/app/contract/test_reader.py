@@ -76,13 +76,17 @@ def test_contracts_of_earlier_versions_are_read(path: Path) -> None:
     assert [one.confidence_level for one in thresholds] == written
 
 
-def test_version_4_called_the_confidence_level_certainty(document: dict[str, Any]) -> None:
+def test_version_4_had_other_names_for_confidence_level_and_guarantee(document: dict[str, Any]) -> None:
     document = json.loads(json.dumps(document))
-    promised = next(one for one in document["calibration"]["thresholds"] if one["promise"] == "risk")
-    promised["certainty"] = promised.pop("confidence_level")
+    new = read_contract(json.dumps(document))
+    for threshold in document["calibration"]["thresholds"]:
+        threshold["promise"] = threshold.pop("guarantee")
+        if "confidence_level" in threshold:
+            threshold["certainty"] = threshold.pop("confidence_level")
     old = read_contract(json.dumps(document | {"schema_version": 4}))
-    assert {one.confidence_level for one in old.calibration.thresholds if one.promise == "risk"} == {0.95}
-    with pytest.raises(ContractError, match="certainty: Extra inputs are not permitted"):
+    assert old.calibration == new.calibration
+    assert {one.confidence_level for one in old.calibration.thresholds if one.guarantee == "risk"} == {0.95}
+    with pytest.raises(ContractError, match=r"thresholds\.0\."):
         read_contract(json.dumps(document | {"schema_version": 5}))
 
 

@@ -1,5 +1,6 @@
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -22,10 +23,55 @@ def test_a_range_goes_upwards_and_is_finite(limits: tuple[float, float]) -> None
         tensor(range=limits)
 
 
+CHANNELS = {"range": (-1, 100), "channel_ranges": ((-1, 0.1), (0, 100))}
+
+
+def test_channels_may_have_a_range_each() -> None:
+    given = tensor(**CHANNELS)
+    values = np.array([[0.1, 0], [-1, 100], [0.2, 50], [0, -0.5], [np.nan, 101]])
+    expected = [[False, False], [False, False], [True, False], [False, True], [False, True]]
+    for dtype in (np.float64, np.float32):
+        assert given.outside(values.astype(dtype)).tolist() == expected
+    deep = tensor(shape=("B", 2, 3), **CHANNELS)
+    assert np.argwhere(deep.outside(np.full((1, 2, 3), 0.5))).tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 2]]
+    assert given.expected((4, 1)) == "values in [0, 100] (feature)"
+    assert given.expected() == "values in [-1, 100] (feature)"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"channel_ranges": ((-1, 0.1), (0, 100), (0, 1))}, "one pair for each"),
+        ({"shape": ("B",)}, "one pair for each"),
+        ({"channel_ranges": ((-1, 100), (5, 5))}, "must be .smallest, largest."),
+        ({"range": (-1, 99)}, "range must span channel_ranges"),
+        ({"range": None}, "range must span channel_ranges"),
+        ({"layout": "BC"}, "an image has one range"),
+    ],
+)
+def test_ranges_of_channels_that_contradict_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        tensor(**{**CHANNELS, **change})
+
+
 @pytest.mark.parametrize("change", [{"dtype": "float64"}, {"colour": "cmyk"}, {"resize": "pad"}, {"more": 1}])
 def test_words_that_it_does_not_know_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         tensor(**change)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"range": (-1, 0.5)}, "values in [-1, 0.5] (feature)"),
+        ({"unit": "", "range": (0, 1)}, "values in [0, 1]"),
+        ({"unit": "", "dtype": "uint8"}, "values in [0, 255]"),
+        ({}, "finite numbers (feature)"),
+        ({"unit": ""}, "finite numbers"),
+    ],
+)
+def test_it_tells_what_a_value_must_be(changes: dict[str, Any], expected: str) -> None:
+    assert tensor(**changes).expected() == expected
 
 
 def test_every_letter_has_its_place() -> None:

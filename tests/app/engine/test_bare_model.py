@@ -83,7 +83,7 @@ def test_every_device_is_tried_with_the_smallest_inputs() -> None:
     assert [len(session.fed) for session in sessions] == [1, 2]
 
 
-def test_it_promises_nothing_of_its_rows() -> None:
+def test_it_guarantees_nothing_of_its_rows() -> None:
     model = made(NotingSession())
     assert model.contract is None
     assert (model.batchable, model.checked_inputs, model.finite_outputs) == (False, False, False)

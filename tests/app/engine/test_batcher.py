@@ -29,6 +29,7 @@ from app.errors import (
     DeviceOutOfMemory,
     DeviceStuck,
     ModelFailed,
+    NotReady,
     OutOfMemory,
     OutputNotFinite,
     QueueFull,
@@ -571,8 +572,9 @@ def test_closing_finishes_what_was_accepted() -> None:
         session.free.set()
         await closing
         assert [(await task)["entropy"][0] for task in tasks] == list(range(7))
-        with pytest.raises(QueueFull):
+        with pytest.raises(NotReady, match="stopping"):  # not full: to come back here would be in vain
             await ask(batcher, model, 8)
+        assert isinstance(batcher.refusal(), NotReady)
 
     asyncio.run(scene())
 

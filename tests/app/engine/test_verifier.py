@@ -105,7 +105,7 @@ def fixed_batch(model: onnx.ModelProto) -> None:
         (broken_graph, "not a valid ONNX graph"),
     ],
 )
-def test_a_file_that_breaks_its_promises_is_refused(
+def test_a_file_that_breaks_its_guarantees_is_refused(
     tiny_repository: Path, tmp_path: Path, change: Change, reason: str
 ) -> None:
     model = onnx.load(tiny_repository / "tiny" / "1" / "model.onnx")

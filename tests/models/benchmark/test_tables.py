@@ -44,6 +44,11 @@ def test_ood_sets_are_sorted_by_kind_and_tells_no_disagreement_of_one_network() 
     assert found[1]["entropy"].startswith("0.930 ± 0.020, ")
 
 
+def test_tables_and_plots_show_the_deviation_of_a_sample() -> None:
+    assert tables.deviation([0.91, 0.93, 0.95]) == pytest.approx(0.02)
+    assert tables.deviation([0.9]) == 0.0
+
+
 def test_seconds_and_path() -> None:
     ratios = {"a": {"1": 1.0, "16": 1.0}, "b": {"1": 1.239, "16": 3.5}}
     assert rows(tables.seconds(ratios, {"a": "single", "b": "other"}))[1] == {

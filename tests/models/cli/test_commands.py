@@ -10,7 +10,7 @@ import torch
 
 from app.contract.calibration import Threshold
 from app.contract.schema import Contract
-from models import artefact
+from models import artefact, runtime
 from models.__main__ import main
 from models.cli import checkpoints
 from models.cli import train as command
@@ -18,6 +18,7 @@ from models.cli.rows import data_of
 from models.data import Dataset, DatasetError, Split
 from models.training import trainer as training
 from models.training.recipe import Recipe
+from tests.models.export.networks import plain
 
 MEMBER = Recipe(
     data="digits",
@@ -172,12 +173,66 @@ def test_networks_of_several_trainings_are_no_deep_ensemble(
     assert not (tmp_path / "store").exists()
 
 
-def test_promises_that_are_asked_for(digits: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+FACTORY = "tests.models.export.networks:plain"
+
+
+def export_theirs(store: Path, *more: object, factory: str = FACTORY) -> int:
+    command = ["export", "--network", factory, "--input-shape", "6", "--labels", "a,b,c", "--name", "theirs"]
+    return main([*command, "--repository", str(store), *map(str, more)])
+
+
+def test_random_weights_are_not_published_by_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(plain().state_dict(), tmp_path / "a.pt")
+    for more in ((), ("--checkpoint", tmp_path / "a.pt", "--no-checkpoint")):
+        assert export_theirs(tmp_path / "store", *more) == 1
+        assert "--checkpoint: give the trained weights, or --no-checkpoint if" in capsys.readouterr().err
+    assert main(["export", "digits", "--no-checkpoint"]) == 1
+    assert "--no-checkpoint goes with --network" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
+    assert export_theirs(tmp_path / "store", "--no-checkpoint") == 0
+    assert artefact.read(tmp_path / "store", "theirs")[1].method == "single"
+
+
+def test_a_range_may_be_one_pair_or_one_for_each_channel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ranges = ["-1,1", "0,1", "0,1", "0,1", "0,1", "900,1100"]
+    assert export_theirs(tmp_path, "--no-checkpoint", f"--value-range={'/'.join(ranges)}") == 0
+    (given,) = artefact.read(tmp_path, "theirs")[1].inputs
+    assert given.channel_ranges == ((-1, 1), (0, 1), (0, 1), (0, 1), (0, 1), (900, 1100))
+    assert given.range == (-1, 1100)
+    assert export_theirs(tmp_path, "--no-checkpoint", "--value-range=0,1/0,2") == 1
+    assert "expected one pair, or one for each of 6 channels, got 2" in capsys.readouterr().err
+    for wrong in ("0", "0,1/2", "a,b", "0,1,2"):
+        with pytest.raises(SystemExit):
+            export_theirs(tmp_path, "--no-checkpoint", f"--value-range={wrong}")
+        assert "expected LOW,HIGH, such as 0,1, or one a channel" in capsys.readouterr().err
+
+
+def test_several_checkpoints_of_a_network_from_elsewhere_are_a_deep_ensemble(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    networks = [plain() for _ in range(3)]
+    files = [tmp_path / f"{number}.pt" for number in range(3)]
+    for network, file in zip(networks, files):
+        torch.save(network.state_dict(), file)
+    store = tmp_path / "store"
+    assert export_theirs(store, "--checkpoint", files[0], files[0]) == 1
+    assert "got the same file twice" in capsys.readouterr().err
+    assert export_theirs(store, "--checkpoint", *files, factory="tests.models.export.networks:same") == 1
+    assert "must make a new network with each call" in capsys.readouterr().err
+    assert export_theirs(store, "--checkpoint", *files) == 0
+    model, contract, _ = artefact.read(store, "theirs")
+    assert (contract.method, contract.num_submodels) == ("deep-ensemble", 3)
+    rows = torch.randn(4, 6)
+    expected = torch.stack([network(rows).detach() for network in networks], dim=1)
+    np.testing.assert_allclose(runtime.run(model, rows.numpy(), ["logits"])["logits"], expected, atol=1e-5)
+
+
+def test_guarantees_that_are_asked_for(digits: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of 150 rows: ⌈151 · 0.97⌉ = 147."""
     train(replace(MEMBER, epochs=15, batch_size=64, options={}), digits, tmp_path / "a.pt")
     policy = ["--policy", "reject energy>c97, defer entropy>r20"]
     export = ["export", "digits", "--checkpoint", str(tmp_path / "a.pt"), "--repository", str(tmp_path / "store")]
-    promises = ["--coverages", "0.8,0.97", "--risks", "0.2"]
+    guarantees = ["--coverages", "0.8,0.97", "--risks", "0.2"]
     for wanted, message in (
         (["--coverages", "0,0.9"], "coverages: expected different numbers between 0 and 1, got 0.0, 0.9"),
         (["--coverages", "0.9,0.9"], "coverages: expected different numbers between 0 and 1, got 0.9, 0.9"),
@@ -186,13 +241,13 @@ def test_promises_that_are_asked_for(digits: Dataset, tmp_path: Path, capsys: py
     ):
         assert main([*export, *wanted]) == 1
         assert message in capsys.readouterr().err
-    assert main([*export, *policy, *promises]) == 0
+    assert main([*export, *policy, *guarantees]) == 0
     calibrate = ["calibrate", "digits-single:1", "--repository", str(tmp_path / "store"), "--policy"]
     assert main([*calibrate, "defer entropy>c30", "--coverages", "1.5"]) == 1
     assert "coverages: expected different" in capsys.readouterr().err
     assert main([*calibrate, "defer entropy>c30", "--coverages", "0.3"]) == 0
     first, second = (artefact.read(tmp_path / "store", "digits-single", version)[1] for version in (1, 2))
-    assert {(one.promise, one.target) for one in promised(first)} == {
+    assert {(one.guarantee, one.target) for one in guaranteed(first)} == {
         ("coverage", 0.8),
         ("coverage", 0.97),
         ("risk", 0.2),
@@ -200,16 +255,16 @@ def test_promises_that_are_asked_for(digits: Dataset, tmp_path: Path, capsys: py
     assert first.calibration is not None
     assert [one.coverage for one in first.calibration.prediction_sets] == [0.8, 0.97]
     assert first.policy is not None
-    values = {(one.score, one.promise, one.target): one.value for one in promised(first)}
+    values = {(one.score, one.guarantee, one.target): one.value for one in guaranteed(first)}
     assert [rule.threshold for rule in first.policy.rules] == [
         values["energy", "coverage", 0.97],
         values["entropy", "risk", 0.2],
     ]
-    assert {one.target for one in promised(second) if one.promise == "coverage"} == {0.3}
-    assert {one.target for one in promised(second) if one.promise == "risk"} <= {0.01, 0.05, 0.1}
+    assert {one.target for one in guaranteed(second) if one.guarantee == "coverage"} == {0.3}
+    assert {one.target for one in guaranteed(second) if one.guarantee == "risk"} <= {0.01, 0.05, 0.1}
 
 
-def promised(contract: Contract) -> tuple[Threshold, ...]:
+def guaranteed(contract: Contract) -> tuple[Threshold, ...]:
     assert contract.calibration is not None
     return contract.calibration.thresholds
 

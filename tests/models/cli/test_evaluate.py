@@ -1,6 +1,7 @@
 """`python -m models evaluate`, within this process."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def test_costs_are_told_where_they_are_known(
     cost = min(one.compilation.macs for one in contracts if one.compilation) / contracts[0].compilation.macs_single
     printed = capsys.readouterr().out
     assert f"digits:1: {cost:.2f} of the multiply-accumulates of one pass through its network without" in printed
+    assert re.search(r"90 % prediction sets: contain the true class in \d+\.\d % of 30 rows, and 1\.\d\d cl", printed)
     assert json.loads(written.read_text())["digits:1"]["cost"] == cost
     assert (tmp_path / "a" / "b" / "digits-1.png").exists()
 

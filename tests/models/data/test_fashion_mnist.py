@@ -76,6 +76,28 @@ def test_a_download_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert sorted(asked) == sorted(served)
     fashion_mnist()
     assert len(asked) == 4
+    assert sorted(path.name for path in (tmp_path / "cache" / "masksembles" / "fashion-mnist").iterdir()) == sorted(
+        served
+    )
+
+
+def test_two_downloads_at_once_do_not_write_into_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = __import__("models.data.fashion_mnist", fromlist=["_"])
+    content, parts = b"the file", []
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(module, "_SHA256", {"a.gz": hashlib.sha256(content).hexdigest()})
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: io.BytesIO(content))
+    replace = module.os.replace
+
+    def slow(part: str, path: Path) -> None:
+        parts.append(part)
+        if len(parts) == 1:  # another process begins and ends before this one has renamed its file
+            module._download()
+        replace(part, path)
+
+    monkeypatch.setattr(module.os, "replace", slow)
+    assert (module._download() / "a.gz").read_bytes() == content
+    assert len(set(parts)) == 2
 
 
 def test_without_a_network_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

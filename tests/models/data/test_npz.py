@@ -33,12 +33,18 @@ def test_reads_the_values_of_a_regression(tmp_path: Path) -> None:
     ("arrays", "message"),
     [
         ({"inputs": np.ones((3, 2))}, "lacks the array labels"),
-        ({"inputs": np.ones((3, 2)), "labels": np.array([0, 1])}, "one class index for each"),
-        ({"inputs": np.ones((3, 2)), "labels": np.array([True, False, True])}, "one class index for each"),
-        ({"inputs": np.ones((3, 2)), "labels": np.array([0.5, 1])}, r"finite values \[B\] or \[B, D\] for the \(3,\)"),
-        ({"inputs": np.ones((3, 2)), "labels": np.array([0.5, 1, np.nan])}, "finite values"),
-        ({"inputs": np.ones((3, 2)), "labels": np.ones((3, 2, 2))}, "finite values"),
-        ({"inputs": np.ones((3, 2)), "labels": np.ones((3, 0))}, "finite values"),
+        ({"inputs": np.ones((3, 2)), "labels": np.array([0, 1])}, "one class index, 0 or more, for each"),
+        ({"inputs": np.ones((3, 2)), "labels": np.array([True, False, True])}, "one class index, 0 or more, for"),
+        (
+            {"inputs": np.ones((3, 2)), "labels": np.array([0.5, 1])},
+            r"values \[B\] or \[B, D\] for the 3 inputs, got float64 \[2\]",
+        ),
+        (
+            {"inputs": np.ones((3, 2)), "labels": np.array([0.5, 1, np.nan])},
+            r"labels\[2\]: expected finite values .*, got nan",
+        ),
+        ({"inputs": np.ones((3, 2)), "labels": np.ones((3, 2, 2))}, r"hold values .* got float64 \[3, 2, 2\]"),
+        ({"inputs": np.ones((3, 2)), "labels": np.ones((3, 0))}, "hold values"),
         (
             {"inputs": np.ones((3, 2)), "labels": np.ones((3, 2)), "targets": np.array(["a"])},
             r"expected targets to name each of the 2 values, got \(1,\)",
@@ -47,7 +53,7 @@ def test_reads_the_values_of_a_regression(tmp_path: Path) -> None:
             {"inputs": np.ones((3, 2)), "labels": np.array([0, 1, 1]), "classes": np.array("a")},
             r"expected classes to name each class \[K\], got \[\]",
         ),
-        ({"inputs": np.ones((3, 2)), "labels": np.array([0, 1, -2])}, "one class index for each"),
+        ({"inputs": np.ones((3, 2)), "labels": np.array([0, 1, -2])}, "one class index, 0 or more, for each"),
         ({"inputs": np.array(["a"]), "labels": np.array([0])}, "expected inputs to be numbers"),
         ({"inputs": np.array([{}]), "labels": np.array([0])}, "plain arrays"),
     ],

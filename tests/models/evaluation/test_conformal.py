@@ -1,4 +1,4 @@
-"""Promises are held against many fresh draws: how often, and by how much, they are kept."""
+"""Guarantees are held against many fresh draws: how often, and by how much, they are kept."""
 
 from collections.abc import Callable
 from math import ceil
@@ -39,14 +39,14 @@ def lies_within(one: Threshold, values: Floats) -> NDArray[np.bool_]:
 
 
 def assert_covers(shares: list[float], target: float, rows: int, slack: float = 0.0) -> None:
-    """The mean over repetitions is the promised coverage or up to 1 / (rows + 1) more, within 3 standard errors."""
+    """The mean over repetitions is the guaranteed coverage or up to 1 / (rows + 1) more, within 3 standard errors."""
     error = 3 * np.std(shares) / np.sqrt(len(shares))
     assert target - error <= np.mean(shares) <= target + 1 / (rows + 1) + slack + error
 
 
 @pytest.mark.parametrize("score", ["entropy", "energy", "confidence"])
 @pytest.mark.parametrize("rows", [20, 50, 99])
-def test_a_promised_coverage_is_kept_and_hardly_exceeded(score: Score, rows: int) -> None:
+def test_a_guaranteed_coverage_is_kept_and_hardly_exceeded(score: Score, rows: int) -> None:
     rng = np.random.default_rng(rows)
     draw: Callable[[int], Any] = {
         "entropy": lambda size: rng.gamma(0.5, 0.4, size),
@@ -56,7 +56,7 @@ def test_a_promised_coverage_is_kept_and_hardly_exceeded(score: Score, rows: int
     found: dict[float, list[float]] = {}
     for _ in range(REPEATS):
         for one in thresholds(score, draw(rows).astype(np.float32), None):
-            assert (one.promise, one.rows, one.risk, one.confidence_level) == ("coverage", rows, None, None)
+            assert (one.guarantee, one.rows, one.risk, one.confidence_level) == ("coverage", rows, None, None)
             assert one.coverage >= one.target
             found.setdefault(one.target, []).append(lies_within(one, draw(FRESH)).mean())
     assert list(found) == [target for target in COVERAGES if target <= rows / (rows + 1) + 1e-12]
@@ -84,7 +84,7 @@ def ties(rng: np.random.Generator, size: int) -> Floats:
 @pytest.mark.slow
 @pytest.mark.parametrize("draw", [gamma, ties])
 @pytest.mark.parametrize("score", ["entropy", "confidence"])
-def test_a_promised_risk_is_broken_no_more_often_than_was_said(
+def test_a_guaranteed_risk_is_broken_no_more_often_than_was_said(
     score: Score, draw: Callable[[np.random.Generator, int], Floats]
 ) -> None:
     """The true risk below a threshold is read from many rows, for a chance of error that grows with the doubt."""
@@ -97,22 +97,22 @@ def test_a_promised_risk_is_broken_no_more_often_than_was_said(
 
     many, many_wrong = rows(200_000)
     broken = dict.fromkeys(RISKS, 0)
-    promised = dict.fromkeys(RISKS, 0)
+    guaranteed = dict.fromkeys(RISKS, 0)
     for _ in range(REPEATS):
         values, wrong = rows(1000)
         for one in thresholds(score, values, wrong, coverages=()):
-            assert (one.promise, one.confidence_level) == ("risk", CONFIDENCE_LEVEL)
+            assert (one.guarantee, one.confidence_level) == ("risk", CONFIDENCE_LEVEL)
             assert one.risk is not None
             assert one.risk <= one.target
             within = lies_within(one, many)
-            promised[one.target] += 1
+            guaranteed[one.target] += 1
             broken[one.target] += bool(many_wrong[within].mean() > one.target)
     allowed = (1 - CONFIDENCE_LEVEL) * REPEATS
     assert all(count <= allowed for count in broken.values())
-    assert promised[0.1] > 0.9 * REPEATS
+    assert guaranteed[0.1] > 0.9 * REPEATS
 
 
-def test_a_risk_that_cannot_be_promised_is_left_out() -> None:
+def test_a_risk_that_cannot_be_guaranteed_is_left_out() -> None:
     values = np.linspace(0, 1, 200)
     assert thresholds("entropy", values, np.ones(200, np.bool_), coverages=()) == ()
     assert thresholds("entropy", values[:40], np.zeros(40, np.bool_), coverages=(), risks=(0.01,)) == ()
@@ -129,7 +129,7 @@ def test_the_bound_on_a_share_is_that_of_clopper_and_pearson() -> None:
 
 
 @pytest.mark.parametrize("rows", [20, 50, 99])
-def test_prediction_sets_hold_the_true_class_as_often_as_promised(rows: int) -> None:
+def test_prediction_sets_hold_the_true_class_as_often_as_guaranteed(rows: int) -> None:
     rng = np.random.default_rng(rows)
     found: dict[float, list[float]] = {}
     for _ in range(REPEATS):
@@ -140,7 +140,7 @@ def test_prediction_sets_hold_the_true_class_as_often_as_promised(rows: int) -> 
         assert_covers(shares, target, rows)
 
 
-def test_intervals_hold_each_target_as_often_as_promised() -> None:
+def test_intervals_hold_each_target_as_often_as_guaranteed() -> None:
     rng = np.random.default_rng(0)
     found: dict[float, list[float]] = {}
     for _ in range(REPEATS):
@@ -161,16 +161,16 @@ def test_an_interval_is_never_infinite() -> None:
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, 1.5, float("nan")])
-def test_what_nobody_can_promise_is_refused(share: float) -> None:
+def test_what_nobody_can_guarantee_is_refused(share: float) -> None:
     values = np.linspace(0, 1, 50)
-    for promise in (
+    for guarantee in (
         lambda: thresholds("entropy", values, None, coverages=(0.9, share)),
         lambda: thresholds("entropy", values, values > 0.5, risks=(share,)),
         lambda: prediction_sets(values, (share,)),
         lambda: intervals(values[:, None], (share,)),
     ):
         with pytest.raises(ValueError, match=r"(coverages|risks): expected different numbers between 0 and 1, got "):
-            promise()
+            guarantee()
 
 
 @pytest.fixture(scope="module")
@@ -185,9 +185,11 @@ def served(digits_repository: Path, digits: Dataset) -> tuple[dict[Score, Floats
     return {**found, "confidence": probabilities.max(axis=-1)}, probabilities[np.arange(len(labels)), labels]
 
 
-def test_real_rows_are_covered_as_promised_whichever_half_promises(served: tuple[dict[Score, Floats], Floats]) -> None:
+def test_real_rows_are_covered_as_guaranteed_whichever_half_guarantees(
+    served: tuple[dict[Score, Floats], Floats],
+) -> None:
     """A quarter of the rows took part in fitting the temperature. The halves are drawn anew each time, so each half has
-    as many of them by expectation, and the promise is exact."""
+    as many of them by expectation, and the guarantee is exact."""
     scores, truth = served
     rng = np.random.default_rng(0)
     found: dict[tuple[str, float], list[float]] = {}
@@ -215,7 +217,7 @@ def test_the_exported_thresholds_cover_the_test_rows(
     held = [
         (one.target, one.rows, lies_within(one, scores[one.score][-new:]))
         for one in calibration.thresholds
-        if one.promise == "coverage"
+        if one.guarantee == "coverage"
     ]
     held += [(one.coverage, one.rows, truth[-new:] >= one.least_probability) for one in calibration.prediction_sets]
     assert len(held) == (len(scores) + 1) * len(COVERAGES)
@@ -225,7 +227,7 @@ def test_the_exported_thresholds_cover_the_test_rows(
         assert spread.ppf(1e-3) <= within.sum() <= spread.ppf(1 - 1e-3)
 
 
-def test_numbers_are_rounded_to_the_side_that_keeps_the_promise() -> None:
+def test_numbers_are_rounded_to_the_side_that_keeps_the_guarantee() -> None:
     values = np.array([1.23456789, -1.23456789, 9.99999999e-9, 0], np.float32)
     for value in values:
         (one,) = thresholds("entropy", np.full(20, value), None, coverages=(0.9,))
@@ -234,3 +236,30 @@ def test_numbers_are_rounded_to_the_side_that_keeps_the_promise() -> None:
         assert value - 1e-6 * abs(value) <= one.value <= value
     (members,) = prediction_sets(np.full(20, np.float32(1 / 3)), coverages=(0.9,))
     assert 0.333333 <= members.least_probability <= np.float32(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "coverages", "risks", "wrong"),
+    [
+        (18, (0.9,), (), 0),
+        (38, (0.95,), (), 0),
+        (198, (0.99,), (), 0),
+        (116, (), (0.1,), 0),
+        (236, (), (0.05,), 0),
+        (596, (), (0.02,), 0),
+        (1196, (), (0.01,), 0),
+        (560, (), (0.1,), 14),
+        (1120, (), (0.05,), 14),
+        (2950, (), (0.02,), 15),
+        (5900, (), (0.01,), 15),
+    ],
+)
+def test_levels_take_as_many_rows_as_the_documentation_says(
+    rows: int, coverages: tuple[float, ...], risks: tuple[float, ...], wrong: int
+) -> None:
+    """Wrong ones are spread evenly over the scores, and then the number is not the least."""
+    for half, found in ((rows // 2, 1), *(() if wrong else ((rows // 2 - 1, 0),))):
+        errors = np.zeros(half, bool)
+        errors[np.linspace(0, half - 2, wrong).astype(int)] = True
+        values = np.arange(half, dtype=np.float64)
+        assert len(thresholds("entropy", values, errors, coverages, risks)) == found, half

@@ -59,5 +59,18 @@ class Shared(nn.Module):
         return self.last(self.two(self.one(y.cos())))
 
 
+ONE = nn.Linear(6, 3)
+
+
+def plain() -> nn.Module:
+    """A network without masks, new with each call."""
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+def same() -> nn.Module:
+    """The same network with each call."""
+    return ONE
+
+
 NETWORKS: dict[type[nn.Module], tuple[int, ...]] = {Residual: (6,), Branches: (6,), ByHand: (1, 5, 5), Shared: (6,)}
 """Each with the shape of a row; all have four submodels and three classes."""

@@ -16,7 +16,6 @@ from models.export.heads import named_task
 from models.layers import DeepEnsemble, FrozenDropout, Masksembles1d, digest
 
 GIVEN = Tensor(name="input", dtype="float32", shape=("B", 6), unit="feature")
-COMPILED = schema.Compilation(chosen_by="rule", macs=20, macs_single=10)
 
 
 def contract(network: nn.Module, width: int = 3, **fields: Any) -> schema.Contract:
@@ -24,7 +23,7 @@ def contract(network: nn.Module, width: int = 3, **fields: Any) -> schema.Contra
     options = ExportOptions(**(fields if "targets" in fields else {"labels": "abc", **fields}))
     task = named_task(options)
     outputs = task.builder({width}, options).outputs
-    return describe(network, task, (GIVEN, outputs), COMPILED, options)
+    return describe(network, task, (GIVEN, outputs), options)
 
 
 def masked(*layers: nn.Module) -> nn.Module:
@@ -71,10 +70,10 @@ def test_without_masks_there_is_nothing_to_tell_of_them(network: nn.Module, meth
     assert (found.method, found.num_submodels, found.masks) == (method, submodels, None)
 
 
-def test_it_keeps_what_the_options_and_the_compiler_say() -> None:
+def test_it_keeps_what_the_options_say() -> None:
     found = contract(nn.Linear(6, 3), precision="float16", recipe={"epochs": 3})
     assert (found.labels, found.targets, found.precision) == (("a", "b", "c"), (), "float16")
-    assert (found.inputs, found.compilation) == ((GIVEN,), COMPILED)
+    assert (found.inputs, found.compilation) == ((GIVEN,), None)
     assert found.origin.recipe == {"epochs": 3}
     assert found.origin.software["torch"] == torch.__version__
     assert set(found.origin.software) == {"torch", "onnx", "onnxscript"}
@@ -92,4 +91,4 @@ def test_a_regressor_tells_its_targets() -> None:
 def test_outputs_of_another_head_are_refused() -> None:
     options = ExportOptions(labels="abc")
     with pytest.raises(ValueError, match="outputs must be prediction, probabilities"):
-        describe(nn.Linear(6, 3), named_task(options), (GIVEN, regression.outputs(True)), COMPILED, options)
+        describe(nn.Linear(6, 3), named_task(options), (GIVEN, regression.outputs(True)), options)

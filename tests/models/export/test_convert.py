@@ -133,3 +133,9 @@ def test_what_onnx_does_not_have_is_named_with_its_line(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match=r"test_convert\.py, line \d+, in forward: .*: ONNX has no bessel_j0"):
         export(Bessel(), torch.rand(2, 8), ExportOptions(labels="abc"), name="bessel", repository=tmp_path)
+
+
+def test_nothing_is_logged_that_means_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING")
+    convert(head(Divides), torch.rand(2, 6))
+    assert [record.getMessage() for record in caplog.records] == []

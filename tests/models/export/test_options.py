@@ -1,3 +1,5 @@
+import re
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -5,6 +7,7 @@ import pytest
 
 from models.data import Split
 from models.export import ExportOptions
+from tests.serving import ROOT
 
 ROWS = Split(np.zeros((3, 2), np.float32), np.zeros(3, np.int64))
 
@@ -15,13 +18,20 @@ ROWS = Split(np.zeros((3, 2), np.float32), np.zeros(3, np.int64))
         ({"resize": "crop"}, "resize: only images have another size"),
         ({"resize": "crop", "layout": "BCHW"}, "resize: only images have another size"),
         ({"plan": "branches", "tune": True}, "plan and tune: a plan is either forced or measured"),
-        ({"coverages": [0.9]}, "coverages, risks: nothing can be promised without rows"),
-        ({"risks": [0.1]}, "coverages, risks: nothing can be promised without rows"),
+        ({"coverages": [0.9]}, "coverages, risks: nothing can be guaranteed without rows"),
+        ({"risks": [0.1]}, "coverages, risks: nothing can be guaranteed without rows"),
     ],
 )
 def test_contradictions_are_named_at_once(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ExportOptions(labels="abc", **fields)
+
+
+def test_the_documentation_lists_every_option() -> None:
+    page = (ROOT / "docs" / "serve-your-own.md").read_text()
+    section = page.partition("\n## Options of an export\n")[2].partition("\n## ")[0]
+    listed = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    assert listed == [field.name for field in fields(ExportOptions)]
 
 
 def test_what_goes_together_is_accepted() -> None:

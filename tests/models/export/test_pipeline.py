@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from app.contract import schema
 from app.engine.verifier import verify as vet
 from models import artefact, runtime
-from models.data import Dataset, Split
-from models.export import ExportOptions, export
+from models.data import Dataset, DatasetError, Split
+from models.export import ExportOptions, export, pipeline
 from models.export.heads.classification import Classifier
 from models.export.preprocess import Preprocess
 from models.export.verification import VerificationError, classification
@@ -186,11 +186,15 @@ def test_onnxruntime_answers_extreme_logits(tmp_path: Path) -> None:
     network.weight.data = torch.eye(3)
     path = export(network, torch.rand(2, 3), ExportOptions(labels="abc"), name="wide", repository=tmp_path)
     model, _ = read(path)
-    x = np.array([[1e4, -1e4, 0], [0, 0, 0], [3e37, 0, -3e37]], np.float32)
-    found = runtime.run(model, x, ["probabilities", "entropy", "energy"])
+    x = np.array([[1e4, -1e4, 0], [0, 0, 0], [3e37, 0, -3e37], [0, -1e4, -1e4]], np.float32)
+    found = runtime.run(model, x, ["probabilities", "entropy", "expected_entropy", "mutual_information", "energy"])
     assert all(np.isfinite(values).all() for values in found.values())
-    np.testing.assert_allclose(found["probabilities"], [[1.0, 0.0, 0.0], [1 / 3] * 3, [1.0, 0.0, 0.0]], atol=1e-6)
-    np.testing.assert_allclose(found["entropy"], [0, np.log(3), 0], atol=1e-6)
+    certain = [1.0, 0.0, 0.0]
+    np.testing.assert_allclose(found["probabilities"], [certain, [1 / 3] * 3, certain, certain], atol=1e-6)
+    np.testing.assert_allclose(found["entropy"], [0, np.log(3), 0, 0], atol=1e-6)
+    for name in ("entropy", "expected_entropy", "mutual_information", "energy"):
+        assert found[name][3] == 0
+        assert not np.signbit(found[name][found[name] == 0]).any(), name  # JSON would show -0.0
 
 
 def test_nothing_is_written_that_does_not_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,6 +205,23 @@ def test_nothing_is_written_that_does_not_agree(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(VerificationError):
         export(mlp((6,), 3, align=1), torch.rand(2, 6), ExportOptions(labels="abc"), name="mine", repository=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        (Split(np.zeros((50, 6), np.float32), np.full(50, 3)), r"labels\[0\]: expected 0 to 2"),
+        (Split(np.full((50, 6), np.nan, np.float32), np.zeros(50, np.int64)), r"inputs\[0\]\[0\]: expected finite"),
+        (Split(np.zeros((5, 6), np.float32), np.zeros(5, np.int64)), "5 rows cannot fit a scale"),
+    ],
+)
+def test_bad_rows_are_refused_before_anything_is_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: Split, message: str
+) -> None:
+    monkeypatch.setattr(pipeline, "compile_plans", None)
+    network, options = mlp((6,), 3, align=1), ExportOptions(labels="abc", calibration=split)
+    with pytest.raises(DatasetError, match=message):
+        export(network, torch.rand(2, 6), options, name="mine", repository=tmp_path)
 
 
 class Pooled(nn.Module):
@@ -299,7 +320,7 @@ def test_bad_arguments_say_why(tmp_path: Path, rows: Split) -> None:
             repository=tmp_path,
         )
     calibration = Split(rows.inputs, rows.labels + 1)
-    with pytest.raises(ValueError, match="labels: expected 0 to 2"):
+    with pytest.raises(ValueError, match=r"labels\[\d+\]: expected 0 to 2"):
         export(
             network,
             torch.rand(2, 6),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.export.row_independence import check_rows
+from models.export.row_independence import check_independence
 from models.export.trace import trace
 from models.layers import Masksembles1d
 
@@ -35,7 +35,7 @@ class Applies(nn.Module):
 def test_an_operation_that_mixes_rows_is_named(function: Callable[[Tensor], Tensor], operation: str) -> None:
     graph = trace(Applies(function).eval(), torch.rand(2, 6))
     with pytest.raises(ValueError, match=rf"mixes the rows of a batch: in \S*({operation})"):
-        check_rows(graph, torch.rand(3, 6))
+        check_independence(graph, torch.rand(3, 6))
 
 
 @pytest.mark.parametrize(
@@ -49,4 +49,4 @@ def test_an_operation_that_mixes_rows_is_named(function: Callable[[Tensor], Tens
     ],
 )
 def test_operations_within_a_row_pass(function: Callable[[Tensor], Tensor]) -> None:
-    check_rows(trace(Applies(function).eval(), torch.rand(2, 6)), torch.rand(3, 6))
+    check_independence(trace(Applies(function).eval(), torch.rand(2, 6)), torch.rand(3, 6))

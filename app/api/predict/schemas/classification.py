@@ -22,8 +22,8 @@ class Submodel(BaseModel):
 
 
 class LabelSet(BaseModel):
-    """The labels among which the true one is with the promised coverage: over many rows like those of the
-    calibration, at least so many sets hold it; of a single one nothing is promised."""
+    """The labels among which the true one is with the guaranteed coverage: over many rows like those of the
+    calibration, at least so many sets hold it; of a single one nothing is guaranteed."""
 
     coverage: Probability
     labels: list[str] = Field(description="Most probable first; never empty")

@@ -14,7 +14,7 @@ class RegressorReference(ModelReference):
 
 
 class Bounds(BaseModel):
-    """An interval that holds the true value with the promised coverage, each of the D targets by itself."""
+    """An interval that holds the true value with the guaranteed coverage, each of the D targets by itself."""
 
     coverage: Probability
     lower: list[float] = Field(description="[D], in units of the targets")

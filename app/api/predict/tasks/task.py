@@ -54,7 +54,7 @@ class TaskAnswers(ABC):
 
     @abstractmethod
     def regions(self, calibration: Calibration) -> tuple[Any, ...]:
-        """The prediction sets or intervals that a calibration promises."""
+        """The prediction sets or intervals that a calibration guarantees."""
 
     @abstractmethod
     def default_regions(self, calibration: Calibration) -> tuple[Any, ...]:

@@ -26,8 +26,8 @@ INTERVALS = (
 )
 
 
-def calibration(**promises: tuple[PredictionSet | Interval, ...]) -> Calibration:
-    return Calibration(data="held out", rows=100, temperature=1.0, quantiles={"entropy": EVEN}, **promises)
+def calibration(**guarantees: tuple[PredictionSet | Interval, ...]) -> Calibration:
+    return Calibration(data="held out", rows=100, temperature=1.0, quantiles={"entropy": EVEN}, **guarantees)
 
 
 CLASSIFIER = CONTRACT.model_copy(update={"calibration": calibration(prediction_sets=SETS)})

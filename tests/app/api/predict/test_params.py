@@ -94,3 +94,15 @@ def test_without_the_fast_way_the_answers_are_the_same(monkeypatch: pytest.Monke
     fast = params.read_inputs(text, UNIT, 8)
     monkeypatch.setattr("app.api.json_arrays.simdjson", None)
     np.testing.assert_array_equal(params.read_inputs(text, UNIT, 8), fast)
+
+
+def test_every_channel_is_held_against_its_own_range() -> None:
+    (given,) = contract((2, 3), limits=(0.0, 1000.0)).inputs
+    given = Tensor(**{**given.model_dump(), "channel_ranges": ((0.0, 1.0), (900.0, 1000.0))})
+    of = CONTRACT.model_copy(update={"inputs": (given,)})
+    fast, nested = both("[[[0,0.5,1],[900,950,1000]]]", of)
+    np.testing.assert_array_equal(fast, nested)
+    assert both("[[[0,0.5,1],[900,950,1000]],[[0,0.5,2],[900,950,1000]]]", of) == (None, "inputs[1][0][2]")
+    assert both("[[[0,0.5,1],[900,899,1000]]]", of) == (None, "inputs[0][1][1]")
+    with pytest.raises(InvalidInput, match=r"expected values in \[900, 1000\] \(grey value\), got 899; 1 of 6"):
+        params.read_inputs(msgspec.Raw(b"[[[0,0.5,1],[900,899,1000]]]"), of, 8)

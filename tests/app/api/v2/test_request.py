@@ -177,3 +177,13 @@ def test_a_body_may_be_the_only_input() -> None:
 def test_extra_fields_and_parameters_are_left_to_whoever_added_them() -> None:
     found = read({"inputs": [{**X, "more": {"deep": [1]}}], "more": json.dumps([1]), "parameters": {"key": "value"}})
     assert [given.name for given in found.inputs] == ["input"]
+
+
+def test_every_channel_is_held_against_its_own_range() -> None:
+    ranges = {"range": (0.0, 100.0), "channel_ranges": ((0.0, 1.0), (50.0, 100.0))}
+    of = CONTRACT.model_copy(update={"inputs": (CONTRACT.inputs[0].model_copy(update=ranges),)})
+    found = requests.arrays(read({"inputs": [tensor("input", np.array([[1, 50]], np.float32))]}), model(of), 8)
+    assert found["input"].tolist() == [[1, 50]]
+    with pytest.raises(InvalidInput, match=r"expected values in \[50, 100\] \(feature\), got 49") as caught:
+        requests.arrays(read({"inputs": [tensor("input", np.array([[1, 50], [1, 49]], np.float32))]}), model(of), 8)
+    assert caught.value.field == "inputs[0].data[1][1]"

@@ -27,12 +27,12 @@ LABELS = rng.integers(0, 3, 200)
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (np.zeros(3, np.int64), r"a whole number for each of the 2 rows, got int64 \[3\]"),
-        (np.zeros((2, 1), np.int64), r"a whole number for each of the 2 rows, got int64 \[2, 1\]"),
-        (np.zeros(2), r"a whole number for each of the 2 rows, got float64 \[2\]"),
-        (np.zeros(2, bool), "a whole number for each of the 2 rows, got bool"),
-        (np.array([-1, 0]), "expected 0 to 1 for the model's 2 classes, got -1 to 0"),
-        (np.array([0, 2]), "expected 0 to 1 for the model's 2 classes, got 0 to 2"),
+        (np.zeros(3, np.int64), r"one class index for each of the 2 rows, got \[3\]"),
+        (np.zeros((2, 1), np.int64), r"one class index for each of the 2 rows, got \[2, 1\]"),
+        (np.zeros(2), "whole numbers, one class index for each row, got float64$"),
+        (np.zeros(2, bool), "whole numbers, one class index for each row, got bool$"),
+        (np.array([-1, 0]), r"labels\[0\]: expected 0 to 1 for the model's 2 classes, got -1; 1 of 2 labels"),
+        (np.array([0, 2]), r"labels\[1\]: expected 0 to 1 for the model's 2 classes, got 2; 1 of 2 labels"),
     ],
 )
 def test_labels_that_are_no_classes_are_named(labels: np.ndarray, message: str) -> None:
@@ -48,21 +48,21 @@ def test_there_must_be_rows() -> None:
 
 
 def test_coverages_and_risks_can_be_guaranteed() -> None:
-    TASK.check_promises((0.5, 0.9), (0.1,))
-    TASK.check_promises(None, None)
+    TASK.check_guarantees((0.5, 0.9), (0.1,))
+    TASK.check_guarantees(None, None)
     with pytest.raises(ValueError, match=r"coverages: expected different numbers between 0 and 1, got 1\.5"):
-        TASK.check_promises((1.5,), None)
+        TASK.check_guarantees((1.5,), None)
     with pytest.raises(ValueError, match=r"risks: expected different numbers between 0 and 1, got 0\.1, 0\.1"):
-        TASK.check_promises(None, (0.1, 0.1))
+        TASK.check_guarantees(None, (0.1, 0.1))
 
 
 @pytest.mark.parametrize("before", [1.0, 7.0])
 def test_one_half_of_the_rows_fits_whatever_the_file_held_before(before: float) -> None:
     model, contract = graphs.classifier(GIVEN, "abc", 2)
     logits = artefacts.run(model, ROWS, ["logits"])["logits"]
-    fitting, promising = np.arange(0, 200, 2), np.arange(1, 200, 2)
+    fitting, guaranteeing = np.arange(0, 200, 2), np.arange(1, 200, 2)
     artefact.set_temperature(model, before)
-    found = TASK.fit(model, contract, CalibrationRows(Split(ROWS, LABELS), fitting, promising))
+    found = TASK.fit(model, contract, CalibrationRows(Split(ROWS, LABELS), fitting, guaranteeing))
     assert found.temperature == np.float32(fit_temperature(logits[fitting], LABELS[fitting]))
     assert found.temperature != pytest.approx(fit_temperature(logits, LABELS), rel=0.01)
     assert found.nll_before == pytest.approx(negative_log_likelihood(logits, LABELS, 1.0))
@@ -136,18 +136,18 @@ def test_answers_that_are_all_right_leave_the_temperature() -> None:
     assert ["right on all 100 rows" in one and "the temperature stays 1" in one for one in warnings] == [True]
 
 
-def test_sets_are_promised_by_the_probabilities_of_the_true_classes() -> None:
+def test_sets_are_guaranteed_by_the_probabilities_of_the_true_classes() -> None:
     truth = np.arange(1, 21) / 20
     labels = np.arange(20) % 2
     probabilities = np.where(labels[:, None] == np.arange(2), truth[:, None], 1 - truth[:, None])
     answers = Answers({"probabilities": probabilities}, labels)
-    found = TASK.promise(answers, np.arange(20), (0.8,))
+    found = TASK.guarantee(answers, np.arange(20), (0.8,))
     # ⌈21 · 0.8⌉ = 17 of 20 have it or more
     assert [(one.coverage, one.least_probability, one.rows) for one in found.prediction_sets] == [(0.8, 0.2, 20)]
     assert found.intervals == ()
-    upper = TASK.promise(answers, np.arange(10, 20), (0.5,))
+    upper = TASK.guarantee(answers, np.arange(10, 20), (0.5,))
     assert [(one.least_probability, one.rows) for one in upper.prediction_sets] == [(0.75, 10)]  # ⌈11 · 0.5⌉ = 6
-    assert [one.coverage for one in TASK.promise(answers, np.arange(20), None).prediction_sets] == [0.9, 0.95]
+    assert [one.coverage for one in TASK.guarantee(answers, np.arange(20), None).prediction_sets] == [0.9, 0.95]
 
 
 def test_figures_of_a_contract() -> None:

@@ -34,8 +34,8 @@ HALVES = np.arange(0, 200, 2), np.arange(1, 200, 2)
         (np.zeros((3, 3)), r"expected true values \[3, 2\], one for each row and target, got float64 \[3, 3\]"),
         (np.zeros(3), r"expected true values \[3, 2\], one for each row and target, got float64 \[3\]"),
         (np.zeros((3, 2), np.int64), r"expected true values \[3, 2\], .* got int64 \[3, 2\]"),
-        (np.array([[0, 1], [np.nan, 0], [0, 0]]), "labels: expected finite values"),
-        (np.array([[0, 1], [0, np.inf], [0, 0]]), "labels: expected finite values"),
+        (np.array([[0, 1], [np.nan, 0], [0, 0]]), r"labels\[1\]\[0\]: expected finite numbers, got nan"),
+        (np.array([[0, 1], [0, np.inf], [0, 0]]), r"labels\[1\]\[1\]: expected finite numbers, got inf"),
     ],
 )
 def test_labels_that_are_no_true_values_are_named(labels: np.ndarray, message: str) -> None:
@@ -51,13 +51,13 @@ def test_there_must_be_rows() -> None:
 
 
 def test_coverages_alone_can_be_guaranteed() -> None:
-    TASK.check_promises((0.5, 0.9), None)
-    TASK.check_promises(None, None)
+    TASK.check_guarantees((0.5, 0.9), None)
+    TASK.check_guarantees(None, None)
     with pytest.raises(ValueError, match="coverages: expected different numbers between 0 and 1, got 0"):
-        TASK.check_promises((0,), None)
+        TASK.check_guarantees((0,), None)
     for risks in ((0.1,), ()):
         with pytest.raises(ValueError, match="risks: a regressor's answers are neither right nor wrong"):
-            TASK.check_promises(None, risks)
+            TASK.check_guarantees(None, risks)
 
 
 def test_one_half_of_the_rows_fits_whatever_the_file_held_before() -> None:
@@ -66,8 +66,8 @@ def test_one_half_of_the_rows_fits_whatever_the_file_held_before() -> None:
     raw = artefacts.run(model, ROWS, ["submodels", "submodel_variances"])
     means, variances = raw["submodels"], raw["submodel_variances"]
     artefact.set_temperature(model, 7.0)
-    fitting, promising = HALVES
-    found = TASK.fit(model, contract, CalibrationRows(Split(ROWS, TRUTH), fitting, promising))
+    fitting, guaranteeing = HALVES
+    found = TASK.fit(model, contract, CalibrationRows(Split(ROWS, TRUTH), fitting, guaranteeing))
     expected = fit_variance_factor(TRUTH[fitting], means[fitting], variances[fitting])
     assert found.temperature == pytest.approx(expected, rel=1e-5)
     assert found.temperature != pytest.approx(fit_variance_factor(TRUTH, means, variances), rel=0.01)
@@ -132,21 +132,21 @@ def test_constant_targets_are_refused() -> None:
             TASK.check_calibration(contract, rows, Fit(1.0, {}))
 
 
-def test_intervals_are_promised_by_errors_in_units_of_the_spread() -> None:
+def test_intervals_are_guaranteed_by_errors_in_units_of_the_spread() -> None:
     answers = Answers(FOUND, np.array([[3, 8], [3, 4]], np.float32))  # errors are [2, 6] and [0, 0]
-    found = TASK.promise(answers, np.arange(2), (0.5, 0.9))
+    found = TASK.guarantee(answers, np.arange(2), (0.5, 0.9))
     # ⌈3 · 0.5⌉ = 2 of 2; an exact answer without variance counts as 0. For 0.9 there are too few rows.
     assert [(one.coverage, one.factors, one.rows) for one in found.intervals] == [(0.5, (1.0, 2.0), 2)]
     assert found.prediction_sets == ()
-    (second,) = TASK.promise(answers, np.array([1]), (0.5,)).intervals
+    (second,) = TASK.guarantee(answers, np.array([1]), (0.5,)).intervals
     assert (second.factors, second.rows) == ((0.0, 0.0), 1)
-    assert [one.coverage for one in TASK.promise(answers, np.arange(2), None).intervals] == [0.5]
+    assert [one.coverage for one in TASK.guarantee(answers, np.arange(2), None).intervals] == [0.5]
 
 
 def test_an_error_without_variance_has_no_interval() -> None:
     answers = Answers(FOUND, np.array([[3, 8], [3, 5]], np.float32))
-    assert TASK.promise(answers, np.arange(2), (0.5,)).intervals == ()
-    (lower,) = TASK.promise(answers, np.arange(2), (0.3,)).intervals  # ⌈3 · 0.3⌉ = 1 of 2
+    assert TASK.guarantee(answers, np.arange(2), (0.5,)).intervals == ()
+    (lower,) = TASK.guarantee(answers, np.arange(2), (0.3,)).intervals  # ⌈3 · 0.3⌉ = 1 of 2
     assert lower.factors == (0.0, 2.0)
 
 
@@ -172,7 +172,7 @@ def test_errors_are_squared_and_their_mean_is_in_the_unit_of_the_target() -> Non
     assert TASK.errors(answers).tolist() == [[9, 4], [0, 0]]
     assert TASK.mean_error(TASK.errors(answers)) == [pytest.approx(3 / sqrt(2)), pytest.approx(sqrt(2))]
     assert TASK.error_name == "RMSE"
-    assert TASK.wrong(answers) is None  # type: ignore[func-returns-value]  # it is what is promised
+    assert TASK.wrong(answers) is None  # type: ignore[func-returns-value]  # it is what is guaranteed
     assert TASK.prediction_sets(REGRESSOR, answers) == {}
 
 
@@ -182,5 +182,5 @@ def test_what_is_printed() -> None:
     more = plain.model_copy(update={"nll": 2.0, "coverage": {"80": (0.75, 0.5)}, "width": {"80": (3.0, 6.0)}})
     assert TASK.describe(more) == [
         "curves, 9 test rows: RMSE 1.5000 0.2500, NLL 2.0000",
-        "80 % intervals: hold 0.7500 0.5000 of the true values, 3.0000 6.0000 wide",
+        "80 % intervals: contain 75.0, 50.0 % of the true values, and are 3, 6 wide on average",
     ]
