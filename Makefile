@@ -18,7 +18,8 @@ SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-u
 
 .DEFAULT_GOAL := help
 .PHONY: help install lock serve test test-service test-slow test-clients test-docker coverage fuzz check openapi swagger \
-  models benchmark benchmark-quick bench bench-model bench-formats bench-gpu soak soak-connections soak-reloads endurance clean
+  models benchmark benchmark-quick bench bench-model bench-formats bench-gpu bench-hostile soak soak-connections \
+  soak-reloads endurance clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' Makefile
@@ -94,6 +95,9 @@ bench-formats: $(ALL) ## What each format of a request costs (JSON=file)
 
 bench-gpu: $(ALL) ## Every plan on a GPU (JSON=file)
 	$(PYTHON) -m tests.bench.gpu $(if $(JSON),--json $(JSON))
+
+bench-hostile: $(ALL) ## What files that mean harm cost before they are rejected
+	$(PYTHON) -m tests.bench.hostile
 
 soak: $(ALL) ## Mixed load beside clients that do all sorts of things (SECONDS=600, JSON=file)
 	$(PYTHON) -m tests.bench.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(JSON),--json $(JSON))

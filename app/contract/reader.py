@@ -4,12 +4,17 @@ Each earlier version has one step here, which turns its document into one of the
 """
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
 from pydantic import ValidationError
 
 from app.contract.schema import SCHEMA_VERSION, Contract
+
+MOST_CHARACTERS = 4 * 2**20
+"""The longest contract that is read: ImageNet's 21 841 classes with all their synonyms take a quarter of it."""
+_LARGEST = 2**63  # of whole numbers: what reads the service's answers may know none above
 
 
 class ContractError(ValueError):
@@ -22,12 +27,18 @@ def read(text: str) -> Contract:
     Its `schema_version` stays that of the file.
 
     Raises:
-        ContractError: the text is not JSON, is newer than this reader, or a field is wrong.
+        ContractError: the text is not JSON, too long, is newer than this reader, or a field is wrong.
     """
+    if len(text) > MOST_CHARACTERS:
+        raise ContractError(f"the contract has {len(text)} characters; at most {MOST_CHARACTERS} are read")
     try:
-        document = json.loads(text)
+        document = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_int
+        )
     except ValueError as error:
         raise ContractError(f"the contract is not JSON: {error}") from None
+    except RecursionError:
+        raise ContractError("the contract is nested too deeply") from None
     version = document.get("schema_version") if isinstance(document, dict) else None
     if not isinstance(version, int) or isinstance(version, bool):  # to Python, true is the number 1
         raise ContractError("schema_version: the contract has none")
@@ -42,6 +53,36 @@ def read(text: str) -> Contract:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "contract"
         raise ContractError(f"{field}: {first['msg']}") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:  # which of the two holds would depend on the reader
+            raise ValueError(f"it has {name!r} twice in one object")
+        found[name] = value
+    return found
+
+
+def _constant(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{_short(text)} is too large a number")
+    return value
+
+
+def _int(text: str) -> int:
+    if len(text) > 20 or abs(value := int(text)) >= _LARGEST:  # the length first: reading many digits takes long
+        raise ValueError(f"{_short(text)} is too large a whole number")
+    return value
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 24 else f"{text[:20]}… ({len(text)} characters)"
 
 
 def _from_4(document: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from app.contract.signature import Port, Signature
 from app.engine.model import LoadOptions, Model
 from app.engine.session import Session
+from app.errors import DeviceOutOfMemory, ModelRejected
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +38,10 @@ class BareModel:
 
     Args:
         sessions: one per device.
+
+    Raises:
+        ModelRejected: there is no memory for the first run.
+        StartError: onnxruntime left the chosen device.
     """
 
     contract = None
@@ -56,6 +61,8 @@ class BareModel:
         for index, session in enumerate(self.sessions):
             try:
                 self.probe(index)
+            except DeviceOutOfMemory as error:
+                raise ModelRejected("its first run fails: no memory") from error
             except Exception as error:  # see Session
                 self._runs = False
                 _log.warning("%s:%d: a run with zeros fails: %s", name, version, error)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from app.contract.decisions import DecisionPolicy
 from app.contract.signature import Signature
+from app.engine import model_file
 from app.engine.bare_model import Servable, load_bare
 from app.engine.device import Device
 from app.engine.model import LoadOptions, load, policy_for
@@ -56,7 +57,7 @@ class Loader:
 def _read(path: Path, digest: str) -> bytes:
     """Reads the bytes that were verified; the file may have changed since."""
     try:
-        content = path.read_bytes()
+        content = model_file.read(path)  # bounded: anything may lie there by now
     except OSError as error:
         raise FileUnreadable(f"cannot be read: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != digest:  # of the bytes that onnxruntime gets: no second read to race with

@@ -25,6 +25,7 @@ from app.engine.model import LoadOptions
 from app.engine.model_state import ModelState
 from app.engine.model_versions import ModelVersions, VerifiedModel
 from app.engine.options import RegistryOptions
+from app.engine.reason import reason
 from app.engine.registry import ModelRegistry
 from app.engine.repository import RepositoryScanner
 from app.engine.scanned_version import UnverifiedVersion
@@ -226,11 +227,11 @@ class Reconciler:
             if self._starting and isinstance(error, StartError):
                 raise  # the device is wrong for every model; later, the old ones still answer
             if isinstance(error, ModelRejected):
-                _log.error("%s:%d rejected: %s", model.name, model.version, error)
-                outcome = str(error)
+                outcome = reason(str(error))
+                _log.error("%s:%d rejected: %s", model.name, model.version, outcome)
             else:
                 _log.exception("%s:%d cannot be loaded", model.name, model.version)
-                outcome = f"cannot be loaded: {error}"
+                outcome = reason(f"cannot be loaded: {error}")
         with self._lock:
             self._state(model.name).note(model.scanned, outcome)
 

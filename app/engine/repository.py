@@ -96,7 +96,12 @@ class RepositoryScanner:
         if not due:
             return
         begun = time.monotonic()
-        found = verify(path for version in due for path in version.paths)
+        paths = [path for version in due for path in version.paths]
+        found = verify(paths, self._device, allow_bare=self._allow_bare)
+        for version in due:
+            seconds = sum(found[path].seconds for path in version.paths)
+            peak = max(found[path].peak for path in version.paths) / 2**20
+            _log.info("%s:%d: to verify it took %.2f s and %.0f MB", version.name, version.number, seconds, peak)
         scanned = {
             version.key: self._scanned(version, {path: found[path] for path in version.paths}, begun) for version in due
         }

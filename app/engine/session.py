@@ -10,10 +10,10 @@ from app.engine.device import PROVIDERS, Device
 from app.errors import DeviceOutOfMemory, ModelRejected, StartError
 
 _HEAVY = ("Conv", "Gemm", "MatMul")  # substrings, for FusedConv and the like
-# how they say it, in lower case; there is no exception class for it
+# how they say it, in lower case, C++ and protobuf among them; there is no exception class for it
 _NO_MEMORY = (
     "failed to allocate memory", "available memory of",  # onnxruntime's arena
-    "out of memory", "bad_alloc",
+    "out of memory", "bad_alloc", "arena alloc failed",
     "alloc_failed", "allocation_failed",  # cuBLAS; cuDNN 9, for the host and the device
 )  # fmt: skip
 
@@ -86,7 +86,7 @@ class Session:
         try:
             return self._run(inputs, outputs, options)
         except Exception as error:
-            if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
+            if is_out_of_memory(error):
                 raise DeviceOutOfMemory(f"no memory for {len(inputs)} rows") from error
             raise
         finally:
@@ -95,6 +95,13 @@ class Session:
 
     def _run(self, inputs: Any, outputs: Sequence[str], options: onnxruntime.RunOptions | None) -> dict[str, Any]:
         return dict(zip(outputs, self._session.run(list(outputs), {self._input: inputs}, options)))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or one that caused it, says that there was no memory."""
+    if isinstance(error, MemoryError | DeviceOutOfMemory) or any(words in str(error).lower() for words in _NO_MEMORY):
+        return True
+    return error.__cause__ is not None and is_out_of_memory(error.__cause__)
 
 
 def _misplaced(session: onnxruntime.InferenceSession, wanted: str) -> list[str]:

@@ -2,20 +2,23 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any, cast
 
 from app.contract import schema
 from app.contract.reader import read as read_contract
 from app.contract.signature import Signature
+from app.engine.reason import reason
 
 _log = logging.getLogger(__name__)
 _ROOT = Path(__file__).parents[2]
-_SECONDS = 120  # for all files of one child
-_TOO_LONG = "took longer than {} s"
+_SECONDS = 150  # for one file; the child itself gives up before, and says why
 _UNTIL_READABLE = 2.0  # seconds
 _UNTIL_ABLE = 600.0  # a mount that hung or memory that was short may have been the cause, but more likely the file is
 
@@ -28,61 +31,97 @@ class Verification:
 
     Args:
         again: after how many seconds the same file may fare better; None for never.
+        seconds: how long it took.
+        peak: the most memory that the process had resident that read the file, in bytes; 0 where that is not known.
     """
 
     rejected: str | None = None
     declared: schema.Contract | Signature | None = None
     digest: str | None = None
     again: float | None = None
+    seconds: float = 0.0
+    peak: int = 0
 
 
-def verify(paths: Iterable[Path], module: str = "app.engine.verifier_child") -> dict[Path, Verification]:
+def verify(
+    paths: Iterable[Path],
+    device: str = "cpu",
+    *,
+    allow_bare: bool = False,
+    module: str = "app.engine.verifier_child",
+) -> dict[Path, Verification]:
     """Verifies files, all in one child process and in order. Thread-safe.
 
-    A file that kills the child or keeps it busy too long is rejected like any other bad file.
+    A file that kills the child, or takes too much memory or time, is rejected like any other bad file.
+
+    Args:
+        device: `cpu` or `cuda`, where the files are to run.
+        allow_bare: whether files without a contract are to be loaded, too.
     """
-    waiting = list(paths)
+    command = [sys.executable, "-m", module, device, *(["bare"] if allow_bare else [])]
     found: dict[Path, Verification] = {}
-    alone = False
+    waiting = list(paths)
     while waiting:
-        batch = waiting[:1] if alone else waiting
-        output, end = _run(batch, module)
-        for line in output.splitlines(keepends=True):
-            if line.endswith(b"\n"):  # else the child died while writing it
-                answer = json.loads(line)
-                found[Path(answer["path"])] = _read(answer)
-        waiting = [path for path in waiting if path not in found]
-        # The child answers in order, so it was at work on the first file left. A timeout may be the fault of the files
-        # before it: it gets a child and the whole time to itself.
-        alone = end == _TOO_LONG and len(batch) > 1
-        if not alone and set(batch) & set(waiting):
-            found[waiting.pop(0)] = Verification(f"the verifier {end.format(_SECONDS)}", again=_UNTIL_ABLE)
+        with _Child(command) as child:
+            while waiting and (answer := child.ask(waiting[0])) is not None:
+                found[waiting.pop(0)] = _read(answer)
+        if waiting:  # the child ended at work on the first
+            found[waiting.pop(0)] = Verification(f"the verifier {child.end}", again=_UNTIL_ABLE)
     return found
 
 
-def _run(paths: list[Path], module: str) -> tuple[bytes, str]:
-    """What the child wrote about the files, and how it ended."""
-    try:
-        child = subprocess.run(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", module],
-            input="".join(json.dumps(str(path)) + "\n" for path in paths).encode(),  # JSON: paths may hold line ends
-            capture_output=True,
+class _Child:
+    """The process; a context manager around it."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             cwd=_ROOT,  # where `app` is found, wherever the service was started from
-            timeout=_SECONDS,
-            check=False,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # a fork is safe where there is one thread
         )
-    except subprocess.TimeoutExpired as error:
-        return error.stdout or b"", _TOO_LONG  # run killed the child; what it wrote before counts
-    if child.returncode:
-        _log.error("the verifier ended with %d: %s", child.returncode, child.stderr.decode(errors="replace").strip())
-    return child.stdout, f"ended with {child.returncode}"
+        self._to, self._from = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+        self.end = ""
+        """How it ended."""
+
+    def __enter__(self) -> "_Child":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _, errors = self._process.communicate()  # closes its input, with which it ends
+        self.end = self.end or f"ended with {self._process.returncode}"
+        if self._process.returncode:
+            _log.error("the verifier %s: %s", self.end, errors.decode(errors="replace").strip())
+
+    def ask(self, path: Path) -> dict[str, Any] | None:
+        """What it says about a file; None if it did not come to say it."""
+        timer = threading.Timer(_SECONDS, self._give_up)
+        timer.start()
+        try:
+            self._to.write(json.dumps(str(path)).encode() + b"\n")  # JSON: paths may hold line ends
+            self._to.flush()
+            line = self._from.readline()
+        except OSError:  # it does not even read
+            return None
+        finally:
+            timer.cancel()
+        return json.loads(line) if line.endswith(b"\n") else None  # else it died while writing
+
+    def _give_up(self) -> None:
+        self.end = f"took longer than {_SECONDS} s"
+        self._process.kill()
 
 
-def _read(answer: dict[str, str]) -> Verification:
-    if "unreadable" in answer:
-        return Verification(answer["unreadable"], again=_UNTIL_READABLE)
-    if "rejected" in answer:
-        return Verification(rejected=answer["rejected"])
+def _read(answer: dict[str, Any]) -> Verification:
+    cost = {"seconds": answer["seconds"], "peak": answer["peak"]}
+    for kind, again in (("rejected", None), ("unreadable", _UNTIL_READABLE), ("killed", _UNTIL_ABLE)):
+        if kind in answer:
+            return Verification(reason(answer[kind]), again=again, **cost)
+    declared: schema.Contract | Signature
     if "signature" in answer:
-        return Verification(declared=Signature.model_validate_json(answer["signature"]), digest=answer["sha256"])
-    return Verification(declared=read_contract(answer["contract"]), digest=answer["sha256"])
+        declared = Signature.model_validate_json(answer["signature"])
+    else:
+        declared = read_contract(answer["contract"])
+    return Verification(declared=declared, digest=answer["sha256"], **cost)

@@ -54,10 +54,10 @@ def fill(model: onnx.ModelProto) -> None:
             tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(dtype), tensor.name))
 
 
-def pack(store: Path, name: str, folder: Path, device: str) -> None:
+def pack(repository: Path, name: str, folder: Path, device: str) -> None:
     """Packs what a device serves of a model: its plan for it, or else the portable file."""
     folder.mkdir(parents=True, exist_ok=True)
-    portable = model_path(store, name, 1)
+    portable = model_path(repository, name, 1)
     plan = portable.with_name(f"model.{device}.onnx")
     model = onnx.load(plan if plan.exists() else portable)
     if name != TRAINED:
@@ -72,11 +72,11 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name.removesuffix(_SUFFIX) for path in folder.glob(f"*{_SUFFIX}"))
 
 
-def unpack(folder: Path, name: str, store: Path) -> Path:
+def unpack(folder: Path, name: str, repository: Path) -> Path:
     """Writes a packed export into a model repository as version 1, and returns its file."""
     model = onnx.load_model_from_string(lzma.decompress((folder / f"{name}{_SUFFIX}").read_bytes()))
     fill(model)
-    path = model_path(store, name, 1)
+    path = model_path(repository, name, 1)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(model.SerializeToString())
     return path
@@ -90,10 +90,10 @@ def prepare(folder: Path, networks: list[str], device: str) -> None:
     for name in (TRAINED, *gpu.names(networks)):
         if name in names(folder):
             continue
-        with tempfile.TemporaryDirectory() as store:
-            (export_trained if name == TRAINED else gpu.prepare)(Path(store), name, device)
-            if name in list_models(Path(store)):
-                pack(Path(store), name, folder, device)
+        with tempfile.TemporaryDirectory() as repository:
+            (export_trained if name == TRAINED else gpu.prepare)(Path(repository), name, device)
+            if name in list_models(Path(repository)):
+                pack(Path(repository), name, folder, device)
                 print(f"exported {name}", flush=True)
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(f"{len(names(folder))} exports in {folder}, {size / 2**20:.1f} MiB")

@@ -62,26 +62,26 @@ def shipped(device: str) -> list[Served]:
     return [served(STORE, name, device, values) for name, values in rows.items()]
 
 
-def served(store: Path, name: str, device: str, rows: NDArray[Any]) -> Served:
+def served(repository: Path, name: str, device: str, rows: NDArray[Any]) -> Served:
     """The highest version of a model in a repository.
 
     Raises:
         ValueError: it is rejected.
     """
-    scanner = RepositoryScanner(store, device)
+    scanner = RepositoryScanner(repository, device)
     scanner.verify(scanner.scan(only=name)[name])
     entry = scanner.versions(name)[-1]
     if not isinstance(entry.declared, Contract):
         raise ValueError(f"{name}: {entry.rejected}")
-    return Served(name, entry.declared, entry.path, model_path(store, name, entry.number), rows)
+    return Served(name, entry.declared, entry.path, model_path(repository, name, entry.number), rows)
 
 
 def unpacked(folder: Path, name: str, device: str, rows: int = 16) -> Served:
     """A packed export, with random rows; its file stays until the process ends."""
-    store = Path(tempfile.mkdtemp(prefix="export-"))
-    atexit.register(shutil.rmtree, store, ignore_errors=True)
-    exports.unpack(folder, name, store)
-    found = served(store, name, device, np.empty(0))
+    repository = Path(tempfile.mkdtemp(prefix="export-"))
+    atexit.register(shutil.rmtree, repository, ignore_errors=True)
+    exports.unpack(folder, name, repository)
+    found = served(repository, name, device, np.empty(0))
     sizes = [size for size in found.contract.sizes(found.contract.inputs[0])[1:] if size is not None]
     values = np.random.default_rng(0).random((rows, *sizes), dtype=np.float32)
     return replace(found, rows=values)

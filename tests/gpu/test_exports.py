@@ -60,8 +60,8 @@ def test_what_is_unpacked_is_served(tmp_path: Path) -> None:
     assert exports.names(tmp_path / "packed") == ["digits", exports.TRAINED]
     found = {}
     for name in exports.names(tmp_path / "packed"):
-        exports.unpack(tmp_path / "packed", name, tmp_path / "store")
-        entry = scan(tmp_path / "store", "cuda", name)
+        exports.unpack(tmp_path / "packed", name, tmp_path / "repository")
+        entry = scan(tmp_path / "repository", "cuda", name)
         assert isinstance(entry.declared, Contract), entry.rejected
         found[name] = artefacts.run(onnx.load(entry.path), digits(), ["entropy"])["entropy"]
         assert np.isfinite(found[name]).all()

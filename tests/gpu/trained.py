@@ -53,7 +53,7 @@ def _shift_alone(norm: nn.Module, shift: Tensor) -> None:
     norm.bias.data = shift
 
 
-def export_trained(store: Path, name: str, device: str) -> Path:
+def export_trained(repository: Path, name: str, device: str) -> Path:
     """Exports it in float16, folded, not calibrated."""
     contract = artefacts.load(FILE)[1]
     options = ExportOptions(
@@ -62,4 +62,4 @@ def export_trained(store: Path, name: str, device: str) -> Path:
         precision="float16",
         plan="folded",
     )
-    return export(rebuild(), torch.from_numpy(pictures().inputs[:64]), options, name=name, repository=store)
+    return export(rebuild(), torch.from_numpy(pictures().inputs[:64]), options, name=name, repository=repository)

@@ -97,3 +97,56 @@ def test_warnings_are_read_and_earlier_versions_have_none(document: dict[str, An
     for path in SHIPPED[:3]:
         (text,) = (entry.value for entry in onnx.load(path).metadata_props if entry.key == "masksembles")
         assert read_contract(text).warnings == ()
+
+
+def with_recipe(document: dict[str, Any], text: str) -> str:
+    origin = {**document["origin"], "recipe": {"lr": "HERE"}}
+    return json.dumps({**document, "origin": origin}).replace('"HERE"', text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
+        ('{"a":' * 100_000 + "1" + "}" * 100_000, "nested too deeply"),
+        ("[" * 300 + "]" * 300, "recursion limit exceeded"),
+        ("1e400", "not JSON: 1e400 is too large a number"),
+        ("-1e999", "not JSON: -1e999 is too large a number"),
+        ("1" * 100_000, r"not JSON: 11111111111111111111… \(100000 characters\) is too large a whole number"),
+        ("9223372036854775808", "9223372036854775808 is too large a whole number"),
+        ("-9223372036854775808", "-9223372036854775808 is too large a whole number"),
+        ("NaN", "NaN is no number"),
+        ("-Infinity", "-Infinity is no number"),
+        ('{"a": 1, "b": 2, "a": 1}', "it has 'a' twice in one object"),
+        ('"\\ud800"', "hex escape"),
+    ],
+)
+def test_what_readers_take_differently_or_not_at_all_is_refused(
+    document: dict[str, Any], text: str, message: str
+) -> None:
+    with pytest.raises(ContractError, match=message):
+        read_contract(with_recipe(document, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("9223372036854775807", 2**63 - 1),
+        ("-9223372036854775807", 1 - 2**63),
+        ("1e308", 1e308),
+        ("1e-400", 0.0),
+        ("[" * 100 + "1" + "]" * 100, None),
+        ('"\\u0000\\n\\ud83d\\ude00"', "\0\n😀"),
+    ],
+)
+def test_what_every_reader_takes_alike_is_read(document: dict[str, Any], text: str, value: object) -> None:
+    found = read_contract(with_recipe(document, text)).origin.recipe["lr"]
+    assert value is None or found == value
+
+
+def test_a_contract_has_a_longest_length(document: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    text = json.dumps(document)
+    monkeypatch.setattr("app.contract.reader.MOST_CHARACTERS", len(text))
+    read_contract(text)
+    with pytest.raises(ContractError, match=f"the contract has {len(text) + 1} characters; at most {len(text)} are"):
+        read_contract(text + " ")

@@ -125,7 +125,7 @@ class FakeVerifier:
         for event in self._held.values():
             event.set()
 
-    def __call__(self, paths: Iterable[Path]) -> dict[Path, Verification]:
+    def __call__(self, paths: Iterable[Path], *_: object, **__: object) -> dict[Path, Verification]:
         paths = list(paths)
         self.calls.append(paths)
         names = dict.fromkeys(path.parts[-3] for path in paths)

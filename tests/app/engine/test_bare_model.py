@@ -12,7 +12,7 @@ from app.contract.signature import Port, Signature
 from app.engine.bare_model import BareModel, BareSession, load_bare
 from app.engine.device import Device
 from app.engine.model import LoadOptions
-from app.errors import ModelRejected, StartError
+from app.errors import DeviceOutOfMemory, ModelRejected, StartError
 
 CPU = Device("cpu", "cpu", "for tests")
 SIGNATURE = Signature(
@@ -48,6 +48,11 @@ class NotingSession:
 
 def made(*sessions: NotingSession) -> BareModel:
     return BareModel("plain", 2, SIGNATURE, cast(Sequence[BareSession], sessions))
+
+
+def test_a_first_run_without_the_memory_for_it_rejects_the_file() -> None:
+    with pytest.raises(ModelRejected, match="its first run fails: no memory"):
+        made(NotingSession(DeviceOutOfMemory("no memory for 1 rows")))
 
 
 def test_a_first_run_that_fails_tells_nothing_and_is_not_tried_again(caplog: pytest.LogCaptureFixture) -> None:

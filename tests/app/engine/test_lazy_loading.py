@@ -42,7 +42,7 @@ def verification(tiny_repository: Path) -> Verification:
 @pytest.fixture
 def folder(tiny_repository: Path, verification: Verification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """tiny:1 and tiny:2, and other:1."""
-    monkeypatch.setattr("app.engine.repository.verify", lambda paths: dict.fromkeys(paths, verification))
+    monkeypatch.setattr("app.engine.repository.verify", lambda paths, *_, **__: dict.fromkeys(paths, verification))
     for place in ("tiny/1", "tiny/2", "other/1"):
         shutil.copytree(tiny_repository / "tiny" / "1", tmp_path / place)
     return tmp_path

@@ -1,4 +1,5 @@
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from app.engine.model_versions import VerifiedModel
 from app.engine.scanned_version import ScannedVersion
 from app.errors import ModelRejected, PolicyMismatch
 from tests.app.engine.fakes import CONTRACT, put
+from tests.hostile.places import PLACES
 
 PORT = Port(name="x", dtype="float32", sizes=("B", 2))
 BARE = Signature(inputs=(PORT,), outputs=(PORT,))
@@ -47,6 +49,17 @@ def test_other_bytes_than_those_that_were_verified_are_not_loaded(tmp_path: Path
         Loader(options()).load(version)
     version.scanned.path.unlink()
     with pytest.raises(ModelRejected, match="cannot be read: No such file or directory"):
+        Loader(options()).load(version)
+
+
+@pytest.mark.parametrize(("put_other", "reason"), PLACES.values(), ids=PLACES)
+def test_what_takes_the_place_of_a_verified_file_is_not_read(
+    tmp_path: Path, put_other: Callable[[Path], None], reason: str
+) -> None:
+    version = verified(tmp_path)
+    version.scanned.path.unlink()
+    put_other(version.scanned.path)
+    with pytest.raises(ModelRejected, match=reason):
         Loader(options()).load(version)
 
 

@@ -2,7 +2,9 @@ import gc
 import re
 import shutil
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,7 +13,9 @@ import pytest
 from app.contract.repository import list_versions, model_path, plan_path
 from app.contract.schema import Compilation
 from app.contract.tensor import Tensor
+from app.engine import loader
 from app.engine.device import Device
+from app.engine.model import Model
 from app.engine.model import load as load_model
 from app.engine.options import RegistryOptions
 from app.engine.reconciler import Reconciler, open_repository
@@ -98,6 +102,7 @@ def endless(model: onnx.ModelProto) -> None:
 
 def test_a_graph_that_never_ends_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.engine.model._SECONDS_TO_WARM_UP", 0.5)
+    monkeypatch.setattr("app.engine.repository.verify", lambda paths, *_, **__: verify(paths, "cuda"))  # without a run
     model = onnx.load(model_file(folder, 10))
     endless(model)
     model_file(folder, 10).write_bytes(model.SerializeToString())
@@ -106,11 +111,14 @@ def test_a_graph_that_never_ends_is_refused(folder: Path, monkeypatch: pytest.Mo
     assert "its first run on 1 rows fails" in (opened.registry.models["tiny"].versions[-1].reason or "")
 
 
-def test_versions_that_stand_by_are_loaded_when_asked(folder: Path) -> None:
-    model = onnx.load(model_file(folder, 1))
-    next(node for node in model.graph.node if node.op_type == "Exp").domain = "com.microsoft"
-    model.opset_import.add(domain="com.microsoft", version=1)
-    model_file(folder, 1).write_bytes(model.SerializeToString())
+def test_versions_that_stand_by_are_loaded_when_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+
+    def load(name: str, version: int, *rest: Any) -> Model:
+        if version == 1:
+            raise ModelRejected("no memory on the device")
+        return load_model(name, version, *rest)
+
+    monkeypatch.setattr(loader, "load", load)
     assert states(open_repository(folder, CPU)) == {1: "standby", 2: "standby", 10: "available"}
     checked = open_repository(folder, CPU, RegistryOptions(load_all=True))
     assert states(checked) == {1: "rejected", 2: "standby", 10: "available"}
@@ -167,8 +175,8 @@ def test_a_version_without_a_file_is_refused(folder: Path) -> None:
 def test_bytes_that_change_after_they_were_verified_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from app.engine import repository as module
 
-    def verify_and_swap(paths: object) -> object:
-        verdicts = verify(paths)  # type: ignore[arg-type]
+    def verify_and_swap(paths: Sequence[Path], *terms: Any, **__: object) -> object:
+        verdicts = verify(paths)
         model, _ = artefacts.read(folder, "tiny", 10)
         model.producer_name = "somebody else"
         model_file(folder, 10).write_bytes(model.SerializeToString())
@@ -274,8 +282,9 @@ def reports() -> Reports:
 
 
 @pytest.fixture
-def running(tiny_repository: Path, tmp_path: Path, reports: Reports) -> Reconciler:
-    """A folder over tmp_path/"repository" with tiny:1."""
+def running(tiny_repository: Path, tmp_path: Path, reports: Reports, monkeypatch: pytest.MonkeyPatch) -> Reconciler:
+    """A folder over tmp_path/"repository" with tiny:1, where no file is read again for the time alone."""
+    monkeypatch.setattr("app.engine.repository.COARSE_SECONDS", 0.0)
     shutil.copytree(tiny_repository, tmp_path / "repository")
     return open_repository(tmp_path / "repository", CPU, report=lambda name, result: reports.append((name, result)))
 
@@ -327,7 +336,7 @@ def test_a_bad_version_is_refused_once_while_the_old_one_serves(
     assert running.registry.find("tiny", None).version == 1
     assert states(running) == {1: "available", 2: "rejected"}
     assert "not an ONNX file" in (running.registry.models["tiny"].versions[-1].reason or "")
-    monkeypatch.setattr(module, "verify", lambda _: pytest.fail("it was read again"))
+    monkeypatch.setattr(module, "verify", lambda *_, **__: pytest.fail("it was read again"))
     running.refresh()
     assert reports == [("tiny", "loaded"), ("tiny", "rejected")]
 

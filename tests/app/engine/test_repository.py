@@ -1,5 +1,6 @@
 """The scanner: what is read, and when it is read again."""
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -181,7 +182,7 @@ def test_files_of_one_version_must_hold_one_model(tmp_path: Path, monkeypatch: p
     plan_path(tmp_path, "a", 1, "cpu").write_bytes(b"another")
     other = CONTRACT.model_copy(update={"labels": ("c", "d")})
 
-    def verify(paths: object) -> dict[Path, Verification]:
+    def verify(paths: object, *_: object, **__: object) -> dict[Path, Verification]:
         contracts: list[schema.Contract] = [CONTRACT, other]
         return {path: Verification(None, contract, "") for path, contract in zip(paths, contracts)}  # type: ignore[call-overload]
 
@@ -197,11 +198,35 @@ def test_a_file_without_a_contract_is_fit_only_where_that_is_allowed(
     put(tmp_path, "a", 1)
     port = Port(name="x", dtype="float32", sizes=("B", 2))
     signature = Signature(inputs=(port,), outputs=(port,))
-    monkeypatch.setattr(repository, "verify", lambda paths: {path: Verification(None, signature, "") for path in paths})
+    terms: list[object] = []
+
+    def verify(paths: list[Path], device: str, *, allow_bare: bool) -> dict[Path, Verification]:
+        terms.append((device, allow_bare))
+        return {path: Verification(None, signature, "") for path in paths}
+
+    monkeypatch.setattr(repository, "verify", verify)
     (version,) = read(RepositoryScanner(tmp_path, "cpu"))
     assert "MASKSEMBLES_ALLOW_BARE_ONNX=true" in (version.rejected or "")
     (version,) = read(RepositoryScanner(tmp_path, "cpu", allow_bare=True))
     assert (version.rejected, version.declared) == (None, signature)
+    read(RepositoryScanner(tmp_path, "cuda"))
+    assert terms == [("cpu", False), ("cpu", True), ("cuda", False)]
+
+
+def test_the_log_says_what_a_verification_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path, "a", 1)
+    plan_path(tmp_path, "a", 1, "cpu").write_bytes(b"a model")
+    costs = [{"seconds": 1.25, "peak": 100 * 2**20}, {"seconds": 0.25, "peak": 300 * 2**20}]
+
+    def verify(paths: list[Path], *_: object, **__: object) -> dict[Path, Verification]:
+        return {path: Verification(None, CONTRACT, "", **cost) for path, cost in zip(paths, costs)}  # type: ignore[arg-type]
+
+    monkeypatch.setattr(repository, "verify", verify)
+    with caplog.at_level(logging.INFO):
+        read(RepositoryScanner(tmp_path, "cpu"))
+    assert "a:1: to verify it took 1.50 s and 300 MB" in caplog.messages
 
 
 def test_what_could_not_be_read_is_tried_again_and_ever_less_often(

@@ -5,7 +5,7 @@ import onnxruntime
 import pytest
 
 from app.engine.device import Device, missing_for_cuda
-from app.engine.session import Session
+from app.engine.session import Session, is_out_of_memory
 from app.errors import DeviceOutOfMemory, ModelRejected, StartError
 
 CPU, CUDA = Device("cpu", "cpu", ""), Device("cuda", "cuda", "")
@@ -74,3 +74,21 @@ def test_a_gpu_answers_what_a_cpu_answers() -> None:
     found, expected = on_gpu.run(pictures().inputs, names), Session(content, CPU).run(pictures().inputs, names)
     for name in names:
         np.testing.assert_allclose(found[name], expected[name], atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (DeviceOutOfMemory("no memory for 2 rows"), True),
+        (RuntimeError("Failed to allocate memory for requested buffer of size 8589934592"), True),
+        (RuntimeError("std::bad_alloc"), True),
+        (RuntimeError("Error parsing message with type 'onnx.ModelProto': Arena alloc failed"), True),
+        (RuntimeError("not a valid graph"), False),
+    ],
+)
+def test_want_of_memory_is_known_by_its_many_names(error: Exception, expected: bool) -> None:
+    assert is_out_of_memory(error) is expected
+    outer = ValueError("a first run fails")
+    outer.__cause__ = error
+    assert is_out_of_memory(outer) is expected

@@ -177,7 +177,7 @@ def test_trouble_that_nobody_foresaw_is_told_and_leaves_the_turn_free(
     reconciler = open_repository(tmp_path, CPU)
     put(tmp_path, "a", 2)
     with monkeypatch.context() as patch:
-        patch.setattr(repository, "verify", lambda _: 1 / 0)
+        patch.setattr(repository, "verify", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             reconciler.refresh()
     assert reconciler.registry.find("a", None).version == 1

@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from app.engine.verifier import verify
+from tests.hostile.names import EVIL
 
 Change = Callable[[onnx.ModelProto], None]
 
@@ -171,17 +172,15 @@ def test_only_what_is_not_the_fault_of_the_bytes_is_worth_another_look(tmp_path:
 
 
 @pytest.mark.slow
-def test_many_files_may_take_longer_than_one_of_them(
-    tiny_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.engine.verifier._SECONDS", 4)
+def test_many_files_may_take_longer_than_one_of_them(tiny_repository: Path, tmp_path: Path) -> None:
     content = (tiny_repository / "tiny" / "1" / "model.onnx").read_bytes()
     paths = [tmp_path / name for name in ("slow-1", "slow-2", "slow-3", "stuck", "slow-4")]
     for path in paths:
         path.write_bytes(content)
     found = verify(paths, module="tests.app.engine.dying_verifier")
     assert {path.name for path, verification in found.items() if verification.rejected} == {"stuck"}
-    assert found[paths[3]].rejected == "the verifier took longer than 4 s"
+    assert found[paths[3]].rejected == "took longer than 4 s to verify"
+    assert found[paths[3]].again == 600
 
 
 def test_a_file_that_kills_its_reader_is_refused_alone(tiny_repository: Path, tmp_path: Path) -> None:
@@ -190,6 +189,53 @@ def test_a_file_that_kills_its_reader_is_refused_alone(tiny_repository: Path, tm
     deadly.write_bytes(b"no")
     found = verify([good, deadly, tiny_repository / "missing"], module="tests.app.engine.dying_verifier")
     assert found[good].rejected is None
-    assert "the verifier ended with -9" in (found[deadly].rejected or "")
+    assert found[deadly].rejected == "its verifier ended with SIGKILL"
     assert found[deadly].again == 600
     assert found[tiny_repository / "missing"].rejected == "cannot be read: No such file or directory"
+
+
+@pytest.mark.parametrize("names", [["fatal"], ["fatal", "good"], ["good", "fatal"], ["fatal", "fatal-2", "good"]])
+def test_another_child_goes_on_where_one_ended(tiny_repository: Path, tmp_path: Path, names: list[str]) -> None:
+    paths = [tmp_path / name for name in names]
+    for path in paths:
+        path.write_bytes((tiny_repository / "tiny" / "1" / "model.onnx").read_bytes())
+    found = verify(paths, module="tests.app.engine.dying_verifier")
+    assert list(found) == paths
+    for path, verification in found.items():
+        assert verification.rejected == ("the verifier ended with -9" if "fatal" in path.name else None)
+        assert verification.again == (600 if "fatal" in path.name else None)
+
+
+def test_a_child_that_does_not_answer_is_not_waited_for(
+    tiny_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.engine.verifier._SECONDS", 2)
+    good = tiny_repository / "tiny" / "1" / "model.onnx"
+    found = verify([tmp_path / "deaf", good], module="tests.app.engine.dying_verifier")
+    assert found[tmp_path / "deaf"].rejected == "the verifier took longer than 2 s"
+    assert found[good].rejected is None
+
+
+def test_a_child_that_cannot_even_begin_rejects_every_file(tmp_path: Path) -> None:
+    paths = [tmp_path / "a", tmp_path / "b"]
+    found = verify(paths, module="tests.app.engine.no_such_module")
+    assert [found[path].rejected for path in paths] == ["the verifier ended with 1"] * 2
+
+
+def test_what_each_file_took_is_told(tiny_repository: Path, tmp_path: Path) -> None:
+    small, large = tiny_repository / "tiny" / "1" / "model.onnx", tmp_path / "large"
+    large.write_bytes(bytes(150 * 2**20))
+    found = verify([large, small])
+    assert 2**24 < found[small].peak < found[large].peak - 50 * 2**20  # of its own process, not of the one before
+    assert 0 < found[small].seconds < 60
+
+
+def test_a_reason_is_one_short_line_of_plain_text(tiny_repository: Path, tmp_path: Path) -> None:
+    model = onnx.load(tiny_repository / "tiny" / "1" / "model.onnx")
+    model.opset_import.add(domain=EVIL + "x" * 1000, version=1)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    reason = verify([path])[path].rejected or ""
+    assert reason.startswith(r"operators of an unknown domain: \x1b[2J ")
+    assert reason.isprintable()
+    assert len(reason) == 500

@@ -3,9 +3,12 @@
 import hashlib
 import io
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,7 +17,8 @@ import pytest
 from app.contract.reader import read as read_contract
 from app.contract.signature import Signature
 from app.engine import verifier_child
-from app.engine.verifier_child import FileRejected, examine
+from app.engine.verifier_child import examine, limits_for, verify_file
+from app.errors import ModelRejected
 from tests import artefacts, graphs
 
 HEADER = '<ir_version: 10, opset_import: ["" : 20]>'
@@ -65,7 +69,7 @@ def test_what_hides_in_a_corner_is_found(
 ) -> None:
     model, _ = artefacts.read(tiny_repository, "tiny")
     change(model)
-    with pytest.raises(FileRejected, match=reason):
+    with pytest.raises(ModelRejected, match=reason):
         examine(model.SerializeToString())
 
 
@@ -83,13 +87,13 @@ def test_without_a_contract_a_signature_must_be_one_that_v2_knows(graph: str, re
     if reason is None:
         assert examine(content).keys() == {"signature"}
     else:
-        with pytest.raises(FileRejected, match=reason):
+        with pytest.raises(ModelRejected, match=reason):
             examine(content)
 
 
 @pytest.mark.parametrize("content", [b"", b"no", onnx.ModelProto(ir_version=10).SerializeToString()])
 def test_what_is_no_model_is_refused(content: bytes) -> None:
-    with pytest.raises(FileRejected, match="not an ONNX file, or truncated"):
+    with pytest.raises(ModelRejected, match="not an ONNX file, or truncated"):
         examine(content)
 
 
@@ -113,24 +117,73 @@ def test_every_path_gets_its_line_and_none_ends_the_process(
     tiny_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = tiny_repository / "tiny" / "1" / "model.onnx"
-    (tmp_path / "bad").write_bytes(b"no")
 
     def stumble(content: bytes) -> dict[str, str]:
-        if content == b"stumble":
-            raise MemoryError("x" * 1000)
+        match content:
+            case b"unforeseen":
+                raise KeyError("x\n" * 1000)
+            case b"greedy":
+                raise MemoryError
+            case b"deadly":
+                os.kill(os.getpid(), signal.SIGKILL)
         return examine(content)
 
-    (tmp_path / "stumble").write_bytes(b"stumble")
-    paths = [tmp_path / "missing", tmp_path, tmp_path / "bad", tmp_path / "stumble", good]
+    for name in ("bad", "unforeseen", "greedy", "deadly"):
+        (tmp_path / name).write_text(name)
+    paths = [tmp_path / "missing", tmp_path, *(tmp_path / name for name in ("bad", "unforeseen", "greedy", "deadly"))]
     monkeypatch.setattr(verifier_child, "examine", stumble)
-    monkeypatch.setattr(sys, "stdin", io.StringIO("".join(json.dumps(str(path)) + "\n" for path in paths)))
+    lines = "".join(json.dumps(str(path)) + "\n" for path in [*paths, good])
+    monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
     verifier_child.main()
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["path"] for line in lines] == [str(path) for path in paths]
-    assert lines[0]["unreadable"] == "cannot be read: No such file or directory"
-    assert lines[1]["rejected"] == "not a regular file"
-    assert lines[2]["rejected"].startswith("not an ONNX file, or truncated")
-    assert lines[3]["rejected"].startswith("cannot be verified: MemoryError: xxx")
-    assert len(lines[3]["rejected"]) == 500
-    assert lines[4].keys() == {"path", "sha256", "contract"}
-    assert lines[4]["sha256"] == hashlib.sha256(good.read_bytes()).hexdigest()
+    missing, folder, bad, unforeseen, greedy, deadly, found = map(json.loads, capsys.readouterr().out.splitlines())
+    assert missing["unreadable"] == "cannot be read: No such file or directory"
+    assert folder["rejected"] == "not a regular file"
+    assert bad["rejected"].startswith("not an ONNX file, or truncated")
+    assert unforeseen["rejected"].startswith("cannot be verified: KeyError: 'x")
+    assert len(unforeseen["rejected"]) == 500
+    assert greedy["rejected"] == f"took more than {limits_for(6).memory // 2**20} MB to verify"
+    assert deadly["killed"] == "its verifier ended with SIGKILL"
+    assert found.keys() == {"sha256", "contract", "seconds", "peak"}
+    assert found["sha256"] == hashlib.sha256(good.read_bytes()).hexdigest()
+    assert found["seconds"] > 0
+    assert found["peak"] > 2**24
+
+
+def test_a_file_is_read_and_loaded(tiny_repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(verifier_child, "rehearse", lambda *arguments: given.extend(arguments))
+    path = tiny_repository / "tiny" / "1" / "model.onnx"
+    found = verify_file(path, "cuda", allow_bare=False)
+    assert given == [path.read_bytes(), read_contract(found["contract"]), "cuda"]
+
+
+def test_without_a_contract_it_is_loaded_only_where_it_may_be_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ModelRejected("it was loaded")
+
+    monkeypatch.setattr(verifier_child, "rehearse", fail)
+    (tmp_path / "bare").write_bytes(parsed("g (float[1] x) => (float[1] y) { y = Neg(x) }").SerializeToString())
+    assert "signature" in verify_file(tmp_path / "bare", "cpu", allow_bare=False)
+    assert verify_file(tmp_path / "bare", "cpu", allow_bare=True) == {"rejected": "it was loaded"}
+
+
+def test_want_of_memory_is_not_taken_for_a_fault_of_the_file(
+    tiny_repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ModelRejected("onnxruntime cannot load it: std::bad_alloc")
+
+    monkeypatch.setattr(verifier_child, "rehearse", fail)
+    with pytest.raises(MemoryError):
+        verify_file(tiny_repository / "tiny" / "1" / "model.onnx", "cpu", allow_bare=False)
+
+
+def test_a_larger_file_may_take_more_but_never_most_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verifier_child, "memory_size", lambda: 2**37)
+    small, large = limits_for(0), limits_for(2**31)
+    assert (small.memory, small.cpu_seconds) == (4 * 2**30, 30)
+    assert (large.memory, large.cpu_seconds) == (20 * 2**30, 234)
+    monkeypatch.setattr(verifier_child, "memory_size", lambda: 2**31)
+    assert limits_for(0).memory == limits_for(2**31).memory == 2**30
