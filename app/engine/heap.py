@@ -1,7 +1,9 @@
-"""Gives freed memory back to the system, which glibc alone would keep for the process after a burst of large bodies."""
+"""Gives freed memory back to the system, which glibc alone would keep after large bodies and models that left."""
 
 import asyncio
 import ctypes
+import threading
+import weakref
 from collections.abc import Callable
 
 MUCH = 2**25
@@ -44,6 +46,18 @@ class Heap:
         self._looks = False
         self._freed = 0
         asyncio.get_running_loop().run_in_executor(None, self._trim)  # type: ignore[arg-type]
+
+
+def trim_after(held: object) -> None:
+    """Trims the heap a while after an object that holds much is gone, whichever thread lets go of it."""
+    if (trim := glibc_trim()) is not None:
+        weakref.finalize(held, _trim_later, trim).atexit = False
+
+
+def _trim_later(trim: Callable[[], object]) -> None:
+    timer = threading.Timer(SECONDS, trim)
+    timer.daemon = True
+    timer.start()
 
 
 def glibc_trim() -> Callable[[], object] | None:

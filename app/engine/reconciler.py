@@ -20,6 +20,7 @@ from app.engine.background import in_background
 from app.engine.bare_model import Servable
 from app.engine.cpu_count import cpu_count
 from app.engine.device import Device
+from app.engine.heap import trim_after
 from app.engine.loader import Loader
 from app.engine.model import LoadOptions
 from app.engine.model_state import ModelState
@@ -262,6 +263,7 @@ class Reconciler:
                 self._report(name, "rejected")
         for number in before.loaded.keys() - after.loaded.keys():
             self._report(name, "unloaded")
+            trim_after(before.loaded[number])
             _log.info("%s:%d is unloaded after its last request", name, number)
         model = after.default
         if model is not None and not isinstance(model, VerifiedModel) and model is not before.default:

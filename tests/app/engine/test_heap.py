@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import sys
+import time
 
 import pytest
 
@@ -85,3 +86,25 @@ def test_glibc_gives_back_what_lies_between_things_in_use() -> None:
 def test_there_is_none_without_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
     assert glibc_trim() is None
+
+
+class Large:
+    """What holds much memory."""
+
+
+def test_the_heap_is_trimmed_once_what_held_much_is_gone(trimmed: Trimmed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heap, "glibc_trim", lambda: trimmed)
+    first, second = Large(), Large()
+    heap.trim_after(first)
+    heap.trim_after(second)
+    del first
+    until(lambda: trimmed.times == 1)
+    time.sleep(0.05)
+    assert trimmed.times == 1  # the second is still held
+    del second
+    until(lambda: trimmed.times == 2)
+
+
+def test_without_glibc_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heap, "glibc_trim", lambda: None)
+    heap.trim_after(Large())

@@ -1,4 +1,3 @@
-import gc
 import re
 import shutil
 import weakref
@@ -13,7 +12,7 @@ import pytest
 from app.contract.repository import list_versions, model_path, plan_path
 from app.contract.schema import Compilation
 from app.contract.tensor import Tensor
-from app.engine import loader
+from app.engine import heap, loader
 from app.engine.device import Device
 from app.engine.model import Model
 from app.engine.model import load as load_model
@@ -298,7 +297,12 @@ def add(folder: Path, version: int, content: bytes | None = None, name: str = "t
     made.rename(folder / name / str(version))
 
 
-def test_a_new_version_takes_over_and_the_old_one_leaves_memory(running: Reconciler, tmp_path: Path) -> None:
+def test_a_new_version_takes_over_and_the_old_one_leaves_memory(
+    running: Reconciler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trimmed: list[bool] = []
+    monkeypatch.setattr(heap, "SECONDS", 0.05)
+    monkeypatch.setattr(heap, "glibc_trim", lambda: lambda: trimmed.append(True))
     old = running.registry.find("tiny", None)
     add(tmp_path / "repository", 2)
     running.refresh()
@@ -308,9 +312,11 @@ def test_a_new_version_takes_over_and_the_old_one_leaves_memory(running: Reconci
         running.registry.find("tiny", 1)
     assert old.sessions[0].run(np.zeros((1, 6), np.float32), ["entropy"])  # for those who are still at it
     left = weakref.ref(old)
+    assert not trimmed
     del old
-    gc.collect()
-    assert left() is None
+    assert left() is None  # without the collector, which runs seldom
+    assert not trimmed
+    until(lambda: trimmed == [True])
 
 
 def test_what_is_still_being_written_is_left_for_the_next_look(running: Reconciler, tmp_path: Path) -> None:
