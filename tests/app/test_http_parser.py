@@ -54,6 +54,9 @@ class Line:
     def close(self) -> None:
         self.closing = True
 
+    def write_eof(self) -> None:
+        self.closing = True  # for the client, to whom nothing more comes
+
     def is_closing(self) -> bool:
         return self.closing
 
