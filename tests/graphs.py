@@ -12,6 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from app.contract import schema
+from app.contract.axis import Axes
 from app.contract.calibration import Calibration, Interval
 from app.contract.policy import Policy
 from app.contract.tasks import classification, regression
@@ -91,17 +92,23 @@ _WEIGHTS = """
 
 
 def classifier(
-    given: Tensor, labels: Sequence[str], submodels: int = 1, method: schema.Method = "masksembles"
+    given: Tensor,
+    labels: Sequence[str],
+    submodels: int = 1,
+    method: schema.Method = "masksembles",
+    axes: Axes | None = None,
 ) -> tuple[onnx.ModelProto, schema.Contract]:
     """An uncalibrated classifier of rows of that kind, and its contract.
 
-    Each submodel has a linear layer of its own, of small random weights; uint8 is divided by 255 first.
+    Each submodel has a linear layer of its own, of small random weights; uint8 is divided by 255 first, and free axes
+    are averaged over.
     """
     contract = schema.Contract(
         method=method,
         num_submodels=submodels,
         inputs=(given,),
         outputs=classification.outputs(),
+        axes=axes or {},
         labels=tuple(labels),
         origin=_ORIGIN,
     )
@@ -111,6 +118,8 @@ def classifier(
     before = "scaled = Identity(input)"
     if given.dtype == "uint8":
         before = "cast = Cast<to = 1>(input) scaled = Div(cast, most)"
+    if axes:
+        before = before.replace("scaled =", "whole =") + " scaled = ReduceMean<keepdims = 1>(whole, free_axes)"
     model = _parsed("classifier", contract, before + _CLASSIFIER)
     used = {name for node in model.graph.node for name in node.input}
     for name, values in {
@@ -118,6 +127,7 @@ def classifier(
         "temperature": np.float32(1),
         "shape": np.array([-1, N, K]),
         "axis_n": np.array([1]),
+        "free_axes": np.array([axis for axis, size in enumerate(given.shape) if size in contract.axes]),
         "axis_k": np.array([-1]),
         "zero": np.float32(0),
         "most": np.float32(255),
@@ -160,7 +170,8 @@ def _parsed(name: str, contract: schema.Contract, nodes: str, initializers: str 
     kinds = {"float32": "float", "uint8": "uint8", "int64": "int64"}
 
     def port(tensor: Tensor) -> str:
-        sizes = ", ".join("B" if size is None else str(size) for size in contract.sizes(tensor))
+        numbers = contract.sizes(tensor)
+        sizes = ", ".join(str(letter if size is None else size) for letter, size in zip(tensor.shape, numbers))
         return f"{kinds[tensor.dtype]}[{sizes}] {tensor.name}"
 
     inputs, outputs = (", ".join(map(port, tensors)) for tensors in (contract.inputs, contract.outputs))

@@ -54,9 +54,26 @@ def brackets_of(text: bytes | memoryview) -> bytes:
     return b"".join([part.translate(None, _NUMBERS) for part in parts])
 
 
-def is_far_more(text: bytes | memoryview, size: int) -> bool:
-    """Whether a text exceeds brackets of that size by so much that lists of it would take too much memory."""
-    return len(brackets_of(text)) > _SLACK + size
+def sizes_of(found: bytes, rank: int) -> tuple[int, ...] | None:
+    """The sizes that the brackets and commas of a nested array begin with: of the array and of the first part in each
+    of its axes; None if it is not nested so deep. Whether all parts are alike, `brackets` of these sizes tells."""
+    if not found.startswith(b"[" * rank) or found.startswith(b"[" * (rank + 1)):
+        return None
+    sizes: list[int] = []
+    inner = 0  # length of a part
+    for depth in range(1, rank + 1):
+        end = found.find(b"]" * depth, rank - depth)  # the first array at that depth ends with so many
+        if end < 0:
+            return None
+        length = end + depth - (rank - depth)
+        sizes.insert(0, (length - 1) // (inner + 1))
+        inner = length
+    return tuple(sizes)
+
+
+def is_far_more(found: bytes, size: int) -> bool:
+    """Whether brackets exceed that size by so much that lists of their text would take too much memory."""
+    return len(found) > _SLACK + size
 
 
 def readable(raw: msgspec.Raw) -> bytes | memoryview:

@@ -142,6 +142,7 @@ def _summary(registry: ModelRegistry, name: str, found: ModelVersions) -> ModelS
         method=model.contract.method,
         num_submodels=model.contract.num_submodels,
         input_shape=list(given.shape),
+        input_axes=dict(model.contract.axes) or None,
         input_range=given.range,
         input_channel_ranges=given.channel_ranges,
         labels=list(model.contract.labels) or None,

@@ -6,7 +6,7 @@ from app.contract.reader import ContractError
 from app.contract.schema import Contract
 
 GraphTensor = tuple[str, Sequence[int | None]]
-"""A tensor as the graph declares it: dtype and sizes, None for a symbolic size."""
+"""A tensor as the graph declares it: dtype and sizes, None for a symbolic size, as those of B and of free axes are."""
 
 
 def check_agreement(
@@ -32,7 +32,7 @@ def check_agreement(
             if dtype != tensor.dtype:
                 raise ContractError(f"{kind}.{name}.dtype: declared {tensor.dtype}, the graph has {dtype}")
             if tuple(sizes) != contract.sizes(tensor):
-                spelled = ["B" if size is None else size for size in sizes]
+                spelled = [("?" if index else "B") if size is None else size for index, size in enumerate(sizes)]
                 raise ContractError(f"{kind}.{name}.shape: declared {list(tensor.shape)}, the graph has {spelled}")
     if not contract.has_temperature:
         return

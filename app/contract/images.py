@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from app.contract.axis import Axes
 from app.contract.tensor import Tensor
 
 FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow reads dozens, each with a decoder that a hostile file may attack
@@ -41,22 +42,27 @@ def takes_images(given: Tensor) -> bool:
     return named and scaled and axes.get("C", 1) == _BANDS[given.colour]
 
 
-def decode(files: Sequence[bytes], given: Tensor) -> NDArray[Any]:
+def decode(files: Sequence[bytes], given: Tensor, axes: Axes | None = None) -> NDArray[Any]:
     """Decodes images into the rows [B, …] of an input that takes images.
 
     For float32, black becomes the smallest and white the largest value of the declared range; uint8 stays as it is.
     EXIF data turns the image upright. Colours become grey by ITU-R 601-2, and grey becomes three equal colours. An
-    image of another size is resized only if the contract says how.
+    image of another size is resized only if the contract says how; with free axes it keeps its own, and all have one.
 
     Raises:
         ImageError: a file is no PNG, JPEG or WebP, is damaged, has another size, transparent pixels, more than 8 bits a
             value or more than one frame; or the images together are too large.
     """
-    rows = []
+    rows: list[NDArray[Any]] = []
     left = MAX_PIXELS  # one budget for all: many large images are as costly as a huge one
     for index, content in enumerate(files):
         try:
-            row, pixels = _decode(content, given, left)
+            row, pixels = _decode(content, given, axes or {}, left)
+            if rows and row.shape != rows[0].shape:
+                raise ImageError(
+                    "expected images of one size in one request: "
+                    f"the first is {_shown(rows[0], given)}, this one {_shown(row, given)} pixels"
+                )
         except ImageError as error:
             error.index = index
             raise
@@ -65,13 +71,18 @@ def decode(files: Sequence[bytes], given: Tensor) -> NDArray[Any]:
     return np.stack(rows)
 
 
-def _decode(content: bytes, given: Tensor, most: int) -> tuple[NDArray[Any], int]:
+def _shown(row: NDArray[Any], given: Tensor) -> str:
+    sizes = dict(zip((given.layout or "").replace("B", ""), row.shape))
+    return f"{sizes['W']} × {sizes['H']}"
+
+
+def _decode(content: bytes, given: Tensor, axes: Axes, most: int) -> tuple[NDArray[Any], int]:
     """Decodes one file; returns a row and how many pixels the file had."""
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            _check(image, given, most)  # open reads the head only: nothing is decoded yet
+            _check(image, given, axes, most)  # open reads the head only: nothing is decoded yet
             size = image.width * image.height
-            pixels = _pixels(image, given)
+            pixels = _pixels(image, given, axes)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -87,17 +98,29 @@ def _decode(content: bytes, given: Tensor, most: int) -> tuple[NDArray[Any], int
     return found, size
 
 
-def _size(given: Tensor) -> tuple[int, int]:
-    """Declared width and height."""
-    axes = dict(zip(given.layout or "", given.shape))
-    return int(axes["W"]), int(axes["H"])
+def _declared(given: Tensor) -> tuple[int | str, int | str]:
+    """Declared width and height: numbers, or the letters of free axes."""
+    sizes = dict(zip(given.layout or "", given.shape))
+    return sizes["W"], sizes["H"]
 
 
-def _check(image: ImageFile.ImageFile, given: Tensor, most: int) -> None:
+def _fits(size: tuple[int, int], given: Tensor, axes: Axes) -> bool:
+    """Whether an image of that width and height need not be resized."""
+    declared = _declared(given)
+    fit = (axes[wanted].takes(has) if isinstance(wanted, str) else wanted == has for wanted, has in zip(declared, size))
+    return all(fit) and (declared[0] != declared[1] or isinstance(declared[0], int) or size[0] == size[1])
+
+
+def _misfit(image: Image.Image, given: Tensor, axes: Axes) -> ImageError:
+    wanted = [f"({axes[size].expected})" if isinstance(size, str) else size for size in _declared(given)]
+    return ImageError(f"expected {wanted[0]} × {wanted[1]} pixels, got {image.width} × {image.height}")
+
+
+def _check(image: ImageFile.ImageFile, given: Tensor, axes: Axes, most: int) -> None:
     """Checks the head of a file before its pixels are decoded."""
-    width, height = _size(given)
-    if given.resize is None and image.size not in ((width, height), (height, width)):  # EXIF may turn it
-        raise ImageError(f"expected {width} × {height} pixels, got {image.width} × {image.height}")
+    turned = image.size[::-1]  # EXIF may turn it
+    if given.resize is None and not _fits(image.size, given, axes) and not _fits(turned, given, axes):
+        raise _misfit(image, given, axes)
     if image.width * image.height > most:
         raise ImageError(f"expected at most {MAX_PIXELS} pixels in all, got {image.width} × {image.height} here")
     # the mode alone does not tell: Pillow opens 16-bit colours as RGB
@@ -107,7 +130,7 @@ def _check(image: ImageFile.ImageFile, given: Tensor, most: int) -> None:
         raise ImageError("expected one image, got an animation")
 
 
-def _pixels(image: Image.Image, given: Tensor) -> NDArray[Any]:
+def _pixels(image: Image.Image, given: Tensor, axes: Axes) -> NDArray[Any]:
     """The pixels as uint8, with the axes of the layout except B."""
     upright: Image.Image = image
     ImageOps.exif_transpose(upright, in_place=True)
@@ -116,15 +139,15 @@ def _pixels(image: Image.Image, given: Tensor) -> NDArray[Any]:
         if upright.getchannel("A").getextrema() != (255, 255):
             raise ImageError("expected an image without transparent pixels")
     upright = upright.convert(_MODES[given.colour or "grey"])
-    size = _size(given)
-    if upright.size != size:
+    if not _fits(upright.size, given, axes):
+        if given.resize is None:  # the swapped size that _check let pass
+            raise _misfit(upright, given, axes)
+        width, height = map(int, _declared(given))  # numbers: no contract has both free axes and resize
         if given.resize == "stretch":
-            upright = upright.resize(size, Image.Resampling.BILINEAR)
-        elif given.resize == "crop":
-            upright = ImageOps.fit(upright, size, Image.Resampling.BILINEAR)
-        else:  # the swapped size that _check let pass
-            raise ImageError(f"expected {size[0]} × {size[1]} pixels, got {upright.width} × {upright.height}")
-    pixels = np.asarray(upright).reshape(size[1], size[0], -1)
+            upright = upright.resize((width, height), Image.Resampling.BILINEAR)
+        else:
+            upright = ImageOps.fit(upright, (width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(upright).reshape(upright.height, upright.width, -1)
     layout = (given.layout or "").replace("B", "")
     if "C" not in layout:
         return np.ascontiguousarray(pixels[..., 0].transpose(["HW".index(axis) for axis in layout]))

@@ -3,17 +3,20 @@
 The workshop writes it. The service reads it (`reader`) and rejects a file that breaks it (`agreement`).
 """
 
+import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from app.contract.axis import MOST_VALUES, Axes
 from app.contract.calibration import Calibration
 from app.contract.contract_model import ContractModel, Fraction, Score
 from app.contract.policy import Policy
 from app.contract.tasks import TASKS, Evaluation, Task, TaskName
 from app.contract.tasks.task import Arrays
-from app.contract.tensor import Tensor
+from app.contract.tensor import RESERVED, Tensor
 
 SCHEMA_VERSION = 5
 
@@ -82,6 +85,8 @@ class Contract(ContractModel):
     masks: Masks | None = None
     inputs: Annotated[tuple[Tensor, ...], Field(min_length=1, max_length=1)]
     outputs: tuple[Tensor, ...]
+    axes: Axes = Field(default_factory=dict)
+    """The input's axes whose size a request chooses, by the letter in its shape."""
     labels: tuple[str, ...] = ()
     """For a classifier: the K classes in order."""
     targets: tuple[Target, ...] = ()
@@ -110,12 +115,24 @@ class Contract(ContractModel):
                     f"outputs.{name} must be {expected[name].dtype} {list(expected[name].shape)}, "
                     f"got {tensor.dtype} {list(tensor.shape)}"
                 )
-        if self.inputs[0].dtype == "int64" or any(isinstance(size, str) for size in self.inputs[0].shape[1:]):
-            raise ValueError("inputs.0 must be float32 or uint8 with a fixed size on every axis but B")
+        if self.inputs[0].dtype == "int64":
+            raise ValueError("inputs.0 must be float32 or uint8")
+        self._check_axes(self.inputs[0])
         for index, rule in enumerate(self.policy.rules if self.policy else ()):
             if rule.score not in self.scores:
                 raise ValueError(f"policy.rules.{index}.score must be one of {', '.join(self.scores) or 'none'}")
         return self
+
+    def _check_axes(self, given: Tensor) -> None:
+        letters = {size for size in given.shape[1:] if isinstance(size, str)}
+        if unknown := sorted(letters - self.axes.keys()):
+            raise ValueError(f"inputs.0.shape: axes must bound {unknown[0]}")
+        if unused := sorted((self.axes.keys() - letters) | (self.axes.keys() & RESERVED)):
+            raise ValueError(f"axes.{unused[0]} must be the letter of an axis of the input, other than B, N, K and D")
+        if letters and (values := math.prod(self.row_sizes(given, "most"))) > MOST_VALUES:
+            raise ValueError(f"axes: a row of the largest size must have at most {MOST_VALUES} values, got {values}")
+        if letters and given.resize is not None:
+            raise ValueError("inputs.0.resize must be absent: with free axes a picture keeps its size")
 
     @property
     def task_kind(self) -> Task:
@@ -151,6 +168,24 @@ class Contract(ContractModel):
         return self.calibration.warnings if self.calibration else ()
 
     def sizes(self, tensor: Tensor) -> tuple[int | None, ...]:
-        """The shape of a tensor in numbers, None for the batch."""
-        letters = {"B": None, "N": self.num_submodels, "K": len(self.labels), "D": len(self.targets)}
-        return tuple(letters[size] if isinstance(size, str) else size for size in tensor.shape)
+        """The shape of a tensor in numbers, None for the batch and for free axes."""
+        letters = {"N": self.num_submodels, "K": len(self.labels), "D": len(self.targets)}
+        return tuple(letters.get(size) if isinstance(size, str) else size for size in tensor.shape)
+
+    def row_sizes(self, given: Tensor, bound: Literal["least", "most"]) -> tuple[int, ...]:
+        """The sizes of an input's smallest or largest row."""
+        return tuple(getattr(self.axes[size], bound) if isinstance(size, str) else size for size in given.shape[1:])
+
+    def misfit(self, given: Tensor, sizes: Sequence[int]) -> tuple[int, str] | None:
+        """The first axis of an input [B, …] that a row of these sizes does not fit, and what was expected there; None
+        if it fits. The number of axes must be the declared one."""
+        found: dict[str, int] = {}
+        for index, (declared, size) in enumerate(zip(given.shape[1:], sizes), 1):
+            if not isinstance(declared, str):
+                if size != declared:
+                    return index, f"expected {declared} here, got {size}"
+            elif not self.axes[declared].takes(size):
+                return index, f"expected {declared} = {self.axes[declared].expected}, got {size}"
+            elif found.setdefault(declared, size) != size:
+                return index, f"expected the same {declared} on all its axes, got {found[declared]} and {size}"
+        return None

@@ -32,7 +32,7 @@ def of(contract: Contract) -> Signature:
     """The signature that a contract declares."""
 
     def port(tensor: Tensor) -> Port:
-        sizes = contract.sizes(tensor)
-        return Port(name=tensor.name, dtype=tensor.dtype, sizes=("B", *sizes[1:]))
+        sizes = [letter if size is None else size for letter, size in zip(tensor.shape, contract.sizes(tensor))]
+        return Port(name=tensor.name, dtype=tensor.dtype, sizes=tuple(sizes))
 
     return Signature(inputs=tuple(map(port, contract.inputs)), outputs=tuple(map(port, contract.outputs)))

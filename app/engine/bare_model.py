@@ -46,6 +46,7 @@ class BareModel:
 
     contract = None
     batchable = False
+    most_values = None
     checked_inputs = False  # only against the signature: a run that fails may be the client's fault
     finite_outputs = False  # NaN goes out as bytes; only JSON cannot carry it
     inline_max_rows = 0  # never in the event loop: nobody knows how long a run takes

@@ -28,7 +28,7 @@ class Job:
         future: receives the outputs [B, …] by name, or the error.
     """
 
-    __slots__ = ("_done", "_parts", "future", "inputs", "model", "outputs", "rows", "submitted", "taken")
+    __slots__ = ("_done", "_parts", "future", "inputs", "model", "outputs", "rows", "sizes", "submitted", "taken")
 
     def __init__(
         self,
@@ -42,6 +42,7 @@ class Job:
         self.outputs = outputs
         self.future = future
         self.rows = len(inputs)
+        self.sizes: tuple[int, ...] = inputs.shape[1:] if isinstance(inputs, np.ndarray) else ()
         self.taken = 0
         self.submitted = time.perf_counter()
         self._parts: dict[int, Arrays] = {}

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from app.errors import ModelRejected, PolicyMismatch
 from app.telemetry.drift import monitored_outputs
 
 _SECONDS_TO_WARM_UP = 60.0  # a graph may loop for ever
+_VALUES = 2**20  # enough to use a device well: 4 MiB, and what a network computes from them
 _SMALL_SECONDS = 0.5e-3  # less, and a second thread or a thread switch costs more than it gains
 _LEAST_ROUNDS, _ROUNDS = 3, 20  # more for a quick model: one run in a few is disturbed, and the shortest counts
 
@@ -85,10 +86,10 @@ class Model:
         values = (contract.sizes(tensor)[1:] for tensor in contract.outputs)
         self.row_bytes = 4 * sum(math.prod(size or 1 for size in sizes) for sizes in values)
         """Size of all outputs for one row, in bytes."""
-        given = contract.inputs[0]
-        row = [1, *(size for size in contract.sizes(given)[1:] if size is not None)]
-        # the smallest valid value: 0 may lie outside the range
-        self._row = np.full(row, given.range[0] if given.range else 0, dtype=given.dtype)
+        self._row = _row(contract, "least")
+        self._largest = _row(contract, "most") if contract.axes else self._row
+        self.most_values = max(_VALUES, self._largest.size) if contract.axes else None
+        """Most values in a batch of a model with free axes: fewer rows where they are large. None for others."""
         for session in self.sessions:
             self._warm_up(session)
             session.check_provider()  # again: onnxruntime can move a session to the CPU during a run
@@ -98,22 +99,26 @@ class Model:
         self.sessions[index].run(self._row, ["prediction"], _SECONDS_TO_WARM_UP)
 
     def seconds_per_row(self) -> float:
-        """The shortest time that a single row takes on the first device."""
+        """The shortest time that a single row, of the largest size, takes on the first device."""
         times: list[float] = []
         while len(times) < _LEAST_ROUNDS or (len(times) < _ROUNDS and min(times) < 4 * _SMALL_SECONDS):
             before = time.perf_counter()
-            self.sessions[0].run(self._row, ["prediction"])
+            self.sessions[0].run(self._largest, ["prediction"])
             times.append(time.perf_counter() - before)
         return min(times)
 
     def _warm_up(self, session: Session) -> None:
         names = [tensor.name for tensor in self.contract.outputs]
-        for rows in session.sizes:
-            inputs: NDArray[Any] = np.repeat(self._row, rows, axis=0)
+        batches = [np.repeat(self._row, rows, axis=0) for rows in session.sizes]
+        if self.contract.axes:  # what the contract claims is tried: a size that fails would fail for every request
+            batches.append(self._largest)
+        for inputs in batches:
+            rows = len(inputs)
             try:
                 found = session.run(inputs, names, _SECONDS_TO_WARM_UP)
             except Exception as error:  # see Session
-                raise ModelRejected(f"its first run on {rows} rows fails: {error}") from error
+                of = f" of {list(inputs.shape[1:])}" if self.contract.axes else ""
+                raise ModelRejected(f"its first run on {rows} rows{of} fails: {error}") from error
             for tensor in self.contract.outputs:
                 sizes = tuple(size if size is not None else rows for size in self.contract.sizes(tensor))
                 if found[tensor.name].shape != sizes:  # a declared shape is a claim: only a run proves it
@@ -121,6 +126,13 @@ class Model:
                         f"outputs.{tensor.name}: declared {list(sizes)} for {rows} rows, "
                         f"got {list(found[tensor.name].shape)}"
                     )
+
+
+def _row(contract: Contract, bound: Literal["least", "most"]) -> NDArray[Any]:
+    """A valid row [1, …] of the smallest or largest size."""
+    given = contract.inputs[0]
+    # the smallest valid value: 0 may lie outside the range
+    return np.full((1, *contract.row_sizes(given, bound)), given.range[0] if given.range else 0, dtype=given.dtype)
 
 
 def policy_for(policies: Policies, name: str, version: int, contract: Contract) -> DecisionPolicy | None:
@@ -139,7 +151,8 @@ def load(name: str, version: int, contract: Contract, content: bytes, options: L
     """Loads a model from the bytes of its file, on every device of the chosen kind.
 
     On a CPU, a model whose row takes less than half a millisecond gets one thread: sharing so little work costs more
-    than it gains, and HTTP needs cores too. A larger one gets all threads.
+    than it gains, and HTTP needs cores too. A larger one gets all threads. On a GPU, memory is bound to batch sizes,
+    unless the model has free axes.
 
     Raises:
         ModelRejected, PolicyMismatch, StartError: see Model and Session.
@@ -147,11 +160,15 @@ def load(name: str, version: int, contract: Contract, content: bytes, options: L
     device, policies = options.device, options.policies
     if device.name == "cuda":
         rows = options.max_batch
+        if contract.axes:
+            free = [Session(content, device, index=index, free=True) for index in range(device.count)]
+            return Model(name, version, contract, free, policies)
         sessions = [IOBindingSession(content, device, contract, rows, index) for index in range(device.count)]
         return Model(name, version, contract, sessions, policies)
-    model = Model(name, version, contract, [Session(content, device)], policies)
+    free_axes = bool(contract.axes)
+    model = Model(name, version, contract, [Session(content, device, free=free_axes)], policies)
     model.inline_max_rows = int(_SMALL_SECONDS / model.seconds_per_row())
     if options.threads == 1 or model.inline_max_rows:
         return model
     del model  # before its successor needs as much memory
-    return Model(name, version, contract, [Session(content, device, options.threads)], policies)
+    return Model(name, version, contract, [Session(content, device, options.threads, free=free_axes)], policies)

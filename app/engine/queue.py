@@ -1,5 +1,6 @@
 """The rows that wait for a device: bounded, fair between models, and batched when a device asks for work."""
 
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -11,8 +12,9 @@ from app.engine.job import Job, Slice
 class Queue:
     """Filled by the event loop, emptied by the devices' threads.
 
-    A batch holds rows of one model; for a model that is not batchable, a single request. Models take turns. Within a
-    model, requests are served in order; one that does not fit what is left of a batch goes in parts.
+    A batch holds rows of one model and one size; for a model that is not batchable, a single request. Models take
+    turns. Within a model, the request that came first is always in the next batch, with those of its size behind it;
+    one that does not fit what is left of a batch goes in parts.
 
     Args:
         most_rows: most rows that may wait. An empty queue admits a larger request, too.
@@ -74,7 +76,7 @@ class Queue:
             while True:
                 soonest: float | None = None
                 for model, jobs in self._waiting.items():  # in turn; a full batch does not wait for another's delay
-                    early = self._early(jobs)
+                    early = self._early(model, jobs)
                     if early <= 0:
                         return self._fill(model, jobs)
                     soonest = early if soonest is None else min(soonest, early)
@@ -98,24 +100,35 @@ class Queue:
             self.rows = 0
             return jobs
 
-    def _early(self, jobs: OrderedDict[Job, None]) -> float:
+    def _early(self, model: Servable, jobs: OrderedDict[Job, None]) -> float:
         """How many seconds a batch should still wait for more rows."""
-        if not self.delay or self._closed or sum(job.rows - job.taken for job in jobs) >= self._most_batch:
+        if not self.delay or self._closed:
             return 0.0
-        return next(iter(jobs)).submitted + self.delay - time.perf_counter()
+        first = next(iter(jobs))
+        if sum(job.rows - job.taken for job in jobs if job.sizes == first.sizes) >= _most_rows(
+            model, first, self._most_batch
+        ):
+            return 0.0
+        return first.submitted + self.delay - time.perf_counter()
 
     def _fill(self, model: Servable, jobs: OrderedDict[Job, None]) -> list[Slice]:
         batch: list[Slice] = []
         more = self.rows // 2 if model.inline_max_rows else 0
-        room = size_of_batch = min(self._most_batch, max(self._enough, more)) if model.batchable else 1
-        while jobs and room:
-            job = next(iter(jobs))
+        room = min(self._most_batch, max(self._enough, more)) if model.batchable else 1
+        first = next(iter(jobs))
+        room = size_of_batch = _most_rows(model, first, room)
+        for job in jobs:
+            if not room:
+                break
+            if job.sizes != first.sizes:  # only where a model has free axes
+                continue
             size = min(room, job.rows - job.taken)
             batch.append(Slice(job, job.taken, job.taken + size))
             job.taken += size
             room -= size
-            if job.taken == job.rows:
-                del jobs[job]
+        for part in batch:
+            if part.job.taken == part.job.rows:
+                del jobs[part.job]
         self.rows -= size_of_batch - room
         if jobs:
             self._waiting.move_to_end(model)
@@ -123,3 +136,8 @@ class Queue:
         else:
             del self._waiting[model]
         return batch
+
+
+def _most_rows(model: Servable, job: Job, most: int) -> int:
+    """Most rows of a batch that begins with a job: fewer where they are so large that the values are what bounds it."""
+    return most if model.most_values is None else min(most, max(1, model.most_values // math.prod(job.sizes)))

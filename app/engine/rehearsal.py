@@ -32,4 +32,4 @@ def rehearse(content: bytes, declared: Contract | Signature, device: Literal["cp
     elif isinstance(declared, Signature):
         BareModel("rehearsed", 1, declared, [BareSession(content, _CPU)])
     else:
-        Model("rehearsed", 1, declared, [Session(content, _CPU)])
+        Model("rehearsed", 1, declared, [Session(content, _CPU, free=bool(declared.axes))])

@@ -21,27 +21,33 @@ _NO_MEMORY = (
 class Session:
     """Runs a graph given as bytes, at any batch size.
 
+    With free axes every run may have sizes of its own. onnxruntime then keeps no plan of memory for each of them, and
+    its arena keeps about what the largest run needed.
+
     Args:
         content: the bytes of the file.
         device: where it runs.
         threads: threads that work on one batch, on a CPU.
         index: index of the GPU.
+        free: the graph has free axes.
 
     Raises:
         ModelRejected: onnxruntime cannot load the graph, or would compute its convolutions or products on the CPU.
         StartError: onnxruntime did not take the chosen device.
     """
 
-    def __init__(self, content: bytes, device: Device, threads: int = 1, index: int = 0) -> None:
+    def __init__(self, content: bytes, device: Device, threads: int = 1, index: int = 0, *, free: bool = False) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what it logs at 3 it also raises
         # explicit: the default is the host's cores, whatever the container's quota; a GPU needs none
         options.intra_op_num_threads = threads if device.name == "cpu" else 1
         options.add_session_config_entry("session.force_spinning_stop", "1")  # between runs the cores belong to HTTP
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        # a plan would be kept for every size ever met; to shrink the arena after each run fragments the heap (measured)
+        options.enable_mem_pattern = not free
         providers: list[Any] = [PROVIDERS["cpu"]]  # on a GPU too: shape operations run there
         if device.name == "cuda":
-            providers.insert(0, (PROVIDERS["cuda"], device.cuda.provider_options(index)))
+            providers.insert(0, (PROVIDERS["cuda"], device.cuda.provider_options(index, free=free)))
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=providers)
         except Exception as error:  # onnxruntime raises a dozen kinds, none of them documented

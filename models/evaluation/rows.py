@@ -20,10 +20,11 @@ def check_rows(contract: Contract, split: Split) -> None:
         if not isinstance(getattr(array, "dtype", None), np.dtype):
             raise DatasetError(f"{name}: expected a NumPy array, got {type(array).__name__}")
     TASKS[contract.task].check_labels(contract, split)
-    if (str(inputs.dtype), inputs.shape[1:]) != (given.dtype, contract.sizes(given)[1:]):
-        raise DatasetError(
-            f"inputs: expected {given.dtype} {list(given.shape)}, got {inputs.dtype} {list(inputs.shape)}"
-        )
+    problem = f"inputs: expected {given.dtype} {list(given.shape)}, got {inputs.dtype} {list(inputs.shape)}"
+    if str(inputs.dtype) != given.dtype or len(inputs.shape) != len(given.shape):
+        raise DatasetError(problem)
+    if (misfit := contract.misfit(given, inputs.shape[1:])) is not None:
+        raise DatasetError(f"{problem}: {misfit[1]}" if contract.axes else problem)
     if isinstance(inputs, np.ndarray):
         wrong = ~np.isfinite(inputs) | given.outside(inputs)
         if wrong.any():

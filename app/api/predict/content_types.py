@@ -113,9 +113,11 @@ def read_npy(body: bytes, contract: Contract, most: int) -> NDArray[Any]:
     kinds = "iu" if given.dtype == "uint8" else "iuf"
     if dtype.kind not in kinds or dtype.fields is not None or dtype.subdtype is not None:
         raise InvalidInput(f"expected {given.dtype}, got an array of {dtype}", "inputs")
-    sizes = contract.sizes(given)
-    if len(shape) != len(sizes) or shape[1:] != sizes[1:] or any(type(size) is not int or size < 0 for size in shape):
-        raise InvalidInput(f"expected the shape {params.spell(given)}, got {list(shape)}", "inputs")
+    problem = f"expected the shape {params.spell(given)}, got {list(shape)}"
+    if len(shape) != len(given.shape) or any(type(size) is not int or size < 0 for size in shape):
+        raise InvalidInput(problem, "inputs")
+    if (misfit := contract.misfit(given, shape[1:])) is not None:
+        raise InvalidInput(f"{problem}: {misfit[1]}" if contract.axes else problem, "inputs")
     if not 1 <= shape[0] <= most:
         raise InvalidInput(f"expected 1 to {most} rows (MASKSEMBLES_MAX_ROWS), got {shape[0]}", "inputs")
     count = int(np.prod(shape, dtype=np.int64))  # after the shape is checked: no size can overflow it
@@ -176,7 +178,7 @@ def _read_images(files: list[bytes], contract: Contract) -> NDArray[Any]:
     if not images.takes_images(given):
         raise InvalidInput("this model takes no images: its contract names no layout, colour and range", "inputs")
     try:
-        rows = images.decode(files, given)
+        rows = images.decode(files, given, contract.axes)
     except images.ImageError as error:
         raise InvalidInput(str(error), f"inputs[{error.index}]") from None
     return json_arrays.check(rows, given, "inputs")

@@ -125,20 +125,34 @@ def read_inputs(raw: msgspec.Raw, contract: Contract, most: int) -> NDArray[Any]
     """
     given = contract.inputs[0]
     text = json_arrays.readable(raw)
-    array = _read_numbers(text, given, most)
+    brackets = json_arrays.brackets_of(text)
+    form = _form(given) if not contract.axes else _free_form(brackets, contract)
+    array = _read_numbers(text, brackets, given, form, most)
     if array is not None:
         return array
     # before any list is built: small texts can become huge lists
-    if json_arrays.is_far_more(text, most * (len(_form(given).row) + 1)):
+    if json_arrays.is_far_more(brackets, most * (len(form.row) + 1)):
         expected = f"expected numbers nested as {spell(given)} with 1 to {most} rows (MASKSEMBLES_MAX_ROWS)"
         raise InvalidInput(f"{expected}, got more than that", "inputs")
-    return _read_nested(raw, contract, most)
+    return _read_nested(raw, given, form, most)
 
 
-def _read_numbers(text: bytes | memoryview, given: Tensor, most: int) -> NDArray[Any] | None:
+def _free_form(brackets: bytes, contract: Contract) -> "_Form":
+    """The form of the first row, which all rows of a request must have."""
+    given = contract.inputs[0]
+    sizes = json_arrays.sizes_of(brackets, len(given.shape))
+    if sizes is None:
+        raise InvalidInput(f"expected numbers nested as {spell(given)}, in another depth", "inputs")
+    if (misfit := contract.misfit(given, sizes[1:])) is not None:
+        axis, problem = misfit
+        raise InvalidInput(f"expected numbers nested as {spell(given)}: {problem}", "inputs" + "[0]" * axis)
+    return _form_of(given, sizes[1:])
+
+
+def _read_numbers(
+    text: bytes | memoryview, brackets: bytes, given: Tensor, form: "_Form", most: int
+) -> NDArray[Any] | None:
     """Reads the rows if all is well; returns None if the slow way must find out what is wrong."""
-    form = _form(given)
-    brackets = json_arrays.brackets_of(text)
     rows = (len(brackets) - 1) // (len(form.row) + 1)
     if not 1 <= rows <= most or brackets != b"[" + b",".join([form.row] * rows) + b"]":
         return None
@@ -149,10 +163,9 @@ def _read_numbers(text: bytes | memoryview, given: Tensor, most: int) -> NDArray
     return None if given.channel_ranges is not None and given.outside(array).any() else array
 
 
-def _read_nested(raw: msgspec.Raw, contract: Contract, most: int) -> NDArray[Any]:
+def _read_nested(raw: msgspec.Raw, given: Tensor, form: "_Form", most: int) -> NDArray[Any]:
     """Does the same as read_inputs in a slower way that can say what is wrong and where."""
-    given = contract.inputs[0]
-    sizes = contract.sizes(given)
+    sizes = (None, *form.shape)
     expected = f"expected {'whole numbers' if given.dtype == 'uint8' else 'numbers'} nested as {spell(given)}"
     try:
         rows = len(_rows.decode(raw))  # cheap: too many rows are refused before they are parsed
@@ -170,6 +183,8 @@ def _read_nested(raw: msgspec.Raw, contract: Contract, most: int) -> NDArray[Any
         values = np.empty(())
     if values.shape[1:] != sizes[1:]:
         where, problem = json_arrays.misshapen(nested, sizes) or ("", "the rows differ in shape")
+        if form.shape != given.shape[1:]:
+            problem += f"; the rows of a request have one size, the first is {list(form.shape)}"
         raise InvalidInput(f"{expected}: {problem}", f"inputs{where}")
     return json_arrays.check(values, given, "inputs")
 
@@ -187,7 +202,11 @@ class _Form:
 
 @cache
 def _form(given: Tensor) -> _Form:
-    shape = tuple(size for size in given.shape[1:] if isinstance(size, int))
+    """The form of an input of a fixed size."""
+    return _form_of(given, tuple(size for size in given.shape[1:] if isinstance(size, int)))
+
+
+def _form_of(given: Tensor, shape: tuple[int, ...]) -> _Form:
     return _Form(json_arrays.brackets(shape), shape, math.prod(shape), np.dtype(given.dtype))
 
 

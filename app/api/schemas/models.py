@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from app.contract.axis import FreeAxis
 from app.contract.policy import Rule
 from app.contract.schema import Contract, Method, Target
 from app.contract.tasks import TaskName
@@ -48,6 +49,10 @@ class ModelSummary(BaseModel):
     method: Method | None = None
     num_submodels: int | None = Field(None, description="N")
     input_shape: list[int | str] | None = Field(None, description="Of a request's `inputs`; B is the number of rows")
+    input_axes: dict[str, FreeAxis] | None = Field(
+        None,
+        description="The sizes that a request may choose, by the letter in `input_shape`; absent if there are none",
+    )
     input_range: tuple[float, float] | None = Field(None, description="Smallest and largest value accepted")
     input_channel_ranges: list[tuple[float, float]] | None = Field(
         None, description="The same for each channel or feature (axis 1), where they differ"

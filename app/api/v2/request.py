@@ -255,6 +255,8 @@ def arrays(request: Request, model: Servable, most: int) -> dict[str, NDArray[An
         _check_shape(given.shape, port, sizes, f"{field}.shape")
         if model.contract is not None and not 1 <= (rows := given.shape[0]) <= most:
             raise InvalidInput(f"expected 1 to {most} rows (MASKSEMBLES_MAX_ROWS), got {rows}", f"{field}.shape")
+        if model.contract is not None and (misfit := model.contract.misfit(model.contract.inputs[0], given.shape[1:])):
+            raise InvalidInput(misfit[1], f"{field}.shape[{misfit[0]}]")
         # a tensor without elements passes any check of its bytes, whatever its other axes are
         if math.prod(max(1, size) for size in given.shape) > _MOST_ELEMENTS:
             raise InvalidInput("expected fewer elements", f"{field}.shape")

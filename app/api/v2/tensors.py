@@ -110,7 +110,9 @@ def _read_slowly(
 ) -> NDArray[Any]:
     """Does the same in Python, to say what is wrong."""
     datatype = DATATYPES[port.dtype]
-    if dtype.kind in _NUMBERS and json_arrays.is_far_more(text, json_arrays.brackets_size(shape)):
+    if dtype.kind in _NUMBERS and json_arrays.is_far_more(
+        json_arrays.brackets_of(text), json_arrays.brackets_size(shape)
+    ):
         raise InvalidInput(f"expected {math.prod(shape)} values for {list(shape)}, got more", place)
     try:
         nested = msgspec.json.decode(text, type=list)

@@ -189,3 +189,16 @@ def test_values_of_any_precision_are_held_against_the_range_itself(dtype: str) -
     with pytest.raises(InvalidInput, match="got 0; 1 of 2 values are outside") as refused:
         json_arrays.check(np.array([[0.5, 0]], dtype), tensor, "inputs")
     assert refused.value.field == "inputs[0][1]"
+
+
+@settings(max_examples=200)
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=4))
+def test_sizes_are_read_from_brackets(sizes: list[int]) -> None:
+    assert json_arrays.sizes_of(json_arrays.brackets(tuple(sizes)), len(sizes)) == tuple(sizes)
+    assert json_arrays.sizes_of(json_arrays.brackets(tuple(sizes)), len(sizes) + 1) is None
+    assert json_arrays.sizes_of(b"[" + json_arrays.brackets(tuple(sizes)) + b"]", len(sizes)) is None
+
+
+@pytest.mark.parametrize("text", [b"", b"[", b"[[", b"]", b"[[]", b"[[,,", b"{}", b"null"])
+def test_what_is_cut_off_or_no_array_has_no_sizes(text: bytes) -> None:
+    assert json_arrays.sizes_of(text, 2) is None

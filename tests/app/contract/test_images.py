@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from app.contract import images
+from app.contract.axis import FreeAxis
 from app.contract.images import MAX_PIXELS, ImageError, takes_images
 from app.contract.tensor import Tensor
 
@@ -426,3 +427,42 @@ def test_all_images_together_have_a_limit() -> None:
     with pytest.raises(ImageError, match="in all") as caught:
         images.decode([large, large], given)
     assert caught.value.index == 1
+
+
+FREE = {"H": FreeAxis(least=4, most=64, multiple_of=4), "W": FreeAxis(least=2, most=50)}
+ANY_SIZE = Tensor.model_validate({**tensor("BCHW").model_dump(), "shape": ("B", 1, "H", "W")})
+
+
+@pytest.mark.parametrize("size", [(4, 2), (64, 50), (12, 31)])
+def test_with_free_axes_an_image_keeps_its_size(size: tuple[int, int]) -> None:
+    pixels = noise(*size)
+    np.testing.assert_array_equal(images.decode([encode(pixels)] * 2, ANY_SIZE, FREE), [[pixels]] * 2)
+
+
+@pytest.mark.parametrize("size", [(6, 8), (68, 8), (8, 51), (8, 1)])
+def test_an_image_outside_the_free_axes_is_refused(size: tuple[int, int]) -> None:
+    message = rf"expected \(2 to 50\) × \(4 to 64 and a multiple of 4\) pixels, got {size[1]} × {size[0]}"
+    with pytest.raises(ImageError, match=message):
+        images.decode([encode(noise(*size))], ANY_SIZE, FREE)
+
+
+def test_an_image_is_turned_before_its_size_counts() -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    content = encode(noise(8, 60), exif=turned)
+    assert images.decode([content], ANY_SIZE, FREE).shape == (1, 1, 60, 8)
+    with pytest.raises(ImageError, match="got 60 × 8"):
+        images.decode([encode(noise(8, 60))], ANY_SIZE, FREE)
+
+
+def test_the_images_of_a_request_have_one_size() -> None:
+    with pytest.raises(ImageError, match="the first is 12 × 8, this one 8 × 12 pixels") as refused:
+        images.decode([encode(noise(8, 12)), encode(noise(8, 12)), encode(noise(12, 8))], ANY_SIZE, FREE)
+    assert refused.value.index == 2
+
+
+def test_a_letter_for_both_sides_takes_squares_alone() -> None:
+    square = Tensor.model_validate({**ANY_SIZE.model_dump(), "shape": ("B", 1, "H", "H")})
+    assert images.decode([encode(noise(8, 8))], square, FREE).shape == (1, 1, 8, 8)
+    with pytest.raises(ImageError, match="got 8 × 12"):
+        images.decode([encode(noise(12, 8))], square, FREE)

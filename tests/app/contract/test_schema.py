@@ -31,7 +31,7 @@ def changed(contract: Contract = CONTRACT, **changes: Any) -> Contract:
          "outputs.logits must be float32 ['B', 'N', 'K'], got float32 ['B', 'K']"),
         ({"outputs": regression.outputs(True)}, "outputs must be prediction, "),
         ({"inputs": CONTRACT.inputs * 2}, "at most 1 item"),
-        ({"inputs": (Tensor(name="x", dtype="float32", shape=("B", "K"), unit="feature"),)}, "a fixed size on every"),
+        ({"inputs": (Tensor(name="x", dtype="float32", shape=("B", "K"), unit="feature"),)}, "axes must bound K"),
         ({"schema_version": 0}, "schema_version"),
     ],
 )  # fmt: skip

@@ -61,6 +61,7 @@ class FakeModel:
     batchable = checked_inputs = finite_outputs = True
     monitored_outputs = ("entropy", "mutual_information")
     inline_max_rows = 0
+    most_values: int | None = None
 
     def __init__(self, *sessions: FakeSession, name: str = "fake", version: int = 1) -> None:
         self.sessions = sessions

@@ -91,4 +91,7 @@ def test_the_options_of_the_cuda_provider() -> None:
     asked = device.Cuda(tf32=True, graphs=True, memory_mb=512).provider_options(0)
     assert asked["use_tf32"] == "1"
     assert asked["enable_cuda_graph"] == "1"
+    free = device.Cuda(tf32=True, graphs=True, memory_mb=512).provider_options(0, free=True)
+    # onnxruntime would replay one size's graph for all
+    assert free == {**asked, "enable_cuda_graph": "0", "arena_extend_strategy": "kNextPowerOfTwo"}
     assert asked["gpu_mem_limit"] == "536870912"

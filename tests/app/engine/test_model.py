@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from app.contract import policy
+from app.contract.axis import FreeAxis
+from app.contract.tensor import Tensor
 from app.engine import model as module
 from app.engine.device import Device
 from app.engine.model import LoadOptions, Model, load
@@ -18,14 +20,21 @@ from tests.app.engine.fakes import CONTRACT, Arrays
 class ShapedSession:
     """Answers in the shapes that the contract says, but for those it is told."""
 
-    def __init__(self, sizes: tuple[int, ...] = (1, 2), shapes: dict[str, tuple[int, ...]] | None = None) -> None:
+    def __init__(
+        self, sizes: tuple[int, ...] = (1, 2), shapes: dict[str, tuple[int, ...]] | None = None, most: int = 2**30
+    ) -> None:
         self.sizes = sizes
         self.ran: list[int] = []
+        self.shapes: list[tuple[int, ...]] = []
+        self._most = most
         self.asked: list[Sequence[str]] = []
         self._shapes = shapes or {}
         self.checked = 0
 
     def run(self, inputs: Any, outputs: Sequence[str], seconds: float | None = None) -> Arrays:
+        if inputs.size > self._most:
+            raise RuntimeError("bad_alloc")
+        self.shapes.append(inputs.shape)
         self.ran.append(len(inputs))
         self.asked.append(outputs)
         tensors = {tensor.name: tensor for tensor in CONTRACT.outputs}
@@ -103,7 +112,7 @@ def test_a_quick_model_gets_one_thread_and_a_slow_one_all(
 ) -> None:
     made: list[int] = []
 
-    def session(content: bytes, device: Device, threads: int = 1) -> ShapedSession:
+    def session(content: bytes, device: Device, threads: int = 1, *, free: bool = False) -> ShapedSession:
         made.append(threads)
         return ShapedSession()
 
@@ -126,3 +135,46 @@ def test_on_gpus_there_is_a_session_on_each(monkeypatch: pytest.MonkeyPatch) -> 
     model = load("a", 1, CONTRACT, b"a model", LoadOptions(device, threads=4, max_batch=16))
     assert made == [(16, 0), (16, 1)]
     assert model.inline_max_rows == 0  # the loop must not wait for a GPU
+
+
+FREE = CONTRACT.model_copy(
+    update={
+        "inputs": (Tensor(name="input", dtype="float32", shape=("B", 3, "T"), unit="feature", range=(2, 3)),),
+        "axes": {"T": FreeAxis(least=4, most=800, multiple_of=4)},
+    }
+)
+
+
+def test_with_free_axes_the_smallest_and_the_largest_size_run_first() -> None:
+    session = ShapedSession()
+    model = Model("a", 1, FREE, cast(Sequence[Session], [session]))
+    assert session.shapes == [(1, 3, 4), (2, 3, 4), (1, 3, 800)]
+    model.probe(0)
+    assert session.shapes[-1] == (1, 3, 4)
+    model.seconds_per_row()  # what may run in the event loop is quick at any size
+    assert session.shapes[-1] == (1, 3, 800)
+
+
+def test_a_model_that_fails_at_its_largest_size_is_rejected() -> None:
+    with pytest.raises(ModelRejected, match=r"its first run on 1 rows of \[3, 800\] fails: bad_alloc"):
+        Model("a", 1, FREE, cast(Sequence[Session], [ShapedSession(most=2399)]))
+
+
+def test_values_bound_a_batch_of_free_size_alone() -> None:
+    assert made(ShapedSession()).most_values is None
+    assert Model("a", 1, FREE, cast(Sequence[Session], [ShapedSession()])).most_values == 2**20
+    large = FREE.model_copy(update={"axes": {"T": FreeAxis(least=4, most=2**20)}})
+    assert Model("a", 1, large, cast(Sequence[Session], [ShapedSession()])).most_values == 3 * 2**20
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+def test_a_session_of_free_size_knows_it(monkeypatch: pytest.MonkeyPatch, name: Any) -> None:
+    found: list[bool] = []
+
+    def session(content: bytes, device: Device, threads: int = 1, index: int = 0, *, free: bool) -> ShapedSession:
+        found.append(free)
+        return ShapedSession()
+
+    monkeypatch.setattr(module, "Session", session)
+    load("a", 1, FREE, b"", LoadOptions(Device(name, name, "a test")))
+    assert found == [True]

@@ -57,6 +57,46 @@ def test_models_take_turns_and_never_share_a_batch() -> None:
     assert sizes(queue) == [("a", [4]), ("b", [1, 1]), ("a", [4]), ("a", [4]), ("a", [4])]
 
 
+def test_rows_of_one_size_share_a_batch_and_the_oldest_is_always_in_the_next() -> None:
+    queue = Queue(100, 8)
+    jobs = [Job(A, np.zeros((rows, size), np.float32), ("entropy",), cast(Any, None)) for rows, size in _MIXED]
+    for one in jobs:
+        queue.put(one)
+    found = []
+    while queue.rows:
+        waiting = [one for one in jobs if one.taken < one.rows]
+        batch = queue.take() or []
+        assert batch[0].job is waiting[0]
+        found.append([(part.rows, *part.job.sizes) for part in batch])
+    assert found == [[(3, 2), (3, 2), (2, 2)], [(1, 5), (2, 5)], [(1, 2)]]
+
+
+_MIXED = [(3, 2), (1, 5), (3, 2), (2, 5), (3, 2)]  # rows, and their size
+
+
+def test_large_rows_make_small_batches_where_a_model_bounds_their_values() -> None:
+    model = FakeModel(FakeSession(), name="free")
+    model.most_values = 40
+    queue = Queue(100, 8)
+    for rows, size in ((20, 4), (3, 20), (2, 50)):
+        queue.put(Job(cast(Model, model), np.zeros((rows, size), np.float32), ("entropy",), cast(Any, None)))
+    assert [rows for _, rows in sizes(queue)] == [[8], [8], [4], [2], [1], [1], [1]]
+
+
+def test_with_a_delay_only_rows_of_the_oldest_size_fill_a_batch() -> None:
+    queue = Queue(100, 4, delay=60.0)
+    for rows, size in ((2, 2), (4, 5)):
+        queue.put(Job(A, np.zeros((rows, size), np.float32), ("entropy",), cast(Any, None)))
+    taken: list[Any] = []
+    thread = threading.Thread(target=lambda: taken.append(queue.take()))
+    thread.start()
+    while not queue.takers:  # 6 rows wait, but no more than 2 of them can share the next batch
+        assert not taken
+    queue.put(job(2))
+    thread.join(30)
+    assert [part.rows for part in taken[0]] == [2, 2]
+
+
 def test_versions_of_a_model_never_share_a_batch() -> None:
     old, new = fake(FakeSession(), version=1), fake(FakeSession(), version=2)
     queue = Queue(100, 8)

@@ -52,7 +52,7 @@ def test_what_another_device_may_well_load_is_not_rejected_for_the_cpu(device: L
 def test_want_of_memory_rejects_it_for_any_device(
     monkeypatch: pytest.MonkeyPatch, device: Literal["cpu", "cuda"]
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ModelRejected("onnxruntime cannot load it: std::bad_alloc")
 
     monkeypatch.setattr("app.engine.rehearsal.Session", fail)

@@ -1,6 +1,9 @@
+import math
+import os
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -92,3 +95,28 @@ def test_want_of_memory_is_known_by_its_many_names(error: Exception, expected: b
     outer = ValueError("a first run fails")
     outer.__cause__ = error
     assert is_out_of_memory(outer) is expected
+
+
+def _resident() -> int:
+    """MiB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") // 2**20
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_200_free_sizes_keep_no_more_memory_than_the_largest_needs() -> None:
+    text = """<ir_version: 10, opset_import: ["" : 20]> g (float[B, H, W] x) => (float[B] y)
+        <float[32, 1, 1, 1] weights = {%s}, int64[1] one = {1}, int64[3] all = {1, 2, 3}> {
+            pictures = Unsqueeze(x, one)
+            features = Conv<pads = [0, 0, 0, 0]>(pictures, weights)
+            rectified = Relu(features)
+            y = ReduceMean<keepdims = 0>(rectified, all)
+        }"""
+    model = onnx.parser.parse_model(text % ", ".join(["1"] * 32))
+    session = Session(model.SerializeToString(), CPU, free=True)
+    rng = np.random.default_rng(0)
+    sizes = sorted([(512, 512), *rng.integers(8, 513, (200, 2)).tolist()], key=math.prod)  # the worst order
+    session.run(np.ones((1, 8, 8), np.float32), ["y"])
+    before = _resident()
+    for size in sizes:
+        assert session.run(np.ones((1, *size), np.float32), ["y"])["y"] == pytest.approx(1)
+    assert _resident() - before < 2.2 * 64  # two values of 32 MiB, in an arena that doubles

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.api import json_arrays
 from app.api.predict import params
 from app.contract.tensor import Tensor
 from app.errors import InvalidInput
@@ -25,9 +26,10 @@ UNIT = contract((2, 3), limits=(0.0, 1.0))
 
 def both(text: str, of: Any = UNIT, most: int = 8) -> tuple[np.ndarray | None, np.ndarray | str]:
     """What the fast way gives, and the other or the field that it complains of."""
-    fast = params._read_numbers(text.encode(), of.inputs[0], most)
+    given, form = of.inputs[0], params._form(of.inputs[0])
+    fast = params._read_numbers(text.encode(), json_arrays.brackets_of(text.encode()), given, form, most)
     try:
-        return fast, params._read_nested(msgspec.Raw(text.encode()), of, most)
+        return fast, params._read_nested(msgspec.Raw(text.encode()), given, form, most)
     except InvalidInput as error:
         return fast, str(error.field)
 
