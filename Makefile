@@ -19,7 +19,7 @@ SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-u
 .DEFAULT_GOAL := help
 .PHONY: help install lock serve test test-service test-slow test-clients test-docker coverage fuzz check openapi swagger \
   models benchmark benchmark-quick bench bench-model bench-formats bench-gpu bench-hostile soak soak-connections \
-  soak-reloads endurance clean
+  soak-reloads soak-shapes endurance clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' Makefile
@@ -104,6 +104,9 @@ soak: $(ALL) ## Mixed load beside clients that do all sorts of things (SECONDS=6
 
 soak-connections: $(ALL) ## A client beside 1000 silent connections and 300 that drip (SECONDS=120, JSON=file)
 	$(PYTHON) -m tests.bench.slow_clients $(if $(SECONDS),--seconds $(SECONDS)) $(if $(JSON),--json $(JSON))
+
+soak-shapes: $(ALL) ## Memory of the service while clients send pictures of 1000 sizes
+	$(PYTHON) -m tests.bench.shapes
 
 soak-reloads: $(ALL) ## 64 clients of models whose versions come and go (RELOADS=50, JSON=file)
 	$(PYTHON) -m tests.bench.reloads $(if $(RELOADS),--reloads $(RELOADS)) $(if $(JSON),--json $(JSON))

@@ -1,9 +1,13 @@
 """Options shared by several commands, and the parsing of their values."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from pydantic import ValidationError
+
+from app.contract.axis import FreeAxis
 from app.contract.repository import DEVICES
 from app.contract.schema import Method
 from models import artefact
@@ -92,8 +96,21 @@ def numbers(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(f"expected numbers with commas between them, got {text!r}") from None
 
 
-def shape(text: str) -> tuple[int, ...]:
-    return tuple(positive(size) for size in text.split(","))
+def shape(text: str) -> tuple[int | str, ...]:
+    """A shape with letters for axes of free size."""
+    return tuple(size if len(size) == 1 and size.isupper() else positive(size) for size in text.split(","))
+
+
+def axis(text: str) -> tuple[str, FreeAxis]:
+    """The letter of a free axis and its bounds."""
+    found = re.fullmatch(r"([A-Z])=(\d+):(\d+)(?::(\d+))?", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"expected LETTER=LEAST:MOST[:MULTIPLE], such as H=32:1024:8, got {text!r}")
+    least, most, multiple = (int(number or 1) for number in found.groups()[1:])
+    try:
+        return found[1], FreeAxis(least=least, most=most, multiple_of=multiple)
+    except ValidationError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error.errors()[0]['msg']}") from None
 
 
 def devices(text: str) -> tuple[str, ...]:

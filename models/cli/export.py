@@ -16,6 +16,7 @@ from models.data import LOADERS, DatasetError, load
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from app.contract.axis import Axes
     from models.export import ExportOptions
 
 
@@ -45,7 +46,16 @@ def add(commands: "arguments.Commands") -> None:
     other.add_argument(
         "--no-checkpoint", action="store_true", help="the factory gives a trained network, weights and all"
     )
-    other.add_argument("--input-shape", type=arguments.shape, metavar="C,H,W", help="of one row")
+    other.add_argument(
+        "--input-shape", type=arguments.shape, metavar="C,H,W", help="of one row; letters for axes of free size"
+    )
+    other.add_argument(
+        "--axis",
+        type=arguments.axis,
+        action="append",
+        metavar="H=32:1024:8",
+        help="the least and most size of such an axis, and what it is a multiple of; once for each letter",
+    )
     other.add_argument("--labels", type=lambda text: text.split(","), metavar="A,B,…", help="the classes in order")
     other.add_argument(
         "--normalise", type=arguments.mean_and_std, metavar="MEAN/STD", help="a number or one a channel: 0.5,0.4/1"
@@ -124,7 +134,7 @@ def _trained_here(arguments: argparse.Namespace) -> _Source:
 
     if arguments.dataset is None:
         raise ValueError("name the data set of a network that was trained here, or give --network")
-    for option in ("input_shape", "labels", "normalise", "value_range", "layout", "colour", "resize"):
+    for option in ("input_shape", "axis", "labels", "normalise", "value_range", "layout", "colour", "resize"):
         if getattr(arguments, option) is not None:
             raise ValueError(f"--{option.replace('_', '-')} goes with --network; the data set says it here")
     if arguments.no_checkpoint:
@@ -163,14 +173,17 @@ def _trained_elsewhere(arguments: argparse.Namespace) -> _Source:
         if not is_file(arguments.data):
             raise DatasetError(f"--data: with --network an .npz file with inputs and labels, got {arguments.data}")
         calibration = load(str(arguments.data)).calibration
-    rows = torch.from_numpy(calibration.inputs[:2]) if calibration else torch.rand(2, *arguments.input_shape)
-    if tuple(rows.shape[1:]) != arguments.input_shape:
+    axes = dict(arguments.axis or ())
+    rows = torch.from_numpy(calibration.inputs[:2]) if calibration else _made_up(arguments.input_shape, axes)
+    if not axes and tuple(rows.shape[1:]) != arguments.input_shape:
         raise DatasetError(f"inputs: --input-shape says {list(arguments.input_shape)}, got {list(rows.shape[1:])}")
     return _Source(
         network=networks[0] if len(networks) == 1 else networks,
         example=rows,
         options=ExportOptions(
             labels=arguments.labels,
+            input_shape=arguments.input_shape,
+            axes=axes,
             normalise=arguments.normalise,
             value_range=arguments.value_range,
             layout=arguments.layout,
@@ -182,6 +195,23 @@ def _trained_elsewhere(arguments: argparse.Namespace) -> _Source:
         ),
         name=arguments.name,
     )
+
+
+def _made_up(shape: Sequence[int | str], axes: "Axes") -> "Tensor":
+    """Two rows of noise; free axes have a size of at least 16 where they may, for what shrinks maps."""
+    import torch
+
+    sizes = []
+    for size in shape:
+        if isinstance(size, str):
+            if size not in axes:
+                raise ValueError(
+                    f"--axis: --input-shape has the letter {size}, say its bounds: --axis {size}=LEAST:MOST"
+                )
+            step = axes[size].multiple_of
+            size = min(max(axes[size].least, -(-16 // step) * step), axes[size].most)
+        sizes.append(size)
+    return torch.rand(2, *sizes)
 
 
 def _networks(factory: str, checkpoints: Sequence[Path], trained: bool) -> "list[nn.Module]":

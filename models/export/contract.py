@@ -37,6 +37,7 @@ def describe(
         masks=_masks(network) if layers(network) else None,
         inputs=(given,),
         outputs=tuple(outputs),
+        axes=options.axes,
         **task.contract_fields(options),
         precision=options.precision,
         origin=schema.Origin(

@@ -11,6 +11,7 @@ from torch.fx import GraphModule
 
 from app.contract.repository import TEMPERATURE
 from models import artefact
+from models.export.axes import Dims
 from models.export.heads import Head
 from models.export.untraceable import written
 
@@ -22,8 +23,11 @@ logging.getLogger("torch.onnx._internal.exporter._registration").addFilter(
 )
 
 
-def convert(head: Head, example: Tensor) -> onnx.ModelProto:
+def convert(head: Head, example: Tensor, free: Dims | None = None) -> onnx.ModelProto:
     """A model that takes any number of rows like the example's; the temperature, if it has one, is 1.
+
+    Args:
+        free: the axes of free size.
 
     Raises:
         ValueError: an operation has no counterpart in ONNX; the message names it and, if known, its line.
@@ -38,7 +42,7 @@ def convert(head: Head, example: Tensor) -> onnx.ModelProto:
                 head,
                 (rows,),
                 dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim("B")},),
+                dynamic_shapes=({0: torch.export.Dim("B"), **(free or {})},),
                 input_names=["input"],
                 output_names=list(head.OUTPUTS),
                 opset_version=OPSET,

@@ -11,7 +11,7 @@ import torch
 from torch.fx import GraphModule, Node
 
 from models.export.mark import MARK
-from models.export.nodes import copied
+from models.export.nodes import copied, counts_rows
 
 _aten = torch.ops.aten
 
@@ -56,10 +56,13 @@ def fold(traced: GraphModule, submodels: int) -> Folded:
                 f"a mask applies to {x.name}, which has the batch on another axis than 0: {list(x.meta['val'].shape)}"
             )
         channels, *rest = x.meta["val"].shape[1:]
+        fixed = all(isinstance(size, int) for size in rest)  # constants where they are: a free size is read at each run
         with graph.graph.inserting_before(node):
             # behind another mask there are N·B rows already; before the first one B, the same for all submodels
-            if x in folded:
+            if x in folded and fixed:
                 rows = graph.graph.call_function(_aten.reshape.default, (x, [submodels, -1, channels, *rest]))
+            elif x in folded:
+                rows = graph.graph.call_function(_aten.unflatten.int, (x, 0, [submodels, -1]))
             else:
                 rows = graph.graph.call_function(_aten.unsqueeze.default, (x, 0))
             features = masks.meta["val"].shape[1:]
@@ -67,7 +70,10 @@ def fold(traced: GraphModule, submodels: int) -> Folded:
             shape = [submodels, 1, *features, *[1] * (1 + len(rest) - len(features))]
             factors = graph.graph.call_function(_aten.reshape.default, (masks, shape))
             product = graph.graph.call_function(_aten.mul.Tensor, (rows, factors))
-            result = graph.graph.call_function(_aten.reshape.default, (product, [-1, channels, *rest]))
+            if fixed:
+                result = graph.graph.call_function(_aten.reshape.default, (product, [-1, channels, *rest]))
+            else:
+                result = graph.graph.call_function(_aten.flatten.using_ints, (product, 0, 1))
         node.replace_all_uses_with(result)
         graph.graph.erase_node(node)
         folded.update((rows, product, result))
@@ -82,26 +88,29 @@ def _enter(graph: GraphModule, value: Node, submodels: int, folded: set[Node], e
     meaning = value.meta.get("val")
     if value in folded:
         return value
-    if isinstance(meaning, torch.SymInt):  # a size that counts B rows must count N·B there
+    if counts_rows(value, meaning):  # a size that counts B rows must count N·B there
         return graph.graph.call_function(_mul, (value, submodels))
-    if not isinstance(meaning, torch.Tensor) or all(isinstance(size, int) for size in meaning.shape):
+    if not isinstance(meaning, torch.Tensor) or not any(counts_rows(value, size) for size in meaning.shape):
         return value
     if value not in expanded:
         axis = _batch_axis(value)
-        sizes = [-1 if place == axis else size for place, size in enumerate(meaning.shape)]
+        rest = [size for place, size in enumerate(meaning.shape) if place != axis]
         # not repeat_interleave, which is exported as a loop (pytorch issue 100438)
         inner = graph.graph.call_function(_aten.unsqueeze.default, (value, axis))
-        wide = graph.graph.call_function(
-            _aten.expand.default, (inner, [*sizes[:axis], submodels, -1, *sizes[axis + 1 :]])
-        )
-        expanded[value] = graph.graph.call_function(_aten.reshape.default, (wide, sizes))
+        same = [-1] * len(rest)
+        wide = graph.graph.call_function(_aten.expand.default, (inner, [*same[:axis], submodels, -1, *same[axis:]]))
+        if all(isinstance(size, int) for size in rest):
+            sizes = [*rest[:axis], -1, *rest[axis:]]
+            expanded[value] = graph.graph.call_function(_aten.reshape.default, (wide, sizes))
+        else:
+            expanded[value] = graph.graph.call_function(_aten.flatten.using_ints, (wide, axis, axis + 1))
     return expanded[value]
 
 
 def _batch_axis(value: Node) -> int:
     """The axis of the batch; a recurrent network's hidden state has it on axis 1."""
     sizes = value.meta["val"].shape
-    axes = [axis for axis, size in enumerate(sizes) if not isinstance(size, int)]
+    axes = [axis for axis, size in enumerate(sizes) if counts_rows(value, size)]
     if len(axes) != 1:
         raise ValueError(f"{value.name} carries the batch on several axes: {list(sizes)}")
     return axes[0]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from app.contract.tensor import Tensor as ContractTensor
+from models.export.axes import check_example
 from models.export.options import ExportOptions, Range
 
 _ROWS = 64
@@ -16,15 +17,17 @@ def describe_input(example: Tensor, options: ExportOptions) -> ContractTensor:
     """Describes the input tensor, given an example [B, …].
 
     Raises:
-        ValueError: it is neither float32 nor uint8, or the range does not fit it.
+        ValueError: it is neither float32 nor uint8, or range or shape do not fit it.
     """
     if example.dtype not in (torch.float32, torch.uint8):
         raise ValueError(f"example_input must be float32 or uint8, got {example.dtype}")
+    shape = tuple(options.input_shape or example.shape[1:])
+    check_example(shape, options.axes, example)
     spanned, ranges = _ranges(options, example)
     return ContractTensor(
         name="input",
         dtype="uint8" if example.dtype == torch.uint8 else "float32",
-        shape=("B", *example.shape[1:]),
+        shape=("B", *shape),
         unit=options.unit,
         range=spanned,
         channel_ranges=ranges,

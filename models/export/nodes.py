@@ -29,10 +29,18 @@ def carries_batch(node: Node) -> bool:
     return (
         isinstance(value, Tensor)
         and value.ndim > 0
-        # a traced batch size is a SymInt, every other size an int
-        and not isinstance(value.shape[0], int)
-        and all(isinstance(size, int) for size in value.shape[1:])
+        and counts_rows(node, value.shape[0])
+        and not any(counts_rows(node, size) for size in value.shape[1:])
     )
+
+
+def counts_rows(node: Node, size: Any) -> bool:
+    """Whether a size that a value of the graph has depends on the batch; those of free axes are no numbers either."""
+    if not isinstance(size, torch.SymInt):
+        return False
+    given = next(other for other in node.graph.nodes if other.op == "placeholder")
+    batch = given.meta["val"].shape[0]
+    return bool(size.node.expr.free_symbols & batch.node.expr.free_symbols)
 
 
 def has_channels(node: Node) -> bool:

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from app.contract.axis import Axes
 from models.data import Split
+from models.export.axes import Dims, dims
 from models.export.cost import DeviceName, PlanName
 from models.export.preprocess import Normalise
 
@@ -25,6 +27,10 @@ class ExportOptions:
     targets: Sequence[tuple[str, str]] | None = None
     """Instead of `labels`: the names and units of the D numbers that a regressor predicts."""
 
+    input_shape: Sequence[int | str] | None = None
+    """Of one row, with a letter for each axis of free size, such as (1, "H", "W"); by default that of the example."""
+    axes: Axes = field(default_factory=dict)
+    """The bounds of those axes: `{"H": FreeAxis(least=32, most=1024, multiple_of=8)}`."""
     normalise: Normalise | None = None
     """(mean, std), a number or one for each channel on axis 1, put into the graph before the network."""
     value_range: Range | Sequence[Range] | None = None
@@ -69,10 +75,17 @@ class ExportOptions:
     seed: int = 0
     """Seed of the masks of that dropout."""
 
+    @property
+    def free(self) -> Dims:
+        """The axes of free size as torch.export wants them."""
+        return dims(self.input_shape or (), self.axes)
+
     def __post_init__(self) -> None:
         if self.resize is not None and (self.layout is None or self.colour is None):
             raise ValueError("resize: only images have another size, say which axis is what with layout and colour")
         if self.plan is not None and self.tune:
             raise ValueError("plan and tune: a plan is either forced or measured")
+        if self.axes and (self.precision != "float32" or self.tune or self.plan not in (None, "folded")):
+            raise ValueError("precision, plan, tune: with free axes there is one plan, folded, in float32")
         if self.calibration is None and (self.coverages is not None or self.risks is not None):
             raise ValueError("coverages, risks: nothing can be guaranteed without rows for the calibration")

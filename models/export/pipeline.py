@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from app.contract.policy import parse, resolve
 from app.contract.repository import check_name
@@ -17,6 +18,7 @@ from models.evaluation.calibration import calibrate, check_guarantees
 from models.evaluation.evaluation import evaluate
 from models.evaluation.rows import check_rows
 from models.export.adopted import adopt_networks, members
+from models.export.axes import check_sizes, violated
 from models.export.contract import describe
 from models.export.fast_path import no_fast_path
 from models.export.heads import named_task
@@ -71,12 +73,13 @@ def export(
     check_guarantees(task.task, options.coverages, options.risks)
     if options.policy is not None:
         parse(options.policy)
-    preprocess = Preprocess(options.normalise, example_input.shape)
+    preprocess = Preprocess(options.normalise, [size if isinstance(size, int) else 1 for size in input_tensor.shape])
     rows = varied_rows(example_input, input_tensor)
     example = preprocess(example_input)
 
     adopted = adopt_networks(network, example, options)
-    traced = [trace(member, example) for member in members(adopted)]
+    check_sizes(nn.Sequential(preprocess, adopted).eval(), rows, input_tensor.shape[1:], options.axes)
+    traced = [_trace(member, example, options) for member in members(adopted)]
     head = task.builder(
         {graph.graph.output_node().all_input_nodes[0].meta["val"].shape[1] for graph in traced}, options
     )
@@ -93,6 +96,15 @@ def export(
     reference = nn.Sequential(preprocess, adopted).eval()
     verify_plans(finished.by_name(), contract, reference, _rows_to_verify(rows, options))
     return artefact.write(finished.folded, Path(repository), name, version, finished.models())
+
+
+def _trace(network: nn.Module, example: Tensor, options: ExportOptions) -> GraphModule:
+    try:
+        return trace(network, example, options.free)
+    except ValueError as error:
+        if error.__cause__ is not None and (told := violated(error.__cause__, options.axes)) is not None:
+            raise ValueError(told) from error
+        raise
 
 
 def _check_splits(contract: Contract, options: ExportOptions) -> None:

@@ -101,7 +101,7 @@ def _of_one(
     options: ExportOptions,
 ) -> Plans:
     submodels, example, forced = count(network), preprocess(rows[:2]), options.plan
-    graphs = _graphs(traced, submodels, forced)
+    graphs = _graphs(traced, submodels, forced, free=bool(options.axes))
     macs = {name: cost.macs(graph, example) for name, graph in graphs.items()}
     # without masks: what the network would cost as a single one
     single = cost.macs(trace(unmasked(network), example), example)
@@ -110,7 +110,7 @@ def _of_one(
     # converting takes longest: without measuring, only the plans that were chosen
     for name in graphs if options.tune else sorted({"folded", *(choice.plan for choice in choices.values())}):
         body = to_float16(graphs[name], example) if options.precision == "float16" else graphs[name]
-        models[name] = convert(head.build(body, submodels, preprocess).eval(), rows)
+        models[name] = convert(head.build(body, submodels, preprocess).eval(), rows, options.free)
     if options.tune:
         choices = {device: cost.tune(models, rows.numpy(), device) for device in options.devices}
     by: Literal["force", "measurement", "rule"] = "force" if forced else "measurement" if options.tune else "rule"
@@ -153,16 +153,18 @@ def _side_by_side(
     example = preprocess(rows[:2])
     macs = [cost.macs(graph, example) for graph in traced]
     bodies = [to_float16(graph, example) for graph in traced] if options.precision == "float16" else traced
-    model = convert(head.build(_SideBySide(bodies), len(bodies), preprocess).eval(), rows)
+    model = convert(head.build(_SideBySide(bodies), len(bodies), preprocess).eval(), rows, options.free)
     reason = f"the {len(traced)} networks of a deep ensemble share nothing: each runs whole"
     _log.info("plan: %s; %.2f of the multiply-accumulates of one", reason, sum(macs) / max(macs[0], 1))
     return Plans(model, Compilation(reason=reason, macs=sum(macs), macs_single=macs[0]), {})
 
 
-def _graphs(traced: GraphModule, submodels: int, forced: PlanName | None) -> dict[PlanName, GraphModule]:
-    """The graphs of all possible plans."""
+def _graphs(traced: GraphModule, submodels: int, forced: PlanName | None, *, free: bool) -> dict[PlanName, GraphModule]:
+    """The graphs of all possible plans; with free axes there is one."""
     graphs: dict[PlanName, GraphModule] = {}
-    if masked_part(traced):
+    if free:
+        _log.info("compact: not with free axes yet; the folded plan runs everywhere")
+    elif masked_part(traced):
         for form in _FORMS:
             try:
                 graphs[form] = compact(traced, submodels, form)

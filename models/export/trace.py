@@ -10,13 +10,17 @@ from torch.fx import GraphModule
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from models.adopt import replace
+from models.export.axes import Dims
 from models.export.mark import Mark
 from models.export.untraceable import check_graph, explain
 from models.layers import layers
 
 
-def trace(network: nn.Module, example: Tensor) -> GraphModule:
+def trace(network: nn.Module, example: Tensor, free: Dims | None = None) -> GraphModule:
     """The graph of an adopted network as if it had one submodel: [B, …] → logits [B, K] or numbers [B, D], B symbolic.
+
+    Args:
+        free: the axes of free size.
 
     Raises:
         ValueError: the network does not return one tensor [B, K], fixes the batch size, or cannot be traced; see
@@ -31,7 +35,7 @@ def trace(network: nn.Module, example: Tensor) -> GraphModule:
         with warnings.catch_warnings():
             # recurrent layers keep a list of their own weights, which torch.export swaps and takes for new ones
             warnings.filterwarnings("ignore", r"The tensor attributes? .*_flat_weights", UserWarning)
-            return torch.export.export(marked, (rows,), dynamic_shapes=({0: torch.export.Dim("B")},))
+            return torch.export.export(marked, (rows,), dynamic_shapes=({0: torch.export.Dim("B"), **(free or {})},))
 
     try:
         program = traced()
@@ -48,7 +52,8 @@ def trace(network: nn.Module, example: Tensor) -> GraphModule:
     (given,) = (node.meta["val"].shape[0] for node in graph.graph.nodes if node.op == "placeholder")
     shapes = [list(node.meta["val"].shape) for node in graph.graph.output_node().all_input_nodes]
     packed = program.call_spec.out_spec.type  # of a dict or a tuple, even one of a single tensor
-    if packed or len(shapes) != 1 or len(shapes[0]) != 2 or isinstance(shapes[0][0], int):
+    fixed = [isinstance(size, int) for size in shapes[0]] if len(shapes) == 1 else []
+    if packed or fixed != [False, True]:
         raise ValueError(
             "the network must give one tensor of logits [B, K], or of numbers to predict, for any batch size B, "
             f"got {f'a {packed.__name__} of ' if packed else ''}{shapes}"

@@ -1,5 +1,7 @@
 """Checks a finished artefact in onnxruntime against a plain torch loop over the masks."""
 
+from collections.abc import Sequence
+
 import onnx
 import torch
 from torch import Tensor, nn
@@ -17,7 +19,9 @@ _ALONE = 3
 """At this batch size the torch loop runs row by row, so that a network that mixes rows gives other answers."""
 
 
-def verify(model: onnx.ModelProto, contract: Contract, network: nn.Module, rows: Tensor) -> float:
+def verify(
+    model: onnx.ModelProto, contract: Contract, network: nn.Module, rows: Tensor, batches: Sequence[int] = _BATCHES
+) -> float:
     """Compares every output at several batch sizes; `network` takes `rows` in the artefact's own input units.
 
     Returns:
@@ -29,15 +33,19 @@ def verify(model: onnx.ModelProto, contract: Contract, network: nn.Module, rows:
     worst, task = 0.0, _TASKS[contract.task]
     names = [output.name for output in model.graph.output]
     session = runtime.session(model)
-    for batch in _BATCHES:
+    of = f" of {list(rows.shape[1:])}" if contract.axes else ""
+    for batch in batches:
         x = torch.cat([rows] * -(-batch // len(rows)))[:batch]
-        found = runtime.run_session(session, x.numpy(), names)
+        try:
+            found = runtime.run_session(session, x.numpy(), names)
+        except Exception as error:  # onnxruntime raises several kinds
+            raise VerificationError(f"the model fails at batch size {batch}{of}: {error}") from error
         raw = torch_loop(network, x.split(1) if batch == _ALONE else [x])
         for name, share in task.shares(found, raw, contract).items():
             if not share <= 1:  # not `>`: NaN must fail, too
                 mixed = ", run row by row: does the network mix rows?" if batch == _ALONE else ""
                 raise VerificationError(
-                    f"{name} at batch size {batch} differs from the torch loop{mixed} by {share:.3g} times what is "
+                    f"{name} at batch size {batch}{of} differs from the torch loop{mixed} by {share:.3g} times what is "
                     f"allowed ({task.allowed})"
                 )
             worst = max(worst, share)

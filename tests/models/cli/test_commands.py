@@ -299,3 +299,39 @@ def test_values_of_other_names_or_units_are_refused(
         return
     with pytest.raises(DatasetError, match=message):
         data_of(path, "people", contract)
+
+
+def any_size() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 3)
+    ).eval()
+
+
+FREE = ["export", "--network", "tests.models.cli.test_commands:any_size", "--no-checkpoint", "--labels", "a,b,c"]
+
+
+def test_letters_stand_for_axes_of_free_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shape = ["--input-shape", "1,H,W", "--name", "free", "--repository", str(tmp_path / "repository")]
+    assert main([*FREE, *shape, "--axis", "H=8:64:4"]) == 1
+    assert "--axis: --input-shape has the letter W, say its bounds: --axis W=LEAST:MOST" in capsys.readouterr().err
+    assert main([*FREE, *shape, "--axis", "H=8:64:4", "--axis", "W=8:50"]) == 0
+    contract = artefact.read(tmp_path / "repository", "free")[1]
+    assert contract.inputs[0].shape == ("B", 1, "H", "W")
+    found = {letter: (axis.least, axis.most, axis.multiple_of) for letter, axis in contract.axes.items()}
+    assert found == {"H": (8, 64, 4), "W": (8, 50, 1)}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("H=8", "expected LETTER=LEAST:MOST[:MULTIPLE], such as H=32:1024:8, got 'H=8'"),
+        ("h=8:9", "expected LETTER=LEAST:MOST"),
+        ("H=9:8", "H=9:8: Value error, least must not be above most"),
+        ("H=8:9:4", "least and most must be multiples of 4"),
+    ],
+)
+def test_bounds_of_axes_are_numbers_that_fit(given: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*FREE, "--axis", given])
+    assert message in capsys.readouterr().err
