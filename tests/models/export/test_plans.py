@@ -36,7 +36,7 @@ def converted(monkeypatch: pytest.MonkeyPatch) -> list[Head]:
     """The heads that were converted; the file of each is empty but for its number."""
     heads: list[Head] = []
 
-    def convert(head: Head, rows: torch.Tensor) -> onnx.ModelProto:
+    def convert(head: Head, rows: torch.Tensor, free: object) -> onnx.ModelProto:
         heads.append(head)
         return onnx.ModelProto(model_version=len(heads))
 
