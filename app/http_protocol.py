@@ -105,6 +105,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._among.begin(self)
         super().on_headers_complete()  # raises if the URL is none; then there is no request yet
         self._in_head = False
+        # the application has the other list: fields after the body must not add a key or an encoding to the head
+        self.headers = self.headers.copy()
         self.transport.is_sending = True
         self._owed_since = self.loop.time()
         self._keeps_alive, self._is_weighed = self.cycle.keep_alive, False
