@@ -142,6 +142,8 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if last:
             self._among.rest(self)
+            if self._in_head and self._owed_since is not None:  # it does not rest: the next head has begun
+                self._unset_keepalive_if_required()
             if self.transport.is_closing():
                 self.cycle.body = bytearray()  # it may linger
             if self._farewell is not None and not self.transport.is_closing():

@@ -1,9 +1,11 @@
 import json
+import re
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import uvicorn
@@ -140,6 +142,32 @@ def test_what_is_around_the_chunks_of_a_body_has_a_limit_too(port: int) -> None:
     assert talk(port, head, b"1\r\nz\r\n" * 10_000, b"0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
     trailers = [b"x-%d: %b\r\n" % (i, b"y" * 10_000) for i in range(200)]
     assert talk(port, head, b"1\r\nz\r\n0\r\n", *trailers).startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_head_that_begins_before_the_answer_has_as_long_as_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = protocol_among(Connections(1000, 10))
+    begin = kept.connection_made
+
+    def hasty(self: Any, transport: Any) -> None:
+        self.timeout_keep_alive = 0.1
+        begin(self, transport)
+
+    monkeypatch.setattr(kept, "connection_made", hasty)
+    request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
+    with in_thread(echo, kept) as client, socket.socket() as line:
+        line.settimeout(PATIENCE)
+        line.connect((client.base_url.host, client.base_url.port or 0))
+        line.sendall(request + request[:9])
+        time.sleep(0.5)
+        line.sendall(request[9:])
+        assert len(_statuses(line)) == 2  # and then it rests for too long
+
+
+def _statuses(connection: socket.socket) -> list[bytes]:
+    found = b""
+    while part := connection.recv(2**16):
+        found += part
+    return re.findall(rb"HTTP/1.1 (\d+)", found)
 
 
 @pytest.fixture
