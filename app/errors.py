@@ -240,6 +240,20 @@ class ConnectionsFull(ServiceError):
         self.retry_after = retry_after
 
 
+class PipelineFull(ServiceError):
+    """Too many requests of a connection wait for earlier ones; in `retry_after` seconds they may not."""
+
+    status = 503
+    code = "pipeline_full"
+    summary = "Too many requests came on a connection before their predecessors were answered; those are answered first"
+    example = "16 requests of this connection wait for earlier ones already"
+    headers = ("Retry-After",)
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class DeadlineExceeded(ServiceError):
     """The request's time was up before all its rows were computed; what has not begun is not computed."""
 

@@ -16,12 +16,14 @@ from app.api.error_handlers import extra_headers, problem
 from app.api.request_ids import HEADER, id_of
 from app.api.security_headers import security_headers
 from app.connections import Connections
-from app.errors import ConnectionsFull, HeadersTooLarge, MalformedRequest, RequestTimeout, ServiceError
+from app.errors import ConnectionsFull, HeadersTooLarge, MalformedRequest, PipelineFull, RequestTimeout, ServiceError
 from app.http_parser import HttpParser
 from app.lingering_transport import LingeringTransport
 
 MOST_HEAD = 2**16
 """Most bytes of request line and headers together."""
+MOST_PIPELINED = 16
+"""Most requests of a connection that wait for earlier ones. Each takes 10 KB, and a read may hold 8,000 of them."""
 MOST_SECONDS_UNREAD = 60
 """How many seconds a client may take to read what waits for it, at most 256 KiB; it is held in memory for so long."""
 MOST_SECONDS_BODY = MOST_SECONDS + 1
@@ -100,6 +102,9 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(
                 ConnectionsFull(f"{self._among.most} connections are at work (MASKSEMBLES_MAX_CONNECTIONS)", 1)
             )
+            return
+        if len(self.pipeline) >= MOST_PIPELINED:
+            self._refuse(PipelineFull(f"{MOST_PIPELINED} requests of this connection wait for earlier ones already", 1))
             return
         self._earlier = self.cycle if self._is_at_work() else None
         self._among.begin(self)

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from app import http_protocol
 from app.connections import Connections
-from app.http_protocol import MOST_HEAD, protocol_among
+from app.http_protocol import MOST_HEAD, MOST_PIPELINED, protocol_among
 from tests.serving import PATIENCE, in_thread
 
 
@@ -142,6 +142,14 @@ def test_what_is_around_the_chunks_of_a_body_has_a_limit_too(port: int) -> None:
     assert talk(port, head, b"1\r\nz\r\n" * 10_000, b"0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
     trailers = [b"x-%d: %b\r\n" % (i, b"y" * 10_000) for i in range(200)]
     assert talk(port, head, b"1\r\nz\r\n0\r\n", *trailers).startswith(b"HTTP/1.1 431 ")
+
+
+def test_only_so_many_requests_wait_for_earlier_ones_of_their_connection(port: int) -> None:
+    most, request = MOST_PIPELINED + 1, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"  # one is at work
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as line:
+        line.sendall(request * 1000)
+        assert _statuses(line) == [b"200"] * most + [b"503"]  # and then it is closed
+    assert talk(port, request * most, answers=most).count(b"HTTP/1.1 200 ") == most
 
 
 def test_a_head_that_begins_before_the_answer_has_as_long_as_any(monkeypatch: pytest.MonkeyPatch) -> None:
