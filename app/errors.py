@@ -65,7 +65,7 @@ class HeadersTooLarge(ServiceError):
     status = 431
     code = "headers_too_large"
     summary = "Request line and headers are over the limit; the connection is closed"
-    example = "the head of a request may have 65536 bytes"
+    example = "the head of a request may have 65536 bytes and 256 fields"
 
 
 class NotFound(ServiceError):

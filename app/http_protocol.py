@@ -22,6 +22,8 @@ from app.lingering_transport import LingeringTransport
 
 MOST_HEAD = 2**16
 """Most bytes of request line and headers together."""
+MOST_FIELDS = 256
+"""Most header fields. One of 5 bytes takes 120 in memory."""
 MOST_PIPELINED = 16
 """Most requests of a connection that wait for earlier ones. Each takes 10 KB, and a read may hold 8,000 of them."""
 MOST_SECONDS_UNREAD = 60
@@ -75,9 +77,12 @@ class HttpProtocol(HttpToolsProtocol):
         if self._owed_since is None:
             self._owed_since = self.loop.time()
         super().data_received(data)
-        if self._beside > MOST_HEAD and not self._refused and self._beside > self._most():
+        is_long = self._beside > MOST_HEAD and self._beside > self._most()
+        if (is_long or len(self.headers) > MOST_FIELDS) and not self._refused:
             self._refuse_head()
-        if not (self._in_head or self._is_weighed or self._refused):
+        if self._refused:
+            self.headers.clear()  # the connection may linger
+        elif not (self._in_head or self._is_weighed):
             self._weigh()
 
     def on_message_begin(self) -> None:
@@ -91,7 +96,8 @@ class HttpProtocol(HttpToolsProtocol):
         """The head is complete; its parts are measured, since a read may hold some of the body, too."""
         if self._refused:
             return
-        if (self._is_uncounted or self._beside > MOST_HEAD) and self._size_of_head() > MOST_HEAD:
+        is_long = (self._is_uncounted or self._beside > MOST_HEAD) and self._size_of_head() > MOST_HEAD
+        if is_long or len(self.headers) > MOST_FIELDS:
             self._refuse_head()
             return
         if self.parser.is_offer():
@@ -224,7 +230,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _refuse_head(self) -> None:
         what = "the head of a request" if self._in_head else "what is around the chunks of a body"
-        self._refuse(HeadersTooLarge(f"{what} may have {self._most()} bytes"))
+        self._refuse(HeadersTooLarge(f"{what} may have {self._most()} bytes and {MOST_FIELDS} fields"))
 
     def _refuse(self, error: ServiceError) -> None:
         """Answers as soon as all earlier requests are answered, and closes; nothing more is read."""

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from app import http_protocol
 from app.connections import Connections
-from app.http_protocol import MOST_HEAD, MOST_PIPELINED, protocol_among
+from app.http_protocol import MOST_FIELDS, MOST_HEAD, MOST_PIPELINED, protocol_among
 from tests.serving import PATIENCE, in_thread
 
 
@@ -109,6 +109,17 @@ def test_such_answers_carry_what_every_answer_does(port: int, sent: bytes, kept:
         found = json.loads(body)["error"]["request_id"].encode()
         assert headers[b"x-request-id"] == found
         assert found == kept if kept and request is long else len(found) == 32
+
+
+@pytest.mark.parametrize("end", [b"", b"\r\n"])
+def test_so_is_one_of_too_many_fields(port: int, end: bytes) -> None:
+    for earlier in (0, 1):
+        one = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * earlier
+        found = talk(port, one + b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * (MOST_FIELDS + 2) + end, answers=1 + earlier)
+        assert found.count(b"HTTP/1.1 200 ") == earlier
+        assert found.count(b"HTTP/1.1 431 ") == 1
+    found = talk(port, b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * MOST_FIELDS + b"\r\n")
+    assert found.startswith(b"HTTP/1.1 200 ")
 
 
 def test_so_is_a_single_header_without_end(port: int) -> None:
