@@ -161,7 +161,7 @@ def test_every_error_is_shown_where_it_can_happen(document: dict[str, Any]) -> N
     assert shown.keys() == {kind.code for kind in kinds}
     assert len(shown) == len(kinds)
     assert all(shown[kind.code] <= {str(kind.status), ""} for kind in kinds)
-    elsewhere = {"malformed_request", "not_found", "method_not_allowed", "connections_full"}
+    elsewhere = {"malformed_request", "not_found", "method_not_allowed", "connections_full", "pipeline_full"}
     assert set(document["components"]["responses"]) == elsewhere
     described = document["components"]["schemas"]["Error"]["properties"]["code"]["description"]
     assert all(f"`{kind.code}`" in described for kind in kinds)
