@@ -149,6 +149,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """A request is answered; uvicorn begins the next one that has arrived."""
+        self.transport.flush()  # the answer to HEAD has nothing but its head
         last = not self.pipeline
         super().on_response_complete()
         if last:

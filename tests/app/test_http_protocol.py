@@ -163,6 +163,13 @@ def test_only_so_many_requests_wait_for_earlier_ones_of_their_connection(port: i
     assert talk(port, request * most, answers=most).count(b"HTTP/1.1 200 ") == most
 
 
+def test_the_answer_to_head_is_a_head(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as line:
+        for _ in range(2):
+            line.sendall(b"HEAD / HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert line.recv(65536).endswith(b"content-length: 1\r\n\r\n")
+
+
 def test_a_head_that_begins_before_the_answer_has_as_long_as_any(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = protocol_among(Connections(1000, 10))
     begin = kept.connection_made
