@@ -245,7 +245,7 @@ class _Set:
         value, positions, width = self._value(x), self._positions(x, axis), self._width(x, axis)
         if self._elsewhere(x, axis):
             if len(self._members) > 1:
-                raise CannotGroup(f"{x.name} has its channels on another axis than where they are masked")
+                raise CannotGroup(f"{x.name} is masked along two axes, and cannot be grouped")
             own = self._plan.axis(x) or 1
             value = self._take(x, [np.arange(shape(x)[own])], own)
         if keep is not None:

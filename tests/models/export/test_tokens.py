@@ -159,6 +159,13 @@ def test_tokens_that_are_rows(mask: Callable[[], nn.Module]) -> None:
     plans(Rows(), ROWS)
 
 
+@pytest.mark.parametrize("between", [nn.Linear(8, 8), nn.ReLU()], ids=["linear", "relu"])
+def test_masks_along_two_axes(between: nn.Module) -> None:
+    channels, tokens = ours(8), Masksembles1d(TOKENS, 3, 2.0, seed=1, align=1)
+    found = plans(nn.Sequential(nn.Linear(3, 8), channels, between, tokens, nn.Linear(8, 4), Mean()), ROWS)
+    assert set(found) == {"folded", "branches"}
+
+
 def test_what_takes_dropped_channels_is_named(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="models.export.compact"):
         plans(nn.Sequential(nn.Linear(3, 16), ours(16), nn.LayerNorm(16), nn.Linear(16, 4), Mean()), ROWS)
