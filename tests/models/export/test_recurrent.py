@@ -11,6 +11,7 @@ from models.export import ExportOptions, export
 from models.export.fold import fold
 from models.export.trace import trace
 from models.layers import Masksembles1d, submodels
+from tests.models.export.plans_agree import plans
 from tests.models.export.test_fold import check
 
 Kind = type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]
@@ -69,6 +70,13 @@ def test_states_are_expanded_where_they_have_the_batch(
 ) -> None:
     network = Reader(kind, start, batch_first=batch_first, bidirectional=bidirectional, depth=depth)
     check(network, (5, 6), 3)
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+@pytest.mark.parametrize(("batch_first", "start"), [(True, "first"), (False, "rows")])
+def test_recurrent_layers_take_all_channels_of_a_compact_plan(kind: Kind, batch_first: bool, start: str) -> None:
+    network = Reader(kind, start, batch_first=batch_first, bidirectional=True, depth=2)
+    assert set(plans(network, torch.randn(7, 5, 6))) == {"folded", "branches"}
 
 
 @pytest.mark.slow

@@ -25,6 +25,12 @@ RAISES: dict[str, Raises] = {
 }
 
 
+NORMS: tuple[Callable[[int], nn.Module], ...] = (
+    lambda width: nn.GroupNorm(4, width),
+    lambda width: nn.InstanceNorm2d(width, affine=True),
+)
+
+
 class Small(nn.Module):
     """[B, 2, H, W] → [B, 3, H, W]: two levels, the skip connection before, behind or between masks."""
 
@@ -95,11 +101,7 @@ def test_skip_connections_from_before_and_behind_the_first_mask(down: bool, up: 
     assert "grouped" in plans(Small(down=down, up=up), torch.rand(7, 2, 4, 4))
 
 
-@pytest.mark.parametrize(
-    "norm",
-    [lambda width: nn.GroupNorm(4, width), lambda width: nn.InstanceNorm2d(width, affine=True)],
-    ids=["group", "instance"],
-)
+@pytest.mark.parametrize("norm", NORMS, ids=["group", "instance"])
 def test_norms_of_groups_and_instances(norm: Callable[[int], nn.Module]) -> None:
     rows = torch.rand(7, 2, 4, 4)
     found = plans(Small(norm=norm), rows)
@@ -121,14 +123,22 @@ def test_dense_answers_in_onnxruntime() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("raises", [None, *RAISES.values()], ids=["transposed", *RAISES])
-@pytest.mark.parametrize("norm", [nn.BatchNorm2d, lambda width: nn.GroupNorm(4, width), nn.InstanceNorm2d])
-def test_every_plan_of_every_kind_in_onnxruntime(raises: Raises | None, norm: Callable[[int], nn.Module]) -> None:
-    for height, width in ((4, 6), (8, 8)):
-        network = Small(
-            raises, norm if norm is not nn.InstanceNorm2d else lambda size: nn.InstanceNorm2d(size, affine=True)
-        )
-        plans(network, torch.rand(7, 2, height, width), onnx_of=["folded", "branches", "grouped"])
+@pytest.mark.parametrize(("height", "width"), [(4, 6), (8, 8)])
+def test_every_plan_of_a_unet_in_onnxruntime(height: int, width: int) -> None:
+    network = unet((2, height, width), 3, submodels=3, channels=4, depth=1, align=1)
+    plans(network, torch.rand(7, 2, height, width), onnx_of=["folded", "branches", "grouped"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("raises", RAISES)
+def test_every_way_to_raise_a_map_in_onnxruntime(raises: str) -> None:
+    plans(Small(RAISES[raises]), torch.rand(7, 2, 4, 6), onnx_of=["grouped"])
+
+
+@pytest.mark.slow
+def test_norms_of_groups_and_instances_in_onnxruntime() -> None:
+    for norm in NORMS:
+        plans(Small(norm=norm), torch.rand(7, 2, 4, 4), onnx_of=["grouped"])
 
 
 @pytest.mark.slow
