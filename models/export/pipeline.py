@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from app.contract.policy import parse, resolve
 from app.contract.repository import check_name
@@ -21,6 +22,7 @@ from models.export.contract import describe
 from models.export.fast_path import no_fast_path
 from models.export.heads import named_task
 from models.export.inputs import describe_input, varied_rows
+from models.export.nodes import shape
 from models.export.options import ExportOptions
 from models.export.plans import compile_plans
 from models.export.preprocess import Preprocess
@@ -77,9 +79,7 @@ def export(
 
     adopted = adopt_networks(network, example, options)
     traced = [trace(member, example) for member in members(adopted)]
-    head = task.builder(
-        {graph.graph.output_node().all_input_nodes[0].meta["val"].shape[1] for graph in traced}, options
-    )
+    head = task.builder({_width(graph) for graph in traced}, options)
     for graph in traced:
         # three different rows: one alone, or equal ones, would hide an operation that mixes them
         check_independence(graph, preprocess(rows[:3]))
@@ -93,6 +93,18 @@ def export(
     reference = nn.Sequential(preprocess, adopted).eval()
     verify_plans(finished.by_name(), contract, reference, _rows_to_verify(rows, options))
     return artefact.write(finished.folded, Path(repository), name, version, finished.models())
+
+
+def _width(graph: GraphModule) -> int:
+    """How many numbers a network gives for a row."""
+    (output,) = graph.graph.output_node().all_input_nodes
+    rows, *sizes = shape(output)
+    if len(sizes) != 1:
+        raise ValueError(
+            f"the network must give one tensor of logits [B, K], or of numbers to predict, got {[rows, *sizes]}: "
+            "answers for each cell of a map cannot be exported yet"
+        )
+    return int(sizes[0])
 
 
 def _check_splits(contract: Contract, options: ExportOptions) -> None:
