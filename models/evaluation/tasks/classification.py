@@ -32,7 +32,10 @@ class ClassificationEvaluator(TaskEvaluator):
         """An integer below the number of classes for each row."""
         labels, classes = split.labels, len(contract.labels)
         if labels.dtype.kind not in "iu":  # without the shape: an .npz file's [B] has become a regressor's [B, 1]
-            raise DatasetError(f"labels: expected whole numbers, one class index for each row, got {labels.dtype}")
+            hint = "; labels [B, K] that are each on or off go with the task multilabel" * (labels.dtype.kind == "b")
+            raise DatasetError(
+                f"labels: expected whole numbers, one class index for each row, got {labels.dtype}{hint}"
+            )
         if labels.shape != (len(split.inputs),):
             raise DatasetError(
                 f"labels: expected one class index for each of the {len(split.inputs)} rows, got {list(labels.shape)}"
