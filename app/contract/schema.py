@@ -83,7 +83,7 @@ class Contract(ContractModel):
     inputs: Annotated[tuple[Tensor, ...], Field(min_length=1, max_length=1)]
     outputs: tuple[Tensor, ...]
     labels: tuple[str, ...] = ()
-    """For a classifier: the K classes in order."""
+    """The K classes of a classifier, or labels of a multilabel model, in order."""
     targets: tuple[Target, ...] = ()
     """For a regressor: the D numbers that it predicts."""
     plan: Literal["folded", "branches", "grouped"] = "folded"
@@ -129,7 +129,7 @@ class Contract(ContractModel):
 
     def score_values(self, found: Arrays) -> dict[Score, NDArray[Any]]:
         """Each of its scores [B], from the graph's outputs [B, …] by name."""
-        return self.task_kind.score_values(self, found)
+        return {name: self.task_kind.score_value(name, found) for name in self.scores}
 
     @property
     def has_temperature(self) -> bool:

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from app.contract.contract_model import ContractModel
 
 Axis = Annotated[int, Field(ge=1)] | Literal["B", "N", "K", "D"]
-"""A size, or B for the batch, N for the submodels, K for the classes, D for the targets."""
+"""A size, or B for the batch, N for the submodels, K for the classes or labels, D for the targets."""
 Dtype = Literal["float32", "uint8", "int64"]
 
 

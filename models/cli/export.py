@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.contract.tasks import TASKS
 from models import artefact
 from models.cli import arguments
 from models.cli.checkpoints import checkpoints, named
@@ -46,7 +47,14 @@ def add(commands: "arguments.Commands") -> None:
         "--no-checkpoint", action="store_true", help="the factory gives a trained network, weights and all"
     )
     other.add_argument("--input-shape", type=arguments.shape, metavar="C,H,W", help="of one row")
-    other.add_argument("--labels", type=lambda text: text.split(","), metavar="A,B,…", help="the classes in order")
+    other.add_argument(
+        "--labels", type=lambda text: text.split(","), metavar="A,B,…", help="the classes, or labels, in order"
+    )
+    other.add_argument(
+        "--task",
+        choices=[name for name, task in TASKS.items() if task.answers == "labels"],
+        help="multilabel: each label is on or off; by default a row has one class",
+    )
     other.add_argument(
         "--normalise", type=arguments.mean_and_std, metavar="MEAN/STD", help="a number or one a channel: 0.5,0.4/1"
     )
@@ -124,7 +132,7 @@ def _trained_here(arguments: argparse.Namespace) -> _Source:
 
     if arguments.dataset is None:
         raise ValueError("name the data set of a network that was trained here, or give --network")
-    for option in ("input_shape", "labels", "normalise", "value_range", "layout", "colour", "resize"):
+    for option in ("input_shape", "labels", "task", "normalise", "value_range", "layout", "colour", "resize"):
         if getattr(arguments, option) is not None:
             raise ValueError(f"--{option.replace('_', '-')} goes with --network; the data set says it here")
     if arguments.no_checkpoint:
@@ -171,6 +179,7 @@ def _trained_elsewhere(arguments: argparse.Namespace) -> _Source:
         example=rows,
         options=ExportOptions(
             labels=arguments.labels,
+            task=arguments.task,
             normalise=arguments.normalise,
             value_range=arguments.value_range,
             layout=arguments.layout,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from app.contract.tasks import TaskName
 from models.data import Split
 from models.export.cost import DeviceName, PlanName
 from models.export.preprocess import Normalise
@@ -21,9 +22,11 @@ class ExportOptions:
     """
 
     labels: Sequence[str] | None = None
-    """The K class names of a classifier, in order."""
+    """The K class names of a classifier, in order; or the names of K labels, of which each is on or off."""
     targets: Sequence[tuple[str, str]] | None = None
     """Instead of `labels`: the names and units of the D numbers that a regressor predicts."""
+    task: TaskName | None = None
+    """`multilabel` for labels that are each on or off; by default `labels` are classes, of which a row has one."""
 
     normalise: Normalise | None = None
     """(mean, std), a number or one for each channel on axis 1, put into the graph before the network."""
@@ -50,7 +53,7 @@ class ExportOptions:
     coverages: Sequence[float] | None = None
     """Coverages to guarantee, instead of those of `models.evaluation.conformal`."""
     risks: Sequence[float] | None = None
-    """Risks to guarantee, likewise; for classifiers only."""
+    """Risks to guarantee, likewise; not of a regressor."""
     policy: str | None = None
     """What to do with an answer, such as `reject energy>c99, defer entropy>r5` (see `app.contract.policy`)."""
     recipe: dict[str, Any] = field(default_factory=dict)
@@ -63,7 +66,7 @@ class ExportOptions:
     tune: bool = False
     """Choose by measuring on this machine."""
     precision: Precision = "float32"
-    """`float16` applies to everything before a classifier's last layer."""
+    """`float16` applies to everything before the last layer; not of a regressor."""
     mc_dropout: int | None = None
     """Freeze the network's dropout into this many submodels."""
     seed: int = 0

@@ -45,13 +45,14 @@ def export(
     repository: Path | str = artefact.REPOSITORY,
     version: int | None = None,
 ) -> Path:
-    """Writes a classifier or a regressor as a new version in a model repository and returns the file's path.
+    """Writes a network as a new version in a model repository and returns the file's path.
 
     `model.onnx` folds the submodels into the batch and runs everywhere. If dropping the channels that a submodel
     never sees pays off on a device, that plan is stored beside it as `model.cpu.onnx` or `model.cuda.onnx`.
 
     Args:
         network: of a classifier, [B, …] → logits [B, K], or [B, 1] for two classes, the logit being that of the second;
+            of a multilabel model, [B, …] → logits [B, K], one for each label;
             of a regressor, [B, …] → [B, D] means, or [B, 2·D] means and then ln variances, in units of the targets and
             their squares (`models.networks.gaussian`). With Masksembles layers of any known kind (see `models.adopt`),
             or without, which gives a model of one submodel. Two or more networks without masks, trained
@@ -62,8 +63,8 @@ def export(
         version: to write; the next one by default. An existing one is never overwritten.
 
     Raises:
-        ValueError: the network cannot be exported, labels, targets, example or data do not fit it, coverages or risks
-            cannot be guaranteed, or the policy names a score that the model does not have.
+        ValueError: the network cannot be exported, labels, targets, task, example or data do not fit it, coverages or
+            risks cannot be guaranteed, or the policy names a score that the model does not have.
         FileExistsError: the version exists.
         VerificationError: the artefact does not answer as the network does; nothing is written.
     """
