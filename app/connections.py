@@ -101,12 +101,14 @@ class Connections:
     def _look(self) -> None:
         now = _now()
         self._unseen = self._unseen or list(self._open)
-        for connection in [self._unseen.pop() for _ in range(min(_AT_ONCE, len(self._unseen)))]:
-            if connection in self._open:
-                connection.end_if_overdue(now)
-        self._next_look = None
-        if self._open:
-            self._look_later(_SECONDS_BETWEEN_PASSES if self._unseen else self._seconds_between_looks)
+        try:
+            for connection in [self._unseen.pop() for _ in range(min(_AT_ONCE, len(self._unseen)))]:
+                if connection in self._open:
+                    connection.end_if_overdue(now)
+        finally:  # without a next look, nothing would ever end a connection again
+            self._next_look = None
+            if self._open:
+                self._look_later(_SECONDS_BETWEEN_PASSES if self._unseen else self._seconds_between_looks)
 
 
 def _now() -> float:

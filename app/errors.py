@@ -65,7 +65,7 @@ class HeadersTooLarge(ServiceError):
     status = 431
     code = "headers_too_large"
     summary = "Request line and headers are over the limit; the connection is closed"
-    example = "the head of a request may have 65536 bytes"
+    example = "the head of a request may have 65536 bytes and 256 fields"
 
 
 class NotFound(ServiceError):
@@ -233,6 +233,20 @@ class ConnectionsFull(ServiceError):
     code = "connections_full"
     summary = "Too many connections are open, and none of them is idle; `Retry-After` says how many seconds to wait"
     example = "4096 connections are at work (MASKSEMBLES_MAX_CONNECTIONS)"
+    headers = ("Retry-After",)
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class PipelineFull(ServiceError):
+    """Too many requests of a connection wait for earlier ones; in `retry_after` seconds they may not."""
+
+    status = 503
+    code = "pipeline_full"
+    summary = "Too many requests came on a connection before their predecessors were answered; those are answered first"
+    example = "16 requests of this connection wait for earlier ones already"
     headers = ("Retry-After",)
 
     def __init__(self, message: str, retry_after: int) -> None:

@@ -16,12 +16,16 @@ from app.api.error_handlers import extra_headers, problem
 from app.api.request_ids import HEADER, id_of
 from app.api.security_headers import security_headers
 from app.connections import Connections
-from app.errors import ConnectionsFull, HeadersTooLarge, MalformedRequest, RequestTimeout, ServiceError
+from app.errors import ConnectionsFull, HeadersTooLarge, MalformedRequest, PipelineFull, RequestTimeout, ServiceError
 from app.http_parser import HttpParser
 from app.lingering_transport import LingeringTransport
 
 MOST_HEAD = 2**16
 """Most bytes of request line and headers together."""
+MOST_FIELDS = 256
+"""Most header fields. One of 5 bytes takes 120 in memory."""
+MOST_PIPELINED = 16
+"""Most requests of a connection that wait for earlier ones. Each takes 10 KB, and a read may hold 8,000 of them."""
 MOST_SECONDS_UNREAD = 60
 """How many seconds a client may take to read what waits for it, at most 256 KiB; it is held in memory for so long."""
 MOST_SECONDS_BODY = MOST_SECONDS + 1
@@ -73,9 +77,12 @@ class HttpProtocol(HttpToolsProtocol):
         if self._owed_since is None:
             self._owed_since = self.loop.time()
         super().data_received(data)
-        if self._beside > MOST_HEAD and not self._refused and self._beside > self._most():
+        is_long = self._beside > MOST_HEAD and self._beside > self._most()
+        if (is_long or len(self.headers) > MOST_FIELDS) and not self._refused:
             self._refuse_head()
-        if not (self._in_head or self._is_weighed or self._refused):
+        if self._refused:
+            self.headers.clear()  # the connection may linger
+        elif not (self._in_head or self._is_weighed):
             self._weigh()
 
     def on_message_begin(self) -> None:
@@ -89,7 +96,8 @@ class HttpProtocol(HttpToolsProtocol):
         """The head is complete; its parts are measured, since a read may hold some of the body, too."""
         if self._refused:
             return
-        if (self._is_uncounted or self._beside > MOST_HEAD) and self._size_of_head() > MOST_HEAD:
+        is_long = (self._is_uncounted or self._beside > MOST_HEAD) and self._size_of_head() > MOST_HEAD
+        if is_long or len(self.headers) > MOST_FIELDS:
             self._refuse_head()
             return
         if self.parser.is_offer():
@@ -101,10 +109,15 @@ class HttpProtocol(HttpToolsProtocol):
                 ConnectionsFull(f"{self._among.most} connections are at work (MASKSEMBLES_MAX_CONNECTIONS)", 1)
             )
             return
+        if len(self.pipeline) >= MOST_PIPELINED:
+            self._refuse(PipelineFull(f"{MOST_PIPELINED} requests of this connection wait for earlier ones already", 1))
+            return
         self._earlier = self.cycle if self._is_at_work() else None
         self._among.begin(self)
         super().on_headers_complete()  # raises if the URL is none; then there is no request yet
         self._in_head = False
+        # the application has the other list: fields after the body must not add a key or an encoding to the head
+        self.headers = self.headers.copy()
         self.transport.is_sending = True
         self._owed_since = self.loop.time()
         self._keeps_alive, self._is_weighed = self.cycle.keep_alive, False
@@ -136,10 +149,13 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """A request is answered; uvicorn begins the next one that has arrived."""
+        self.transport.flush()  # the answer to HEAD has nothing but its head
         last = not self.pipeline
         super().on_response_complete()
         if last:
             self._among.rest(self)
+            if self._in_head and self._owed_since is not None:  # it does not rest: the next head has begun
+                self._unset_keepalive_if_required()
             if self.transport.is_closing():
                 self.cycle.body = bytearray()  # it may linger
             if self._farewell is not None and not self.transport.is_closing():
@@ -215,7 +231,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _refuse_head(self) -> None:
         what = "the head of a request" if self._in_head else "what is around the chunks of a body"
-        self._refuse(HeadersTooLarge(f"{what} may have {self._most()} bytes"))
+        self._refuse(HeadersTooLarge(f"{what} may have {self._most()} bytes and {MOST_FIELDS} fields"))
 
     def _refuse(self, error: ServiceError) -> None:
         """Answers as soon as all earlier requests are answered, and closes; nothing more is read."""

@@ -1,4 +1,5 @@
-"""A transport that closes gently: what the client still sends is read and thrown away first, within bounds.
+"""A transport that closes gently: what the client still sends is read and thrown away first, within bounds. It also
+sends the head of an answer together with what follows.
 
 A connection that is closed with data unread is reset, and the client may never see the answer that it was sent: many
 read nothing before they have sent everything.
@@ -31,10 +32,27 @@ class LingeringTransport:
         self._now = now
         self._since: float | None = None
         self._left = MOST_BYTES
-        self.write = transport.write  # not looked up anew for each of thousands of answers a second
+        self._send = transport.write  # not looked up anew for each of thousands of answers a second
+        self._head = b""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Sends it. The head of an answer waits for the next write, or for `flush`: uvicorn writes it by itself, and it
+        would be a packet of its own."""
+        if self._head:
+            data, self._head = b"".join((self._head, data)), b""
+        elif data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 100 "):
+            self._head = data
+            return
+        self._send(data)
+
+    def flush(self) -> None:
+        """Sends what waits."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._send(head)
 
     def is_closing(self) -> bool:
         """Whether it is closed, or will be."""
@@ -44,6 +62,7 @@ class LingeringTransport:
         """Sends what is written, and closes as soon as may be."""
         if self.is_closing():
             return
+        self.flush()
         if not self.is_sending:
             self._transport.close()
             return

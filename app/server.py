@@ -108,16 +108,19 @@ class Server(uvicorn.Server):
 class _SignalNote:
     """Takes note of a signal even while a run hangs in the main thread, where no handler written in Python runs.
 
-    faulthandler's does: it writes to a pipe, then calls the handler that was there before.
+    faulthandler's does: it writes to a pipe, then calls the handler that was there before. Windows has neither that nor
+    pipes that can be read without waiting.
     """
 
+    _reader: int | None = None
+
     def __enter__(self) -> "_SignalNote":
-        self._reader, self._writer = os.pipe()
-        for end in (self._reader, self._writer):
-            os.set_blocking(end, False)
-        if hasattr(faulthandler, "register"):  # not on Windows
+        if hasattr(faulthandler, "register"):
+            self._reader, writer = os.pipe()
+            for end in (self._reader, writer):
+                os.set_blocking(end, False)
             for sent in HANDLED_SIGNALS:
-                faulthandler.register(sent, file=self._writer, all_threads=False, chain=True)
+                faulthandler.register(sent, file=writer, all_threads=False, chain=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -127,6 +130,8 @@ class _SignalNote:
 
     def is_taken(self) -> bool:
         """Whether a signal has come since the last time."""
+        if self._reader is None:
+            return False
         try:
             return bool(os.read(self._reader, 2**16))
         except BlockingIOError:

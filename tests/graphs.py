@@ -1,4 +1,5 @@
-"""Small models as ONNX graphs, made without torch: a classifier of one linear layer, and a regressor of 2 targets.
+"""Small models as ONNX graphs, made without torch: a classifier and a multilabel model of one linear layer, and a
+regressor of 2 targets.
 
 What the contract says of a head's outputs is computed in the graph by its formulas, so that what a service answers can
 be held against them.
@@ -16,6 +17,7 @@ from app.contract.axis import Axes
 from app.contract.calibration import Calibration, Interval
 from app.contract.policy import Policy
 from app.contract.tasks import classification, regression
+from app.contract.tasks import multilabel as multilabels
 from app.contract.tensor import Tensor
 from tests import artefacts
 
@@ -54,6 +56,33 @@ _CLASSIFIER = """
     free_each = ReduceLogSumExp<keepdims = 0>(logits, axis_k)
     free = ReduceMean<keepdims = 0>(free_each, axis_n)
     energy = Neg(free)
+"""
+
+_MULTILABEL = """
+    flat = MatMul(input, weight)
+    logits = Reshape(flat, shape)
+    tempered = Div(logits, temperature)
+    submodels = Sigmoid(tempered)
+    probabilities = ReduceMean<keepdims = 0>(submodels, axis_n)
+    on = Greater(probabilities, half)
+    prediction = Cast<to = 7>(on)
+    off_each = Sub(unit, submodels)
+    log_on_each = Log(submodels)
+    log_off_each = Log(off_each)
+    of_on_each = Mul(submodels, log_on_each)
+    of_off_each = Mul(off_each, log_off_each)
+    sum_each = Add(of_on_each, of_off_each)
+    entropy_each = Neg(sum_each)
+    expected_entropy = ReduceMean<keepdims = 0>(entropy_each, axis_n)
+    off_mean = Sub(unit, probabilities)
+    log_on = Log(probabilities)
+    log_off = Log(off_mean)
+    of_on = Mul(probabilities, log_on)
+    of_off = Mul(off_mean, log_off)
+    sum = Add(of_on, of_off)
+    entropy = Neg(sum)
+    difference = Sub(entropy, expected_entropy)
+    mutual_information = Relu(difference)
 """
 
 _MEANS = """
@@ -137,6 +166,31 @@ def classifier(
     }.items():
         if name in used:
             model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(values), name))
+    return model, contract
+
+
+def multilabel(labels: Sequence[str] = ("red", "round", "ripe")) -> tuple[onnx.ModelProto, schema.Contract]:
+    """A multilabel model of 2 submodels and rows of 3 features, uncalibrated; its logits are moderate, so that plain
+    formulas do."""
+    contract = schema.Contract(
+        task="multilabel",
+        method="masksembles",
+        num_submodels=2,
+        inputs=(Tensor(name="input", dtype="float32", shape=("B", 3), unit="feature", range=(0, 1)),),
+        outputs=multilabels.outputs(),
+        labels=tuple(labels),
+        origin=_ORIGIN,
+    )
+    model = _parsed("multilabel", contract, _MULTILABEL)
+    for name, values in {
+        "weight": np.random.default_rng(2).normal(0, 2, (3, 2 * len(labels))).astype(np.float32),
+        "temperature": np.float32(1),
+        "shape": np.array([-1, 2, len(labels)]),
+        "axis_n": np.array([1]),
+        "half": np.float32(0.5),
+        "unit": np.float32(1),
+    }.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(values), name))
     return model, contract
 
 

@@ -12,7 +12,7 @@ from app.api.struct_schemas import components
 from app.api.v2.openapi import REQUESTS as V2_REQUESTS
 from app.auth.guard import needed
 from app.contract.contract_model import ContractModel
-from app.errors import ConnectionsFull, MalformedRequest, MethodNotAllowed, NotFound
+from app.errors import ConnectionsFull, MalformedRequest, MethodNotAllowed, NotFound, PipelineFull
 
 TITLE = "Masksembles service"
 DESCRIPTION = """\
@@ -22,7 +22,7 @@ mean, and two measures of doubt, in nats: `entropy`, the whole uncertainty, and 
 that is the model's own ignorance. A policy makes a decision of them: accept the answer, defer it, or reject it.
 """
 
-_ON_NO_ROUTE = (MalformedRequest, NotFound, MethodNotAllowed, ConnectionsFull)
+_ON_NO_ROUTE = (MalformedRequest, NotFound, MethodNotAllowed, ConnectionsFull, PipelineFull)
 """Errors of requests that reach no route."""
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key; needless where the service has none"},

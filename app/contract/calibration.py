@@ -22,7 +22,8 @@ class Threshold(ContractModel):
     coverage: Fraction
     """Share of these rows within the threshold."""
     risk: Fraction | None = None
-    """Share of wrong answers among the rows within; absent for regressors."""
+    """Share of wrong answers among the rows within; absent for regressors. An answer of several labels is wrong if any
+    of them is."""
     confidence_level: Fraction | None = None
 
 
@@ -32,6 +33,10 @@ class PredictionSet(ContractModel):
 
     Split conformal prediction with the score 1 − p̄_y and the (n + 1)-correction (Sadinle et al. 2019, arXiv
     1609.00451). The guarantee is marginal, over rows like those of the calibration.
+
+    Of a multilabel model: all labels whose mean probability is `least_probability` or more, so that a row's set holds
+    on average at least the share `coverage` of its true labels; a row without any loses none. Conformal risk control of
+    the false negative rate (Angelopoulos et al. 2022, arXiv 2208.02814), as marginal.
     """
 
     coverage: Fraction

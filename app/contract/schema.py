@@ -88,7 +88,7 @@ class Contract(ContractModel):
     axes: Axes = Field(default_factory=dict)
     """The input's axes whose size a request chooses, by the letter in its shape."""
     labels: tuple[str, ...] = ()
-    """For a classifier: the K classes in order."""
+    """The K classes of a classifier, or labels of a multilabel model, in order."""
     targets: tuple[Target, ...] = ()
     """For a regressor: the D numbers that it predicts."""
     plan: Literal["folded", "branches", "grouped"] = "folded"
@@ -146,7 +146,7 @@ class Contract(ContractModel):
 
     def score_values(self, found: Arrays) -> dict[Score, NDArray[Any]]:
         """Each of its scores [B], from the graph's outputs [B, …] by name."""
-        return self.task_kind.score_values(self, found)
+        return {name: self.task_kind.score_value(name, found) for name in self.scores}
 
     @property
     def has_temperature(self) -> bool:

@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 from app.contract.contract_model import ContractModel
 
 Axis = Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern="^[A-Z]$")]
-"""A size, or B for the batch, N for the submodels, K for the classes, D for the targets; any other letter is that of a
-free axis."""
+"""A size, or B for the batch, N for the submodels, K for the classes or labels, D for the targets; any other letter is
+that of a free axis."""
 RESERVED = frozenset("BNKD")
 """Letters that no free axis may have."""
 Dtype = Literal["float32", "uint8", "int64"]

@@ -119,17 +119,21 @@ class Batcher:
         if (problem := self.watchdog.no_device()) is not None:
             raise problem
         job = Job(model, inputs, outputs, self._loop.create_future())
-        if self._nothing_to_gain(job) and self._run_here(job):
-            return await job.future
-        if not self._queue.put(job):
-            raise self._not_admitted()
-        watch = ClientWatch(job, seconds, gone, self._loop)
+        watch: ClientWatch | None = None
         try:
+            if not (self._nothing_to_gain(job) and self._run_here(job)):
+                if not self._queue.put(job):
+                    raise self._not_admitted()
+                watch = ClientWatch(job, seconds, gone, self._loop)
             return await job.future
         finally:
-            watch.end()
-            if job.taken < job.rows:  # cancelled, too late, or failed in an earlier part
-                self._queue.drop(job)
+            if watch is not None:
+                watch.end()
+                if job.taken < job.rows:  # cancelled, too late, or failed in an earlier part
+                    self._queue.drop(job)
+            # an error's traceback holds this frame, and the job's future the error: a cycle, which would keep the model
+            # in memory, perhaps long replaced, until the collector comes
+            del job, watch
 
     def _nothing_to_gain(self, job: Job) -> bool:
         """Whether handing the job to a device's thread would only add the time of two thread switches.

@@ -5,6 +5,7 @@ import ctypes
 import threading
 import weakref
 from collections.abc import Callable
+from functools import cache
 
 MUCH = 2**25
 """Bytes that must have been freed to be worth a look at the whole heap."""
@@ -60,6 +61,7 @@ def _trim_later(trim: Callable[[], object]) -> None:
     timer.start()
 
 
+@cache
 def glibc_trim() -> Callable[[], object] | None:
     """A function that gives all free pages back; None where the C library is not glibc."""
     try:

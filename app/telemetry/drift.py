@@ -1,6 +1,7 @@
 """Shows whether inputs have drifted: compares the scores of the rows served with those of the calibration rows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,26 +9,31 @@ from numpy.typing import NDArray
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from app.contract.contract_model import Score
 from app.contract.schema import Contract
+from app.contract.tasks.task import Arrays
 
-MONITORED = ("entropy", "mutual_information")
-"""Scores whose distribution is shown, in nats."""
+MONITORED: tuple[Score, ...] = ("entropy", "mutual_information")
+"""Scores whose distribution is shown, in nats; each follows from the graph's output of that name."""
 
 
 class ScoreHistogram:
-    """Counts the scores of the served rows in buckets.
+    """Counts a score of the served rows in buckets.
 
     Args:
         edges: upper bounds of the buckets, ascending.
+        value_of: the score's values [B] from the outputs of a batch.
     """
 
-    def __init__(self, edges: NDArray[np.float64]) -> None:
+    def __init__(self, edges: NDArray[np.float64], value_of: Callable[[Arrays], NDArray[Any]]) -> None:
         self._edges = edges
+        self._value_of = value_of
         self._counts = np.zeros(len(edges) + 1, dtype=np.int64)
         self._sum = 0.0
 
-    def observe(self, values: NDArray[Any]) -> None:
-        """Counts the values [B] of a batch; skips those that are not finite."""
+    def observe(self, found: Arrays) -> None:
+        """Counts the rows of a batch, given its outputs; skips values that are not finite."""
+        values = self._value_of(found)
         values = values[np.isfinite(values)]  # one NaN would spoil the sum for ever
         # searchsorted puts a value on an edge below it, as Prometheus's `le` wants it
         counts = np.bincount(np.searchsorted(self._edges, values), minlength=len(self._counts))
@@ -56,7 +62,7 @@ class ScoreHistograms(Collector):
         for name in monitored_outputs(contract):
             edges = reference_deciles(contract, name)
             if len(edges):
-                found[name] = ScoreHistogram(edges)
+                found[name] = ScoreHistogram(edges, partial(contract.task_kind.score_value, name))
         self._scores[model, str(version)] = found
         return found
 
@@ -76,7 +82,7 @@ class ScoreHistograms(Collector):
             yield family
 
 
-def monitored_outputs(contract: Contract) -> tuple[str, ...]:
+def monitored_outputs(contract: Contract) -> tuple[Score, ...]:
     """The monitored scores that a model has; a regressor that predicts no variance has none."""
     return tuple(score for score in MONITORED if score in contract.scores)
 

@@ -216,8 +216,8 @@ class Series:
         self.statistics.computed(rows, seconds)
         self._rows.observe(rows)
         self._compute.observe(seconds)
-        for name, score in self._scores.items():
-            score.observe(found[name])
+        for score in self._scores.values():
+            score.observe(found)
 
     def end(self) -> None:
         """Removes its metrics from the exposition; later reports go nowhere."""

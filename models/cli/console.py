@@ -37,11 +37,8 @@ def show_outcome(contract: Contract, found: "PolicyOutcome") -> None:
             f"{100 * found.share('reject'):.1f} % rejected; {task.error_name} {among} among the accepted, "
             f"{four_decimals(task.mean_error(found.errors))} overall"
         )
-    for coverage, (held, size) in found.sets.items():
-        print(
-            f"{100 * coverage:g} % prediction sets: contain the true class in {100 * held.mean():.1f} % of {len(held)} "
-            f"rows, and {size.mean():.2f} classes on average"
-        )
+    for coverage, (held, sizes) in found.sets.items():
+        print(task.describe_sets(coverage, held, sizes))
 
 
 def show_corrupted(contract: Contract, severity: int, found: "PolicyOutcome") -> None:

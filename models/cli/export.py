@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.contract.tasks import TASKS
 from models import artefact
 from models.cli import arguments
 from models.cli.checkpoints import checkpoints, named
@@ -56,7 +57,14 @@ def add(commands: "arguments.Commands") -> None:
         metavar="H=32:1024:8",
         help="the least and most size of such an axis, and what it is a multiple of; once for each letter",
     )
-    other.add_argument("--labels", type=lambda text: text.split(","), metavar="A,B,…", help="the classes in order")
+    other.add_argument(
+        "--labels", type=lambda text: text.split(","), metavar="A,B,…", help="the classes, or labels, in order"
+    )
+    other.add_argument(
+        "--task",
+        choices=[name for name, task in TASKS.items() if task.answers == "labels"],
+        help="multilabel: each label is on or off; by default a row has one class",
+    )
     other.add_argument(
         "--normalise", type=arguments.mean_and_std, metavar="MEAN/STD", help="a number or one a channel: 0.5,0.4/1"
     )
@@ -134,7 +142,7 @@ def _trained_here(arguments: argparse.Namespace) -> _Source:
 
     if arguments.dataset is None:
         raise ValueError("name the data set of a network that was trained here, or give --network")
-    for option in ("input_shape", "axis", "labels", "normalise", "value_range", "layout", "colour", "resize"):
+    for option in ("input_shape", "axis", "labels", "task", "normalise", "value_range", "layout", "colour", "resize"):
         if getattr(arguments, option) is not None:
             raise ValueError(f"--{option.replace('_', '-')} goes with --network; the data set says it here")
     if arguments.no_checkpoint:
@@ -184,6 +192,7 @@ def _trained_elsewhere(arguments: argparse.Namespace) -> _Source:
             labels=arguments.labels,
             input_shape=arguments.input_shape,
             axes=axes,
+            task=arguments.task,
             normalise=arguments.normalise,
             value_range=arguments.value_range,
             layout=arguments.layout,

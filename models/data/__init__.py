@@ -6,6 +6,7 @@ from pathlib import Path
 from models.data.cifar10 import cifar10
 from models.data.dataset import Dataset, DatasetError, Split
 from models.data.diabetes import diabetes
+from models.data.digit_traits import digit_traits
 from models.data.digits import digits
 from models.data.fashion_mnist import fashion_mnist
 from models.data.imagenet import imagenet
@@ -17,6 +18,7 @@ __all__ = ["LOADERS", "Dataset", "DatasetError", "Split", "load"]
 LOADERS: dict[str, Callable[[Path | None], Dataset]] = {
     "cifar-10": cifar10,
     "diabetes": diabetes,
+    "digit-traits": digit_traits,
     "digits": digits,
     "fashion-mnist": fashion_mnist,
     "imagenet": imagenet,

@@ -33,7 +33,8 @@ class Lazy(Protocol):
 
 @dataclass(frozen=True)
 class Split:
-    """Inputs float32 or uint8 [B, …] and class indices int64 [B]; for regression the true values float32 [B, D]."""
+    """Inputs float32 or uint8 [B, …] and class indices int64 [B]; for multilabel whether each label is on, bool [B, K];
+    for regression the true values float32 [B, D]."""
 
     inputs: NDArray[np.float32] | NDArray[np.uint8] | Lazy
     labels: NDArray[Any]
@@ -48,7 +49,7 @@ class Dataset:
 
     name: str
     classes: tuple[str, ...]
-    """Their names in order; empty if the data has none."""
+    """Names of the classes or labels in order; empty if the data has none."""
     train: Split
     calibration: Split
     test: Split

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data import DatasetError
-from models.evaluation.likelihood import Floats
+from models.evaluation.likelihood import TEMPERATURES, Floats, edge
 
 LEAST_ROWS = 10
 """Fewer are refused: half of them fit the scale, and 4 rows fit anything."""
@@ -63,6 +63,26 @@ def check_classes(labels: NDArray[Any], names: Sequence[str]) -> list[str]:
     return []
 
 
+def check_labels(labels: NDArray[Any], names: Sequence[str]) -> list[str]:
+    """A warning if labels [B, K] are on in all rows or in none.
+
+    Raises:
+        CalibrationError: that is so of all labels.
+    """
+    constant = [name for name, column in zip(names, labels.T) if (column == column[0]).all()]
+    if len(constant) == len(names):
+        raise CalibrationError(
+            f"calibration: all {_rows(len(labels))} have the same labels: give rows with each and without it, as often "
+            "as they occur where the model is used"
+        )
+    if constant:
+        return [
+            f"{_listed(constant)} ({len(constant)} of {len(names)} labels) are on in all rows of the calibration or in "
+            "none: what was fitted and guaranteed says nothing about rows in which that is otherwise"
+        ]
+    return []
+
+
 def check_targets(truth: Floats, names: Sequence[str]) -> None:
     """Checks that the true values [B, D] of every target vary.
 
@@ -75,6 +95,61 @@ def check_targets(truth: Floats, names: Sequence[str]) -> None:
             f"calibration: all {_rows(len(truth))} have the same true value of {_listed(constant)}: errors on them say "
             "nothing about other values, give rows in which it varies"
         )
+
+
+def check_chance(above: float, right: str, order: str) -> list[str]:
+    """A warning if the labels fit the answers hardly better than in random order.
+
+    Args:
+        above: see `above_chance`.
+        right: how many answers are, in words.
+        order: how labels should be arranged, in words.
+
+    Raises:
+        CalibrationError: they fit no better.
+    """
+    if above < CHANCE:
+        raise CalibrationError(
+            f"calibration: the labels fit the answers no better than in random order ({right}): check that they "
+            f"are {order}, and that the rows are in the units that the network takes; a weak network takes more rows"
+        )
+    if above < CLEAR:
+        return [
+            f"the labels fit the answers hardly better than in random order ({right}): check that they are those "
+            "of the rows; more rows would tell"
+        ]
+    return []
+
+
+def check_temperature(temperature: float, right: str, separated: int) -> list[str]:
+    """A warning if a temperature was not fitted, or lies at the lower end of its range.
+
+    Args:
+        right: how many answers are, in words.
+        separated: the number of rows that were to fit it, if every submodel is right on all of them; else 0.
+
+    Raises:
+        CalibrationError: it lies at the upper end of its range.
+    """
+    if separated:
+        return [
+            f"every submodel is right on all {separated} rows that were to fit the temperature, which sets "
+            "no limit to how sure it may be: the temperature stays 1; more rows would help, or harder ones, that "
+            "took no part in training"
+        ]
+    at = edge(temperature, TEMPERATURES)
+    if at == "highest":
+        raise CalibrationError(
+            f"calibration: the best temperature is {TEMPERATURES[1]:g} or more, the end of its range ({right}): "
+            "the logits are far too large for that. Check that the rows are in the units that the network takes "
+            "(normalisation, pixel range), and that the labels are those of the rows"
+        )
+    if at == "lowest":  # answers are less sure than they could be, never surer
+        return [
+            f"the best temperature is {TEMPERATURES[0]:g} or less, the end of its range ({right}): the logits "
+            "hardly differ; check that the network is trained to its end and gives logits, not probabilities"
+        ]
+    return []
 
 
 def above_chance(log_probabilities: Floats, labels: NDArray[Any]) -> float:
@@ -92,6 +167,15 @@ def above_chance(log_probabilities: Floats, labels: NDArray[Any]) -> float:
     variance = rows / (rows - 1) * float(np.square(apart).sum(axis=0) @ shares)
     gained = float(log_probabilities[np.arange(rows), labels].sum()) - rows * mean
     return gained / variance**0.5 if variance > 0 else 0.0
+
+
+def labels_above_chance(log_odds: Floats, labels: NDArray[Any]) -> float:
+    """The same for labels [B, K] that are each on or off, of which those of one row stay together; from ln p̄/(1 − p̄)
+    [B, K]."""
+    left, right = (values - values.mean(axis=0) for values in (log_odds, (labels == 1).astype(np.float64)))
+    # the sum over all pairs of rows of the square of what they would contribute: a trace of K × K, not B × B numbers
+    variance = float(((left.T @ left) * (right.T @ right)).sum()) / (len(labels) - 1)
+    return float((left * right).sum()) / variance**0.5 if variance > 0 else 0.0
 
 
 def correlation_above_chance(predictions: Floats, truth: Floats) -> NDArray[np.float64]:

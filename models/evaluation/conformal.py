@@ -6,10 +6,12 @@ data, and for k > n there is no guarantee (Vovk et al. 2005; Lei et al. 2018, ar
 one row). Ties only add to the coverage. Numbers have seven digits, rounded to the safe side. No torch.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from fractions import Fraction
-from math import ceil
+from itertools import accumulate
+from math import ceil, lcm
 from typing import Any, Literal
 
 import numpy as np
@@ -95,6 +97,38 @@ def prediction_sets(truth: Floats, coverages: Sequence[float] = COVERAGES) -> tu
         for coverage, value in found
         if value is not None
     )
+
+
+def label_sets(
+    probabilities: Floats, truth: NDArray[np.bool_], coverages: Sequence[float] = COVERAGES
+) -> tuple[PredictionSet, ...]:
+    """Sets of labels for each coverage that can be guaranteed, from the probabilities and the true labels [n, K].
+
+    Of a new row's true labels a set misses on average at most the share α = 1 − coverage. Conformal risk control
+    (Angelopoulos et al. 2022, arXiv 2208.02814): that loss is at most 1 and falls as sets grow, so the smallest sets
+    with (losses of n rows + 1) / (n + 1) ≤ α do.
+
+    Raises:
+        ValueError: see `check_shares`.
+    """
+    check_shares("coverages", coverages)
+    rows, labels = np.nonzero(truth)
+    order = np.argsort(probabilities[rows, labels], kind="stable")
+    least = probabilities[rows, labels][order].astype(np.float64)
+    # whole numbers, of which `unit` are the loss of a row without any: sums of thirds would be rounded
+    counts = truth.sum(axis=-1)
+    unit = lcm(*map(int, counts[counts > 0]))
+    missed = list(accumulate(unit // int(counts[row]) for row in rows[order]))
+    found = []
+    for coverage in coverages:
+        most = ((1 - Fraction(str(coverage))) * (len(truth) + 1) - 1) * unit
+        if most < 0:
+            continue
+        # the first true label that would be one too many to miss is in its set
+        first = bisect_right(missed, most)
+        value = _rounded(float(least[first]), up=False) if first < len(least) else 1.0
+        found.append(PredictionSet(coverage=coverage, least_probability=min(max(value, 0.0), 1.0), rows=len(truth)))
+    return tuple(found)
 
 
 def intervals(scores: Floats, coverages: Sequence[float] = INTERVALS) -> tuple[Interval, ...]:

@@ -52,6 +52,26 @@ def fit_temperature(logits: Floats, labels: NDArray[np.int64]) -> float:
     return _minimise(lambda temperature: negative_log_likelihood(logits, labels, temperature), TEMPERATURES)
 
 
+def log_mean_labels(logits: Floats, temperature: float) -> NDArray[np.float64]:
+    """ln of the mean probability of each label to be off and on [B, K, 2], from logits [B, N, K], in float64."""
+    half = logits.astype(np.float64) / 2
+    return log_mean_probability(np.stack([-half, half], axis=-1), temperature)
+
+
+def binary_cross_entropy(logits: Floats, labels: NDArray[Any], temperature: float) -> float:
+    """Mean over rows and labels of −ln p̄ of what is true, in nats; logits [B, N, K], labels [B, K] of 0 and 1.
+
+    A mean over labels and no sum, so that models of different K compare, and it with the entropy of a row.
+    """
+    log_p = log_mean_labels(logits, temperature)
+    return float(-np.where(labels == 1, log_p[..., 1], log_p[..., 0]).mean())
+
+
+def fit_label_temperature(logits: Floats, labels: NDArray[Any]) -> float:
+    """As `fit_temperature`, for labels [B, K] that are each on or off."""
+    return _minimise(lambda temperature: binary_cross_entropy(logits, labels, temperature), TEMPERATURES)
+
+
 def fit_variance_factor(truth: Floats, means: Floats, variances: Floats) -> float:
     """The factor on all predicted variances that minimises the NLL of the mixture of the submodels.
 

@@ -21,7 +21,7 @@ class PolicyOutcome:
     """The outcome for B rows.
 
     Args:
-        errors: [B, 1] whether a classifier's answer is wrong; [B, D] a regressor's squared errors.
+        errors: [B, 1] whether a class or any label is wrong; [B, D] a regressor's squared errors.
         actions: [B] accept, defer or reject; None without a policy.
         sets: see `Sets`.
     """

@@ -1,6 +1,6 @@
 """Which channels of each value a submodel needs, so that no others are computed for it.
 
-Channels are axis 1 of [B, C, …]. Two passes over the traced graph for each submodel: forward, which channels may be
+Two passes over the traced graph for each submodel: forward, which channels may be
 non-zero after the masks (`alive`); backward, which of them reach the output (`needed`). All others are dropped. This
 is exact, not an approximation, since a dropped channel is zero or unused.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from models.export.nodes import has_channels, masked_part, shape
-from models.export.operation import Channels, Operation, groups, mask
+from models.export.operation import Channels, Operation, group_sizes, groups, mask
 
 _aten = torch.ops.aten
 
@@ -26,6 +26,23 @@ class ChannelPlan:
 
     operations: dict[Node, Operation]
     stored: dict[Node, list[NDArray[np.int64]]]
+
+    def axis(self, node: Node) -> int | None:
+        """Where the channels of a value lie; None if it is whole along every axis."""
+        return self.operations[node].axis if node in self.operations else None
+
+    def restored(self) -> list[Node]:
+        """The operations of no kind for whose sake dropped channels are put back as zeros."""
+        return [
+            node
+            for node, operation in self.operations.items()
+            if operation.kind is None
+            and node.target is not _aten.sym_size.int
+            and any(map(self._narrow, node.all_input_nodes))
+        ]
+
+    def _narrow(self, node: Node) -> bool:
+        return node in self.stored and any(len(kept) < self.operations[node].channels for kept in self.stored[node])
 
 
 def analyse(graph: GraphModule, known: dict[Node, Tensor], submodels: int, align: int) -> ChannelPlan:
@@ -38,7 +55,12 @@ def analyse(graph: GraphModule, known: dict[Node, Tensor], submodels: int, align
         align: the number of stored channels is rounded up to a multiple of this, if enough others are alive.
     """
     inside = masked_part(graph)
-    operations = {node: Operation(node, known) for node in graph.graph.nodes if node in inside}
+    operations: dict[Node, Operation] = {}
+    axes: dict[Node, int | None] = {}
+    for node in graph.graph.nodes:
+        if node in inside:
+            operations[node] = Operation(node, known, axes)
+            axes[node] = operations[node].axis
     tensors = {node: operation for node, operation in operations.items() if has_channels(node)}
     stored: dict[Node, list[NDArray[np.int64]]] = {node: [] for node in tensors}
     for index in range(submodels):
@@ -51,30 +73,39 @@ def analyse(graph: GraphModule, known: dict[Node, Tensor], submodels: int, align
                 keep = np.arange(operation.channels) == 0  # no tensor is empty
             if operation.kind is None:
                 keep = np.ones(operation.channels, dtype=np.bool_)  # it gives all of them, whoever needs them
-            if operation.kind == "flatten":
-                keep = _whole_groups(operation, keep)
+            if operation.kind in ("flatten", "grouped"):
+                size = groups(operation) if operation.kind == "flatten" else group_sizes(operation)[1]
+                keep = _in_groups(keep, size, size)
             stored[node].append(np.flatnonzero(keep))
     return ChannelPlan(operations, stored)
 
 
-def _whole_groups(operation: Operation, keep: Channels) -> Channels:
-    return keep.reshape(-1, groups(operation)).any(axis=1).repeat(groups(operation))
+def _in_groups(channels: Channels, size: int, times: int) -> Channels:
+    """Whether any channel of each group of a size is set, for groups that are `times` as large as a channel."""
+    return channels.reshape(-1, size).any(axis=1).repeat(times)
 
 
 def _forward(tensors: dict[Node, Operation], submodel: int) -> dict[Node, Channels]:
     alive: dict[Node, Channels] = {}
 
-    def of(node: Node) -> Channels:
-        return alive[node] if node in alive else np.ones(shape(node)[1], dtype=np.bool_)
-
     for node, operation in tensors.items():
+
+        def of(node: Node, axis: int = operation.source_axis) -> Channels:
+            if node in alive and tensors[node].axis == axis:
+                return alive[node]
+            return np.ones(shape(node)[axis], dtype=np.bool_)  # shared, or whole
+
         match operation.kind:
             case "mark":
                 factors = mask(operation, submodel)
                 found = of(operation.x) & (factors != 0).reshape(len(factors), -1).any(axis=1)
-            case "normalise" | "channelwise" | "depthwise":
+            case "permute":
+                found = of(operation.x)
+            case "normalise" | "channelwise":
                 # a dropped channel comes back: batch norm and a bias add their shift to its zeros
                 found = of(operation.x) | operation.at_zero
+            case "grouped":
+                found = _in_groups(of(operation.x), *group_sizes(operation)) | operation.at_zero
             case "pointwise":
                 sides = [np.broadcast_to(of(side), (operation.channels,)) for side in operation.inputs]
                 # a product is zero where either side is; a sum needs both
@@ -99,9 +130,11 @@ def _backward(
 ) -> dict[Node, Channels]:
     needed = {node: np.zeros(operation.channels, dtype=np.bool_) for node, operation in tensors.items()}
 
-    def need(node: Any, channels: Any) -> None:
+    def need(node: Any, channels: Any, axis: int | None = None) -> None:
         if node in needed:
-            if len(needed[node]) == 1:  # broadcast along the channels
+            if axis is not None and tensors[node].axis != axis:
+                channels = True  # whole, or asked for along another axis than that of its channels
+            elif len(needed[node]) == 1:  # broadcast along the channels
                 channels = np.any(channels)
             needed[node] |= channels
 
@@ -112,26 +145,30 @@ def _backward(
                 for part in node.all_input_nodes:
                     need(part, True)
             continue
-        wanted = needed[node] = _round_up(needed[node], alive[node], align)
+        wanted, axis = _round_up(needed[node], alive[node], align), operation.source_axis
+        needed[node] = wanted
         match operation.kind:
             case "mark":
                 factors = mask(operation, submodel)
-                need(operation.x, wanted & (factors != 0).reshape(len(factors), -1).any(axis=1))
-            case "normalise" | "channelwise" | "depthwise":
-                need(operation.x, wanted)
+                need(operation.x, wanted & (factors != 0).reshape(len(factors), -1).any(axis=1), axis)
+            case "normalise" | "channelwise" | "permute":
+                need(operation.x, wanted, axis)
+            case "grouped":
+                taken, given = group_sizes(operation)
+                need(operation.x, _in_groups(wanted, given, taken), axis)
             case "pointwise":
                 for side in operation.inputs:
-                    need(side, wanted & alive[node])
+                    need(side, wanted & alive[node], axis)
             case "cat":
                 first = 0
                 for part in node.args[0]:
-                    size = shape(part)[1]
-                    need(part, wanted[first : first + size])
+                    size = shape(part)[axis]
+                    need(part, wanted[first : first + size], axis)
                     first += size
             case "flatten":
-                need(operation.x, wanted.reshape(-1, groups(operation)).any(axis=1))
+                need(operation.x, wanted.reshape(-1, groups(operation)).any(axis=1), axis)
             case "reshape":
-                need(operation.x, wanted.repeat(shape(operation.x)[1] // operation.channels))
+                need(operation.x, wanted.repeat(shape(operation.x)[1] // operation.channels), axis)
             case _:
                 for part in operation.inputs:
                     need(part, True)

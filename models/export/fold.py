@@ -18,7 +18,7 @@ _aten = torch.ops.aten
 
 @dataclass(frozen=True)
 class Folded:
-    """A graph [B, …] → [N·B, K] in submodel-major order."""
+    """A graph [B, …] → [N·B, K, …] in submodel-major order."""
 
     graph: GraphModule
     shared: int
@@ -28,7 +28,7 @@ class Folded:
 
 
 def fold(traced: GraphModule, submodels: int) -> Folded:
-    """Folds a traced graph [B, …] → [B, K] for N submodels; a graph without marks stays as it is.
+    """Folds a traced graph [B, …] → [B, K, …] for N submodels; a graph without marks stays as it is.
 
     Raises:
         ValueError: a value has the batch on several axes, or a mask applies to one that has it on another axis than 0.

@@ -1,11 +1,12 @@
-"""What an operation of the masked part does to channels, axis 1 of [B, C, …].
+"""What an operation of the masked part does to channels: axis 1 of maps [B, C, …], the last axis of tokens [B, T, C].
 
-An operation that is not known to keep channels apart has no kind: it gets and gives all channels.
+An operation that is not known to keep channels apart has no kind: it gets and gives all channels. Where they lie
+follows from the masks, which apply to axis 1, from linear layers, which work along the last one, and from transposes.
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from typing import Any, Literal
@@ -20,7 +21,9 @@ from models.export.mark import MARK
 from models.export.nodes import arguments, carries_batch, has_channels, shape
 
 Channels = NDArray[np.bool_]
-Kind = Literal["mark", "dense", "depthwise", "normalise", "pointwise", "channelwise", "cat", "flatten", "reshape"]
+Kind = Literal[
+    "mark", "dense", "grouped", "normalise", "pointwise", "channelwise", "permute", "cat", "flatten", "reshape",
+]  # fmt: skip
 
 _aten = torch.ops.aten
 CONVOLUTIONS = {
@@ -39,11 +42,14 @@ _POOLING = {
     _aten.reflection_pad1d, _aten.reflection_pad2d, _aten.reflection_pad3d, _aten.replication_pad1d,
     _aten.replication_pad2d, _aten.replication_pad3d,
 }  # fmt: skip
-_ALONG = {_aten.mean, _aten.sum, _aten.amax, _aten.amin, _aten.softmax, _aten.log_softmax, _aten.flip, _aten.slice}
+_REDUCTIONS = {_aten.mean, _aten.sum, _aten.amax, _aten.amin}
+_ALONG = {*_REDUCTIONS, _aten.softmax, _aten.log_softmax, _aten.flip, _aten.slice, _aten.select}
 _PADDING = {_aten.pad, _aten.constant_pad_nd}
 _SHAPES = {
     _aten.view, _aten.reshape, _aten._unsafe_view, _aten.flatten, _aten.squeeze, _aten.unsqueeze, _aten.unflatten,
 }  # fmt: skip
+_SHUFFLES = {_aten.pixel_shuffle, _aten.pixel_unshuffle}
+_PERMUTATIONS = {_aten.permute, _aten.transpose}
 _COPIES = {_aten.clone, _aten.contiguous, _aten.alias, _aten.detach, _aten.dropout, _aten._to_copy, _aten.to}
 
 
@@ -53,15 +59,38 @@ class Operation:
 
     node: Node
     constants: dict[Node, Tensor]
+    axes: Mapping[Node, int | None] = field(default_factory=dict)
+    """Where the channels of the values before it lie; None, or missing, if they are whole along every axis."""
 
     @cached_property
     def kind(self) -> Kind | None:
         return _kind(self)
 
     @cached_property
+    def axis(self) -> int | None:
+        """Where the channels of the result lie; None if it is whole along every axis."""
+        if self.kind is None:
+            return None
+        packet = self.node.target.overloadpacket  # type: ignore[union-attr]
+        if self.kind == "permute":
+            return _order(self).index(self.source_axis)
+        removes = packet is _aten.select or (packet in _REDUCTIONS and not self.argument(2, False))
+        return self.source_axis - sum(dim < self.source_axis for dim in _dims(self)) if removes else self.source_axis
+
+    @cached_property
+    def source_axis(self) -> int:
+        """Where the operation expects the channels of its inputs."""
+        if self.node.target is _aten.linear.default:
+            return len(shape(self.x)) - 1
+        packet = getattr(self.node.target, "overloadpacket", None)
+        if not _is_pointwise(self.node) and packet not in {_aten.cat, *_ALONG, *_PADDING, *_PERMUTATIONS}:
+            return 1
+        return next((axis for node in self.inputs if (axis := self.axes.get(node)) is not None), 1)
+
+    @cached_property
     def channels(self) -> int:
-        """The size of axis 1."""
-        return int(shape(self.node)[1])
+        """How many the result has."""
+        return int(shape(self.node)[1 if self.axis is None else self.axis])
 
     @property
     def x(self) -> Node:
@@ -104,7 +133,7 @@ class Operation:
     @cached_property
     def at_zero(self) -> Channels:
         """Which channels of the output may be non-zero if all inputs are zero."""
-        if self.kind not in ("normalise", "pointwise", "channelwise", "depthwise"):
+        if self.kind not in ("normalise", "pointwise", "channelwise", "grouped"):
             return np.ones(self.channels, dtype=np.bool_)
         if self.reshapes:
             return np.zeros(self.channels, dtype=np.bool_)
@@ -117,7 +146,7 @@ class Operation:
         # run on zeros rather than known by heart: sigmoid gives 0.5 there, a batch norm its shift
         args, kwargs = torch.fx.map_arg((self.node.args, self.node.kwargs), zeros)
         result = self.node.target(*args, **kwargs)  # type: ignore[operator]
-        other = (result != 0).transpose(0, 1).flatten(1).any(dim=1)
+        other = (result != 0).transpose(0, self.axis).flatten(1).any(dim=1)
         return np.broadcast_to(other.numpy(), (self.channels,))
 
 
@@ -132,6 +161,13 @@ def groups(operation: Operation) -> int:
     return operation.channels // int(shape(operation.x)[1])
 
 
+def group_sizes(operation: Operation) -> tuple[int, int]:
+    """How many channels each group of a grouped operation takes, and how many it gives."""
+    named = arguments(operation.node)
+    number = named["num_groups"] if "num_groups" in named else named["groups"]
+    return int(shape(operation.x)[1]) // number, operation.channels // number
+
+
 def _kind(operation: Operation) -> Kind | None:
     node = operation.node
     packet = getattr(node.target, "overloadpacket", None)
@@ -139,60 +175,86 @@ def _kind(operation: Operation) -> Kind | None:
         return None
     if node.target is MARK:
         return "mark"
-    if packet is _aten.cat:
-        dim = operation.argument(1, 0) % node.meta["val"].ndim
-        return "cat" if dim == 1 and all(map(carries_batch, node.args[0])) else None  # type: ignore[arg-type]
     if not operation.inputs or not all(map(has_channels, operation.inputs)):
         return None
-    if torch.Tag.pointwise in getattr(node.target, "tags", ()) or packet in _COPIES:
+    if any(operation.axes.get(x) not in (None, operation.source_axis) for x in operation.inputs):
+        return None
+    if packet is _aten.cat:
+        return _kind_of_cat(operation)
+    if _is_pointwise(node):
         return "pointwise" if _channels_agree(operation) else None
     if len(operation.inputs) > 1 or node.args[0] is not operation.inputs[0]:
         return None
+    if packet in _SHAPES:
+        return _kind_of_shape(operation)
+    if any(x not in operation.constants for x in node.all_input_nodes if x is not operation.x):
+        return None  # a weight that is computed, or a size that counts rows
     find: dict[bool, Callable[[Operation], Kind | None]] = {
         packet in CONVOLUTIONS or packet is _aten.linear: _kind_of_product,
         packet in _ALONG or packet in _PADDING: _kind_along,
-        packet in _SHAPES: _kind_of_shape,
     }
     if True in find:
         return find[True](operation)
+    if packet in _PERMUTATIONS:
+        return "permute" if operation.axes.get(operation.x) is not None and _order(operation)[0] == 0 else None
     # argument 5 is `training`: with statistics of the batch, rows are mixed
-    if packet is _aten.prelu or (packet is _aten.batch_norm and not operation.argument(5)):
-        return "normalise" if all(x in operation.constants for x in node.all_input_nodes[1:]) else None
+    if packet in (_aten.prelu, _aten.instance_norm) or (packet is _aten.batch_norm and not operation.argument(5)):
+        return "normalise"
     if packet in _POOLING:  # with one axis less it is taken for a single sample, whose channels are on axis 0
         spatial = int(re.findall(r"([123])d", packet.__name__)[0])
-        whole = len(shape(operation.x)) == spatial + 2 and shape(operation.x)[1] == operation.channels
+        whole = len(shape(operation.x)) == spatial + 2 and shape(operation.x)[1] == shape(node)[1]
         return "channelwise" if whole else None
+    if packet is _aten.group_norm:
+        return "grouped"
+    if packet in _SHUFFLES and len(shape(node)) == 4:  # of less, axis 0 holds the channels
+        return "reshape" if packet is _aten.pixel_shuffle else "flatten"
     return None
 
 
-def _kind_of_product(operation: Operation) -> Kind | None:
-    if any(value is not None and value not in operation.constants for value in operation.node.args[1:3]):
+def _kind_of_cat(operation: Operation) -> Kind | None:
+    if not all(map(carries_batch, operation.node.args[0])):  # type: ignore[arg-type]
         return None
-    if operation.node.target is _aten.linear.default:
-        # with more axes, a linear layer works along the last one, not along the channels
-        return "dense" if len(shape(operation.x)) == 2 else None
+    dim = operation.argument(1, 0) % len(shape(operation.node))
+    if dim == operation.source_axis:
+        return "cat"
+    return "pointwise" if dim > 0 and _channels_agree(operation) else None
+
+
+def _kind_of_product(operation: Operation) -> Kind | None:
     if len(shape(operation.x)) != len(shape(operation.node)):
         return None
-    # `groups`; a grouped convolution that is not depthwise runs whole
-    number = operation.argument(6, 1)
-    if number == 1:
-        return "dense"
-    return "depthwise" if number == shape(operation.x)[1] == operation.channels and not operation.transposed else None
+    return "dense" if arguments(operation.node).get("groups", 1) == 1 else "grouped"
 
 
 def _kind_along(operation: Operation) -> Kind | None:
     """Operations along axes other than the batch's and the channels' keep channels apart."""
-    rank = len(shape(operation.x))
+    rank, axis = len(shape(operation.x)), operation.source_axis
     if operation.node.target.overloadpacket in _PADDING:  # type: ignore[union-attr]
         # two numbers an axis, from the last one backwards
-        return "channelwise" if len(operation.node.args[1]) <= 2 * (rank - 2) else None  # type: ignore[arg-type]
-    dims = operation.argument(1)
-    if isinstance(dims, int):
-        # x[:, :, 1:] begins with a slice of all rows
-        if dims == 0 and operation.node.target is _aten.slice.Tensor and shape(operation.x) == shape(operation.node):
-            return "channelwise"
-        dims = [dims]
-    return "channelwise" if dims and all(dim % rank >= 2 for dim in dims) else None
+        return "channelwise" if rank - len(operation.node.args[1]) // 2 > axis else None  # type: ignore[arg-type]
+    dims = _dims(operation)
+    # x[:, :, 1:] begins with a slice of all rows
+    if dims == [0] and operation.node.target is _aten.slice.Tensor and shape(operation.x) == shape(operation.node):
+        return "channelwise"
+    return "channelwise" if dims and not {0, axis}.intersection(dims) else None
+
+
+def _dims(operation: Operation) -> list[int]:
+    """The axes that an operation works along."""
+    dims = operation.argument(1, 0) if operation.node.target is _aten.slice.Tensor else operation.argument(1)
+    rank = len(shape(operation.x))
+    return [dim % rank for dim in ([dims] if isinstance(dims, int) else dims or [])]
+
+
+def _order(operation: Operation) -> list[int]:
+    """Where each axis of a permutation's result comes from."""
+    rank = len(shape(operation.x))
+    if operation.node.target is _aten.permute.default:
+        return [dim % rank for dim in operation.argument(1)]
+    order = list(range(rank))
+    first, second = operation.argument(1) % rank, operation.argument(2) % rank
+    order[first], order[second] = order[second], order[first]
+    return order
 
 
 def _kind_of_shape(operation: Operation) -> Kind | None:
@@ -206,12 +268,17 @@ def _kind_of_shape(operation: Operation) -> Kind | None:
     return "reshape" if len(before) == 1 else None
 
 
+def _is_pointwise(node: Node) -> bool:
+    tags = getattr(node.target, "tags", ())
+    return torch.Tag.pointwise in tags or getattr(node.target, "overloadpacket", None) in _COPIES
+
+
 def _channels_agree(operation: Operation) -> bool:
     """Whether a pointwise operation meets the same channel in all of its inputs, or one value for all channels."""
-    rank, channels = len(shape(operation.node)), operation.channels
+    rank, axis = len(shape(operation.node)), operation.source_axis
     for node in operation.node.all_input_nodes:
         if carries_batch(node):
-            if len(shape(node)) != rank or shape(node)[1] not in (1, channels):
+            if len(shape(node)) != rank or shape(node)[axis] not in (1, shape(operation.node)[axis]):
                 return False
         elif node not in operation.constants:
             return False

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from app.contract.axis import Axes
+from app.contract.tasks import TaskName
 from models.data import Split
 from models.export.axes import Dims, dims
 from models.export.cost import DeviceName, PlanName
@@ -23,9 +24,11 @@ class ExportOptions:
     """
 
     labels: Sequence[str] | None = None
-    """The K class names of a classifier, in order."""
+    """The K class names of a classifier, in order; or the names of K labels, of which each is on or off."""
     targets: Sequence[tuple[str, str]] | None = None
     """Instead of `labels`: the names and units of the D numbers that a regressor predicts."""
+    task: TaskName | None = None
+    """`multilabel` for labels that are each on or off; by default `labels` are classes, of which a row has one."""
 
     input_shape: Sequence[int | str] | None = None
     """Of one row, with a letter for each axis of free size, such as (1, "H", "W"); by default that of the example."""
@@ -56,7 +59,7 @@ class ExportOptions:
     coverages: Sequence[float] | None = None
     """Coverages to guarantee, instead of those of `models.evaluation.conformal`."""
     risks: Sequence[float] | None = None
-    """Risks to guarantee, likewise; for classifiers only."""
+    """Risks to guarantee, likewise; not of a regressor."""
     policy: str | None = None
     """What to do with an answer, such as `reject energy>c99, defer entropy>r5` (see `app.contract.policy`)."""
     recipe: dict[str, Any] = field(default_factory=dict)
@@ -69,7 +72,7 @@ class ExportOptions:
     tune: bool = False
     """Choose by measuring on this machine."""
     precision: Precision = "float32"
-    """`float16` applies to everything before a classifier's last layer."""
+    """`float16` applies to everything before the last layer; not of a regressor."""
     mc_dropout: int | None = None
     """Freeze the network's dropout into this many submodels."""
     seed: int = 0

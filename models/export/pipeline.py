@@ -23,6 +23,7 @@ from models.export.contract import describe
 from models.export.fast_path import no_fast_path
 from models.export.heads import named_task
 from models.export.inputs import describe_input, varied_rows
+from models.export.nodes import shape
 from models.export.options import ExportOptions
 from models.export.plans import compile_plans
 from models.export.preprocess import Preprocess
@@ -45,13 +46,14 @@ def export(
     repository: Path | str = artefact.REPOSITORY,
     version: int | None = None,
 ) -> Path:
-    """Writes a classifier or a regressor as a new version in a model repository and returns the file's path.
+    """Writes a network as a new version in a model repository and returns the file's path.
 
     `model.onnx` folds the submodels into the batch and runs everywhere. If dropping the channels that a submodel
     never sees pays off on a device, that plan is stored beside it as `model.cpu.onnx` or `model.cuda.onnx`.
 
     Args:
         network: of a classifier, [B, …] → logits [B, K], or [B, 1] for two classes, the logit being that of the second;
+            of a multilabel model, [B, …] → logits [B, K], one for each label;
             of a regressor, [B, …] → [B, D] means, or [B, 2·D] means and then ln variances, in units of the targets and
             their squares (`models.networks.gaussian`). With Masksembles layers of any known kind (see `models.adopt`),
             or without, which gives a model of one submodel. Two or more networks without masks, trained
@@ -62,8 +64,8 @@ def export(
         version: to write; the next one by default. An existing one is never overwritten.
 
     Raises:
-        ValueError: the network cannot be exported, labels, targets, example or data do not fit it, coverages or risks
-            cannot be guaranteed, or the policy names a score that the model does not have.
+        ValueError: the network cannot be exported, labels, targets, task, example or data do not fit it, coverages or
+            risks cannot be guaranteed, or the policy names a score that the model does not have.
         FileExistsError: the version exists.
         VerificationError: the artefact does not answer as the network does; nothing is written.
     """
@@ -80,9 +82,7 @@ def export(
     adopted = adopt_networks(network, example, options)
     check_sizes(nn.Sequential(preprocess, adopted).eval(), rows, input_tensor.shape[1:], options.axes)
     traced = [_trace(member, example, options) for member in members(adopted)]
-    head = task.builder(
-        {graph.graph.output_node().all_input_nodes[0].meta["val"].shape[1] for graph in traced}, options
-    )
+    head = task.builder({_width(graph) for graph in traced}, options)
     for graph in traced:
         # three different rows: one alone, or equal ones, would hide an operation that mixes them
         check_independence(graph, preprocess(rows[:3]))
@@ -105,6 +105,18 @@ def _trace(network: nn.Module, example: Tensor, options: ExportOptions) -> Graph
         if error.__cause__ is not None and (told := violated(error.__cause__, options.axes)) is not None:
             raise ValueError(told) from error
         raise
+
+
+def _width(graph: GraphModule) -> int:
+    """How many numbers a network gives for a row."""
+    (output,) = graph.graph.output_node().all_input_nodes
+    rows, *sizes = shape(output)
+    if len(sizes) != 1:
+        raise ValueError(
+            f"the network must give one tensor of logits [B, K], or of numbers to predict, got {[rows, *sizes]}: "
+            "answers for each cell of a map cannot be exported yet"
+        )
+    return int(sizes[0])
 
 
 def _check_splits(contract: Contract, options: ExportOptions) -> None:

@@ -17,13 +17,13 @@ from models.layers import layers
 
 
 def trace(network: nn.Module, example: Tensor, free: Dims | None = None) -> GraphModule:
-    """The graph of an adopted network as if it had one submodel: [B, …] → logits [B, K] or numbers [B, D], B symbolic.
+    """The graph of an adopted network as if it had one submodel: [B, …] → logits [B, K, …] or numbers [B, D], any B.
 
     Args:
         free: the axes of free size.
 
     Raises:
-        ValueError: the network does not return one tensor [B, K], fixes the batch size, or cannot be traced; see
+        ValueError: the network does not return one tensor [B, K, …], fixes the batch size, or cannot be traced; see
             `models.export.untraceable`, which names the line.
     """
     # the caller's network keeps its masks, whatever happens here
@@ -52,8 +52,8 @@ def trace(network: nn.Module, example: Tensor, free: Dims | None = None) -> Grap
     (given,) = (node.meta["val"].shape[0] for node in graph.graph.nodes if node.op == "placeholder")
     shapes = [list(node.meta["val"].shape) for node in graph.graph.output_node().all_input_nodes]
     packed = program.call_spec.out_spec.type  # of a dict or a tuple, even one of a single tensor
-    fixed = [isinstance(size, int) for size in shapes[0]] if len(shapes) == 1 else []
-    if packed or fixed != [False, True]:
+    sizes = shapes[0] if len(shapes) == 1 else []
+    if packed or len(sizes) < 2 or [isinstance(size, int) for size in sizes[:2]] != [False, True]:
         raise ValueError(
             "the network must give one tensor of logits [B, K], or of numbers to predict, for any batch size B, "
             f"got {f'a {packed.__name__} of ' if packed else ''}{shapes}"

@@ -27,7 +27,7 @@ class Recipe:
     network: str
     input_shape: tuple[int, ...]
     classes: int
-    """K; for a regressor the number of targets, D."""
+    """K, of classes or labels; for a regressor the number of targets, D."""
     task: TaskName = "classification"
     method: Trainable = "masksembles"
     submodels: int = 4
@@ -92,6 +92,7 @@ class Recipe:
 # What `train DATA` does when nothing else is asked for.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "digits": {"network": "mlp", "epochs": 60, "batch_size": 64},
+    "digit-traits": {"network": "mlp", "epochs": 60, "batch_size": 64},
     "fashion-mnist": {"network": "cnn", "epochs": 20, "flip": True},
     "sinusoids": {
         "network": "mlp",

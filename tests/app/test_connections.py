@@ -162,6 +162,27 @@ async def test_it_looks_at_all_of_them_while_there_are_any() -> None:
     among.remove(second)
 
 
+class Failing(Fake):
+    """One that cannot be closed."""
+
+    def end_if_overdue(self, now: float) -> None:
+        raise OSError
+
+
+@in_loop
+async def test_it_goes_on_looking_though_one_of_them_fails() -> None:
+    failed: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
+    other, failing = Fake(), Failing()  # the last to come is looked at first
+    among = full(other, failing, head_seconds=0.04)
+    await asyncio.sleep(0.1)
+    assert failed
+    among.remove(failing)
+    await asyncio.sleep(0.1)
+    assert other.looks
+    among.remove(other)
+
+
 @in_loop
 async def test_it_looks_at_a_great_number_of_them_in_several_passes() -> None:
     many = [Fake() for _ in range(200)]

@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 from app.connections import Connections
 from app.http_parser import HttpParser
-from app.http_protocol import protocol_among
+from app.http_protocol import MOST_PIPELINED, protocol_among
 
 OFFERS = (
     b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",  # a Java client's
@@ -165,7 +165,7 @@ def test_nothing_in_a_tunnel_is_taken_for_a_request(target: bytes) -> None:
 
 
 def test_many_offers_in_one_piece_are_all_answered() -> None:
-    count = 500
+    count = MOST_PIPELINED + 1
     one = request(OFFERS[0], FRAMINGS["no body"], method=b"GET")
     assert answer([one * count])[0].count(b"HTTP/1.1 200 OK") == count
 

@@ -1,9 +1,11 @@
 import json
+import re
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import uvicorn
@@ -11,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from app import http_protocol
 from app.connections import Connections
-from app.http_protocol import MOST_HEAD, protocol_among
+from app.http_protocol import MOST_FIELDS, MOST_HEAD, MOST_PIPELINED, protocol_among
 from tests.serving import PATIENCE, in_thread
 
 
@@ -21,7 +23,8 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         message = await receive()
         size += len(message.get("body", b""))
         more = message.get("more_body", False)
-    body = str(size).encode()
+    names = b",".join(name for name, _ in scope["headers"])
+    body = names if scope["path"] == "/names" else str(size).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
 
@@ -108,9 +111,27 @@ def test_such_answers_carry_what_every_answer_does(port: int, sent: bytes, kept:
         assert found == kept if kept and request is long else len(found) == 32
 
 
+@pytest.mark.parametrize("end", [b"", b"\r\n"])
+def test_so_is_one_of_too_many_fields(port: int, end: bytes) -> None:
+    for earlier in (0, 1):
+        one = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * earlier
+        found = talk(port, one + b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * (MOST_FIELDS + 2) + end, answers=1 + earlier)
+        assert found.count(b"HTTP/1.1 200 ") == earlier
+        assert found.count(b"HTTP/1.1 431 ") == 1
+    found = talk(port, b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * MOST_FIELDS + b"\r\n")
+    assert found.startswith(b"HTTP/1.1 200 ")
+
+
 def test_so_is_a_single_header_without_end(port: int) -> None:
     found = talk(port, b"GET / HTTP/1.1\r\nhost: a\r\nx: ", *[b"y" * 1000] * 100)
     assert found.startswith(b"HTTP/1.1 431 ")
+
+
+def test_fields_after_the_body_are_none_of_the_head(port: int) -> None:
+    trailers = b"x-api-key: k\r\ncontent-encoding: gzip\r\n"
+    request = b"POST /names HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n%b\r\n" % trailers
+    found = talk(port, request * 2, answers=2)  # whole in one piece, before the application begins
+    assert found.count(b"content-length: %d\r\n" % len(b"host,transfer-encoding")) == 2
 
 
 def test_a_head_within_the_limit_and_a_body_of_any_size_are_taken(port: int) -> None:
@@ -132,6 +153,47 @@ def test_what_is_around_the_chunks_of_a_body_has_a_limit_too(port: int) -> None:
     assert talk(port, head, b"1\r\nz\r\n" * 10_000, b"0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
     trailers = [b"x-%d: %b\r\n" % (i, b"y" * 10_000) for i in range(200)]
     assert talk(port, head, b"1\r\nz\r\n0\r\n", *trailers).startswith(b"HTTP/1.1 431 ")
+
+
+def test_only_so_many_requests_wait_for_earlier_ones_of_their_connection(port: int) -> None:
+    most, request = MOST_PIPELINED + 1, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"  # one is at work
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as line:
+        line.sendall(request * 1000)
+        assert _statuses(line) == [b"200"] * most + [b"503"]  # and then it is closed
+    assert talk(port, request * most, answers=most).count(b"HTTP/1.1 200 ") == most
+
+
+def test_the_answer_to_head_is_a_head(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as line:
+        for _ in range(2):
+            line.sendall(b"HEAD / HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert line.recv(65536).endswith(b"content-length: 1\r\n\r\n")
+
+
+def test_a_head_that_begins_before_the_answer_has_as_long_as_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = protocol_among(Connections(1000, 10))
+    begin = kept.connection_made
+
+    def hasty(self: Any, transport: Any) -> None:
+        self.timeout_keep_alive = 0.1
+        begin(self, transport)
+
+    monkeypatch.setattr(kept, "connection_made", hasty)
+    request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
+    with in_thread(echo, kept) as client, socket.socket() as line:
+        line.settimeout(PATIENCE)
+        line.connect((client.base_url.host, client.base_url.port or 0))
+        line.sendall(request + request[:9])
+        time.sleep(0.5)
+        line.sendall(request[9:])
+        assert len(_statuses(line)) == 2  # and then it rests for too long
+
+
+def _statuses(connection: socket.socket) -> list[bytes]:
+    found = b""
+    while part := connection.recv(2**16):
+        found += part
+    return re.findall(rb"HTTP/1.1 (\d+)", found)
 
 
 @pytest.fixture

@@ -40,6 +40,30 @@ def around(real: Real, *, is_sending: bool) -> LingeringTransport:
     return transport
 
 
+def test_the_head_of_an_answer_goes_out_with_its_body() -> None:
+    real = Real()
+    transport = around(real, is_sending=False)
+    for data in (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"one", b"two"):
+        transport.write(data)
+    assert real.done == ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\none", "two"]
+
+
+@pytest.mark.parametrize("is_sending", [False, True])
+def test_a_head_without_a_body_goes_out_when_it_is_complete_or_the_transport_is_closed(is_sending: bool) -> None:
+    real = Real()
+    transport = around(real, is_sending=is_sending)
+    head = b"HTTP/1.1 200 OK\r\n\r\n"
+    transport.write(head)
+    assert not real.done
+    transport.flush()
+    transport.flush()
+    assert real.done == [head.decode()]
+    transport.write(head)
+    transport.close()
+    assert real.done[1] == head.decode()
+    assert len(real.done) > 2
+
+
 def test_it_closes_at_once_if_the_client_owes_nothing() -> None:
     real = Real()
     transport = around(real, is_sending=False)

@@ -1,6 +1,8 @@
 """What the server does on signals and how it listens, without a process; tests/e2e sends real ones."""
 
 import asyncio
+import faulthandler
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -85,6 +87,16 @@ def test_the_watchdog_is_told_of_a_signal_and_the_handler_runs(made: Server) -> 
         assert not watchdog._told()
     assert watchdog._seconds_to_end == pytest.approx(1 + 0.2 + 7 + 8)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_it_serves_where_there_are_no_such_signals(made: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for holder, name in ((faulthandler, "register"), (faulthandler, "unregister"), (os, "set_blocking")):
+        monkeypatch.delattr(holder, name)  # as in Python 3.11 on Windows
+    with made.capture_signals():
+        told = cast(Any, made)._app.services.batcher.watchdog._told
+        assert not told()
+        made.handle_exit(signal.SIGTERM, None)
+        assert told()
 
 
 def test_it_accepts_until_a_second_has_passed_or_nobody_is_connected(made: Server, at: Callable[[float], None]) -> None:

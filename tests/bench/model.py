@@ -32,6 +32,7 @@ from models.export.compact import Form, compact
 from models.export.convert import convert
 from models.export.cost import DeviceName, PlanName
 from models.export.fold import fold
+from models.export.heads import Head
 from models.export.heads.classification import Classifier
 from models.export.plans import unmasked
 from models.export.preprocess import Preprocess
@@ -40,6 +41,7 @@ from models.layers import Masksembles1d, Masksembles2d
 from models.networks.cnn import cnn
 from models.networks.mlp import mlp
 from models.networks.resnet import resnet
+from models.networks.unet import unet
 from models.networks.wide_resnet import wide_resnet
 
 N = 4
@@ -56,6 +58,22 @@ class Case:
     shape: tuple[int, ...]
     build: Callable[[], nn.Module]
     batches: tuple[int, ...] = (1, 16, 64)
+    head: type[Head] = Classifier
+
+
+class Cells(Head):
+    """A classifier's scores for every cell of a map; a graph of the bench alone, no task of the contract."""
+
+    OUTPUTS = ("prediction", "probabilities", "entropy", "mutual_information")
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Inputs [B, …] → prediction [B, H, W], probabilities [B, K, H, W], two scores [B, H, W]."""
+        logits = self.body(self.preprocess(x))
+        log_p = torch.log_softmax(logits / self.temperature, dim=1).unflatten(0, (self.submodels, -1))
+        p = log_p.exp()
+        mean = p.mean(dim=0)
+        entropy = -torch.xlogy(mean, mean).sum(dim=1)
+        return mean.argmax(dim=1), mean, entropy, entropy + (p * log_p).sum(dim=2).mean(dim=0)
 
 
 _SMALL, _LARGE = (3, 32, 32), (3, 224, 224)
@@ -81,6 +99,10 @@ CASES = {
     "mlp": Case(
         "MLP 784-1024-1024-10", "S = 2, after both hidden layers", (784,),
         partial(mlp, (784,), 10, submodels=N, hidden=(1024, 1024)),
+    ),
+    "unet": Case(
+        "U-Net, 64×64 cells", "S = 2, aligned, after every convolution", (3, 64, 64),
+        partial(unet, (3, 64, 64), 11, submodels=N), (1, 8, 16), Cells,
     ),
 }  # fmt: skip
 
@@ -120,7 +142,7 @@ def models(case: Case, device: DeviceName) -> tuple[dict[str, onnx.ModelProto], 
     operations["ensemble"] = N * operations["dense"]
     made = {}
     for name, (graph, submodels) in variants.items():
-        made[name] = convert(Classifier(graph, submodels, Preprocess(None, example.shape)).eval(), example)
+        made[name] = convert(case.head(graph, submodels, Preprocess(None, example.shape)).eval(), example)
     return made, operations, chosen.plan
 
 

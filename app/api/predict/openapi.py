@@ -89,13 +89,14 @@ REQUEST_BODY: dict[str, Any] = {
     },
 }
 _ANSWER: dict[str, Any] = {
-    "description": "One prediction for each row, in order; `model.task` tells which of the two kinds it is",
+    "description": "One prediction for each row, in order; `model.task` tells which kind it is",
     "model": Answer,
     "content": {
         response.NPZ: _file(
             "With `Accept: application/x-npz`: the chosen outputs as arrays, as `numpy.load` reads them, and `model`, "
             "`version` and `id`; `percentiles.SCORE` [B], `prediction_set` as booleans [B, K] and "
-            "`prediction_set.coverage`, `intervals` [B, C, 2, D] and `intervals.coverage` [C], `decision` as texts [B]"
+            "`prediction_set.coverage`, `row_scores.SCORE` [B], `intervals` [B, C, 2, D] and `intervals.coverage` [C], "
+            "`decision` as texts [B]"
         ),
     },
 }

@@ -40,7 +40,7 @@ class PredictParams(msgspec.Struct, forbid_unknown_fields=True):
         Annotated[list[str], Meta(extra_json_schema={"minItems": 1, "uniqueItems": True})] | None,
         Meta(
             description="Which outputs to answer, of those that the kind of model has; of a classifier `prediction` is "
-            "label, index and confidence. Default: all but `logits`"
+            "label, index and confidence, of a multilabel model the labels that are on. Default: all but `logits`"
         ),
     ] = None
     policy: Annotated[

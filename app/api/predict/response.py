@@ -65,8 +65,8 @@ def write_npz(
     """Writes the chosen outputs by name, as the graph gave them, and `model`, `version` and `id` as scalars.
 
     Derived values have these names: `percentiles.SCORE` [B]; `prediction_set`, booleans [B, K], and
-    `prediction_set.coverage`; `intervals` [B, C, 2, D], the lower and upper ends for each coverage, and
-    `intervals.coverage` [C]; `decision`, texts [B].
+    `prediction_set.coverage`; `row_scores.SCORE` [B]; `intervals` [B, C, 2, D], the lower and upper ends for each
+    coverage, and `intervals.coverage` [C]; `decision`, texts [B].
 
     Args:
         decided: see derived.decisions.

@@ -57,7 +57,7 @@ class ModelSummary(BaseModel):
     input_channel_ranges: list[tuple[float, float]] | None = Field(
         None, description="The same for each channel or feature (axis 1), where they differ"
     )
-    labels: list[str] | None = Field(None, description="Of a classifier: the K classes")
+    labels: list[str] | None = Field(None, description="The K classes of a classifier, or labels of a multilabel model")
     targets: list[Target] | None = Field(None, description="Of a regressor: the D numbers that it predicts")
     policy: PolicyInForce | None = Field(None, description="What decides on its answers; absent where nobody has one")
     warnings: list[str] | None = Field(None, description="What its calibration could hardly bear; absent if nothing")

@@ -3,12 +3,17 @@
 from typing import Literal
 
 from app.contract.tasks.classification import ClassificationEvaluation, ClassificationTask
+from app.contract.tasks.multilabel import MultilabelEvaluation, MultilabelTask
 from app.contract.tasks.regression import RegressionEvaluation, RegressionTask
 from app.contract.tasks.task import Task
 
 __all__ = ["TASKS", "Evaluation", "Task", "TaskName"]
 
-TaskName = Literal["classification", "regression"]
-Evaluation = ClassificationEvaluation | RegressionEvaluation
+TaskName = Literal["classification", "multilabel", "regression"]
+Evaluation = ClassificationEvaluation | MultilabelEvaluation | RegressionEvaluation
 
-TASKS: dict[TaskName, Task] = {"classification": ClassificationTask(), "regression": RegressionTask()}
+TASKS: dict[TaskName, Task] = {
+    "classification": ClassificationTask(),
+    "multilabel": MultilabelTask(),
+    "regression": RegressionTask(),
+}

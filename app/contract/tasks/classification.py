@@ -40,6 +40,7 @@ class ClassificationTask(Task):
     """One of K classes for each row, from probabilities of N submodels."""
 
     name = "classification"
+    answers = "labels"
 
     def outputs(self, contract: "Contract") -> tuple[Tensor, ...]:
         """The same for every classifier."""
@@ -49,9 +50,9 @@ class ClassificationTask(Task):
         """The same for every classifier."""
         return SCORES
 
-    def score_values(self, contract: "Contract", found: Arrays) -> dict[Score, NDArray[Any]]:
-        """Computed from `probabilities` and the graph's scores."""
-        return {name: found["probabilities"].max(axis=-1) if name == "confidence" else found[name] for name in SCORES}
+    def score_value(self, name: Score, found: Arrays) -> NDArray[Any]:
+        """The largest of `probabilities`, or the graph's score."""
+        return np.asarray(found["probabilities"].max(axis=-1) if name == "confidence" else found[name])
 
     def validate(self, contract: "Contract") -> None:
         """Two labels or more, no targets, no intervals, and an evaluation of classes."""

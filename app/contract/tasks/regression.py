@@ -1,12 +1,11 @@
 """Regression: D numbers for each row, each with a variance."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from numpy.typing import NDArray
 from pydantic import Field
 
 from app.contract.contract_model import ContractModel, Fraction, Score
-from app.contract.tasks.task import Arrays, Task
+from app.contract.tasks.task import Task
 from app.contract.tensor import Axis, Tensor
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ class RegressionTask(Task):
     """D numbers for each row, from N submodels that may also predict a variance."""
 
     name = "regression"
+    answers = "targets"
 
     def outputs(self, contract: "Contract") -> tuple[Tensor, ...]:
         """Includes variances if the contract names them."""
@@ -43,10 +43,6 @@ class RegressionTask(Task):
     def scores(self, contract: "Contract") -> tuple[Score, ...]:
         """Only if the submodels predict a variance."""
         return SCORES if any(tensor.name == "entropy" for tensor in contract.outputs) else ()
-
-    def score_values(self, contract: "Contract", found: Arrays) -> dict[Score, NDArray[Any]]:
-        """Outputs of the graph, unchanged."""
-        return {name: found[name] for name in self.scores(contract)}
 
     def validate(self, contract: "Contract") -> None:
         """One target or more, no labels, no prediction sets, one factor a target, and an evaluation of numbers."""

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from numpy.typing import NDArray
 
@@ -20,6 +20,8 @@ class Task(ABC):
     """One kind of answer: its outputs, its scores, and what its contracts must hold."""
 
     name: ClassVar[str]
+    answers: ClassVar[Literal["labels", "targets"]]
+    """The field of a contract that names the answers."""
 
     @abstractmethod
     def outputs(self, contract: "Contract") -> tuple[Tensor, ...]:
@@ -29,9 +31,9 @@ class Task(ABC):
     def scores(self, contract: "Contract") -> tuple[Score, ...]:
         """The scores that a policy may name; empty if the model cannot say how sure it is."""
 
-    @abstractmethod
-    def score_values(self, contract: "Contract", found: Arrays) -> dict[Score, NDArray[Any]]:
-        """The values [B] of each score, from the graph's outputs."""
+    def score_value(self, name: Score, found: Arrays) -> NDArray[Any]:
+        """The values [B] of a score, one for each row; by default the graph's output of that name."""
+        return found[name]
 
     @abstractmethod
     def validate(self, contract: "Contract") -> None:

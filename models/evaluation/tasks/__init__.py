@@ -3,6 +3,7 @@ here. No torch here."""
 
 from app.contract.tasks import TaskName
 from models.evaluation.tasks.classification import ClassificationEvaluator
+from models.evaluation.tasks.multilabel import MultilabelEvaluator
 from models.evaluation.tasks.regression import RegressionEvaluator
 from models.evaluation.tasks.task import TaskEvaluator
 
@@ -10,5 +11,6 @@ __all__ = ["TASKS", "TaskEvaluator"]
 
 TASKS: dict[TaskName, TaskEvaluator] = {
     "classification": ClassificationEvaluator(),
+    "multilabel": MultilabelEvaluator(),
     "regression": RegressionEvaluator(),
 }

@@ -12,12 +12,9 @@ from app.contract.tasks.classification import ClassificationEvaluation, predicti
 from models import artefact, runtime
 from models.data import DatasetError, Split
 from models.evaluation import adequacy, classifier_figures, conformal
-from models.evaluation.adequacy import CalibrationError
 from models.evaluation.answers import Answers, Outputs, Respondent
 from models.evaluation.likelihood import (
-    TEMPERATURES,
     Floats,
-    edge,
     fit_temperature,
     log_mean_probability,
     negative_log_likelihood,
@@ -35,7 +32,10 @@ class ClassificationEvaluator(TaskEvaluator):
         """An integer below the number of classes for each row."""
         labels, classes = split.labels, len(contract.labels)
         if labels.dtype.kind not in "iu":  # without the shape: an .npz file's [B] has become a regressor's [B, 1]
-            raise DatasetError(f"labels: expected whole numbers, one class index for each row, got {labels.dtype}")
+            hint = "; labels [B, K] that are each on or off go with the task multilabel" * (labels.dtype.kind == "b")
+            raise DatasetError(
+                f"labels: expected whole numbers, one class index for each row, got {labels.dtype}{hint}"
+            )
         if labels.shape != (len(split.inputs),):
             raise DatasetError(
                 f"labels: expected one class index for each of the {len(split.inputs)} rows, got {list(labels.shape)}"
@@ -75,37 +75,11 @@ class ClassificationEvaluator(TaskEvaluator):
         probable = log_mean_probability(logits, fit.temperature)
         right = f"{100 * float((probable.argmax(axis=-1) == labels).mean()):.0f} % of {len(labels)} answers are right"
         above = adequacy.above_chance(probable, labels)
-        if above < adequacy.CHANCE:
-            raise CalibrationError(
-                f"calibration: the labels fit the answers no better than in random order ({right}): check that they "
-                "are numbered as the classes are listed and in the order of the rows, and that the rows are in the "
-                "units that the network takes; a weak network takes more rows"
-            )
-        if above < adequacy.CLEAR:
-            warnings.append(
-                f"the labels fit the answers hardly better than in random order ({right}): check that they are those "
-                "of the rows; more rows would tell"
-            )
-        if _separated(logits, rows):
-            return [
-                *warnings,
-                f"every submodel is right on all {len(rows.fitting)} rows that were to fit the temperature, which sets "
-                "no limit to how sure it may be: the temperature stays 1; more rows would help, or harder ones, that "
-                "took no part in training",
-            ]
-        at = edge(fit.temperature, TEMPERATURES)
-        if at == "highest":
-            raise CalibrationError(
-                f"calibration: the best temperature is {TEMPERATURES[1]:g} or more, the end of its range ({right}): "
-                "the logits are far too large for that. Check that the rows are in the units that the network takes "
-                "(normalisation, pixel range), and that the labels are those of the rows"
-            )
-        if at == "lowest":  # answers are less sure than they could be, never surer
-            warnings.append(
-                f"the best temperature is {TEMPERATURES[0]:g} or less, the end of its range ({right}): the logits "
-                "hardly differ; check that the network is trained to its end and gives logits, not probabilities"
-            )
-        return warnings
+        return [
+            *warnings,
+            *adequacy.check_chance(above, right, "numbered as the classes are listed and in the order of the rows"),
+            *adequacy.check_temperature(fit.temperature, right, len(rows.fitting) if _separated(logits, rows) else 0),
+        ]
 
     def wrong(self, answers: Answers) -> NDArray[np.bool_]:
         """Whether a class other than the true one is predicted."""
@@ -175,14 +149,11 @@ class ClassificationEvaluator(TaskEvaluator):
         """A line of figures, and one for each kind of out-of-distribution rows."""
         test = measured["test"]
         disagreement = "" if test["disagreement"] is None else f", disagreement {test['disagreement']:.4f}"
-        lines = [
+        return [
             f"Brier {test['brier']:.4f}, adaptive ECE {test['adaptive_ece']:.4f} "
-            f"(uncalibrated {test['adaptive_ece_uncalibrated']:.4f}), AURC {test['aurc']['entropy']:.4f}{disagreement}"
+            f"(uncalibrated {test['adaptive_ece_uncalibrated']:.4f}), AURC {test['aurc']['entropy']:.4f}{disagreement}",
+            *self.describe_ood(measured["ood"]),
         ]
-        for kind, scores in measured["ood"].items():
-            told = ", ".join(f"{score} {found['auroc']:.3f}/{found['fpr95']:.3f}" for score, found in scores.items())
-            lines.append(f"OOD, {kind}: told from test rows with AUROC/FPR95 {told}")
-        return lines
 
 
 def _separated(logits: Floats, rows: CalibrationRows) -> bool:

@@ -15,8 +15,9 @@ from app.contract.tasks import Evaluation
 from models.data import Split
 from models.evaluation.answers import Answers, Outputs
 
-Sets = dict[float, tuple[NDArray[np.bool_], NDArray[np.int64]]]
-"""By guaranteed coverage: [B] whether the prediction set holds the true class, and [B] its size."""
+Sets = dict[float, tuple[NDArray[Any], NDArray[np.int64]]]
+"""By guaranteed coverage: [B] whether the prediction set holds the true class, or the share of the true labels that it
+holds; and [B] its size."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,21 @@ class TaskEvaluator(ABC):
     @abstractmethod
     def describe(self, evaluation: Any) -> list[str]:
         """An evaluation of this task, as lines to print."""
+
+    def describe_sets(self, coverage: float, held: NDArray[Any], sizes: NDArray[np.int64]) -> str:
+        """Coverage and size of prediction sets, as `prediction_sets` gives them, as a line to print."""
+        return (
+            f"{100 * coverage:g} % prediction sets: contain the true class in {100 * held.mean():.1f} % of {len(held)} "
+            f"rows, and {sizes.mean():.2f} classes on average"
+        )
+
+    def describe_ood(self, found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
+        """How well scores detect each kind of out-of-distribution rows, as lines to print."""
+        return [
+            f"OOD, {kind}: told from test rows with AUROC/FPR95 "
+            + ", ".join(f"{score} {one['auroc']:.3f}/{one['fpr95']:.3f}" for score, one in scores.items())
+            for kind, scores in found.items()
+        ]
 
     def describe_measured(self, measured: Mapping[str, Any]) -> list[str]:
         """What `models.evaluation.measurement` found, as lines to print."""

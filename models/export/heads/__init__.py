@@ -3,6 +3,7 @@
 from app.contract.tasks import TaskName
 from models.export.heads.classification import ClassificationExporter
 from models.export.heads.head import Head, HeadBuilder, TaskExporter
+from models.export.heads.multilabel import MultilabelExporter
 from models.export.heads.regression import RegressionExporter
 from models.export.options import ExportOptions
 
@@ -10,6 +11,7 @@ __all__ = ["TASKS", "Head", "HeadBuilder", "TaskExporter", "named_task"]
 
 TASKS: dict[TaskName, TaskExporter] = {
     "classification": ClassificationExporter(),
+    "multilabel": MultilabelExporter(),
     "regression": RegressionExporter(),
 }
 
@@ -18,9 +20,14 @@ def named_task(options: ExportOptions) -> TaskExporter:
     """The task that the options name.
 
     Raises:
-        ValueError: they name none, or several.
+        ValueError: they give neither labels nor targets, or both, or what their task does not have.
     """
-    named = [task for task in TASKS.values() if task.is_named(options)]
-    if len(named) != 1:
+    given = [field for field in ("labels", "targets") if getattr(options, field) is not None]
+    if len(given) != 1:
         raise ValueError("labels, targets: give one of the two")
-    return named[0]
+    fitting = {name: task for name, task in TASKS.items() if task.named_by == given[0]}
+    if options.task is None:
+        return next(task for task in fitting.values() if task.by_default)
+    if options.task not in fitting:
+        raise ValueError(f"task: with {given[0]} expected {' or '.join(fitting)}, got {options.task}")
+    return fitting[options.task]

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from app.contract.tasks import TASKS as CONTRACT_TASKS
 from app.contract.tasks import TaskName
 from app.contract.tensor import Tensor as ContractTensor
 from models.export.options import ExportOptions
@@ -55,10 +56,13 @@ class TaskExporter(ABC):
     """One kind of answer: how the options name it, its head, and what the contract says of it."""
 
     task: ClassVar[TaskName]
+    by_default: ClassVar[bool] = False
+    """Whether it is meant where the options name answers of its kind, and no task."""
 
-    @abstractmethod
-    def is_named(self, options: ExportOptions) -> bool:
-        """Whether the options ask for this task."""
+    @property
+    def named_by(self) -> str:
+        """The field of the options that names its answers."""
+        return CONTRACT_TASKS[self.task].answers
 
     @abstractmethod
     def builder(self, widths: set[int], options: ExportOptions) -> HeadBuilder:

@@ -63,9 +63,7 @@ class RegressionExporter(TaskExporter):
     """Named by `targets`."""
 
     task = "regression"
-
-    def is_named(self, options: ExportOptions) -> bool:
-        return options.targets is not None
+    by_default = True
 
     def builder(self, widths: set[int], options: ExportOptions) -> HeadBuilder:
         if options.precision != "float32":

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import entr, log_softmax, logsumexp
 
 from app.contract.schema import Contract
-from models.export.heads.classification import two_sided
+from models.export.heads.classification import two_classes
 from models.export.verification.task import ABSOLUTE, RELATIVE, Arrays, Raw, TaskVerifier
 
 # Unbounded sums: one near zero is as uncertain as its largest neighbour.
@@ -21,16 +21,17 @@ class ClassificationVerifier(TaskVerifier):
 
     allowed = f"{ABSOLUTE} + {RELATIVE}·|value|"
 
+    def expected(self, raw: Raw, contract: Contract) -> dict[str, NDArray[Any]]:
+        return classifier_reference(two_classes(torch.from_numpy(raw)).numpy(), contract.temperature)
+
     def shares(self, found: Arrays, raw: Raw, contract: Contract) -> dict[str, float]:
-        logits = two_sided(torch.from_numpy(raw)).numpy()
-        expected = classifier_reference(logits, contract.temperature)
-        # a float32 of 32 and above is known to 2e-6 at best, and exp passes that on to the probabilities
-        coarse = max(1.0, float(np.abs(logits).max()) / contract.temperature / 32)
+        expected = self.expected(raw, contract)
+        coarse = coarseness(expected["logits"], contract)
         return {
             name: (
                 _top_two(expected["probabilities"], values)
                 if name == "prediction"
-                else _share(values, expected[name], largest=name in _SCALED_BY_LARGEST)
+                else share(values, expected[name], largest=name in _SCALED_BY_LARGEST)
             )
             / coarse
             for name, values in found.items()
@@ -57,7 +58,14 @@ def classifier_reference(logits: Raw, temperature: float) -> dict[str, NDArray[A
     }
 
 
-def _share(values: NDArray[Any], expected: NDArray[Any], *, largest: bool) -> float:
+def coarseness(logits: NDArray[Any], contract: Contract) -> float:
+    """The factor on the tolerance for logits beyond 32: a float32 of that size is known to 2e-6 at best, and exp passes
+    that on to the probabilities."""
+    return max(1.0, float(np.abs(logits).max()) / contract.temperature / 32)
+
+
+def share(values: NDArray[Any], expected: NDArray[Any], *, largest: bool) -> float:
+    """The largest difference as a share of what is allowed: for each value, or, if `largest`, for the largest one."""
     size = np.abs(expected).max() if largest else np.abs(expected)
     return float((np.abs(values - expected) / (ABSOLUTE + RELATIVE * size)).max())
 

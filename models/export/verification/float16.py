@@ -1,15 +1,13 @@
-"""Checks a float16 classifier against its float32 network: the uncertainty must stay the same."""
+"""Checks a float16 artefact against its float32 network: the uncertainty must stay the same."""
 
 import numpy as np
 import onnx
-import torch
 from torch import Tensor, nn
 
 from app.contract.schema import Contract
 from models import runtime
-from models.export.heads.classification import two_sided
-from models.export.verification.classification import classifier_reference
 from models.export.verification.loop import VerificationError, torch_loop
+from models.export.verification.tasks import TASKS
 
 _USUAL, _LARGEST = 1e-3, 5e-3
 """The difference, in nats, allowed for 99 % of the entropies and for all of them."""
@@ -26,8 +24,7 @@ def verify_float16(model: onnx.ModelProto, contract: Contract, network: nn.Modul
     Raises:
         VerificationError: they are more than 1e-3 and 5e-3, or a probability differs by more than 5e-3.
     """
-    logits = two_sided(torch.from_numpy(torch_loop(network, rows.split(_ROWS_AT_ONCE)))).numpy()
-    expected = classifier_reference(logits, contract.temperature)
+    expected = TASKS[contract.task].expected(torch_loop(network, rows.split(_ROWS_AT_ONCE)), contract)
     session = runtime.session(model)
     for batch in _BATCHES:
         part = runtime.run_session(session, rows[:batch].numpy(), ["submodels"])["submodels"]

@@ -8,12 +8,9 @@ from torch import Tensor, nn
 
 from app.contract.schema import Contract
 from models import runtime
-from models.export.verification.classification import ClassificationVerifier
 from models.export.verification.loop import VerificationError, torch_loop
-from models.export.verification.regression import RegressionVerifier
-from models.export.verification.task import TaskVerifier
+from models.export.verification.tasks import TASKS
 
-_TASKS: dict[str, TaskVerifier] = {"classification": ClassificationVerifier(), "regression": RegressionVerifier()}
 _BATCHES = (1, 2, 3, 5, 16)  # not the traced batch size alone, nor only multiples of N
 _ALONE = 3
 """At this batch size the torch loop runs row by row, so that a network that mixes rows gives other answers."""
@@ -30,7 +27,7 @@ def verify(
     Raises:
         VerificationError: an output differs by more than that, or is not finite; the message names it.
     """
-    worst, task = 0.0, _TASKS[contract.task]
+    worst, task = 0.0, TASKS[contract.task]
     names = [output.name for output in model.graph.output]
     session = runtime.session(model)
     of = f" of {list(rows.shape[1:])}" if contract.axes else ""

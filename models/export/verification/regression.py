@@ -15,10 +15,12 @@ class RegressionVerifier(TaskVerifier):
 
     allowed = f"{RELATIVE} of the largest mean"
 
+    def expected(self, raw: Raw, contract: Contract) -> dict[str, NDArray[Any]]:
+        return dict(regressor_reference(raw, len(contract.targets), contract.temperature))
+
     def shares(self, found: Arrays, raw: Raw, contract: Contract) -> dict[str, float]:
-        targets = len(contract.targets)
-        expected = regressor_reference(raw, targets, contract.temperature)
-        allowed = _allowed(raw, targets, expected)
+        expected = self.expected(raw, contract)
+        allowed = _allowed(raw, len(contract.targets), expected)
         return {name: float((np.abs(values - expected[name]) / allowed[name]).max()) for name, values in found.items()}
 
 

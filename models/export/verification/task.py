@@ -24,5 +24,9 @@ class TaskVerifier(ABC):
     """The tolerance in words."""
 
     @abstractmethod
+    def expected(self, raw: Raw, contract: Contract) -> dict[str, NDArray[Any]]:
+        """Every output of the graph, in float64."""
+
+    @abstractmethod
     def shares(self, found: Arrays, raw: Raw, contract: Contract) -> dict[str, float]:
         """The largest difference of each output as a share of what is allowed; NaN where it is not finite."""

@@ -2,6 +2,7 @@
 
 from app.contract.tasks import TaskName
 from models.training.tasks.classification import ClassificationTrainer
+from models.training.tasks.multilabel import MultilabelTrainer
 from models.training.tasks.regression import RegressionTrainer
 from models.training.tasks.task import TaskTrainer
 
@@ -9,5 +10,6 @@ __all__ = ["TASKS", "TaskTrainer"]
 
 TASKS: dict[TaskName, TaskTrainer] = {
     "classification": ClassificationTrainer(),
+    "multilabel": MultilabelTrainer(),
     "regression": RegressionTrainer(),
 }

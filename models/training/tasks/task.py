@@ -17,11 +17,11 @@ class TaskTrainer(ABC):
 
     @abstractmethod
     def answers(self, dataset: Dataset) -> int:
-        """K classes, or D targets."""
+        """K classes or labels, or D targets."""
 
     @abstractmethod
     def outputs(self, answers: int) -> int:
-        """The last layer's outputs for a row, given the number of classes or targets."""
+        """The last layer's outputs for a row, given the number of answers."""
 
     def complete(self, network: nn.Module, recipe: "Recipe") -> nn.Module:
         """Wraps a network in what the task needs; by default nothing."""

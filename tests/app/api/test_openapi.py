@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from app.api.examples import ANSWERS
 from app.api.predict import content_types, params
 from app.api.predict.schemas.classification import Classification, ClassificationAnswer
+from app.api.predict.schemas.multilabel import Multilabel
 from app.api.predict.schemas.regression import Regression
 from app.api.predict.tasks import ANSWERS as TASKS
 from app.api.schemas.models import ModelSummary, VersionDetail
@@ -161,7 +162,7 @@ def test_every_error_is_shown_where_it_can_happen(document: dict[str, Any]) -> N
     assert shown.keys() == {kind.code for kind in kinds}
     assert len(shown) == len(kinds)
     assert all(shown[kind.code] <= {str(kind.status), ""} for kind in kinds)
-    elsewhere = {"malformed_request", "not_found", "method_not_allowed", "connections_full"}
+    elsewhere = {"malformed_request", "not_found", "method_not_allowed", "connections_full", "pipeline_full"}
     assert set(document["components"]["responses"]) == elsewhere
     described = document["components"]["schemas"]["Error"]["properties"]["code"]["description"]
     assert all(f"`{kind.code}`" in described for kind in kinds)
@@ -178,10 +179,12 @@ def test_v2_says_400_for_what_is_422_elsewhere(document: dict[str, Any]) -> None
 def test_answers_show_what_can_be_asked_for(document: dict[str, Any]) -> None:
     asked = document["components"]["schemas"]["PredictRequest"]["properties"]["outputs"]["anyOf"][0]["items"]["enum"]
     (classifier,), (regressor, without_scores) = TASKS["classification"].menus, TASKS["regression"].menus
-    classes, numbers = set(classifier.selectable), set(regressor.selectable)
-    assert set(asked) == classes | numbers
+    (multilabel,) = TASKS["multilabel"].menus
+    classes, labels, numbers = (set(menu.selectable) for menu in (classifier, multilabel, regressor))
+    assert set(asked) == classes | labels | numbers
     assert set(without_scores.selectable) < numbers
     assert classes - {"prediction"} <= set(Classification.model_fields)
+    assert labels - {"prediction"} == set(Multilabel.model_fields) - {"labels"}
     assert numbers == set(Regression.model_fields)
 
 

@@ -29,7 +29,7 @@ def test_reads_what_was_written(document: dict[str, Any]) -> None:
         ("schema_version", 6, "schema_version: 6 is newer than 5"),
         ("schema_version", "1", "schema_version: the contract has none"),
         ("schema_version", 0, "schema_version: Input should be greater"),
-        ("task", "forecast", "task: Input should be 'classification' or 'regression'"),
+        ("task", "forecast", "task: Input should be 'classification', 'multilabel' or 'regression'"),
         ("task", "regression", "targets must name at least 1, and labels none, for the task regression"),
         ("method", "guess", "method: Input should be 'single'"),
         ("num_submodels", 0, "num_submodels: Input should be greater"),

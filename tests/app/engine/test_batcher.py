@@ -594,6 +594,56 @@ def test_a_waiting_device_keeps_no_model_alive() -> None:
     asyncio.run(scene())
 
 
+def broken(inputs: NDArray[Any], outputs: Sequence[str]) -> Arrays:
+    raise RuntimeError("bad luck")
+
+
+@pytest.mark.parametrize("inline", [0, 8])
+@pytest.mark.parametrize(
+    ("run", "error"),
+    [(broken, ModelFailed), (not_finite, OutputNotFinite), (answer, DeadlineExceeded), (answer, ClientGone)],
+)
+def test_a_request_that_fails_keeps_no_model_alive(
+    run: Any, error: type[Exception], inline: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "app.engine.batcher")  # its records hold tracebacks, too
+
+    async def scene() -> None:
+        session = FakeSession(run)
+        model = FakeModel(session)
+        model.inline_max_rows = inline
+        gone = asyncio.Event()
+        async with batching() as batcher:
+            if run is answer:  # it fails while another is at work
+                session.free.clear()
+                busy = FakeModel(session)
+                first = ask(batcher, busy, 1)  # type: ignore[arg-type]
+                await settled(lambda: len(session.batches) == 1)
+            options = {"seconds": 0.05} if error is DeadlineExceeded else {"gone": gone.wait}
+            failing = ask(batcher, model, 13, **options)  # type: ignore[arg-type]
+            if error is ClientGone:
+                await settled(lambda: batcher._queue.rows == 1)
+                gone.set()
+            with pytest.raises(error) as raised:
+                await failing
+            del failing, raised
+            if run is answer:
+                session.free.set()
+                await first
+            await settled(lambda: batcher._queue.takers == 1)
+            await asyncio.sleep(0)
+            alive = weakref.ref(model)
+            del model
+            assert alive() is None  # without the collector, which comes seldom
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(scene())
+    finally:
+        gc.enable()
+
+
 @pytest.fixture(scope="module")
 def models(digits_repository: Path, tiny_repository: Path) -> list[Model]:
     """Two models with real sessions, one of which may run in the event loop."""

@@ -6,6 +6,7 @@ import pytest
 from app.contract.tasks import regression
 from app.telemetry.drift import monitored_outputs, reference_deciles
 from app.telemetry.metrics import Telemetry
+from tests import graphs
 from tests.app.contract.calibrated import EVEN, calibrated
 from tests.app.engine.fakes import CONTRACT
 from tests.app.telemetry.test_metrics import samples, value
@@ -57,6 +58,16 @@ def test_scores_fall_into_the_buckets_of_their_own_version() -> None:
     assert value(telemetry, "masksembles_entropy_nats_count", model="one", version="1") == 1000
     total = value(telemetry, "masksembles_entropy_nats_sum", model="one", version="1")
     assert total == pytest.approx(drawn.sum())
+
+
+def test_a_row_of_several_labels_is_counted_once_by_its_mean() -> None:
+    telemetry = Telemetry()
+    contract = graphs.multilabel()[1].model_copy(update={"calibration": calibrated(entropy=EVEN).calibration})
+    series = telemetry.series("one", 1, contract)
+    series.computed(2, 0.1, {"entropy": np.array([[0.1, 0.2, 0.3], [0.9, 0.9, 0.6]], np.float32)})
+    assert value(telemetry, "masksembles_entropy_nats_count", model="one", version="1") == 2
+    total = value(telemetry, "masksembles_entropy_nats_sum", model="one", version="1")
+    assert total == pytest.approx(1.0)
 
 
 def test_a_value_on_an_edge_belongs_below_it_and_nan_nowhere() -> None:

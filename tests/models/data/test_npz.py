@@ -29,6 +29,17 @@ def test_reads_the_values_of_a_regression(tmp_path: Path) -> None:
     assert load(str(path)).targets == (("height", "m"), ("weight", "kg"))
 
 
+@pytest.mark.parametrize("dtype", [bool, np.int64, np.uint8])
+def test_labels_of_two_axes_are_each_on_or_off(tmp_path: Path, dtype: Any) -> None:
+    path = tmp_path / "mine.npz"
+    labels = np.array([[0, 1], [1, 1], [0, 0]]).astype(dtype)
+    np.savez(path, inputs=np.ones((3, 2)), labels=labels, classes=np.array(["a", "b"]))
+    found = load(str(path))
+    assert (found.task, found.classes, found.targets) == ("multilabel", ("a", "b"), ())
+    assert found.test.labels.dtype == bool
+    assert found.test.labels.tolist() == [[False, True], [True, True], [False, False]]
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
@@ -43,6 +54,11 @@ def test_reads_the_values_of_a_regression(tmp_path: Path) -> None:
             {"inputs": np.ones((3, 2)), "labels": np.array([0.5, 1, np.nan])},
             r"labels\[2\]: expected finite values .*, got nan",
         ),
+        (
+            {"inputs": np.ones((3, 2)), "labels": np.array([[0], [2], [1]])},
+            r"labels\[1\]: expected 0 or 1 for each label of a row, or, as \[B\], one class index .*, got \[2\]",
+        ),
+        ({"inputs": np.ones((3, 2)), "labels": np.ones((2, 2), bool)}, r"labels \[B, K\] of the 3 inputs, got bool"),
         ({"inputs": np.ones((3, 2)), "labels": np.ones((3, 2, 2))}, r"hold values .* got float64 \[3, 2, 2\]"),
         ({"inputs": np.ones((3, 2)), "labels": np.ones((3, 0))}, "hold values"),
         (

@@ -10,9 +10,11 @@ from models.evaluation.adequacy import (
     CalibrationError,
     above_chance,
     check_classes,
+    check_labels,
     check_number,
     check_targets,
     correlation_above_chance,
+    labels_above_chance,
 )
 
 
@@ -91,3 +93,30 @@ def test_every_message_says_what_would_help() -> None:
         with pytest.raises(CalibrationError) as raised:
             attempt()
         assert re.search(r"^calibration: .*\bgive\b", str(raised.value))
+
+
+def test_labels_that_never_change_are_named() -> None:
+    assert check_labels(np.array([[1, 0], [0, 1]]), "ab") == []
+    (warning,) = check_labels(np.array([[1, 0], [0, 0]]), "ab")
+    assert warning.startswith("'b' (1 of 2 labels) are on in all rows of the calibration or in none")
+    with pytest.raises(CalibrationError, match="all 2 rows have the same labels"):
+        check_labels(np.array([[1, 0], [1, 0]]), "ab")
+
+
+def test_a_single_label_is_as_far_above_chance_as_two_classes() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 60)
+    logits = rng.normal(size=60) + labels
+    log_p = log_softmax(np.stack([np.zeros(60), logits], axis=-1), axis=-1)
+    found = labels_above_chance(log_p[:, 1:] - log_p[:, :1], labels[:, None])
+    assert found == pytest.approx(above_chance(log_p, labels))
+
+
+def test_labels_of_a_row_are_shuffled_together() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.random((50, 1)) < 0.4
+    labels, odds = np.concatenate([truth, truth], axis=1), rng.normal(size=(50, 2))
+    gained = [float((odds * labels[rng.permutation(50)]).sum()) for _ in range(20_000)]
+    mean, deviation = np.mean(gained), np.std(gained)
+    assert labels_above_chance(odds, labels) == pytest.approx(((odds * labels).sum() - mean) / deviation, abs=0.03)
+    assert labels_above_chance(np.ones((50, 2)), labels) == 0

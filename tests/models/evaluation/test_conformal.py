@@ -21,6 +21,7 @@ from models.evaluation.conformal import (
     INTERVALS,
     RISKS,
     intervals,
+    label_sets,
     prediction_sets,
     risk_bound,
     thresholds,
@@ -138,6 +139,42 @@ def test_prediction_sets_hold_the_true_class_as_often_as_guaranteed(rows: int) -
     assert list(found) == [target for target in COVERAGES if target <= rows / (rows + 1) + 1e-12]
     for target, shares in found.items():
         assert_covers(shares, target, rows)
+
+
+@pytest.mark.parametrize("rows", [30, 300])
+def test_sets_of_labels_hold_as_many_true_ones_as_guaranteed(rows: int) -> None:
+    """Labels of a row are copies of each other as often as not, which leaves the guarantee as it is."""
+    rng = np.random.default_rng(0)
+    held = {0.8: [], 0.95: []}  # type: dict[float, list[float]]
+    for _ in range(1500):
+        p = rng.random((rows + 1, 4))
+        truth = rng.random(p.shape) < p**2  # the model is far too sure
+        alike = rng.random(rows + 1) < 0.5
+        truth[alike] = truth[alike, :1]
+        sets = {one.coverage: one for one in label_sets(p[:rows], truth[:rows], tuple(held))}
+        assert set(sets) == ({0.8, 0.95} if rows > 18 else {0.8})
+        for coverage, one in sets.items():
+            inside = p[rows] >= one.least_probability - 1e-6
+            count = truth[rows].sum()
+            held[coverage].append(float((truth[rows] & inside).sum() / count) if count else 1.0)
+    for coverage, shares in held.items():
+        error = np.std(shares) / len(shares) ** 0.5
+        assert coverage - 3 * error <= np.mean(shares) <= coverage + 2 / rows + 3 * error
+
+
+def test_sets_of_labels_are_the_smallest_that_conformal_risk_control_allows() -> None:
+    p = np.arange(1, 21)[:, None] / 20
+    truth = np.ones((20, 1), bool)
+    # α = 0.2: (missed + 1) / 21 ≤ 0.2 for 3 rows, which are those of 0.05, 0.1 and 0.15
+    (one,) = label_sets(p, truth, (0.8,))
+    assert (one.coverage, one.least_probability, one.rows) == (0.8, 0.2, 20)
+    assert label_sets(p, truth, (0.96,)) == ()  # (0 + 1) / 21 is more than 0.04
+    assert label_sets(p, ~truth, (0.8,))[0].least_probability == 1  # there is nothing to miss
+    # a row of three labels loses a third with each: 9 thirds are 3 rows, exactly
+    thirds = np.arange(1, 61).reshape(20, 3) / 60
+    (one,) = label_sets(thirds, np.ones((20, 3), bool), (0.8,))
+    assert one.least_probability == pytest.approx(10 / 60)
+    assert one.least_probability <= 10 / 60
 
 
 def test_intervals_hold_each_target_as_often_as_guaranteed() -> None:

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from models.evaluation.likelihood import fit_temperature, log_mean_probability
+from models.evaluation.likelihood import (
+    binary_cross_entropy,
+    fit_label_temperature,
+    fit_temperature,
+    log_mean_labels,
+    log_mean_probability,
+    negative_log_likelihood,
+)
 
 
 @pytest.mark.parametrize("size", [1e3, 1e30])
@@ -30,3 +37,22 @@ def test_a_temperature_makes_labels_no_less_likely() -> None:
 
     fitted = fit_temperature(logits, labels)
     assert nll(fitted) <= min(nll(1.0), nll(fitted * 1.1), nll(fitted / 1.1))
+
+
+def test_a_label_is_two_classes_of_its_own() -> None:
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(0, 3, (50, 2, 1)), rng.random((50, 1)) < 0.5
+    both = np.concatenate([np.zeros_like(logits), logits], axis=-1)  # the same softmax as that of −z/2 and z/2
+    np.testing.assert_allclose(log_mean_labels(logits, 2.0)[:, 0], log_mean_probability(both, 2.0), rtol=1e-12)
+    classes = labels[:, 0].astype(np.int64)
+    assert binary_cross_entropy(logits, labels, 2.0) == pytest.approx(negative_log_likelihood(both, classes, 2.0))
+    assert fit_label_temperature(logits, labels) == pytest.approx(fit_temperature(both, classes))
+
+
+def test_the_likelihood_of_labels_is_a_mean_over_them() -> None:
+    p = np.array([[[0.9, 0.2], [0.7, 0.4]]])  # in the mean 0.8 and 0.3
+    logits = np.log(p / (1 - p))
+    assert binary_cross_entropy(logits, np.array([[1, 0]]), 1.0) == pytest.approx(-(np.log(0.8) + np.log(0.7)) / 2)
+    extreme = np.array([[[1e4, -1e4]]], np.float32)
+    assert binary_cross_entropy(extreme, np.array([[True, False]]), 1.0) == 0
+    assert binary_cross_entropy(extreme, np.array([[False, True]]), 1.0) == 1e4

@@ -9,6 +9,7 @@ from models.layers import Masksembles1d, Masksembles2d
 LAYERS = (
     "conv", "depthwise", "groups", "transposed", "norm", "relu", "silu", "softplus", "pool", "pad", "mask", "residual",
     "cat", "gate", "layernorm", "attention", "upsample", "scale",
+    "transposed groups", "groupnorm", "instancenorm", "shuffle", "tokens",
 )  # fmt: skip
 
 
@@ -33,6 +34,14 @@ class Drawn(nn.Module):
                 part = nn.Conv2d(width, width, 1, groups=2)
             elif name == "transposed":
                 part = nn.ConvTranspose2d(width, width, 3, padding=1)
+            elif name == "transposed groups":
+                part = nn.ConvTranspose2d(width, width, 3, padding=1, groups=2, bias=index % 2 == 0)
+            elif name == "groupnorm":
+                part = nn.GroupNorm(2, width)
+            elif name == "instancenorm":
+                part = nn.InstanceNorm2d(width, affine=True)
+            elif name == "tokens":
+                part = nn.Linear(width, width)
             elif name == "norm":
                 part = nn.BatchNorm2d(width)
             elif name == "mask":
@@ -54,6 +63,8 @@ class Drawn(nn.Module):
         self.mask = Masksembles1d(12, submodels, scale, seed=(seed, 99), align=1)
         self.last = nn.Linear(12, 4)
         for module in self.modules():
+            if isinstance(module, (nn.GroupNorm, nn.InstanceNorm2d)):
+                nn.init.uniform_(module.bias, -1, 1)
             if isinstance(module, nn.BatchNorm2d):
                 nn.init.uniform_(module.running_mean, -1, 1)  # type: ignore[arg-type]
                 nn.init.uniform_(module.running_var, 0.5, 2)  # type: ignore[arg-type]
@@ -91,6 +102,11 @@ class Drawn(nn.Module):
                 flat = x.flatten(2)
                 mixed = torch.softmax(flat @ flat.transpose(1, 2) / 8, dim=-1) @ flat
                 return mixed.reshape(x.shape)
+            case "shuffle":
+                return nn.functional.pixel_shuffle(nn.functional.pixel_unshuffle(x, 2).relu(), 2)
+            case "tokens":
+                tokens = part(x.flatten(2).transpose(1, 2)).relu()
+                return tokens.transpose(1, 2).reshape(x.shape)
             case "scale":
                 return part(x * part.factor + part.factor.abs())
         return part(x)

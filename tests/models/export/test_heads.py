@@ -17,6 +17,20 @@ def test_every_task_has_a_head() -> None:
 def test_the_options_name_the_task() -> None:
     assert named_task(ExportOptions(labels="ab")).task == "classification"
     assert named_task(ExportOptions(targets=[("y", "m")])).task == "regression"
+    assert named_task(ExportOptions(labels="ab", task="multilabel")).task == "multilabel"
+    assert named_task(ExportOptions(labels="ab", task="classification")).task == "classification"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"labels": "ab", "task": "regression"}, "task: with labels expected classification or multilabel, got regres"),
+        ({"targets": [("y", "m")], "task": "multilabel"}, "task: with targets expected regression, got multilabel"),
+    ],
+)
+def test_a_task_that_does_not_go_with_the_answers_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        named_task(ExportOptions(**fields))
 
 
 @pytest.mark.parametrize("fields", [{}, {"labels": "ab", "targets": [("y", "m")]}])
@@ -30,6 +44,10 @@ def test_none_or_two_are_refused(fields: dict[str, Any]) -> None:
     [
         ({"labels": "abc"}, {4}, "labels: the network has 4 classes, got 3 labels"),
         ({"labels": "abc"}, {1}, "labels: the network has 2 classes, got 3 labels"),
+        ({"labels": "a"}, {1}, "labels: a network of one logit tells two classes apart, got 1 label: name both"),
+        ({"labels": "a"}, {2}, "labels: the network has 2 classes, got 1 labels"),
+        ({"labels": "abc", "task": "multilabel"}, {4}, "labels: the network gives 4 logits, one for each label, got 3"),
+        ({"labels": "abc", "task": "multilabel"}, {3, 4}, r"got \[3, 4\]"),
         ({"labels": "ab"}, {1, 2}, r"network: expected all networks to give as many numbers, got \[1, 2\]"),
         ({"targets": [("y", "m")]}, {3}, "targets: the network gives 3 numbers"),
         ({"targets": [("y", "m")]}, {1, 2}, r"got \[1, 2\]"),

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from models.export.mark import MARK
 from models.export.nodes import constants
-from models.export.operation import Operation, groups, mask
+from models.export.operation import Operation, group_sizes, groups, mask
 from models.export.trace import trace
 from models.layers import FrozenDropout
 
@@ -74,19 +74,20 @@ KINDS: list[tuple[Step, tuple[int, ...], str, str | None]] = [
     (nn.Identity(), MAP, "mark", "mark"),
     # products
     (nn.Conv2d(4, 8, 3), MAP, "conv2d", "dense"),
-    (nn.Conv2d(4, 4, 3, groups=4), MAP, "conv2d", "depthwise"),
-    (nn.Conv2d(4, 8, 3, groups=4), MAP, "conv2d", None),
-    (nn.Conv2d(4, 8, 3, groups=2), MAP, "conv2d", None),
-    (nn.Conv2d(4, 4, 3, groups=2), MAP, "conv2d", None),
+    (nn.Conv2d(4, 4, 3, groups=4), MAP, "conv2d", "grouped"),
+    (nn.Conv2d(4, 8, 3, groups=4), MAP, "conv2d", "grouped"),
+    (nn.Conv2d(4, 4, 3, groups=2), MAP, "conv2d", "grouped"),
     (nn.ConvTranspose2d(4, 8, 3), MAP, "conv_transpose2d", "dense"),
-    (nn.ConvTranspose2d(4, 4, 3, groups=4), MAP, "conv_transpose2d", None),
+    (nn.ConvTranspose2d(4, 4, 3, groups=4), MAP, "conv_transpose2d", "grouped"),
     (nn.Linear(8, 3), FEATURES, "linear", "dense"),
-    (nn.Linear(6, 3), SEQUENCE, "linear", None),
+    (nn.Linear(6, 3), SEQUENCE, "linear", "dense"),
     # normalisation
     (nn.BatchNorm2d(4), MAP, "batch_norm", "normalise"),
     (nn.PReLU(4), MAP, "prelu", "normalise"),
     (lambda x: F.batch_norm(x, None, None, training=True), MAP, "batch_norm", None),
-    (nn.GroupNorm(2, 4), MAP, "group_norm", None),
+    (nn.GroupNorm(2, 4), MAP, "group_norm", "grouped"),
+    (nn.InstanceNorm2d(4), MAP, "instance_norm", "normalise"),
+    (nn.LayerNorm(5), MAP, "layer_norm", None),
     # one value at a time
     (nn.ReLU(), MAP, "relu", "pointwise"),
     (lambda x: x.clone(), MAP, "clone", "pointwise"),
@@ -114,13 +115,16 @@ KINDS: list[tuple[Step, tuple[int, ...], str, str | None]] = [
     # shapes
     (lambda x: torch.cat([x, x.relu()], 1), SEQUENCE, "cat", "cat"),
     (lambda x: torch.cat([x, x.relu()], -2), SEQUENCE, "cat", "cat"),
-    (lambda x: torch.cat([x, x.relu()], 2), SEQUENCE, "cat", None),
+    (lambda x: torch.cat([x, x.relu()], 2), SEQUENCE, "cat", "pointwise"),
+    (nn.PixelShuffle(2), MAP, "pixel_shuffle", "reshape"),
+    (lambda x: F.pixel_unshuffle(x[:, :, 1:, 1:], 2), MAP, "pixel_unshuffle", "flatten"),
     (nn.Flatten(), MAP, "view", "flatten"),
     (lambda x: x.flatten(2), MAP, "view", "channelwise"),
     (lambda x: x.unsqueeze(-1), SEQUENCE, "unsqueeze", "channelwise"),
     (lambda x: x.view(-1, 4, 2), FEATURES, "view", "reshape"),
     (lambda x: x.view(-1, 6, 4), SEQUENCE, "view", None),
-    (lambda x: x.transpose(1, 2), SEQUENCE, "transpose", None),
+    (lambda x: x[:, :, 0], SEQUENCE, "select", "channelwise"),
+    (lambda x: x.transpose(1, 2), SEQUENCE, "transpose", None),  # nothing says where its channels are
     (lambda x: x.sort(2)[0], SEQUENCE, "sort", None),  # two results
 ]
 ZEROS: list[tuple[Step, tuple[int, ...], str, list[int]]] = [
@@ -167,7 +171,9 @@ def test_a_convolution_tells_its_weights_and_settings() -> None:
     assert not found.settings.keys() & {"input", "weight", "bias"}
     assert layer.bias is not None
     torch.testing.assert_close(found.constant(2), layer.bias.detach())
-    assert operation(nn.ConvTranspose2d(4, 8, 3), MAP, "conv_transpose2d").transposed
+    transposed = operation(nn.ConvTranspose2d(4, 8, 3, groups=2), MAP, "conv_transpose2d")
+    assert (transposed.transposed, group_sizes(transposed)) == (True, (2, 4))
+    assert group_sizes(operation(nn.GroupNorm(4, 4), MAP, "group_norm")) == (1, 1)
 
 
 def test_only_values_of_the_batch_are_inputs() -> None:
@@ -184,6 +190,40 @@ def test_a_mask_is_read_with_its_factor() -> None:
     marked = operation(nn.Identity(), FEATURES, "mark")
     np.testing.assert_array_equal(mask(marked, 0), [2.0] * 8)
     np.testing.assert_array_equal(mask(marked, 1), [0.0] + [2.0] * 7)
+
+
+def test_channels_move_with_transposes_and_reductions() -> None:
+    class Moves(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            drawn = torch.ones(2, 4, dtype=torch.bool)
+            self.mask, self.linear = FrozenDropout(drawn, 0.5), nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            tokens = self.mask(x).permute(0, 2, 1)
+            joined = torch.cat([tokens, self.linear(tokens).sum(2, keepdim=True) + tokens], 1)
+            return joined.mean(1) + tokens[:, 0]
+
+    traced = trace(Moves().eval().requires_grad_(False), torch.rand(2, 4, 6))
+    known, axes = constants(traced), dict[torch.fx.Node, int | None]()
+    found = []
+    for node in traced.graph.nodes:
+        if node.op == "call_function":
+            each = Operation(node, known, axes)
+            axes[node] = each.axis
+            found.append((node.target.overloadpacket.__name__, each.kind, each.axis))
+    assert found == [
+        ("mark", "mark", 1),
+        ("permute", "permute", 2),
+        ("linear", "dense", 2),
+        ("sum", None, None),  # over the channels themselves
+        ("add", "pointwise", 2),
+        ("cat", "pointwise", 2),
+        ("mean", "channelwise", 1),
+        ("slice", "channelwise", 2),
+        ("select", "channelwise", 1),
+        ("add", "pointwise", 1),
+    ]
 
 
 def test_a_channel_becomes_as_many_features_as_it_has_places() -> None:

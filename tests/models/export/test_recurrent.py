@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.export import ExportOptions, export
+from models.export.compact import compact
 from models.export.fold import fold
 from models.export.trace import trace
 from models.layers import Masksembles1d, submodels
@@ -69,6 +70,17 @@ def test_states_are_expanded_where_they_have_the_batch(
 ) -> None:
     network = Reader(kind, start, batch_first=batch_first, bidirectional=bidirectional, depth=depth)
     check(network, (5, 6), 3)
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+@pytest.mark.parametrize(("batch_first", "start"), [(True, "first"), (False, "rows")])
+def test_recurrent_layers_take_all_channels_of_a_compact_plan(kind: Kind, batch_first: bool, start: str) -> None:
+    network = Reader(kind, start, batch_first=batch_first, bidirectional=True, depth=2)
+    network = network.eval().requires_grad_(False)
+    graph = compact(trace(network, torch.rand(2, 5, 6)), 3, "branches")
+    for batch in (1, 2, 7):  # in float32: the zeros that a state starts from are traced as such
+        x = torch.randn(batch, 5, 6)
+        torch.testing.assert_close(graph(x), submodels(network, x).flatten(0, 1), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -31,6 +31,21 @@ def test_the_compiler_is_told_of_labels_or_of_targets() -> None:
     assert TASKS["regression"].export_options(NUMBERS) == {"targets": (("price", "euro"),)}
 
 
+LABELS = replace(CLASSES, task="multilabel")
+
+
+def test_labels_take_a_number_each_and_say_that_they_are_labels() -> None:
+    task = TASKS["multilabel"]
+    assert task.outputs(task.answers(LABELS)) == 3
+    assert task.export_options(LABELS) == {"labels": ("a", "b", "c"), "task": "multilabel"}
+
+
+@pytest.mark.parametrize(("labels", "loss"), [([True, False], 0.0), ([False, False], 50.0), ([False, True], 100.0)])
+def test_the_loss_of_labels_is_their_mean_in_nats(labels: list[bool], loss: float) -> None:
+    found = TASKS["multilabel"].loss(nn.Identity(), torch.tensor([[100.0, -100.0]]), torch.tensor([labels]))
+    assert found.item() == pytest.approx(loss, abs=1e-6)
+
+
 def test_only_a_regressor_is_scaled_and_by_its_own_rows() -> None:
     network = nn.Linear(2, 2)
     assert TASKS["classification"].complete(network, RECIPE) is network

@@ -4,7 +4,8 @@ Responses are written from arrays without these classes; tests compare the two.
 """
 
 from app.api.predict.schemas.classification import ClassificationAnswer
+from app.api.predict.schemas.multilabel import MultilabelAnswer
 from app.api.predict.schemas.regression import RegressionAnswer
 
-Answer = ClassificationAnswer | RegressionAnswer
+Answer = ClassificationAnswer | MultilabelAnswer | RegressionAnswer
 """`model.task` says which."""

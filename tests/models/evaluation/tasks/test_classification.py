@@ -30,7 +30,10 @@ LABELS = rng.integers(0, 3, 200)
         (np.zeros(3, np.int64), r"one class index for each of the 2 rows, got \[3\]"),
         (np.zeros((2, 1), np.int64), r"one class index for each of the 2 rows, got \[2, 1\]"),
         (np.zeros(2), "whole numbers, one class index for each row, got float64$"),
-        (np.zeros(2, bool), "whole numbers, one class index for each row, got bool$"),
+        (
+            np.zeros(2, bool),
+            "whole numbers, one class index for each row, got bool; labels .* go with the task multilabel$",
+        ),
         (np.array([-1, 0]), r"labels\[0\]: expected 0 to 1 for the model's 2 classes, got -1; 1 of 2 labels"),
         (np.array([0, 2]), r"labels\[1\]: expected 0 to 1 for the model's 2 classes, got 2; 1 of 2 labels"),
     ],

@@ -1,0 +1,60 @@
+"""The mean of the submodels' distributions over K classes, and its uncertainty, in forms that stay exact in float32.
+
+With p_n = softmax(logits_n / T) and p̄ = mean_n p_n: entropy is H[p̄], expected entropy mean_n H[p_n], and mutual
+information their difference in the form mean_n KL(p_n ‖ p̄), which is exact where the difference of two float32 numbers
+is not (Depeweg et al. 2018, arXiv 1710.07283, for the decomposition).
+"""
+
+from math import log
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Mixture(NamedTuple):
+    """What follows from the logits [B, N, …, K] of N submodels."""
+
+    mean: Tensor
+    """p̄ [B, …, K]."""
+    submodels: Tensor
+    """p_n [B, N, …, K]."""
+    entropy: Tensor
+    """[B, …], as the two that follow, in nats."""
+    expected_entropy: Tensor
+    mutual_information: Tensor
+
+
+def mixture(logits: Tensor, temperature: Tensor) -> Mixture:
+    """The mixture of N distributions over K classes, from logits [B, N, …, K]."""
+    submodels, classes = logits.shape[1], logits.shape[-1]
+    # not softmax and then log, which gives −∞ where a probability rounds to 0, and NaN once 0 multiplies it
+    log_p = torch.log_softmax(logits / temperature, dim=-1)
+    p = log_p.exp()
+    # the logarithm of the mean from logarithms: a mean that rounds to 0 would give −∞
+    log_mean = torch.logsumexp(log_p, dim=1) - log(submodels)
+    mean = p.mean(dim=1)
+    # 0 − x and not −x, which gives −0 where a submodel is certain
+    entropy = 0.0 - (mean * log_mean).sum(dim=-1)
+    expected_entropy = 0.0 - (p * log_p).sum(dim=-1).mean(dim=1)
+    divergence = (p * (log_p - log_mean.unsqueeze(1))).sum(dim=-1).mean(dim=1)
+    return Mixture(
+        mean,
+        p,
+        # the uniform distribution over 10 classes has an entropy above ln 10 in float32
+        entropy.clamp(0.0, _log_below(classes)),
+        expected_entropy.clamp(0.0, _log_below(classes)),
+        divergence.clamp(0.0, _log_below(min(submodels, classes))),
+    )
+
+
+def two_sided(logits: Tensor) -> Tensor:
+    """One logit z as those of two classes, [−z/2, z/2], whose softmax is [1 − sigmoid(z), sigmoid(z)]: […] → […, 2]."""
+    return torch.stack([-logits / 2, logits / 2], dim=-1)
+
+
+def _log_below(count: int) -> float:
+    """ln count, rounded down to float32, so that no rounding carries a score past its bound."""
+    nearest = np.float32(log(count))
+    return float(nearest if float(nearest) <= log(count) else np.nextafter(nearest, np.float32(0)))

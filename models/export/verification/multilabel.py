@@ -1,0 +1,57 @@
+"""What a multilabel model's outputs should be."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import entr, expit
+
+from app.contract.schema import Contract
+from models.export.verification.classification import coarseness, share
+from models.export.verification.task import ABSOLUTE, RELATIVE, Arrays, Raw, TaskVerifier
+
+
+class MultilabelVerifier(TaskVerifier):
+    """As for a classifier: 1e-6 + 1e-5·|value|, for logits with the largest value, and more for logits beyond 32."""
+
+    allowed = f"{ABSOLUTE} + {RELATIVE}·|value|"
+
+    def expected(self, raw: Raw, contract: Contract) -> dict[str, NDArray[Any]]:
+        return multilabel_reference(raw, contract.temperature)
+
+    def shares(self, found: Arrays, raw: Raw, contract: Contract) -> dict[str, float]:
+        expected = self.expected(raw, contract)
+        coarse = coarseness(raw, contract)
+        return {
+            name: (
+                _on_the_other_side(expected["probabilities"], values)
+                if name == "prediction"
+                else share(values, expected[name], largest=name == "logits")
+            )
+            / coarse
+            for name, values in found.items()
+        }
+
+
+def multilabel_reference(logits: Raw, temperature: float) -> dict[str, NDArray[Any]]:
+    """The outputs of a multilabel model from logits [B, N, K], in float64."""
+    z = logits.astype(np.float64)
+    on, off = expit(z / temperature), expit(-z / temperature)  # not 1 − on, which is 0 for a logit of 40
+    mean, rest = on.mean(axis=1), off.mean(axis=1)
+    entropy, expected = entr(mean) + entr(rest), (entr(on) + entr(off)).mean(axis=1)
+    return {
+        "prediction": (mean > 0.5).astype(np.int64),
+        "probabilities": mean,
+        "submodels": on,
+        "entropy": entropy,
+        "expected_entropy": expected,
+        "mutual_information": np.maximum(entropy - expected, 0),
+        "logits": z,
+    }
+
+
+def _on_the_other_side(probabilities: NDArray[Any], prediction: NDArray[Any]) -> float:
+    """A prediction may only differ where a label is as probable as not within the tolerance."""
+    wrong = (probabilities > 0.5) != (prediction == 1)
+    allowed = ABSOLUTE + RELATIVE * probabilities
+    return float((np.where(wrong, np.abs(probabilities - 0.5), 0) / allowed).max())
