@@ -11,7 +11,9 @@ def tensor(**changes: Any) -> Tensor:
     return Tensor(**{"name": "input", "dtype": "float32", "shape": ("B", 2), "unit": "feature", **changes})
 
 
-@pytest.mark.parametrize("shape", [(), (2,), ("N", 2), (2, "B"), ("B", "B"), ("B", 0), ("B", -1), ("B", "x"), ("B", "HW")])
+@pytest.mark.parametrize(
+    "shape", [(), (2,), ("N", 2), (2, "B"), ("B", "B"), ("B", 0), ("B", -1), ("B", "x"), ("B", "HW")]
+)
 def test_a_shape_begins_with_the_batch_and_has_sizes_or_letters(shape: tuple[Any, ...]) -> None:
     with pytest.raises(ValidationError, match="shape"):
         tensor(shape=shape)
