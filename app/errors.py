@@ -30,6 +30,16 @@ class ServiceError(Exception):
         self.field = field
 
 
+class RetryLater(ServiceError):
+    """What may be otherwise in `retry_after` seconds; one class for each reason."""
+
+    headers = ("Retry-After",)
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class InvalidInput(ServiceError):
     """The request is well-formed, but not what the model or the schema expects."""
 
@@ -126,18 +136,13 @@ class InsufficientScope(ServiceError):
     example = "the key 'ci' does not have the scope admin"
 
 
-class RateLimited(ServiceError):
+class RateLimited(RetryLater):
     """The API key has exceeded its rate limit."""
 
     status = 429
     code = "rate_limited"
     summary = "Too many requests a second for this key; `Retry-After` says how many seconds to wait"
     example = "more than 10 requests a second (MASKSEMBLES_RATE_LIMIT)"
-    headers = ("Retry-After",)
-
-    def __init__(self, message: str, retry_after: int) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 class AdminDisabled(ServiceError):
@@ -195,21 +200,16 @@ class VersionRejected(ServiceError):
     example_field = "name"
 
 
-class QueueFull(ServiceError):
+class QueueFull(RetryLater):
     """The queue is full; in `retry_after` seconds the rows in it should be done."""
 
     status = 503
     code = "queue_full"
     summary = "Too many rows wait for a device; `Retry-After` says how many seconds to wait"
     example = "1024 rows wait already (MASKSEMBLES_MAX_QUEUE_ROWS)"
-    headers = ("Retry-After",)
-
-    def __init__(self, message: str, retry_after: int) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
-class MemoryFull(ServiceError):
+class MemoryFull(RetryLater):
     """Requests hold so much memory that this one does not fit; in `retry_after` seconds it may."""
 
     status = 503
@@ -219,39 +219,24 @@ class MemoryFull(ServiceError):
         "requests hold 260046848 bytes of at most 268435456 (MASKSEMBLES_MEMORY_BUDGET_MB), which leaves no memory for "
         "the 16777216 of this one"
     )
-    headers = ("Retry-After",)
-
-    def __init__(self, message: str, retry_after: int) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
-class ConnectionsFull(ServiceError):
+class ConnectionsFull(RetryLater):
     """All connections that may be open are at work; in `retry_after` seconds one may not be."""
 
     status = 503
     code = "connections_full"
     summary = "Too many connections are open, and none of them is idle; `Retry-After` says how many seconds to wait"
     example = "4096 connections are at work (MASKSEMBLES_MAX_CONNECTIONS)"
-    headers = ("Retry-After",)
-
-    def __init__(self, message: str, retry_after: int) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
-class PipelineFull(ServiceError):
+class PipelineFull(RetryLater):
     """Too many requests of a connection wait for earlier ones; in `retry_after` seconds they may not."""
 
     status = 503
     code = "pipeline_full"
     summary = "Too many requests came on a connection before their predecessors were answered; those are answered first"
     example = "16 requests of this connection wait for earlier ones already"
-    headers = ("Retry-After",)
-
-    def __init__(self, message: str, retry_after: int) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 class DeadlineExceeded(ServiceError):
@@ -334,4 +319,5 @@ class DeviceOutOfMemory(Exception):
 
 def service_errors(of: type[ServiceError] = ServiceError) -> tuple[type[ServiceError], ...]:
     """Every class of error that may be reported to a client, the base class first."""
-    return (of, *(kind for direct in of.__subclasses__() for kind in service_errors(direct)))
+    own = () if of is RetryLater else (of,)  # it only gathers others
+    return (*own, *(kind for direct in of.__subclasses__() for kind in service_errors(direct)))

@@ -6,7 +6,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 import app.main  # noqa: F401 - every module of the service, so that every class of errors is there
-from app.errors import ServiceError
+from app.errors import service_errors
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
 
@@ -82,7 +82,7 @@ def settings() -> str:
 
 def errors() -> str:
     """Every error with its status, its code, when it happens and a message."""
-    kinds = sorted(_errors(), key=lambda kind: (kind.status, kind.code))
+    kinds = sorted(service_errors(), key=lambda kind: (kind.status, kind.code))
     rows = ((str(kind.status), f"`{kind.code}`", kind.summary, f"`{kind.example}`") for kind in kinds)
     return _ERRORS + _table(("status", "code", "when", "message, for example"), rows)
 
@@ -100,12 +100,6 @@ def metrics() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {"settings.md": settings, "errors.md": errors, "metrics.md": metrics}
-
-
-def _errors(of: type[ServiceError] = ServiceError) -> Iterator[type[ServiceError]]:
-    yield of
-    for kind in of.__subclasses__():
-        yield from _errors(kind)
 
 
 def _values(field: FieldInfo) -> str:
