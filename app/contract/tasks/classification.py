@@ -40,6 +40,7 @@ class ClassificationTask(Task):
     """One of K classes for each row, from probabilities of N submodels."""
 
     name = "classification"
+    evaluation = ClassificationEvaluation
     answers = "labels"
 
     def outputs(self, contract: "Contract") -> tuple[Tensor, ...]:
@@ -58,10 +59,8 @@ class ClassificationTask(Task):
         """Two labels or more, no targets, no intervals, and an evaluation of classes."""
         if len(contract.labels) < 2 or contract.targets:
             raise ValueError(f"labels must name at least 2, and targets none, for the task {self.name}")
-        if contract.evaluation is not None and not isinstance(contract.evaluation, ClassificationEvaluation):
-            raise ValueError(f"evaluation must be that of the task {self.name}")
-        if contract.calibration is not None and contract.calibration.intervals:
-            raise ValueError(f"calibration must be that of the task {self.name}")
+        self._check_evaluation(contract)
+        self._check_calibration(contract, alien="intervals")
 
 
 def outputs() -> tuple[Tensor, ...]:

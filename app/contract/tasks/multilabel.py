@@ -45,6 +45,7 @@ class MultilabelTask(Task):
     """K labels for each row, each on or off, from probabilities of N submodels."""
 
     name = "multilabel"
+    evaluation = MultilabelEvaluation
     answers = "labels"
 
     def outputs(self, contract: "Contract") -> tuple[Tensor, ...]:
@@ -63,10 +64,8 @@ class MultilabelTask(Task):
         """One label or more, no targets, no intervals, and an evaluation of labels."""
         if not contract.labels or contract.targets:
             raise ValueError(f"labels must name at least 1, and targets none, for the task {self.name}")
-        if contract.evaluation is not None and not isinstance(contract.evaluation, MultilabelEvaluation):
-            raise ValueError(f"evaluation must be that of the task {self.name}")
-        if contract.calibration is not None and contract.calibration.intervals:
-            raise ValueError(f"calibration must be that of the task {self.name}")
+        self._check_evaluation(contract)
+        self._check_calibration(contract, alien="intervals")
 
 
 def outputs() -> tuple[Tensor, ...]:

@@ -34,6 +34,7 @@ class RegressionTask(Task):
     """D numbers for each row, from N submodels that may also predict a variance."""
 
     name = "regression"
+    evaluation = RegressionEvaluation
     answers = "targets"
 
     def outputs(self, contract: "Contract") -> tuple[Tensor, ...]:
@@ -48,13 +49,9 @@ class RegressionTask(Task):
         """One target or more, no labels, no prediction sets, one factor a target, and an evaluation of numbers."""
         if not contract.targets or contract.labels:
             raise ValueError(f"targets must name at least 1, and labels none, for the task {self.name}")
-        if contract.evaluation is not None and not isinstance(contract.evaluation, RegressionEvaluation):
-            raise ValueError(f"evaluation must be that of the task {self.name}")
-        if contract.calibration is None:
-            return
-        if contract.calibration.prediction_sets:
-            raise ValueError(f"calibration must be that of the task {self.name}")
-        for index, interval in enumerate(contract.calibration.intervals):
+        self._check_evaluation(contract)
+        self._check_calibration(contract, alien="prediction_sets")
+        for index, interval in enumerate(contract.calibration.intervals if contract.calibration else ()):
             if len(interval.factors) != len(contract.targets):
                 raise ValueError(f"calibration.intervals.{index}.factors must be {len(contract.targets)}")
 

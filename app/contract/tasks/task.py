@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from numpy.typing import NDArray
 
-from app.contract.contract_model import Score
+from app.contract.contract_model import ContractModel, Score
 from app.contract.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ class Task(ABC):
     """One kind of answer: its outputs, its scores, and what its contracts must hold."""
 
     name: ClassVar[str]
+    evaluation: ClassVar[type[ContractModel]]
+    """The class of a contract's evaluation."""
     answers: ClassVar[Literal["labels", "targets"]]
     """The field of a contract that names the answers."""
 
@@ -42,3 +44,11 @@ class Task(ABC):
         Raises:
             ValueError: one of them does not belong to this task; the message names the field.
         """
+
+    def _check_evaluation(self, contract: "Contract") -> None:
+        if contract.evaluation is not None and not isinstance(contract.evaluation, self.evaluation):
+            raise ValueError(f"evaluation must be that of the task {self.name}")
+
+    def _check_calibration(self, contract: "Contract", alien: Literal["intervals", "prediction_sets"]) -> None:
+        if contract.calibration is not None and getattr(contract.calibration, alien):
+            raise ValueError(f"calibration must be that of the task {self.name}")

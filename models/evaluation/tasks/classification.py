@@ -49,11 +49,6 @@ class ClassificationEvaluator(TaskEvaluator):
                 f"got {labels[wrong.argmax()]}; {wrong.sum()} of {len(labels)} labels are others"
             )
 
-    def check_guarantees(self, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
-        """Both can be guaranteed."""
-        conformal.check_shares("coverages", coverages or ())
-        conformal.check_shares("risks", risks or ())
-
     def fit(self, model: onnx.ModelProto, contract: Contract, rows: CalibrationRows) -> Fit:
         """Fits a temperature by the likelihood of the averaged probability."""
         labels = rows.split.labels
@@ -108,14 +103,6 @@ class ClassificationEvaluator(TaskEvaluator):
             ece_uncalibrated=top_calibration_error(uncalibrated.max(axis=-1), uncalibrated.argmax(axis=-1) == labels),
             submodel_accuracy=tuple((found["submodels"].argmax(axis=-1) == labels[:, None]).mean(axis=0).tolist()),
         )
-
-    def errors(self, answers: Answers) -> NDArray[Any]:
-        """[B, 1] whether the class is wrong."""
-        return self.wrong(answers)[:, None]
-
-    def mean_error(self, errors: NDArray[Any]) -> list[float]:
-        """The share of wrong classes."""
-        return errors.mean(axis=0).tolist()  # type: ignore[no-any-return]
 
     def prediction_sets(self, contract: Contract, answers: Answers) -> Sets:
         """Whether each prediction set of the calibration holds the true class, and its size."""

@@ -37,11 +37,6 @@ class MultilabelEvaluator(TaskEvaluator):
             row, label = np.argwhere(wrong)[0]
             raise DatasetError(f"labels[{row}][{label}]: expected 0 or 1, got {labels[row, label]}")
 
-    def check_guarantees(self, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
-        """Both can be guaranteed."""
-        conformal.check_shares("coverages", coverages or ())
-        conformal.check_shares("risks", risks or ())
-
     def fit(self, model: onnx.ModelProto, contract: Contract, rows: CalibrationRows) -> Fit:
         """Fits a temperature by the likelihood of the averaged probabilities."""
         labels = rows.split.labels
@@ -85,14 +80,6 @@ class MultilabelEvaluator(TaskEvaluator):
     def evaluate(self, contract: Contract, data: str, answers: Answers) -> MultilabelEvaluation:
         """Right rows and labels, NLL and calibration error."""
         return multilabel_figures.reached(contract, data, answers)
-
-    def errors(self, answers: Answers) -> NDArray[Any]:
-        """[B, 1] whether any label is wrong."""
-        return self.wrong(answers)[:, None]
-
-    def mean_error(self, errors: NDArray[Any]) -> list[float]:
-        """The share of rows with a wrong label."""
-        return errors.mean(axis=0).tolist()  # type: ignore[no-any-return]
 
     def prediction_sets(self, contract: Contract, answers: Answers) -> Sets:
         """The share of a row's true labels that each set of the calibration holds, 1 where there are none; its size."""

@@ -13,6 +13,7 @@ from app.contract.calibration import Calibration, Interval, PredictionSet
 from app.contract.schema import Contract
 from app.contract.tasks import Evaluation
 from models.data import Split
+from models.evaluation import conformal
 from models.evaluation.answers import Answers, Outputs
 
 Sets = dict[float, tuple[NDArray[Any], NDArray[np.int64]]]
@@ -64,13 +65,14 @@ class TaskEvaluator(ABC):
             DatasetError: no rows, or labels of another shape, dtype or range.
         """
 
-    @abstractmethod
     def check_guarantees(self, coverages: Sequence[float] | None, risks: Sequence[float] | None) -> None:
-        """Checks that the task can guarantee such coverages and risks.
+        """Checks that the task can guarantee such coverages and risks; by default both.
 
         Raises:
             ValueError: it cannot.
         """
+        conformal.check_shares("coverages", coverages or ())
+        conformal.check_shares("risks", risks or ())
 
     @abstractmethod
     def fit(self, model: onnx.ModelProto, contract: Contract, rows: CalibrationRows) -> Fit:
@@ -98,13 +100,13 @@ class TaskEvaluator(ABC):
     def evaluate(self, contract: Contract, data: str, answers: Answers) -> Evaluation:
         """The figures in a contract, from rows used for nothing else."""
 
-    @abstractmethod
     def errors(self, answers: Answers) -> NDArray[Any]:
-        """[B, E] the errors of each row, which are averaged for reports."""
+        """[B, E] the errors of each row, which are averaged for reports; by default whether the answer is wrong."""
+        return np.asarray(self.wrong(answers))[:, None]
 
-    @abstractmethod
     def mean_error(self, errors: NDArray[Any]) -> list[float]:
         """The mean of errors [B, E], as `error_name` calls it."""
+        return errors.mean(axis=0).tolist()  # type: ignore[no-any-return]
 
     def prediction_sets(self, contract: Contract, answers: Answers) -> Sets:
         """Coverage and size of a calibration's prediction sets; none by default."""

@@ -1,15 +1,12 @@
 """Classification: K logits, and their cross-entropy."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.data import Dataset
 from models.training.tasks.task import TaskTrainer
-
-if TYPE_CHECKING:
-    from models.training.batches import Batches
 
 
 class ClassificationTrainer(TaskTrainer):
@@ -18,13 +15,6 @@ class ClassificationTrainer(TaskTrainer):
     def answers(self, dataset: Dataset) -> int:
         """K."""
         return len(dataset.classes)
-
-    def outputs(self, answers: int) -> int:
-        """A logit for each class."""
-        return answers
-
-    def fit_scaling(self, network: nn.Module, batches: "Batches") -> None:
-        """Nothing: inputs are normalised as the recipe says."""
 
     def loss(self, network: nn.Module, found: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy in nats, of logits [B, K] and classes [B]."""

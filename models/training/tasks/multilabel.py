@@ -1,15 +1,12 @@
 """Multilabel: a logit for each of K labels, and their binary cross-entropy."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.data import Dataset
 from models.training.tasks.task import TaskTrainer
-
-if TYPE_CHECKING:
-    from models.training.batches import Batches
 
 
 class MultilabelTrainer(TaskTrainer):
@@ -18,13 +15,6 @@ class MultilabelTrainer(TaskTrainer):
     def answers(self, dataset: Dataset) -> int:
         """K."""
         return len(dataset.classes)
-
-    def outputs(self, answers: int) -> int:
-        """A logit for each label."""
-        return answers
-
-    def fit_scaling(self, network: nn.Module, batches: "Batches") -> None:
-        """Nothing: inputs are normalised as the recipe says."""
 
     def loss(self, network: nn.Module, found: Tensor, labels: Tensor) -> Tensor:
         """Binary cross-entropy in nats, the mean over rows and labels, of logits and labels [B, K]."""

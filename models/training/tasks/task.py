@@ -19,17 +19,17 @@ class TaskTrainer(ABC):
     def answers(self, dataset: Dataset) -> int:
         """K classes or labels, or D targets."""
 
-    @abstractmethod
     def outputs(self, answers: int) -> int:
-        """The last layer's outputs for a row, given the number of answers."""
+        """The last layer's outputs for a row, given the number of answers; by default one for each."""
+        return answers
 
     def complete(self, network: nn.Module, recipe: "Recipe") -> nn.Module:
         """Wraps a network in what the task needs; by default nothing."""
         return network
 
-    @abstractmethod
-    def fit_scaling(self, network: nn.Module, batches: "Batches") -> None:
-        """Fits the network's scaling to the training rows."""
+    def fit_scaling(self, network: nn.Module, batches: "Batches") -> None:  # noqa: B027 - most tasks scale nothing
+        """Fits the network's scaling to the training rows; by default nothing: inputs are normalised as the recipe
+        says."""
 
     @abstractmethod
     def loss(self, network: nn.Module, found: Tensor, labels: Tensor) -> Tensor:

@@ -5,8 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from app.api.predict.menu import Menu
-from app.api.predict.tasks.task import Arrays, JsonRows, OutputSelection, TaskAnswers, put
-from app.contract.calibration import Calibration, PredictionSet
+from app.api.predict.tasks.task import Arrays, JsonRows, OutputSelection, TaskAnswers, set_writer
 from app.contract.schema import Contract
 from app.contract.tasks.classification import prediction_set_members
 from app.engine.model import Model
@@ -45,19 +44,6 @@ def _json_submodels(rows: JsonRows, model: Model, _: OutputSelection, found: Arr
         ]
 
 
-def _json_prediction_set(rows: JsonRows, model: Model, selection: OutputSelection, found: Arrays) -> None:
-    if not selection.regions:
-        put(rows, "prediction_set", None)
-        return
-    (one,), labels = selection.regions, model.contract.labels
-    order, counts = prediction_set_members(one, found["probabilities"])
-    for row, classes, count in zip(rows, order, counts.tolist()):
-        row["prediction_set"] = {
-            "coverage": one.coverage,
-            "labels": [labels[index] for index in classes[:count].tolist()],
-        }
-
-
 def _npz_prediction_set(_: Model, selection: OutputSelection, found: Arrays) -> Arrays:
     arrays: dict[str, Any] = {}
     for one in selection.regions:
@@ -75,18 +61,10 @@ class ClassificationAnswers(TaskAnswers):
     json: ClassVar = {
         "prediction": _json_prediction,
         "submodels": _json_submodels,
-        "prediction_set": _json_prediction_set,
+        "prediction_set": set_writer(prediction_set_members),
     }
     npz: ClassVar = {"prediction_set": _npz_prediction_set}
 
     def menu(self, contract: Contract) -> Menu:
         """The same for every classifier."""
         return _MENU
-
-    def regions(self, calibration: Calibration) -> tuple[PredictionSet, ...]:
-        """Prediction sets."""
-        return calibration.prediction_sets
-
-    def default_regions(self, calibration: Calibration) -> tuple[PredictionSet, ...]:
-        """The first set."""
-        return calibration.prediction_sets[:1]

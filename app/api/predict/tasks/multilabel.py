@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.api.predict.menu import Menu
-from app.api.predict.tasks.task import Arrays, JsonRows, OutputSelection, TaskAnswers, put
-from app.contract.calibration import Calibration, PredictionSet
+from app.api.predict.tasks.task import Arrays, JsonRows, OutputSelection, SetMembers, TaskAnswers, put, set_writer
+from app.contract.calibration import PredictionSet
 from app.contract.schema import Contract
 from app.contract.tasks.multilabel import SCORES, prediction_set_members
 from app.engine.model import Model
@@ -53,19 +53,9 @@ def _json_submodels(rows: JsonRows, model: Model, _: OutputSelection, found: Arr
         ]
 
 
-def _json_prediction_set(rows: JsonRows, model: Model, selection: OutputSelection, found: Arrays) -> None:
-    if not selection.regions:
-        put(rows, "prediction_set", None)
-        return
-    (one,), labels = selection.regions, model.contract.labels
-    probabilities = found["probabilities"]
-    order = np.argsort(-probabilities, axis=-1, kind="stable")
+def _members(one: PredictionSet, probabilities: NDArray[Any]) -> SetMembers:
     counts = prediction_set_members(one, probabilities).sum(axis=-1)
-    for row, members, count in zip(rows, order, counts.tolist()):
-        row["prediction_set"] = {
-            "coverage": one.coverage,
-            "labels": [labels[index] for index in members[:count].tolist()],
-        }
+    return np.argsort(-probabilities, axis=-1, kind="stable"), counts
 
 
 def _npz_row_scores(model: Model, _: OutputSelection, found: Arrays) -> Arrays:
@@ -88,18 +78,10 @@ class MultilabelAnswers(TaskAnswers):
         "prediction": _json_prediction,
         "row_scores": _json_row_scores,
         "submodels": _json_submodels,
-        "prediction_set": _json_prediction_set,
+        "prediction_set": set_writer(_members),
     }
     npz: ClassVar = {"row_scores": _npz_row_scores, "prediction_set": _npz_prediction_set}
 
     def menu(self, contract: Contract) -> Menu:
         """The same for every multilabel model."""
         return _MENU
-
-    def regions(self, calibration: Calibration) -> tuple[PredictionSet, ...]:
-        """Prediction sets."""
-        return calibration.prediction_sets
-
-    def default_regions(self, calibration: Calibration) -> tuple[PredictionSet, ...]:
-        """The first set."""
-        return calibration.prediction_sets[:1]

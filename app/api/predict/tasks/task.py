@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from app.api.predict.menu import Menu
-from app.contract.calibration import Calibration
+from app.contract.calibration import Calibration, PredictionSet
 from app.contract.decisions import DecisionPolicy
 from app.contract.schema import Contract
 from app.engine.model import Model
@@ -36,6 +37,7 @@ JsonWriter = Callable[[JsonRows, Model, OutputSelection, Arrays], None]
 """Adds an output to each row of the response."""
 NpzWriter = Callable[[Model, OutputSelection, Arrays], Arrays]
 """Returns the arrays of an output by name."""
+SetMembers = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 class TaskAnswers(ABC):
@@ -52,13 +54,36 @@ class TaskAnswers(ABC):
     def menu(self, contract: Contract) -> Menu:
         """The outputs that a request can choose from a model."""
 
-    @abstractmethod
     def regions(self, calibration: Calibration) -> tuple[Any, ...]:
-        """The prediction sets or intervals that a calibration guarantees."""
+        """The prediction sets, which is the default, or intervals that a calibration guarantees."""
+        return calibration.prediction_sets
 
-    @abstractmethod
     def default_regions(self, calibration: Calibration) -> tuple[Any, ...]:
-        """The regions in the response if a request names no coverage."""
+        """The regions in the response if a request names no coverage; by default the first."""
+        return self.regions(calibration)[:1]
+
+
+def set_writer(members: Callable[[PredictionSet, NDArray[Any]], SetMembers]) -> JsonWriter:
+    """Writes the prediction set of each row.
+
+    Args:
+        members: given a set and the probabilities [B, K], the answers [B, K] of each row, most probable first, and how
+            many of them [B] are in its set.
+    """
+
+    def write(rows: JsonRows, model: Model, selection: OutputSelection, found: Arrays) -> None:
+        if not selection.regions:
+            put(rows, "prediction_set", None)
+            return
+        (one,), labels = selection.regions, model.contract.labels
+        order, counts = members(one, found["probabilities"])
+        for row, answers, count in zip(rows, order, counts.tolist()):
+            row["prediction_set"] = {
+                "coverage": one.coverage,
+                "labels": [labels[index] for index in answers[:count].tolist()],
+            }
+
+    return write
 
 
 def put(rows: JsonRows, name: str, values: Iterable[Any] | None) -> None:
