@@ -1,4 +1,4 @@
-"""What both kinds of heads share; their numbers are tested against float64 in test_pipeline and test_regression."""
+"""What all kinds of heads share; their numbers are tested in test_classification, test_multilabel and test_regression."""
 
 from typing import Any, get_args
 

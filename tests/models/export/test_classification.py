@@ -1,0 +1,51 @@
+"""The scores of a classifier's graph where logits are extreme; other numbers are tested in test_pipeline."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from models import runtime
+from models.export import ExportOptions, export
+from models.export.heads.classification import Classifier
+from models.export.preprocess import Preprocess
+from models.export.verification.classification import classifier_reference
+
+
+@pytest.mark.parametrize("size", [1.0, 30.0, 1e4])
+def test_the_scores_stay_sound_for_extreme_logits(size: float) -> None:
+    head = Classifier(nn.Identity(), 3, Preprocess(None, (1, 7)))
+    torch.nn.init.ones_(head.temperature)
+    logits = torch.randn(3, 50, 7) * size
+    logits[:, 0] = 0  # uniform
+    logits[:, 1] = logits[:1, 1]  # identical submodels
+    logits[:, 2] = torch.eye(7)[:3] * size  # each sure of another class
+    outputs = head(logits.reshape(150, 7))
+    found = dict(zip(Classifier.OUTPUTS, (value.numpy() for value in outputs)))
+    expected = classifier_reference(logits.permute(1, 0, 2).numpy(), 1.0)
+    for name in ("probabilities", "submodels", "entropy", "expected_entropy", "mutual_information", "energy"):
+        np.testing.assert_allclose(found[name], expected[name], atol=3e-6, rtol=1e-5, err_msg=name)
+    assert (found["mutual_information"] >= 0).all()
+    assert (found["mutual_information"].astype(np.float64) <= np.log(3)).all()
+    assert found["mutual_information"][1] == pytest.approx(0, abs=1e-7)
+    assert found["entropy"][0] == pytest.approx(np.log(7))
+    assert (found["entropy"].astype(np.float64) <= np.log(7)).all()
+
+
+def test_onnxruntime_answers_extreme_logits(tmp_path: Path) -> None:
+    network = nn.Linear(3, 3, bias=False)
+    network.weight.data = torch.eye(3)
+    path = export(network, torch.rand(2, 3), ExportOptions(labels="abc"), name="wide", repository=tmp_path)
+    model = onnx.load(path)
+    x = np.array([[1e4, -1e4, 0], [0, 0, 0], [3e37, 0, -3e37], [0, -1e4, -1e4]], np.float32)
+    found = runtime.run(model, x, ["probabilities", "entropy", "expected_entropy", "mutual_information", "energy"])
+    assert all(np.isfinite(values).all() for values in found.values())
+    certain = [1.0, 0.0, 0.0]
+    np.testing.assert_allclose(found["probabilities"], [certain, [1 / 3] * 3, certain, certain], atol=1e-6)
+    np.testing.assert_allclose(found["entropy"], [0, np.log(3), 0, 0], atol=1e-6)
+    for name in ("entropy", "expected_entropy", "mutual_information", "energy"):
+        assert found[name][3] == 0
+        assert not np.signbit(found[name][found[name] == 0]).any(), name  # JSON would show -0.0
