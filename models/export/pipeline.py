@@ -80,7 +80,9 @@ def export(
     example = preprocess(example_input)
 
     adopted = adopt_networks(network, example, options)
-    check_sizes(nn.Sequential(preprocess, adopted).eval(), rows, input_tensor.shape[1:], options.axes)
+    # the network itself and not its trace, so that a mistake of the tracing shows, too
+    reference = nn.Sequential(preprocess, adopted).eval()
+    check_sizes(reference, rows, input_tensor.shape[1:], options.axes)
     traced = [_trace(member, example, options) for member in members(adopted)]
     head = task.builder({_width(graph) for graph in traced}, options)
     for graph in traced:
@@ -92,8 +94,6 @@ def export(
     contract = _measure(plans.folded, described.model_copy(update={"compilation": plans.compilation}), options)
     # calibrated once, on the portable plan: all plans get its temperature and one contract
     finished = plans.embed(contract)
-    # the network itself and not its trace, so that a mistake of the tracing shows, too
-    reference = nn.Sequential(preprocess, adopted).eval()
     verify_plans(finished.by_name(), contract, reference, _rows_to_verify(rows, options))
     return artefact.write(finished.folded, Path(repository), name, version, finished.models())
 
