@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 
 from app.contract import schema
 from app.contract.reader import read as read_contract
-from app.contract.repository import METADATA_KEY, TEMPERATURE, list_versions, model_path
+from app.contract.repository import METADATA_KEY, list_versions, model_path
 
 
 def save(path: Path, model: onnx.ModelProto, contract: schema.Contract) -> Path:
-    """Writes a model with its contract, and with the temperature that the contract declares."""
+    """Writes a model with its contract, and with the temperatures that the contract declares."""
     del model.metadata_props[:]
     model.metadata_props.add(key=METADATA_KEY, value=contract.model_dump_json(exclude_none=True))
+    temperatures = {head.temperature_name: head.temperature for head in contract.heads}
     for tensor in model.graph.initializer:
-        if tensor.name == TEMPERATURE:
-            tensor.CopyFrom(onnx.numpy_helper.from_array(np.array(contract.temperature, np.float32), TEMPERATURE))
+        if tensor.name in temperatures:
+            value = np.array(temperatures[tensor.name], np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(value, tensor.name))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
     return path

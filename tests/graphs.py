@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from app.contract import schema
 from app.contract.axis import Axes
 from app.contract.calibration import Calibration, Interval
+from app.contract.head import Head, Target
 from app.contract.policy import Policy
 from app.contract.tasks import classification, regression
 from app.contract.tasks import multilabel as multilabels
@@ -136,13 +137,12 @@ def classifier(
         method=method,
         num_submodels=submodels,
         inputs=(given,),
-        outputs=classification.outputs(),
         axes=axes or {},
-        labels=tuple(labels),
+        heads=(Head(labels=tuple(labels), outputs=classification.outputs()),),
         origin=_ORIGIN,
     )
     N, K = submodels, len(labels)
-    features = math.prod(size for size in contract.sizes(given) if size)
+    features = math.prod(size for size in given.shape if isinstance(size, int))
     weight = np.random.default_rng(0).normal(0, 0.2, (features, N * K)).astype(np.float32)
     before = "scaled = Identity(input)"
     if given.dtype == "uint8":
@@ -173,12 +173,10 @@ def multilabel(labels: Sequence[str] = ("red", "round", "ripe")) -> tuple[onnx.M
     """A multilabel model of 2 submodels and rows of 3 features, uncalibrated; its logits are moderate, so that plain
     formulas do."""
     contract = schema.Contract(
-        task="multilabel",
         method="masksembles",
         num_submodels=2,
         inputs=(Tensor(name="input", dtype="float32", shape=("B", 3), unit="feature", range=(0, 1)),),
-        outputs=multilabels.outputs(),
-        labels=tuple(labels),
+        heads=(Head(task="multilabel", labels=tuple(labels), outputs=multilabels.outputs()),),
         origin=_ORIGIN,
     )
     model = _parsed("multilabel", contract, _MULTILABEL)
@@ -196,18 +194,18 @@ def multilabel(labels: Sequence[str] = ("red", "round", "ripe")) -> tuple[onnx.M
 
 def regressor(*, aleatoric: bool, policy: Policy | None = None) -> tuple[onnx.ModelProto, schema.Contract]:
     """A regressor of 2 submodels and 2 targets, with variances and scores or without, calibrated on ROWS."""
+    targets = (Target(name="price", unit="euro"), Target(name="weight", unit="kg"))
     contract = schema.Contract(
-        task="regression",
         method="masksembles",
         num_submodels=2,
         inputs=(Tensor(name="input", dtype="float32", shape=("B", 3), unit="feature", range=(0, 1)),),
-        outputs=regression.outputs(aleatoric),
-        targets=(schema.Target(name="price", unit="euro"), schema.Target(name="weight", unit="kg")),
+        heads=(Head(task="regression", targets=targets, outputs=regression.outputs(aleatoric)),),
         origin=_ORIGIN,
     )
     variances = _VARIANCES if aleatoric else "variance = Identity(epistemic_variance)"
     model = _parsed("regressor", contract, _MEANS + variances, _WEIGHTS)
-    found = artefacts.run(model, ROWS, contract.scores) if contract.scores else {}
+    scores = contract.head.scores
+    found = artefacts.run(model, ROWS, scores) if scores else {}
     calibration = Calibration(
         data="random", rows=len(ROWS), temperature=1.5, nll_before=1, nll_after=1,
         quantiles={name: tuple(np.quantile(values, np.linspace(0, 1, 101)).tolist()) for name, values in found.items()},
@@ -216,17 +214,14 @@ def regressor(*, aleatoric: bool, policy: Policy | None = None) -> tuple[onnx.Mo
             Interval(coverage=0.9, factors=(1.6, 1.7), rows=len(ROWS)),
         ),
     )  # fmt: skip
-    return model, contract.model_copy(update={"calibration": calibration, "policy": policy})
+    return model, contract.with_head(contract.head, calibration=calibration, policy=policy)
 
 
 def _parsed(name: str, contract: schema.Contract, nodes: str, initializers: str = "") -> onnx.ModelProto:
     """A graph with the inputs and outputs that its contract declares."""
-    kinds = {"float32": "float", "uint8": "uint8", "int64": "int64"}
-
     def port(tensor: Tensor) -> str:
-        numbers = contract.sizes(tensor)
-        sizes = ", ".join(str(letter if size is None else size) for letter, size in zip(tensor.shape, numbers))
-        return f"{kinds[tensor.dtype]}[{sizes}] {tensor.name}"
+        kind = "float" if tensor.dtype == "float32" else tensor.dtype
+        return f"{kind}[{', '.join(map(str, tensor.shape))}] {tensor.name}"
 
     inputs, outputs = (", ".join(map(port, tensors)) for tensors in (contract.inputs, contract.outputs))
     constants = f"<{initializers}>" if initializers else ""

@@ -1,9 +1,9 @@
 """Checks that a graph matches its contract."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from app.contract.reader import ContractError
-from app.contract.schema import Contract
+from app.contract.schema import Contract, numbers
 
 GraphTensor = tuple[str, Sequence[int | None]]
 """A tensor as the graph declares it: dtype and sizes, None for a symbolic size, as those of B and of free axes are."""
@@ -13,9 +13,12 @@ def check_agreement(
     contract: Contract,
     inputs: dict[str, GraphTensor],
     outputs: dict[str, GraphTensor],
-    temperature: float | None,
+    temperatures: Mapping[str, float | None],
 ) -> None:
     """Compares a contract with what its graph declares.
+
+    Args:
+        temperatures: the graph's scalar initializers of type float32 by name, of those that heads name; None for others.
 
     Raises:
         ContractError: they disagree; the message names the field.
@@ -31,12 +34,15 @@ def check_agreement(
             dtype, sizes = actual[name]
             if dtype != tensor.dtype:
                 raise ContractError(f"{kind}.{name}.dtype: declared {tensor.dtype}, the graph has {dtype}")
-            if tuple(sizes) != contract.sizes(tensor):
+            if tuple(sizes) != numbers(tensor.shape):
                 spelled = [("?" if index else "B") if size is None else size for index, size in enumerate(sizes)]
                 raise ContractError(f"{kind}.{name}.shape: declared {list(tensor.shape)}, the graph has {spelled}")
-    if not contract.has_temperature:
-        return
-    if temperature is None:
-        raise ContractError("calibration.temperature: the graph has no scalar initializer named temperature")
-    if not abs(temperature - contract.temperature) <= 1e-6 * contract.temperature:  # `not … <=`, so that NaN fails
-        raise ContractError(f"calibration.temperature: declared {contract.temperature}, the graph has {temperature}")
+    for index, head in enumerate(contract.heads):
+        if not head.has_temperature:
+            continue
+        field = "calibration.temperature" if not head.name else f"heads.{index}.calibration.temperature"
+        temperature = temperatures.get(head.temperature_name)
+        if temperature is None:
+            raise ContractError(f"{field}: the graph has no scalar initializer named {head.temperature_name}")
+        if not abs(temperature - head.temperature) <= 1e-6 * head.temperature:  # `not … <=`, so that NaN fails
+            raise ContractError(f"{field}: declared {head.temperature}, the graph has {temperature}")

@@ -62,16 +62,18 @@ class DecisionPolicy:
         return decisions
 
 
-def policy_for(policies: Policies, name: str, contract: Contract) -> DecisionPolicy | None:
-    """The policy that decides on a model's answers: the operator's for it or for all models, otherwise its own.
+def policies_for(policies: Policies, name: str, contract: Contract) -> dict[str, DecisionPolicy]:
+    """The policies that decide on a model's answers, by the name of their head: the operator's for it or for all
+    models, otherwise its own.
 
     Raises:
         ValueError: the operator's policy does not fit the model; see `resolve`.
     """
     clauses = policies.get(name, policies.get(EVERY_MODEL))
     if clauses is None:
-        return None if contract.policy is None else DecisionPolicy(contract.policy, "model")
-    return DecisionPolicy(resolve(clauses, contract), "operator") if clauses else None  # `none` has no clauses
+        return {head.name: DecisionPolicy(head.policy, "model") for head in contract.heads if head.policy is not None}
+    found = resolve(clauses, contract.heads)  # `none` has no clauses
+    return {head: DecisionPolicy(policy, "operator") for head, policy in found.items()}
 
 
 def stricter(own: Sequence[Decision], others: Sequence[Decision]) -> list[Decision]:

@@ -6,21 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.contract.contract_model import Score
-from app.contract.schema import Contract
+from app.contract.head import Head
 
 _PERCENTS = np.arange(101, dtype=np.float64)
 
 
-def quantile_tables(contract: Contract) -> dict[Score, NDArray[np.float64]]:
-    """The 0 %, 1 %, … 100 % quantiles [101] of each score that the model has and is calibrated for.
+def quantile_tables(head: Head) -> dict[Score, NDArray[np.float64]]:
+    """The 0 %, 1 %, … 100 % quantiles [101] of each score that a head has and is calibrated for.
 
     Leaves out scores that are the same on all calibration rows, such as the mutual information of a single network: a
     rank among equals says nothing.
     """
-    quantiles = contract.calibration.quantiles if contract.calibration else {}
+    quantiles = head.calibration.quantiles if head.calibration else {}
     return {
         score: np.array(table, np.float64)
-        for score in contract.scores
+        for score in head.scores
         if (table := quantiles.get(score)) and table[0] < table[-1]
     }
 

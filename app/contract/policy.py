@@ -5,6 +5,9 @@ A policy is written as rules, separated by commas; the first that applies decide
 rows. `cNN` and `rNN` are the model's thresholds that guarantee a coverage or a risk of NN %, each for its rule alone
 (see `calibration.Threshold`).
 
+Where a model has several heads, a rule about one of them says so: `defer steering.entropy>p95`. A rule that names none is
+one for each head that has the score.
+
 A rule applies on the side on which the model is less sure. `energy` has another one: far outside of its data, as where
 inputs come in wrong units, logits grow and energy falls below all that was seen: `reject energy<p0` is a rule, too.
 """
@@ -23,7 +26,7 @@ from app.contract.contract_model import ContractModel, Score
 from app.contract.repository import check_name
 
 if TYPE_CHECKING:
-    from app.contract.schema import Contract
+    from app.contract.head import Head
 
 EVERY_MODEL = "*"
 
@@ -32,7 +35,7 @@ _SCORES: tuple[Score, ...] = get_args(Score)
 _TWO_SIDED: tuple[Score, ...] = ("energy",)
 _PERCENTS = np.arange(101, dtype=np.float64)
 # ASCII: \d would match digits of other scripts
-_RULE = re.compile(r"(\w+)\s+(\w+)\s*([<>])\s*(\S+)", re.ASCII)
+_RULE = re.compile(r"(\w+)\s+(?:([\w-]+)\.)?(\w+)\s*([<>])\s*(\S+)", re.ASCII)
 _NUMBER = re.compile(r"([pcr]?)([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)", re.ASCII | re.IGNORECASE)
 _LEVELS: dict[str, Literal["percentile", "coverage", "risk"]] = {"p": "percentile", "c": "coverage", "r": "risk"}
 _SHOWN = 60  # characters of a bad rule in a message
@@ -76,6 +79,8 @@ class Clause:
     level: float
     of: Literal["percentile", "coverage", "risk"] | None = None
     below: bool | None = None
+    head: str | None = None
+    """The head that it is about; all that have the score if it names none."""
 
 
 Policies = Mapping[str, tuple[Clause, ...]]
@@ -115,7 +120,7 @@ def _clause(text: str) -> Clause:
     match = _RULE.fullmatch(text)
     if match is None:
         raise ValueError(f"rule {_short(text)}: expected ACTION SCORE>THRESHOLD, such as defer entropy>p95")
-    action, score, sign, threshold = match.groups()
+    action, head, score, sign, threshold = match.groups()
     if action not in _ACTIONS:
         raise ValueError(f"rule {_short(text)}: unknown action {_short(action)}; expected reject or defer")
     if score not in _SCORES:
@@ -134,40 +139,51 @@ def _clause(text: str) -> Clause:
         )
     if below and of in ("coverage", "risk"):
         raise ValueError(f"rule {_short(text)}: cNN and rNN bound {score} from above; below, expected a number or pNN")
-    return Clause(_ACTIONS[action], score, level, of, below)
+    return Clause(_ACTIONS[action], score, level, of, below, head)
 
 
 def _short(text: str) -> str:
     return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
 
 
-def resolve(clauses: Sequence[Clause], contract: "Contract") -> Policy:
-    """The policy for a model, with percentiles and guarantees looked up in its calibration.
+def resolve(clauses: Sequence[Clause], heads: "Sequence[Head]") -> dict[str, Policy]:
+    """The policy of each head that has one, by its name, with percentiles and guarantees looked up in its calibration.
 
     Raises:
-        ValueError: the model has no such score, no quantiles for it, or no such guarantee.
+        ValueError: there is no such head, no head has such a score, no quantiles for it, or no such guarantee.
     """
-    quantiles = contract.calibration.quantiles if contract.calibration else {}
-    rules = []
+    rules: dict[str, list[Rule]] = {}
     for clause in clauses:
-        if clause.score not in contract.scores:
-            raise ValueError(f"the model has no score {clause.score!r}; it has {', '.join(contract.scores) or 'none'}")
-        threshold = clause.level
-        if clause.of in ("coverage", "risk"):
-            threshold = _guaranteed(clause, contract)
-        elif clause.of == "percentile":
-            if clause.score not in quantiles:
-                raise ValueError(f"a percentile of {clause.score!r} is wanted, and the model was not calibrated for it")
-            threshold = float(np.interp(clause.level, _PERCENTS, quantiles[clause.score]))
-        rules.append(Rule(action=clause.action, score=clause.score, threshold=threshold, below=clause.below))
-    return Policy(rules=tuple(rules))
+        named = [head for head in heads if clause.head in (None, head.name)]
+        if not named:
+            there = ", ".join(filter(None, (head.name for head in heads))) or "one without a name"
+            raise ValueError(f"the model has no head {clause.head!r}; it has {there}")
+        fitting = [head for head in named if clause.score in head.scores]
+        if not fitting:
+            there = ", ".join(dict.fromkeys(score for head in named for score in head.scores)) or "none"
+            raise ValueError(f"the model has no score {clause.score!r}; it has {there}")
+        for head in fitting:
+            rules.setdefault(head.name, []).append(_rule(clause, head))
+    return {name: Policy(rules=tuple(of)) for name, of in rules.items()}
 
 
-def _guaranteed(clause: Clause, contract: "Contract") -> float:
+def _rule(clause: Clause, head: "Head") -> Rule:
+    quantiles = head.calibration.quantiles if head.calibration else {}
+    threshold = clause.level
+    if clause.of in ("coverage", "risk"):
+        threshold = _guaranteed(clause, head)
+    elif clause.of == "percentile":
+        if clause.score not in quantiles:
+            raise ValueError(f"a percentile of {clause.score!r} is wanted, and the model was not calibrated for it")
+        threshold = float(np.interp(clause.level, _PERCENTS, quantiles[clause.score]))
+    return Rule(action=clause.action, score=clause.score, threshold=threshold, below=clause.below)
+
+
+def _guaranteed(clause: Clause, head: "Head") -> float:
     """The threshold whose guarantee a clause names."""
     found = {
         f"{one.guarantee[0]}{100 * one.target:g}": one.value  # 100 * 0.29 is not 29; :g rounds
-        for one in (contract.calibration.thresholds if contract.calibration else ())
+        for one in (head.calibration.thresholds if head.calibration else ())
         if one.score == clause.score
     }
     asked = f"{(clause.of or '')[:1]}{clause.level:g}"

@@ -85,9 +85,14 @@ def _short(text: str) -> str:
     return text if len(text) <= 24 else f"{text[:20]}… ({len(text)} characters)"
 
 
+_OF_HEADS = ("task", "labels", "targets", "outputs", "calibration", "policy", "evaluation")
+
+
 def _from_4(document: dict[str, Any]) -> None:
-    """Version 5 renames a threshold's `certainty` to the usual `confidence_level`, and its `promise` to `guarantee`."""
-    calibration = document.get("calibration")
+    """Version 5 has heads, of which earlier models have one without a name; it renames a threshold's `certainty` to the
+    usual `confidence_level`, and its `promise` to `guarantee`."""
+    document["heads"] = [{name: document.pop(name) for name in _OF_HEADS if name in document}]
+    calibration = document["heads"][0].get("calibration")
     thresholds = calibration.get("thresholds") if isinstance(calibration, dict) else None
     # unvalidated: what has another shape is left for the schema to reject
     for threshold in thresholds if isinstance(thresholds, list) else ():

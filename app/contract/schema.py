@@ -7,27 +7,16 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from app.contract.axis import MOST_VALUES, Axes
-from app.contract.calibration import Calibration
-from app.contract.contract_model import ContractModel, Fraction, Score
-from app.contract.policy import Policy
-from app.contract.tasks import TASKS, Evaluation, Task, TaskName
-from app.contract.tasks.task import Arrays
+from app.contract.axis import MOST_VALUES, Axes, Padding, divisor_of
+from app.contract.contract_model import ContractModel, Fraction
+from app.contract.head import Head
 from app.contract.tensor import RESERVED, Tensor
 
 SCHEMA_VERSION = 5
 
 Method = Literal["single", "mc-dropout", "masksembles", "deep-ensemble"]
-
-
-class Target(ContractModel):
-    """One of the D numbers that a regressor predicts."""
-
-    name: str
-    unit: str
 
 
 class MaskedLayer(ContractModel):
@@ -79,79 +68,107 @@ class Contract(ContractModel):
     """Everything the service needs to know about a model, and what a user may ask."""
 
     schema_version: Annotated[int, Field(ge=1)] = SCHEMA_VERSION
-    task: TaskName = "classification"
     method: Method
     num_submodels: Annotated[int, Field(ge=1)]
     masks: Masks | None = None
-    inputs: Annotated[tuple[Tensor, ...], Field(min_length=1, max_length=1)]
-    outputs: tuple[Tensor, ...]
+    inputs: Annotated[tuple[Tensor, ...], Field(min_length=1)]
     axes: Axes = Field(default_factory=dict)
-    """The input's axes whose size a request chooses, by the letter in its shape."""
-    labels: tuple[str, ...] = ()
-    """The K classes of a classifier, or labels of a multilabel model, in order."""
-    targets: tuple[Target, ...] = ()
-    """For a regressor: the D numbers that it predicts."""
+    """The inputs' axes whose size a request chooses, by the letter in their shapes."""
+    heads: Annotated[tuple[Head, ...], Field(min_length=1)]
     plan: Literal["folded", "branches", "grouped"] = "folded"
     """`folded`: submodels in the batch. `branches`, `grouped`: without the channels that a submodel never sees, one
     submodel beside the other or together in grouped convolutions."""
     precision: Literal["float32", "float16"] = "float32"
-    """Precision of the graph's body; its last layer and everything after it are float32."""
+    """Precision of the graph's body; its last layers and everything after them are float32."""
     compilation: Compilation | None = None
-    calibration: Calibration | None = None
-    policy: Policy | None = None
-    evaluation: Evaluation | None = None
     origin: Origin
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        self.task_kind.validate(self)
-        expected = {tensor.name: tensor for tensor in self.task_kind.outputs(self)}
-        found = {tensor.name: tensor for tensor in self.outputs}
-        if len(found) != len(self.outputs) or found.keys() != expected.keys():
-            raise ValueError(f"outputs must be {', '.join(expected)}, got {', '.join(t.name for t in self.outputs)}")
-        for name, tensor in found.items():
-            if (tensor.dtype, tensor.shape) != (expected[name].dtype, expected[name].shape):
-                raise ValueError(
-                    f"outputs.{name} must be {expected[name].dtype} {list(expected[name].shape)}, "
-                    f"got {tensor.dtype} {list(tensor.shape)}"
-                )
-        if self.inputs[0].dtype == "int64":
-            raise ValueError("inputs.0 must be float32 or uint8")
-        self._check_axes(self.inputs[0])
-        for index, rule in enumerate(self.policy.rules if self.policy else ()):
-            if rule.score not in self.scores:
-                raise ValueError(f"policy.rules.{index}.score must be one of {', '.join(self.scores) or 'none'}")
+        _check_names("inputs", [given.name for given in self.inputs])
+        _check_names("heads", [head.name for head in self.heads])
+        if len(self.heads) > 1 and not all(head.name for head in self.heads):
+            raise ValueError("heads must all have names where there are several")
+        self._check_axes()
+        for letter, axis in self.axes.items():
+            if axis.padding is not None:
+                self._check_padding(letter, axis.padding)
         return self
 
-    def _check_axes(self, given: Tensor) -> None:
-        letters = {size for size in given.shape[1:] if isinstance(size, str)}
-        if unknown := sorted(letters - self.axes.keys()):
-            raise ValueError(f"inputs.0.shape: axes must bound {unknown[0]}")
+    def _check_axes(self) -> None:
+        letters: set[str] = set()
+        for index, given in enumerate(self.inputs):
+            own = {size for size in given.shape[1:] if isinstance(size, str)}
+            if unknown := sorted(own - self.axes.keys()):
+                raise ValueError(f"inputs.{index}.shape: axes must bound {unknown[0]}")
+            if own and given.resize is not None:
+                raise ValueError(f"inputs.{index}.resize must be absent: with free axes a picture keeps its size")
+            letters |= own
         if unused := sorted((self.axes.keys() - letters) | (self.axes.keys() & RESERVED)):
-            raise ValueError(f"axes.{unused[0]} must be the letter of an axis of the input, other than B, N, K and D")
-        if letters and (values := math.prod(self.row_sizes(given, "most"))) > MOST_VALUES:
+            raise ValueError(f"axes.{unused[0]} must be the letter of an axis of an input, other than B, N, K and D")
+        values = sum(math.prod(self.row_sizes(given, "most")) for given in self.inputs)
+        if letters and values > MOST_VALUES:
             raise ValueError(f"axes: a row of the largest size must have at most {MOST_VALUES} values, got {values}")
-        if letters and given.resize is not None:
-            raise ValueError("inputs.0.resize must be absent: with free axes a picture keeps its size")
+        for index, head in enumerate(self.heads):
+            for size in head.grid:
+                self._check_grid(f"heads.{index}.grid", size)
+
+    def _check_grid(self, field: str, size: int | str) -> None:
+        if not isinstance(size, str):
+            return
+        axis = self.axes.get(size[0])
+        if axis is None:
+            raise ValueError(f"{field}: {size} must be a free axis, or a fraction of one")
+        if axis.multiple_of % divisor_of(size):
+            raise ValueError(f"{field}: axes.{size[0]}.multiple_of must be a multiple of {divisor_of(size)}")
+        if axis.padding is not None:
+            raise ValueError(f"{field}: {size[0]} must not be padded, since its scores are means over the grid")
+
+    def _check_padding(self, letter: str, padding: Padding) -> None:
+        field = f"axes.{letter}.padding"
+        padded = {given.name: given for given in self.inputs if letter in given.shape}
+        for name in padding.fill:
+            if name not in padded:
+                raise ValueError(f"{field}.fill must name inputs with the axis {letter}, got {name}")
+        if padding.mark is None:
+            return
+        mark = padded.get(padding.mark)
+        if mark is None or mark.dtype not in ("bool", "int32", "int64") or mark.shape != ("B", letter):
+            raise ValueError(f"{field}.mark must name an input [B, {letter}] of type bool, int32 or int64")
+        if padding.fill.get(padding.mark):
+            raise ValueError(f"{field}.fill.{padding.mark} must be 0, since it marks the real entries")
 
     @property
-    def task_kind(self) -> Task:
-        """The behaviour that differs by task."""
-        return TASKS[self.task]
+    def head(self) -> Head:
+        """The only head.
+
+        Raises:
+            ValueError: there are several.
+        """
+        if len(self.heads) > 1:
+            raise ValueError(f"the model has several heads: {', '.join(head.name for head in self.heads)}")
+        return self.heads[0]
 
     @property
-    def scores(self) -> tuple[Score, ...]:
-        """The scores of a row that a policy may name; see the task."""
-        return self.task_kind.scores(self)
+    def outputs(self) -> tuple[Tensor, ...]:
+        """The outputs of the graph, in order, with numbers for N, K and D."""
+        return tuple(head.resolved(tensor, self.num_submodels) for head in self.heads for tensor in head.outputs)
 
-    def score_values(self, found: Arrays) -> dict[Score, NDArray[Any]]:
-        """Each of its scores [B], from the graph's outputs [B, …] by name."""
-        return {name: self.task_kind.score_value(name, found) for name in self.scores}
+    def with_head(self, head: Head, **changes: Any) -> "Contract":
+        """The same contract with some fields of a head changed."""
+        changed = head.model_copy(update=changes)
+        return self.model_copy(update={"heads": tuple(changed if one is head else one for one in self.heads)})
 
     @property
-    def has_temperature(self) -> bool:
-        """Whether the graph has a temperature: all but regressors that predict no variance."""
-        return bool(self.scores)
+    def given(self) -> Tensor:
+        """The only input.
+
+        Raises:
+            ValueError: there are several.
+        """
+        if len(self.inputs) > 1:
+            raise ValueError(f"the model has several inputs: {', '.join(given.name for given in self.inputs)}")
+        return self.inputs[0]
 
     def same_model(self, other: "Contract") -> bool:
         """Whether another file holds the same model, perhaps with another plan."""
@@ -159,27 +176,26 @@ class Contract(ContractModel):
         return self.model_dump(exclude=parts) == other.model_dump(exclude=parts)
 
     @property
-    def temperature(self) -> float:
-        return self.calibration.temperature if self.calibration else 1.0
-
-    @property
     def warnings(self) -> tuple[str, ...]:
         """What whoever relies on the model should know, in words."""
-        return self.calibration.warnings if self.calibration else ()
-
-    def sizes(self, tensor: Tensor) -> tuple[int | None, ...]:
-        """The shape of a tensor in numbers, None for the batch and for free axes."""
-        letters = {"N": self.num_submodels, "K": len(self.labels), "D": len(self.targets)}
-        return tuple(letters.get(size) if isinstance(size, str) else size for size in tensor.shape)
+        return tuple(
+            f"{head.name}: {warning}" if head.name else warning for head in self.heads for warning in head.warnings
+        )
 
     def row_sizes(self, given: Tensor, bound: Literal["least", "most"]) -> tuple[int, ...]:
         """The sizes of an input's smallest or largest row."""
         return tuple(getattr(self.axes[size], bound) if isinstance(size, str) else size for size in given.shape[1:])
 
-    def misfit(self, given: Tensor, sizes: Sequence[int]) -> tuple[int, str] | None:
+    def misfit(
+        self, given: Tensor, sizes: Sequence[int], found: dict[str, int] | None = None
+    ) -> tuple[int, str] | None:
         """The first axis of an input [B, …] that a row of these sizes does not fit, and what was expected there; None
-        if it fits. The number of axes must be the declared one."""
-        found: dict[str, int] = {}
+        if it fits. The number of axes must be the declared one.
+
+        Args:
+            found: the sizes of letters on other inputs of the request; those of this one are added.
+        """
+        found = {} if found is None else found
         for index, (declared, size) in enumerate(zip(given.shape[1:], sizes), 1):
             if not isinstance(declared, str):
                 if size != declared:
@@ -189,3 +205,14 @@ class Contract(ContractModel):
             elif found.setdefault(declared, size) != size:
                 return index, f"expected the same {declared} on all its axes, got {found[declared]} and {size}"
         return None
+
+
+def _check_names(field: str, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{field} must have different names, got {name!r} twice")
+
+
+def numbers(shape: Sequence[int | str]) -> tuple[int | None, ...]:
+    """A shape in numbers, None for the batch and for free axes."""
+    return tuple(None if isinstance(size, str) else size for size in shape)

@@ -32,7 +32,6 @@ def of(contract: Contract) -> Signature:
     """The signature that a contract declares."""
 
     def port(tensor: Tensor) -> Port:
-        sizes = [letter if size is None else size for letter, size in zip(tensor.shape, contract.sizes(tensor))]
-        return Port(name=tensor.name, dtype=tensor.dtype, sizes=tuple(sizes))
+        return Port(name=tensor.name, dtype=tensor.dtype, sizes=tensor.shape)
 
     return Signature(inputs=tuple(map(port, contract.inputs)), outputs=tuple(map(port, contract.outputs)))

@@ -10,12 +10,22 @@ from pydantic import Field, model_validator
 
 from app.contract.contract_model import ContractModel
 
-Axis = Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern="^[A-Z]$")]
+Axis = Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern="^[A-Z](/[1-9][0-9]{0,3})?$")]
 """A size, or B for the batch, N for the submodels, K for the classes or labels, D for the targets; any other letter is
-that of a free axis."""
+that of a free axis. H/8 is an eighth of H, as in a map that a network has made smaller."""
 RESERVED = frozenset("BNKD")
 """Letters that no free axis may have."""
-Dtype = Literal["float32", "uint8", "int64"]
+Dtype = Literal["float32", "uint8", "int64", "int32", "bool"]
+WHOLE: frozenset[Dtype] = frozenset(("uint8", "int64", "int32"))
+"""The dtypes of whole numbers."""
+
+
+_LIMITS: dict[Dtype, tuple[float, float]] = {
+    "uint8": (0.0, 255.0),
+    "bool": (0.0, 1.0),
+    "int32": (-(2.0**31), 2.0**31 - 1),
+    "int64": (-(2.0**53), 2.0**53),  # beyond, JSON's numbers and the range of a contract lose whole numbers
+}
 
 
 class Tensor(ContractModel):
@@ -39,7 +49,7 @@ class Tensor(ContractModel):
     @property
     def limits(self) -> tuple[float, float]:
         """The smallest and the largest value."""
-        return self.range or ((0.0, 255.0) if self.dtype == "uint8" else (-inf, inf))
+        return self.range or _LIMITS.get(self.dtype, (-inf, inf))
 
     def outside(self, values: NDArray[Any]) -> NDArray[np.bool_]:
         """Which values [B, …] are below the smallest or above the largest; NaN is neither."""
@@ -52,8 +62,11 @@ class Tensor(ContractModel):
 
     def expected(self, place: Sequence[int] = ()) -> str:
         """What a value must be, for messages; at a place in the rows [B, …], if its channel matters."""
+        if self.dtype == "bool":
+            return "true or false"
         low, high = self.channel_ranges[place[1]] if self.channel_ranges and len(place) > 1 else self.limits
-        values = "finite numbers" if low == -inf else f"values in [{low:g}, {high:g}]"
+        whole = "whole numbers" if self.dtype in WHOLE else "values"
+        values = "finite numbers" if low == -inf else f"{whole} in [{low:.15g}, {high:.15g}]"
         return f"{values} ({self.unit})" if self.unit else values
 
     @model_validator(mode="after")

@@ -1,5 +1,6 @@
 """Classification: one of K classes for each row."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -8,11 +9,11 @@ from pydantic import Field
 
 from app.contract.calibration import PredictionSet
 from app.contract.contract_model import ContractModel, Fraction, Score
-from app.contract.tasks.task import Arrays, Task
-from app.contract.tensor import Tensor
+from app.contract.tasks.task import Arrays, Task, row_output, row_scores
+from app.contract.tensor import Axis, Tensor
 
 if TYPE_CHECKING:
-    from app.contract.schema import Contract
+    from app.contract.head import Head
 
 SCORES: tuple[Score, ...] = ("confidence", "entropy", "expected_entropy", "mutual_information", "energy")
 """`confidence` is the largest mean probability; the others are outputs of the graph."""
@@ -43,11 +44,11 @@ class ClassificationTask(Task):
     evaluation = ClassificationEvaluation
     answers = "labels"
 
-    def outputs(self, contract: "Contract") -> tuple[Tensor, ...]:
-        """The same for every classifier."""
-        return outputs()
+    def outputs(self, head: "Head") -> tuple[Tensor, ...]:
+        """The same for every classifier, and more for a dense one."""
+        return outputs(head.grid)
 
-    def scores(self, contract: "Contract") -> tuple[Score, ...]:
+    def scores(self, head: "Head") -> tuple[Score, ...]:
         """The same for every classifier."""
         return SCORES
 
@@ -55,24 +56,29 @@ class ClassificationTask(Task):
         """The largest of `probabilities`, or the graph's score."""
         return np.asarray(found["probabilities"].max(axis=-1) if name == "confidence" else found[name])
 
-    def validate(self, contract: "Contract") -> None:
+    def validate(self, head: "Head") -> None:
         """Two labels or more, no targets, no intervals, and an evaluation of classes."""
-        if len(contract.labels) < 2 or contract.targets:
+        if len(head.labels) < 2 or head.targets:
             raise ValueError(f"labels must name at least 2, and targets none, for the task {self.name}")
-        self._check_evaluation(contract)
-        self._check_calibration(contract, alien="intervals")
+        self._check_evaluation(head)
+        self._check_calibration(head, alien="intervals")
 
 
-def outputs() -> tuple[Tensor, ...]:
-    """The outputs that every classifier has."""
+def outputs(grid: Sequence[Axis] = ()) -> tuple[Tensor, ...]:
+    """The outputs that every classifier has, for each cell of its grid if it is dense; and then those of its rows: the
+    share of the cells that each class has, and the mean of each score."""
     scores = ("entropy", "expected_entropy", "mutual_information", "energy")
-    return (
-        Tensor(name="prediction", dtype="int64", shape=("B",), unit="class index"),
-        Tensor(name="probabilities", dtype="float32", shape=("B", "K"), unit="probability"),
-        Tensor(name="submodels", dtype="float32", shape=("B", "N", "K"), unit="probability"),
-        *(Tensor(name=name, dtype="float32", shape=("B",), unit="nats") for name in scores),
-        Tensor(name="logits", dtype="float32", shape=("B", "N", "K"), unit="logit, before the temperature"),
+    of_cells = (
+        Tensor(name="prediction", dtype="int64", shape=("B", *grid), unit="class index"),
+        Tensor(name="probabilities", dtype="float32", shape=("B", "K", *grid), unit="probability"),
+        Tensor(name="submodels", dtype="float32", shape=("B", "N", "K", *grid), unit="probability"),
+        *(Tensor(name=name, dtype="float32", shape=("B", *grid), unit="nats") for name in scores),
+        Tensor(name="logits", dtype="float32", shape=("B", "N", "K", *grid), unit="logit, before the temperature"),
     )
+    if not grid:
+        return of_cells
+    shares = Tensor(name=row_output("shares"), dtype="float32", shape=("B", "K"), unit="share of the cells")
+    return (*of_cells, shares, *row_scores(SCORES))
 
 
 def prediction_set_members(

@@ -1,5 +1,6 @@
 """Multilabel: each of K labels is on or off for each row, independently of the others."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -9,11 +10,11 @@ from pydantic import Field
 from app.contract.calibration import PredictionSet
 from app.contract.contract_model import ContractModel, Fraction, Score
 from app.contract.tasks.classification import SET_TOLERANCE
-from app.contract.tasks.task import Arrays, Task
-from app.contract.tensor import Tensor
+from app.contract.tasks.task import Arrays, Task, row_output, row_scores
+from app.contract.tensor import Axis, Tensor
 
 if TYPE_CHECKING:
-    from app.contract.schema import Contract
+    from app.contract.head import Head
 
 SCORES: tuple[Score, ...] = ("entropy", "expected_entropy", "mutual_information")
 """Outputs of the graph for each label; a row's score is their mean."""
@@ -48,11 +49,11 @@ class MultilabelTask(Task):
     evaluation = MultilabelEvaluation
     answers = "labels"
 
-    def outputs(self, contract: "Contract") -> tuple[Tensor, ...]:
-        """The same for every multilabel model."""
-        return outputs()
+    def outputs(self, head: "Head") -> tuple[Tensor, ...]:
+        """The same for every multilabel model, and more for a dense one."""
+        return outputs(head.grid)
 
-    def scores(self, contract: "Contract") -> tuple[Score, ...]:
+    def scores(self, head: "Head") -> tuple[Score, ...]:
         """The same for every multilabel model."""
         return SCORES
 
@@ -60,23 +61,28 @@ class MultilabelTask(Task):
         """The mean over the labels [B]: a sum would grow with K, and the largest hide a row of many doubtful labels."""
         return np.asarray(found[name].mean(axis=-1))
 
-    def validate(self, contract: "Contract") -> None:
+    def validate(self, head: "Head") -> None:
         """One label or more, no targets, no intervals, and an evaluation of labels."""
-        if not contract.labels or contract.targets:
+        if not head.labels or head.targets:
             raise ValueError(f"labels must name at least 1, and targets none, for the task {self.name}")
-        self._check_evaluation(contract)
-        self._check_calibration(contract, alien="intervals")
+        self._check_evaluation(head)
+        self._check_calibration(head, alien="intervals")
 
 
-def outputs() -> tuple[Tensor, ...]:
-    """The outputs that every multilabel model has."""
-    return (
-        Tensor(name="prediction", dtype="int64", shape=("B", "K"), unit="1 on, 0 off"),
-        Tensor(name="probabilities", dtype="float32", shape=("B", "K"), unit="probability"),
-        Tensor(name="submodels", dtype="float32", shape=("B", "N", "K"), unit="probability"),
-        *(Tensor(name=name, dtype="float32", shape=("B", "K"), unit="nats") for name in SCORES),
-        Tensor(name="logits", dtype="float32", shape=("B", "N", "K"), unit="logit, before the temperature"),
+def outputs(grid: Sequence[Axis] = ()) -> tuple[Tensor, ...]:
+    """The outputs that every multilabel model has, for each cell of its grid if it is dense; and then those of its
+    rows: the share of the cells in which each label is on, and the mean of each score over labels and cells."""
+    of_cells = (
+        Tensor(name="prediction", dtype="int64", shape=("B", "K", *grid), unit="1 on, 0 off"),
+        Tensor(name="probabilities", dtype="float32", shape=("B", "K", *grid), unit="probability"),
+        Tensor(name="submodels", dtype="float32", shape=("B", "N", "K", *grid), unit="probability"),
+        *(Tensor(name=name, dtype="float32", shape=("B", "K", *grid), unit="nats") for name in SCORES),
+        Tensor(name="logits", dtype="float32", shape=("B", "N", "K", *grid), unit="logit, before the temperature"),
     )
+    if not grid:
+        return of_cells
+    shares = Tensor(name=row_output("shares"), dtype="float32", shape=("B", "K"), unit="share of the cells")
+    return (*of_cells, shares, *row_scores(SCORES))
 
 
 def prediction_set_members(one: PredictionSet, probabilities: NDArray[Any]) -> NDArray[np.bool_]:

@@ -1,15 +1,16 @@
 """Regression: D numbers for each row, each with a variance."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from app.contract.contract_model import ContractModel, Fraction, Score
-from app.contract.tasks.task import Task
+from app.contract.tasks.task import Task, row_output, row_scores
 from app.contract.tensor import Axis, Tensor
 
 if TYPE_CHECKING:
-    from app.contract.schema import Contract
+    from app.contract.head import Head
 
 SCORES: tuple[Score, ...] = ("entropy", "expected_entropy", "mutual_information")
 """Scores of a regressor whose submodels predict a variance; others have none."""
@@ -37,48 +38,55 @@ class RegressionTask(Task):
     evaluation = RegressionEvaluation
     answers = "targets"
 
-    def outputs(self, contract: "Contract") -> tuple[Tensor, ...]:
+    def outputs(self, head: "Head") -> tuple[Tensor, ...]:
         """Includes variances if the contract names them."""
-        return outputs(any(tensor.name == "aleatoric_variance" for tensor in contract.outputs))
+        return outputs(any(tensor.name == "aleatoric_variance" for tensor in head.outputs), head.grid)
 
-    def scores(self, contract: "Contract") -> tuple[Score, ...]:
+    def scores(self, head: "Head") -> tuple[Score, ...]:
         """Only if the submodels predict a variance."""
-        return SCORES if any(tensor.name == "entropy" for tensor in contract.outputs) else ()
+        return SCORES if any(tensor.name == "entropy" for tensor in head.outputs) else ()
 
-    def validate(self, contract: "Contract") -> None:
+    def validate(self, head: "Head") -> None:
         """One target or more, no labels, no prediction sets, one factor a target, and an evaluation of numbers."""
-        if not contract.targets or contract.labels:
+        if not head.targets or head.labels:
             raise ValueError(f"targets must name at least 1, and labels none, for the task {self.name}")
-        self._check_evaluation(contract)
-        self._check_calibration(contract, alien="prediction_sets")
-        for index, interval in enumerate(contract.calibration.intervals if contract.calibration else ()):
-            if len(interval.factors) != len(contract.targets):
-                raise ValueError(f"calibration.intervals.{index}.factors must be {len(contract.targets)}")
+        self._check_evaluation(head)
+        self._check_calibration(head, alien="prediction_sets")
+        for index, interval in enumerate(head.calibration.intervals if head.calibration else ()):
+            if len(interval.factors) != len(head.targets):
+                raise ValueError(f"calibration.intervals.{index}.factors must be {len(head.targets)}")
 
 
-def outputs(aleatoric: bool) -> tuple[Tensor, ...]:
-    """The outputs that every regressor has, and those that need submodels which predict a variance.
+def outputs(aleatoric: bool, grid: Sequence[Axis] = ()) -> tuple[Tensor, ...]:
+    """The outputs that every regressor has, and those that need submodels which predict a variance; for each cell of
+    its grid if it is dense, and then those of its rows, which are means over the grid.
 
     `entropy`, `expected_entropy` and `mutual_information` are those of the normal distribution with the mixture's mean
     and variance, Σ_d ½ ln(2πe·variance_d): differential, so they may be negative.
     """
 
     def numbers(name: str, unit: str, *shape: Axis) -> Tensor:
-        return Tensor(name=name, dtype="float32", shape=("B", *shape), unit=unit)
+        return Tensor(name=name, dtype="float32", shape=("B", *shape, *grid), unit=unit)
 
     squared = "squared unit of the target"
-    plain = (
+    of_cells = (
         numbers("prediction", "unit of the target", "D"),
         numbers("submodels", "unit of the target", "N", "D"),
         numbers("variance", squared, "D"),
         numbers("epistemic_variance", squared, "D"),
     )
-    if not aleatoric:
-        return plain
-    scores = ("entropy", "expected_entropy", "mutual_information")
+    if aleatoric:
+        of_cells = (
+            *of_cells,
+            numbers("aleatoric_variance", squared, "D"),
+            numbers("submodel_variances", squared, "N", "D"),
+            *(numbers(name, "nats") for name in SCORES),
+        )
+    if not grid:
+        return of_cells
     return (
-        *plain,
-        numbers("aleatoric_variance", squared, "D"),
-        numbers("submodel_variances", squared, "N", "D"),
-        *(numbers(name, "nats") for name in scores),
+        *of_cells,
+        Tensor(name=row_output("prediction"), dtype="float32", shape=("B", "D"), unit="unit of the target"),
+        Tensor(name=row_output("submodels"), dtype="float32", shape=("B", "N", "D"), unit="unit of the target"),
+        *row_scores(SCORES if aleatoric else ()),
     )
