@@ -110,9 +110,7 @@ class Model:
     def _warm_up(self, session: Session) -> None:
         names = [tensor.name for tensor in self.outputs]
         first, *others = self._rows
-        batches = [
-            {name: np.repeat(values, rows, axis=0) for name, values in first.items()} for rows in session.sizes
-        ]
+        batches = [{name: np.repeat(values, rows, axis=0) for name, values in first.items()} for rows in session.sizes]
         # what the contract claims is tried: a size that fails would fail for every request
         for inputs in [*batches, *others]:
             rows = len(next(iter(inputs.values())))

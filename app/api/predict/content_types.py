@@ -72,9 +72,7 @@ def read(
         return found, lambda rows: rows.add(None, lambda given, field: npy_inputs.read_array(body, given, rows, field))
     if kind == NPZ:
         return found, lambda rows: npy_inputs.read_archive(body, rows, most_bytes)
-    return found, lambda rows: rows.add(
-        None, lambda given, field: image_inputs.read_images([body], given, rows, field)
-    )
+    return found, lambda rows: rows.add(None, lambda given, field: image_inputs.read_images([body], given, rows, field))
 
 
 def _refuse_query(text: bytes) -> None:

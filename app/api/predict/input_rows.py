@@ -30,7 +30,8 @@ class InputRows:
         self.most = most
         self._tensors = {given.name: given for given in contract.inputs}
         self._found: Feeds = {}
-        self._sizes: dict[str, int] = {}
+        self.sizes: dict[str, int] = {}
+        """Of B and of free axes, by letter, as far as inputs were read."""
 
     def add(self, name: str | None, read: Read) -> None:
         """Reads an input; the only one may come without its name.
@@ -50,14 +51,14 @@ class InputRows:
         if name in self._found:
             raise InvalidInput("expected once", field)
         values = read(given, field)
-        rows = next((len(others) for others in self._found.values()), len(values))
+        rows = self.sizes.setdefault("B", len(values))
         if len(values) != rows:
             raise InvalidInput(f"expected {rows} rows, as many as the other inputs have, got {len(values)}", field)
         self._found[name] = values
 
     def misfit(self, given: Tensor, sizes: Sequence[int]) -> tuple[int, str] | None:
         """See `Contract.misfit`; free axes have the same size on all inputs."""
-        return self.contract.misfit(given, sizes, self._sizes)
+        return self.contract.misfit(given, sizes, self.sizes)
 
     def whole(self) -> Feeds:
         """All inputs, in the contract's order.

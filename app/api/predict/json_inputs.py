@@ -47,7 +47,7 @@ def read(raw: msgspec.Raw, rows: InputRows) -> None:
     try:
         parts = _by_name.decode(raw)
     except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as error:
-        raise InvalidInput(f"expected an object with an array for each input: {error}", field) from None
+        raise InvalidInput(f"expected an object with an array for each input: {error}", "inputs") from None
     for name, part in parts.items():
         rows.add(name, lambda given, field, part=part: read_array(part, given, rows, field))  # type: ignore[misc]
 
