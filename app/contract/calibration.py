@@ -55,7 +55,8 @@ class Interval(ContractModel):
     `factors` · √variance, one factor for each of the D targets.
 
     Split conformal prediction with the score |y − prediction| / √variance and the (n + 1)-correction (Lei et al. 2018,
-    arXiv 1604.04173). The guarantee is marginal, for each target by itself.
+    arXiv 1604.04173). The guarantee is marginal, for each target by itself. Of a dense head it is for rows: on average
+    at least the share `coverage` of a row's cells (conformal risk control, as for `PredictionSet`).
     """
 
     coverage: Fraction
