@@ -107,9 +107,9 @@ _ANSWER: dict[str, Any] = {
             "`intervals.coverage` [C], `decision` as texts [B]; those of one of several heads as `HEAD.NAME`"
         ),
         response.PNG: _file(
-            "With `Accept: image/png`: one map of one row, `outputs` being its name. Pixels of `prediction` are classes by "
-            "index; those of a score from 0 to 255, or 65535 with `bits` = 16, are linear between the two values "
-            f"in the header `{RANGE_HEADER}`"
+            "With `Accept: image/png`: one map of one row, `outputs` being its name. Pixels of `prediction` are the "
+            "indices of classes; those of a score from 0 to 255, or 65535 with `bits` = 16, are linear between the two "
+            f"values in the header `{RANGE_HEADER}`"
         ),
     },
 }
