@@ -12,10 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 from app.contract import schema
+from app.contract.head import Head
 from app.contract.repository import model_path
 from app.contract.tasks import classification
 from app.contract.tensor import Tensor
 from app.engine.model import Model
+from app.engine.row_shapes import Feeds, RowShapes
 from app.engine.verifier import Verification
 from app.errors import ModelRejected
 
@@ -24,8 +26,7 @@ CONTRACT = schema.Contract(
     method="masksembles",
     num_submodels=2,
     inputs=(Tensor(name="input", dtype="float32", shape=("B", 2), unit="feature"),),
-    outputs=classification.outputs(),
-    labels=("a", "b"),
+    heads=(Head(labels=("a", "b"), outputs=classification.outputs()),),
     origin=schema.Origin(created="2026-01-01T00:00:00Z", software={}),
 )
 
@@ -46,18 +47,20 @@ class FakeSession:
         self.begun = threading.Semaphore(0)
         self._run = run
 
-    def run(self, inputs: NDArray[Any], outputs: Sequence[str], seconds: float | None = None) -> Arrays:
-        self.batches.append(inputs)
+    def run(self, inputs: Feeds, outputs: Sequence[str], seconds: float | None = None) -> Arrays:
+        (given,) = inputs.values()
+        self.batches.append(given)
         self.asked.append(list(outputs))
         self.begun.release()
         assert self.free.wait(30)
-        return self._run(inputs, outputs)
+        return self._run(given, outputs)
 
 
 class FakeModel:
     """Has the parts of a model that the batcher uses."""
 
     contract = CONTRACT
+    shapes = RowShapes(CONTRACT)
     batchable = checked_inputs = finite_outputs = True
     monitored_outputs = ("entropy", "mutual_information")
     inline_max_rows = 0
