@@ -86,7 +86,8 @@ def as_version_4(document: dict[str, Any]) -> dict[str, Any]:
         threshold["promise"] = threshold.pop("guarantee")
         if "confidence_level" in threshold:
             threshold["certainty"] = threshold.pop("confidence_level")
-    return {**old, **head, "schema_version": 4}
+    own = {name: value for name, value in head.items() if name not in ("name", "grid")}
+    return {**old, **own, "schema_version": 4}
 
 
 def test_version_4_had_one_head_and_other_names_for_confidence_level_and_guarantee(document: dict[str, Any]) -> None:

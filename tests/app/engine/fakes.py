@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.contract import schema
+from app.contract.axis import FreeAxis
 from app.contract.head import Head
 from app.contract.repository import model_path
 from app.contract.tasks import classification
@@ -75,6 +76,21 @@ class FakeModel:
     def probe(self, index: int) -> None:
         if not self.healthy:
             raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
+
+
+FREE = CONTRACT.model_copy(
+    update={
+        "inputs": (Tensor(name="input", dtype="float32", shape=("B", "T"), unit="feature"),),
+        "axes": {"T": FreeAxis(least=1, most=1000)},
+    }
+)
+
+
+class FreeModel(FakeModel):
+    """Has rows of any size."""
+
+    contract = FREE
+    shapes = RowShapes(FREE)
 
 
 def fake(*sessions: FakeSession, name: str = "fake", version: int = 1) -> Model:
@@ -167,9 +183,9 @@ def put(folder: Path, name: str, version: int, content: bytes = b"a model") -> P
     return path
 
 
-def rows(*values: float) -> NDArray[np.float32]:
+def rows(*values: float) -> Feeds:
     """A row for each value, that sums to it."""
-    return np.array([[value, 0] for value in values], np.float32)
+    return {"input": np.array([[value, 0] for value in values], np.float32)}
 
 
 def until(condition: Callable[[], bool], seconds: float = 10) -> None:
