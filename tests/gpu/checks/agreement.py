@@ -41,7 +41,7 @@ def _float32(setting: Setting, model: Served) -> None:
             for batch in _BATCHES:
                 found = session.run(model.rows[:batch], model.outputs)
                 wanted = {name: values[:batch] for name, values in expected.items()}
-                for name, share in shares(found, wanted, model.contract.task).items():
+                for name, share in shares(found, wanted, model.contract.head.task).items():
                     key = f"{kind} {name}"
                     worst[key] = max(worst.get(key, 0.0), share)
         setting.figures.record(f"{model.name} {'tf32' if tf32 else 'float32'}, shares of what is allowed", worst)

@@ -48,7 +48,7 @@ def check(setting: Setting) -> None:
     if setting.on_gpu:
         with setting.figures.part("full card"):
             session = Session(content, setting.choose())
-            session.run(model.rows, model.outputs)  # what libraries reserve with their first use, they have then
+            session.run(model.feeds(model.rows), model.outputs)  # what libraries reserve with their first use, they have then
             with _full_card(setting):
                 _halves(setting, model, session, "full card")
 
@@ -65,7 +65,7 @@ def _halves(setting: Setting, model: Served, session: Session, kind: str) -> Non
     )
     halved = float(told.split()[1])
     expected = {name: _repeated(values, size) for name, values in model.reference().items()}
-    worst = max(shares(found, expected, model.contract.task).values())
+    worst = max(shares(found, expected, model.contract.head.task).values())
     setting.figures.record(kind, {"rows": size, "halved": halved, "share of what is allowed": worst})
     setting.figures.expect(halved >= 1, f"{kind}: no batch was halved")
     setting.figures.expect(worst <= 1, f"{kind}: halves answer {worst:.3g} times what is allowed from the CPU")
