@@ -36,6 +36,7 @@ from app.engine.io_binding import IOBindingSession
 from app.engine.model import Model
 from app.engine.queue import Queue
 from app.engine.repository import RepositoryScanner
+from app.engine.row_shapes import Feeds
 from app.engine.scanned_version import ScannedVersion
 from app.telemetry.metrics import Telemetry
 from tests.bench.baseline import OUTPUTS

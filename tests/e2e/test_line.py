@@ -119,7 +119,11 @@ def test_a_network_from_elsewhere(tmp_path: Path) -> None:
     assert "plan for cpu" in printed
     assert "verify: folded, 99 % of entropies within" in printed
     model, contract, _ = artefact.read(tmp_path / "repository", "theirs")
-    assert (contract.precision, contract.method, contract.head.calibration is not None) == ("float16", "masksembles", True)
+    assert (contract.precision, contract.method, contract.head.calibration is not None) == (
+        "float16",
+        "masksembles",
+        True,
+    )
     x = rng.random((3, 3, 16, 16), np.float32)
     normalised = (torch.from_numpy(x) - torch.tensor([0.5, 0.4, 0.3]).reshape(3, 1, 1)) / 0.25
     with torch.no_grad():

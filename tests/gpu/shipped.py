@@ -14,6 +14,7 @@ from app.contract.repository import model_path
 from app.contract.schema import Contract
 from app.engine.device import Device
 from app.engine.repository import RepositoryScanner
+from app.engine.row_shapes import Feeds
 from app.engine.session import Session
 from tests.gpu import exports
 from tests.pictures import digits, pictures

@@ -16,7 +16,14 @@ def test_all_models_with_what_became_of_their_versions(client: httpx.Client) -> 
     _, digits, tiny = catalog["models"]
     assert digits["name"] == "digits"
     assert digits["inputs"] == [
-        {"name": "input", "dtype": "float32", "shape": ["B", 1, 8, 8], "unit": "grey value", "range": [0, 1], "image": True}
+        {
+            "name": "input",
+            "dtype": "float32",
+            "shape": ["B", 1, 8, 8],
+            "unit": "grey value",
+            "range": [0, 1],
+            "image": True,
+        }
     ]
     (head,) = digits["heads"]
     assert (head["task"], head["labels"]) == ("classification", [str(digit) for digit in range(10)])
@@ -68,7 +75,11 @@ def test_what_a_calibration_could_hardly_bear_is_shown_and_logged(
     with caplog.at_level(logging.WARNING, logger="app"), serving(tmp_path) as client:
         shown = client.get("/models/digits").json()
         detail = client.get("/models/digits/versions/1").json()
-    assert shown["heads"][0]["warnings"] == detail["contract"]["heads"][0]["calibration"]["warnings"] == list(warned.warnings)
+    assert (
+        shown["heads"][0]["warnings"]
+        == detail["contract"]["heads"][0]["calibration"]["warnings"]
+        == list(warned.warnings)
+    )
     assert [record.getMessage() for record in caplog.records if "class '3'" in record.getMessage()] == [
         "digits:1: no row of class '3'"
     ]

@@ -101,7 +101,9 @@ def test_policies_of_several_models() -> None:
 
 def test_percentiles_are_looked_up_in_the_calibration() -> None:
     contract = calibrated(entropy=EVEN, energy=tuple(-at for at in EVEN[::-1]))
-    found = policy.resolve(policy.parse("reject energy>p25.5, defer entropy>p95, defer confidence<0.5"), contract.heads)[""]
+    found = policy.resolve(
+        policy.parse("reject energy>p25.5, defer entropy>p95, defer confidence<0.5"), contract.heads
+    )[""]
     assert [rule.threshold for rule in found.rules] == pytest.approx([-0.745, 0.95, 0.5])
     for text, over, message in (
         ("defer confidence<p5", contract, "percentile of 'confidence' is wanted"),

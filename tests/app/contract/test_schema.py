@@ -15,13 +15,12 @@ from tests.app.contract.calibrated import EVEN, calibrated
 from tests.app.engine.fakes import CONTRACT
 
 
-
 def changed(contract: Contract = CONTRACT, **changes: Any) -> Contract:
     return Contract(**{**{name: getattr(contract, name) for name in Contract.model_fields}, **changes})
 
 
 def given(name: str, *shape: int | str, dtype: str = "float32", **more: Any) -> Tensor:
-    return Tensor(name=name, dtype=dtype, shape=("B", *shape), unit="feature", **more)  # type: ignore[arg-type]
+    return Tensor(name=name, dtype=dtype, shape=("B", *shape), unit="feature", **more)
 
 
 def dense(*grid: int | str) -> Head:
@@ -33,6 +32,7 @@ def named(*names: str) -> tuple[Head, ...]:
 
 
 IDS, MARK = given("ids", "T", dtype="int64"), given("mark", "T", dtype="bool")
+FOURS = FreeAxis(least=4, most=64, multiple_of=4)
 PADDED = FreeAxis(least=4, most=64, padding=Padding(fill={"ids": 1}, mark="mark"))
 
 
@@ -47,7 +47,7 @@ PADDED = FreeAxis(least=4, most=64, padding=Padding(fill={"ids": 1}, mark="mark"
         ({"heads": named("a", "a")}, "heads must have different names, got 'a' twice"),
         ({"heads": named("a", "")}, "heads must all have names where there are several"),
         ({"heads": (dense("H"),)}, "heads.0.grid: H must be a free axis, or a fraction of one"),
-        ({"heads": (dense("T/8"),), "inputs": (given("x", "T"),), "axes": {"T": FreeAxis(least=4, most=64, multiple_of=4)}},
+        ({"heads": (dense("T/8"),), "inputs": (given("x", "T"),), "axes": {"T": FOURS}},
          "heads.0.grid: axes.T.multiple_of must be a multiple of 8"),
         ({"heads": (dense("T"),), "inputs": (IDS, MARK), "axes": {"T": PADDED}},
          "heads.0.grid: T must not be padded, since its scores are means over the grid"),

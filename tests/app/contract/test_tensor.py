@@ -12,7 +12,8 @@ def tensor(**changes: Any) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    "shape", [(), (2,), ("N", 2), (2, "B"), ("B", "B"), ("B", 0), ("B", -1), ("B", "x"), ("B", "HW"), ("B", "H/0"), ("B", "H/")]
+    "shape",
+    [(), (2,), ("N", 2), (2, "B"), ("B", "B"), ("B", 0), ("B", -1), ("B", "x"), ("B", "HW"), ("B", "H/0"), ("B", "H/")],
 )
 def test_a_shape_begins_with_the_batch_and_has_sizes_or_letters(shape: tuple[Any, ...]) -> None:
     with pytest.raises(ValidationError, match="shape"):

@@ -89,7 +89,10 @@ def fixed_batch(model: onnx.ModelProto) -> None:
     [
         (contract(schema_version=6), "contract: schema_version: 6 is newer than 5"),
         (contract(num_submodels=4), "outputs.submodels.shape: declared ['B', 4, 3], the graph has ['B', 3, 3]"),
-        (contract(heads__0__labels=["a", "b"]), "outputs.probabilities.shape: declared ['B', 2], the graph has ['B', 3]"),
+        (
+            contract(heads__0__labels=["a", "b"]),
+            "outputs.probabilities.shape: declared ['B', 2], the graph has ['B', 3]",
+        ),
         (contract(inputs__0__shape=["B", 7]), "inputs.input.shape: declared ['B', 7], the graph has ['B', 6]"),
         (contract(inputs__0__dtype="uint8"), "inputs.input.dtype: declared uint8, the graph has float32"),
         (contract(inputs__0__name="x"), "inputs: declared x, the graph has input"),

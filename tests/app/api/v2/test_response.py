@@ -32,7 +32,7 @@ def test_classes_have_the_labels_of_their_own_head() -> None:
     found = {"road.probabilities": CLASSES["probabilities"], "angle.prediction": NUMBERS["prediction"]}
     body, _ = response.write(wanted(RequestedOutput("road.probabilities", classes=1)), both, found)
     assert b"0.750000:0:dry" in body
-    with pytest.raises(InvalidInput, match="angle.prediction is of a head without labels"):
+    with pytest.raises(InvalidInput, match=r"angle\.prediction is of a head without labels"):
         response.write(wanted(RequestedOutput("angle.prediction", classes=1)), both, found)
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from app.contract import policy
 from app.contract.calibration import Calibration, Interval, PredictionSet
-from app.contract.reader import ContractError, read
 from app.contract.head import Head
+from app.contract.reader import ContractError, read
 from app.contract.tasks import TASKS
 from app.contract.tasks.multilabel import MultilabelEvaluation, prediction_set_members
 from app.contract.tasks.task import Arrays
