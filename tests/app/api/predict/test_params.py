@@ -37,7 +37,7 @@ def test_a_query_says_the_same() -> None:
         ({"maps": "jpeg"}, "maps"), ({"colormap": "jet"}, "colormap"), ({"bits": "12"}, "bits"),
         ({"bits": "x"}, "bits"), ({"bits": "²"}, "bits"),
         ({"bits": "9" * 5000}, "bits"), ({"bits": ""}, "bits"), ({"model": "../a"}, "model"),
-        
+
         ({"id": "x" * 257}, "id"), ({"policy": "x" * 1001}, "policy"),
     ],
 )  # fmt: skip
