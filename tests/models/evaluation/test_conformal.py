@@ -214,7 +214,7 @@ def test_what_nobody_can_guarantee_is_refused(share: float) -> None:
 def served(digits_repository: Path, digits: Dataset) -> tuple[dict[Score, Floats], Floats]:
     """Of the digits' 600 rows that no weight was fitted to: the scores, and the probability of the true class."""
     model, contract, _ = artefact.read(digits_repository, "digits")
-    names = [name for name in contract.scores if name != "confidence"]
+    names = [name for name in contract.head.scores if name != "confidence"]
     parts = digits.calibration, digits.test
     inputs, labels = (np.concatenate([getattr(part, name) for part in parts]) for name in ("inputs", "labels"))
     found: dict[Any, Any] = runtime.run(model, inputs, [*names, "probabilities"])
@@ -247,7 +247,7 @@ def test_the_exported_thresholds_cover_the_test_rows(
     digits_repository: Path, digits: Dataset, served: tuple[dict[Score, Floats], Floats]
 ) -> None:
     """The coverage of m new rows by the k-th smallest of n is beta-binomial, near 1 of a narrow spread."""
-    calibration = artefact.read(digits_repository, "digits")[1].calibration
+    calibration = artefact.read(digits_repository, "digits")[1].head.calibration
     assert calibration is not None
     scores, truth = served
     new = len(digits.test)
