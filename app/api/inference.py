@@ -6,7 +6,6 @@ compress as the client accepts. A protocol is a `Call`: it decodes and encodes, 
 
 from abc import ABC, abstractmethod
 from asyncio import to_thread
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from sys import getsizeof
@@ -21,9 +20,10 @@ from app.api.body import LARGE, accepted_encoding, compress, read_body
 from app.api.memory import SMALL, Held, held
 from app.api.request_metrics import RequestMetrics
 from app.api.services import services
-from app.contract.decisions import Action
+from app.contract.decisions import Decided
 from app.engine.bare_model import Servable
 from app.engine.job import Arrays
+from app.engine.row_shapes import Feeds
 from app.errors import InvalidInput
 
 _WORTH_COMPRESSING = 4096  # bytes; less fits the first packets, and compressing it takes longer than it saves
@@ -42,8 +42,8 @@ class RequestedModel(NamedTuple):
 class Rows(NamedTuple):
     """The input of the batcher."""
 
-    inputs: Any
-    """[B, …] as the contract declares; for a model without one, a list with one dictionary of arrays."""
+    inputs: Feeds
+    """By name, [B, …] as the contract declares; for a model without one, of any shape."""
     outputs: tuple[str, ...]
     """Outputs of the graph."""
     seconds: float | None = None
@@ -96,7 +96,7 @@ class Call(ABC):
         """Roughly how many bytes of requested outputs must be written."""
 
     @abstractmethod
-    def encode(self, model: Servable, found: Arrays, decided: Counter[Action]) -> Encoded:
+    def encode(self, model: Servable, found: Arrays, decided: Decided) -> Encoded:
         """Writes the response.
 
         Args:
@@ -153,9 +153,9 @@ async def _run(heavy: bool, work: Callable[..., Result], *arguments: Any) -> Res
 def _decode(call: Call, body: bytes, model: Servable) -> tuple[Rows, int]:
     """Decodes a body; also returns how many bytes the rows hold while they wait."""
     rows = call.decode(body, model)
+    inputs = list(rows.inputs.values())
     if len(body) <= SMALL and model.contract is not None:  # to look closer would take longer than it is worth
-        return rows, max(len(body), rows.inputs.nbytes)
-    inputs = [values for row in rows.inputs for values in row.values()] if model.contract is None else [rows.inputs]
+        return rows, max(len(body), sum([values.nbytes for values in inputs]))
     size = sum(_bytes_of(values) for values in inputs)
     # rows that were sent as bytes may be views of the body, which then lives as long as they
     if size < len(body) and any(np.may_share_memory(values, np.frombuffer(body, np.uint8)) for values in inputs):

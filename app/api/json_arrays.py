@@ -76,7 +76,7 @@ def is_far_more(found: bytes, size: int) -> bool:
     return len(found) > _SLACK + size
 
 
-def readable(raw: msgspec.Raw) -> bytes | memoryview:
+def readable(raw: msgspec.Raw | bytes) -> bytes | memoryview:
     """Prepares a text for the functions here: short ones are copied, long ones are read in pieces."""
     view = memoryview(raw)
     return bytes(view) if len(view) <= _PIECE else view

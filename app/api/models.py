@@ -8,8 +8,19 @@ from pydantic import BeforeValidator
 
 from app.api.error_responses import errors
 from app.api.query import no_query
-from app.api.schemas.models import Catalog, ModelSummary, PolicyInForce, VersionDetail, VersionSummary
+from app.api.schemas.models import (
+    Catalog,
+    HeadSummary,
+    InputSummary,
+    ModelSummary,
+    PolicyInForce,
+    VersionDetail,
+    VersionSummary,
+)
 from app.api.services import services
+from app.contract import images
+from app.contract.decisions import DecisionPolicy
+from app.contract.head import Head
 from app.contract.repository import HIGHEST_VERSION, NAME_PATTERN, parse_version
 from app.engine.model_versions import ModelVersions, VersionStatus
 from app.engine.reconciler import Reconciler
@@ -52,7 +63,7 @@ async def list_models(request: Request) -> Catalog:
     responses=errors(UnknownModel, InvalidInput),
 )
 async def get_model(request: Request, name: Name) -> ModelSummary:
-    """Its input, its labels, its policy, its versions and which of them answers."""
+    """Its inputs, its heads with their labels and policies, its versions and which of them answers."""
     registry = services(request).registry
     return _summary(registry, name, _find(registry, name))
 
@@ -133,21 +144,37 @@ def _summary(registry: ModelRegistry, name: str, found: ModelVersions) -> ModelS
         return ModelSummary(name=name, reason=registry.unreadable.get(name), versions=versions)
     if model.contract is None:
         return ModelSummary(name=name, version=model.version, versions=versions)
-    given = model.contract.inputs[0]
-    policy = registry.policy(model)
+    contract, policies = model.contract, registry.policies(model)
     return ModelSummary(
         name=name,
         version=model.version,
-        task=model.contract.task,
-        method=model.contract.method,
-        num_submodels=model.contract.num_submodels,
-        input_shape=list(given.shape),
-        input_axes=dict(model.contract.axes) or None,
-        input_range=given.range,
-        input_channel_ranges=given.channel_ranges,
-        labels=list(model.contract.labels) or None,
-        targets=list(model.contract.targets) or None,
-        warnings=list(model.contract.warnings) or None,
-        policy=policy and PolicyInForce(source=policy.source, rules=list(policy.policy.rules)),
+        method=contract.method,
+        num_submodels=contract.num_submodels,
+        inputs=[
+            InputSummary(
+                name=given.name,
+                dtype=given.dtype,
+                shape=list(given.shape),
+                unit=given.unit,
+                range=given.range,
+                channel_ranges=given.channel_ranges,
+                image=images.takes_images(given) or None,
+            )
+            for given in contract.inputs
+        ],
+        axes=dict(contract.axes) or None,
+        heads=[_head(head, policies.get(head.name)) for head in contract.heads],
         versions=versions,
+    )
+
+
+def _head(head: Head, policy: DecisionPolicy | None) -> HeadSummary:
+    return HeadSummary(
+        name=head.name or None,
+        task=head.task,
+        grid=list(head.grid) or None,
+        labels=list(head.labels) or None,
+        targets=list(head.targets) or None,
+        warnings=list(head.warnings) or None,
+        policy=policy and PolicyInForce(source=policy.source, rules=list(policy.policy.rules)),
     )

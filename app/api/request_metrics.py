@@ -8,7 +8,7 @@ from typing import Self
 
 from starlette.requests import ClientDisconnect
 
-from app.contract.decisions import Action
+from app.contract.decisions import Decided
 from app.engine.bare_model import Servable
 from app.errors import ClientGone, ServiceError
 from app.telemetry.metrics import Series, Telemetry
@@ -23,7 +23,7 @@ class RequestMetrics:
         self._series: Series | None = None
         self.read = self.ran = self._began
         """When the inputs were read into an array, and when the outputs were there."""
-        self.decided: Counter[Action] = Counter()
+        self.decided: Decided = Counter()
         """Rows by decision of the model's or operator's policy; reported only if the request is answered."""
 
     def found(self, model: Servable) -> None:

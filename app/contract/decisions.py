@@ -1,5 +1,6 @@
 """What to do with an answer: applies a policy to the scores of each row."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,6 +13,8 @@ from app.contract.policy import EVERY_MODEL, Policies, Policy, resolve
 from app.contract.schema import Contract
 
 Action = Literal["accept", "defer", "reject"]
+Decided = Counter[tuple[str, Action]]
+"""Numbers of rows by the head that was decided on, and the decision."""
 Source = Literal["model", "operator", "request"]
 """Whose rule decides."""
 

@@ -4,7 +4,7 @@ The workshop writes it. The service reads it (`reader`) and rejects a file that 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -216,3 +216,8 @@ def _check_names(field: str, names: Sequence[str]) -> None:
 def numbers(shape: Sequence[int | str]) -> tuple[int | None, ...]:
     """A shape in numbers, None for the batch and for free axes."""
     return tuple(None if isinstance(size, str) else size for size in shape)
+
+
+def shape_at(shape: Sequence[int | str], letters: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape in numbers, given the sizes of B and of free axes by their letters."""
+    return tuple(letters[size[0]] // divisor_of(size) if isinstance(size, str) else size for size in shape)

@@ -1,7 +1,7 @@
 """An ONNX file without a contract, served through /v2 alone.
 
-Nothing says whether its rows are independent, so each request runs by itself. To the queue and the batcher it is one
-row that holds all inputs by name.
+Nothing says whether its rows are independent, so each request runs by itself. To the queue and the batcher its
+inputs are one row.
 """
 
 import logging
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from app.contract.signature import Port, Signature
 from app.engine.model import LoadOptions, Model
+from app.engine.row_shapes import Feeds
 from app.engine.session import Session
 from app.errors import DeviceOutOfMemory, ModelRejected
 
@@ -21,16 +22,12 @@ _log = logging.getLogger(__name__)
 
 _SECONDS_TO_WARM_UP = 60.0  # a graph may loop for ever
 
-Feeds = dict[str, NDArray[Any]]
-
 
 class BareSession(Session):
-    """Runs one request at a time: a list with one dictionary of inputs → lists with one output each."""
+    """Runs one request at a time, since nothing says along which axis to join two: inputs → lists with one output."""
 
-    def _run(self, inputs: Any, outputs: Sequence[str], options: onnxruntime.RunOptions | None) -> dict[str, Any]:
-        (feeds,) = inputs  # never two: nothing says along which axis to join them
-        found = self._session.run(list(outputs), feeds, options)
-        return {name: [values] for name, values in zip(outputs, found)}
+    def _run(self, inputs: Feeds, outputs: Sequence[str], options: onnxruntime.RunOptions | None) -> dict[str, Any]:
+        return {name: [values] for name, values in super()._run(inputs, outputs, options).items()}
 
 
 class BareModel:
@@ -46,6 +43,7 @@ class BareModel:
 
     contract = None
     batchable = False
+    shapes = None
     most_values = None
     checked_inputs = False  # only against the signature: a run that fails may be the client's fault
     finite_outputs = False  # NaN goes out as bytes; only JSON cannot carry it
@@ -57,7 +55,7 @@ class BareModel:
         self.version = version
         self.signature = signature
         self.sessions = tuple(sessions)
-        self._feeds = {port.name: _smallest(port) for port in signature.inputs}
+        self._feeds: Feeds = {port.name: _smallest(port) for port in signature.inputs}
         self._runs = True
         for index, session in enumerate(self.sessions):
             try:
@@ -72,7 +70,7 @@ class BareModel:
     def probe(self, index: int) -> None:
         """Runs zeros on one of the devices as the warm-up did, if they ran then."""
         if self._runs:
-            self.sessions[index].run([self._feeds], [self.signature.outputs[0].name], _SECONDS_TO_WARM_UP)
+            self.sessions[index].run(self._feeds, [self.signature.outputs[0].name], _SECONDS_TO_WARM_UP)
 
 
 Servable = Model | BareModel

@@ -6,14 +6,13 @@ import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
-
-from numpy.typing import NDArray
+from typing import NamedTuple
 
 from app.engine.bare_model import Servable
 from app.engine.client_watch import ClientWatch
 from app.engine.job import Arrays, Job, Slice, halves, hand_out, join_inputs
 from app.engine.queue import Queue
+from app.engine.row_shapes import Feeds
 from app.engine.watchdog import Watchdog
 from app.errors import (
     DeviceFailed,
@@ -94,14 +93,14 @@ class Batcher:
     async def predict(
         self,
         model: Servable,
-        inputs: NDArray[Any] | list[Arrays],
+        inputs: Feeds,
         outputs: tuple[str, ...],
         seconds: float,
         gone: Callable[[], Awaitable[object]] | None = None,
     ) -> Arrays:
-        """Inputs [B, …] as the model's contract declares them → the requested outputs [B, …] by name.
+        """Inputs [B, …] by name, as the model's contract declares them → the requested outputs [B, …] by name.
 
-        For a model without a contract: a list with one dictionary of inputs → lists with one output each.
+        For a model without a contract: inputs of any shape → lists with one output each.
 
         Args:
             seconds: how long the rows may wait for a device and run on it.
@@ -156,7 +155,7 @@ class Batcher:
         began = time.perf_counter()
         try:
             with self.watchdog.run(job.model, job.rows, None):
-                found = _answers(job.model, 0, [job.whole], job.inputs)  # device 0: quick models exist on CPUs only
+                found = _answers(job.model, 0, [job.whole])  # device 0: quick models exist on CPUs only
         except Exception:  # the queue's way finds out what is wrong, and can halve
             return False
         job.taken = job.rows
@@ -202,9 +201,8 @@ class Batcher:
         model = batch[0].job.model
         size = sum(part.rows for part in batch)
         try:
-            inputs = join_inputs(batch)
             with self.watchdog.run(model, size, index):
-                return [_Run(batch, _answers(model, index, batch, inputs))]
+                return [_Run(batch, _answers(model, index, batch))]
         except DeviceOutOfMemory as error:
             self._telemetry.halved()
             if size == 1:
@@ -285,10 +283,11 @@ def _first_line(error: Exception) -> str:
     return lines[0][:_LONGEST_REASON]
 
 
-def _answers(model: Servable, index: int, batch: Sequence[Slice], inputs: Any) -> Arrays:
+def _answers(model: Servable, index: int, batch: Sequence[Slice]) -> Arrays:
     """The outputs that any request of a batch wants, and those that telemetry monitors for every row."""
     asked = dict.fromkeys([name for part in batch for name in part.job.outputs] + list(model.monitored_outputs))
-    found = model.sessions[index].run(inputs, list(asked))
-    if any(len(values) != len(inputs) for values in found.values()):  # a job short of rows would never complete
-        raise ValueError(f"the graph answered with another number of rows than the {len(inputs)} it was given")
+    found = model.sessions[index].run(join_inputs(batch), list(asked))
+    rows = sum(part.rows for part in batch)
+    if any(len(values) != rows for values in found.values()):  # a job short of rows would never complete
+        raise ValueError(f"the graph answered with another number of rows than the {rows} it was given")
     return found

@@ -10,8 +10,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from app.contract.schema import Contract
+from app.contract.schema import Contract, numbers
 from app.engine.device import Device
+from app.engine.row_shapes import Feeds
 from app.engine.session import Session
 from app.errors import ModelRejected
 
@@ -23,29 +24,34 @@ class _Size:
         self, session: onnxruntime.InferenceSession, contract: Contract, rows: int, device: Device, index: int
     ) -> None:
         place = (device.name, index)
-        given = contract.inputs[0]
+
+        def sizes(tensor: Any) -> list[int]:
+            return [rows if size is None else size for size in numbers(tensor.shape)]
 
         def reserve(tensor: Any) -> onnxruntime.OrtValue:
-            shape = [rows if size is None else size for size in contract.sizes(tensor)]
-            return onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, np.dtype(tensor.dtype), *place)
+            return onnxruntime.OrtValue.ortvalue_from_shape_and_type(sizes(tensor), np.dtype(tensor.dtype), *place)
 
         self.rows = rows
-        self._staged = np.zeros([rows if size is None else size for size in contract.sizes(given)], given.dtype)
-        self._input = onnxruntime.OrtValue.ortvalue_from_numpy(self._staged, *place)
+        self._staged = {given.name: np.zeros(sizes(given), given.dtype) for given in contract.inputs}
+        self._inputs = {
+            name: onnxruntime.OrtValue.ortvalue_from_numpy(values, *place) for name, values in self._staged.items()
+        }
         self._outputs = {tensor.name: reserve(tensor) for tensor in contract.outputs}
         self._binding = session.io_binding()  # bound once: a CUDA graph replays the addresses that it was captured with
-        self._binding.bind_ortvalue_input(given.name, self._input)
+        for name, value in self._inputs.items():
+            self._binding.bind_ortvalue_input(name, value)
         for name, value in self._outputs.items():
             self._binding.bind_ortvalue_output(name, value)
         self._session = session
 
     def run(
-        self, inputs: NDArray[Any], outputs: Sequence[str], options: onnxruntime.RunOptions | None
+        self, inputs: Feeds, outputs: Sequence[str], options: onnxruntime.RunOptions | None
     ) -> dict[str, NDArray[Any]]:
-        rows = len(inputs)
-        self._staged[:rows] = inputs
-        self._staged[rows:] = inputs[-1]  # padded with a real row: whatever it costs or raises, that row would too
-        self._input.update_inplace(self._staged)
+        rows = len(next(iter(inputs.values())))
+        for name, staged in self._staged.items():
+            staged[:rows] = inputs[name]
+            staged[rows:] = inputs[name][-1]  # padded with a real row: whatever it costs or raises, that row would too
+            self._inputs[name].update_inplace(staged)
         self._session.run_with_iobinding(self._binding, options)
         return {name: fetch(self._outputs[name])[:rows] for name in outputs}
 
@@ -78,10 +84,11 @@ class IOBindingSession(Session):
         return tuple(size.rows for size in self._sizes for _ in range(3 if self._graphs else 1))
 
     def _run(
-        self, inputs: NDArray[Any], outputs: Sequence[str], options: onnxruntime.RunOptions | None
+        self, inputs: Feeds, outputs: Sequence[str], options: onnxruntime.RunOptions | None
     ) -> dict[str, NDArray[Any]]:
+        rows = len(next(iter(inputs.values())))
         # from 1: onnxruntime reserves graph id 0
-        number, size = next((number, size) for number, size in enumerate(self._sizes, 1) if size.rows >= len(inputs))
+        number, size = next((number, size) for number, size in enumerate(self._sizes, 1) if size.rows >= rows)
         if self._graphs:  # onnxruntime does not compare shapes: a wrong id would replay another size's graph
             options = options or onnxruntime.RunOptions()
             options.add_run_config_entry("gpu_graph_id", str(number))

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.engine.bare_model import Servable
+from app.engine.row_shapes import Feeds
 from app.errors import OutputNotFinite
 
 Arrays = dict[str, NDArray[Any]]
-
-_LARGE_BYTES = 2**20  # above it a copy under the lock would hold up the event loop
 
 
 class Job:
@@ -23,17 +22,19 @@ class Job:
     The queue's lock guards `taken`; all other fields belong to the event loop.
 
     Args:
-        inputs: [B, …] as the model's contract declares; for a model without one, a list with one dictionary of arrays.
+        inputs: by name, [B, …] as the model's contract declares; those of a model without one are one row.
         outputs: names of the requested outputs.
         future: receives the outputs [B, …] by name, or the error.
     """
 
-    __slots__ = ("_done", "_parts", "future", "inputs", "model", "outputs", "rows", "sizes", "submitted", "taken")
+    __slots__ = (
+        "_done", "_parts", "future", "inputs", "model", "outputs", "row_values", "rows", "sizes", "submitted", "taken"
+    )  # fmt: skip
 
     def __init__(
         self,
         model: Servable,
-        inputs: NDArray[Any] | list[Arrays],
+        inputs: Feeds,
         outputs: tuple[str, ...],
         future: asyncio.Future[Arrays],
     ) -> None:
@@ -41,8 +42,11 @@ class Job:
         self.inputs = inputs
         self.outputs = outputs
         self.future = future
-        self.rows = len(inputs)
-        self.sizes: tuple[int, ...] = inputs.shape[1:] if isinstance(inputs, np.ndarray) else ()
+        shapes = model.shapes
+        self.rows = len(next(iter(inputs.values()))) if shapes is not None else 1
+        self.sizes: tuple[int, ...] = shapes.shared(inputs) if shapes is not None else ()
+        """What rows must have in common with these to share their batch."""
+        self.row_values = 0 if shapes is None or model.most_values is None else shapes.row_values(inputs)
         self.taken = 0
         self.submitted = time.perf_counter()
         self._parts: dict[int, Arrays] = {}
@@ -85,8 +89,10 @@ class Slice(NamedTuple):
         return self.stop - self.start
 
     @property
-    def inputs(self) -> Any:
-        return self.job.inputs[self.start : self.stop]
+    def inputs(self) -> Feeds:
+        if self.rows == self.job.rows:  # always so for a model without a contract, whose inputs need have no rows
+            return self.job.inputs
+        return {name: values[self.start : self.stop] for name, values in self.job.inputs.items()}
 
 
 def halves(batch: Sequence[Slice]) -> tuple[list[Slice], list[Slice]]:
@@ -102,18 +108,10 @@ def halves(batch: Sequence[Slice]) -> tuple[list[Slice], list[Slice]]:
     return first, second
 
 
-def join_inputs(batch: Sequence[Slice]) -> Any:
-    """Joins the rows of a batch into one array.
-
-    Small batches are copied at once under the interpreter's lock: NumPy releases it for every part, and gets it back
-    late.
-    """
-    if len(batch) == 1:  # always so for a model without a contract, whose inputs are no array
-        return batch[0].inputs
-    parts = [part.inputs for part in batch]
-    if sum(part.nbytes for part in parts) > _LARGE_BYTES:
-        return np.concatenate(parts)
-    return np.frombuffer(b"".join(part.data for part in parts), parts[0].dtype).reshape(-1, *parts[0].shape[1:])
+def join_inputs(batch: Sequence[Slice]) -> Feeds:
+    """The inputs of a batch."""
+    shapes = batch[0].job.model.shapes
+    return batch[0].inputs if shapes is None else shapes.join([part.inputs for part in batch])
 
 
 def hand_out(batch: Sequence[Slice], found: Arrays) -> None:

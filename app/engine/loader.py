@@ -8,7 +8,7 @@ from app.contract.signature import Signature
 from app.engine import model_file
 from app.engine.bare_model import Servable, load_bare
 from app.engine.device import Device
-from app.engine.model import LoadOptions, load, policy_for
+from app.engine.model import LoadOptions, load, policies_for
 from app.engine.model_versions import AvailableModel, VerifiedModel
 from app.errors import FileUnreadable, PolicyMismatch
 
@@ -24,18 +24,18 @@ class Loader:
         """Where models run."""
         return self._options.device
 
-    def policy(self, model: AvailableModel) -> DecisionPolicy | None:
-        """The policy for a model's answers, if any; the model need not be loaded.
+    def policies(self, model: AvailableModel) -> dict[str, DecisionPolicy]:
+        """The policies for a model's answers, by the head that they are about; the model need not be loaded.
 
         Raises:
             PolicyMismatch: the operator's policy does not fit this version.
         """
         policies = self._options.policies
         if model.contract is not None:
-            return policy_for(policies, model.name, model.version, model.contract)
+            return policies_for(policies, model.name, model.version, model.contract)
         if policies.get(model.name):
             raise PolicyMismatch(f"MASKSEMBLES_POLICY: {model.name}:{model.version} has no contract, hence no scores")
-        return None
+        return {}
 
     def load(self, version: VerifiedModel) -> Servable:
         """Loads a version into memory.
@@ -43,11 +43,11 @@ class Loader:
         Raises:
             FileUnreadable: the file cannot be read or is not the one that was verified.
             ModelRejected: see model.load.
-            PolicyMismatch: see policy.
+            PolicyMismatch: see policies.
             StartError: see model.load.
         """
         name, number, declared = version.name, version.version, version.declared
-        self.policy(version)  # before any work: the contract alone shows whether the policy fits
+        self.policies(version)  # before any work: the contract alone shows whether the policy fits
         content = _read(version.scanned.path, version.scanned.digests[-1])
         if isinstance(declared, Signature):
             return load_bare(name, number, declared, content, self._options)

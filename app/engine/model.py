@@ -1,10 +1,9 @@
 """A model that can answer: name, version, contract, and a session on each device."""
 
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +11,10 @@ from numpy.typing import NDArray
 from app.contract import decisions, percentiles, signature
 from app.contract.decisions import DecisionPolicy
 from app.contract.policy import NO_POLICIES, Policies
-from app.contract.schema import Contract
+from app.contract.schema import Contract, shape_at
 from app.engine.device import Device
 from app.engine.io_binding import IOBindingSession
+from app.engine.row_shapes import Feeds, RowShapes, row_of, sizes_to_try
 from app.engine.session import Session
 from app.errors import ModelRejected, PolicyMismatch
 from app.telemetry.drift import monitored_outputs
@@ -74,21 +74,21 @@ class Model:
         self.version = version
         self.contract = contract
         self.signature = signature.of(contract)
-        self.policy = policy_for(policies, name, version, contract)
-        """The policy for its answers, if any."""
-        self.tables = percentiles.quantile_tables(contract)
-        """The quantiles of its scores."""
+        self.policies = policies_for(policies, name, version, contract)
+        """The policies for its answers, by the head that they are about."""
+        self.tables = {head.name: percentiles.quantile_tables(head) for head in contract.heads}
+        """The quantiles of each head's scores."""
+        self.outputs = contract.outputs
+        self.shapes = RowShapes(contract)
         self.monitored_outputs = monitored_outputs(contract)
         """The outputs that telemetry needs of every row, requested or not."""
         self.sessions = tuple(sessions)
         self.inline_max_rows = 0
         """Most rows that are quick enough to run in the event loop; 0 on a GPU."""
-        values = (contract.sizes(tensor)[1:] for tensor in contract.outputs)
-        self.row_bytes = 4 * sum(math.prod(size or 1 for size in sizes) for sizes in values)
-        """Size of all outputs for one row, in bytes."""
-        self._row = _row(contract, "least")
-        self._largest = _row(contract, "most") if contract.axes else self._row
-        self.most_values = max(_VALUES, self._largest.size) if contract.axes else None
+        self._rows = [row_of(contract, sizes) for sizes in sizes_to_try(contract)]
+        self._largest = self._rows[-1]
+        values = sum(array.size for array in self._largest.values())
+        self.most_values = max(_VALUES, values) if contract.axes else None
         """Most values in a batch of a model with free axes: fewer rows where they are large. None for others."""
         for session in self.sessions:
             self._warm_up(session)
@@ -96,53 +96,58 @@ class Model:
 
     def probe(self, index: int) -> None:
         """Runs one row on one of the devices as the warm-up did; raises what onnxruntime raises."""
-        self.sessions[index].run(self._row, ["prediction"], _SECONDS_TO_WARM_UP)
+        self.sessions[index].run(self._rows[0], [self.outputs[0].name], _SECONDS_TO_WARM_UP)
 
     def seconds_per_row(self) -> float:
         """The shortest time that a single row, of the largest size, takes on the first device."""
         times: list[float] = []
         while len(times) < _LEAST_ROUNDS or (len(times) < _ROUNDS and min(times) < 4 * _SMALL_SECONDS):
             before = time.perf_counter()
-            self.sessions[0].run(self._largest, ["prediction"])
+            self.sessions[0].run(self._largest, [self.outputs[0].name])
             times.append(time.perf_counter() - before)
         return min(times)
 
     def _warm_up(self, session: Session) -> None:
-        names = [tensor.name for tensor in self.contract.outputs]
-        batches = [np.repeat(self._row, rows, axis=0) for rows in session.sizes]
-        if self.contract.axes:  # what the contract claims is tried: a size that fails would fail for every request
-            batches.append(self._largest)
-        for inputs in batches:
-            rows = len(inputs)
+        names = [tensor.name for tensor in self.outputs]
+        first, *others = self._rows
+        batches = [{name: np.repeat(values, rows, axis=0) for name, values in first.items()} for rows in session.sizes]
+        # what the contract claims is tried: a size that fails would fail for every request
+        for inputs in [*batches, *others]:
+            rows = len(next(iter(inputs.values())))
             try:
                 found = session.run(inputs, names, _SECONDS_TO_WARM_UP)
             except Exception as error:  # see Session
-                of = f" of {list(inputs.shape[1:])}" if self.contract.axes else ""
+                of = f" of {self._spelled(inputs)}" if self.contract.axes else ""
                 raise ModelRejected(f"its first run on {rows} rows{of} fails: {error}") from error
-            for tensor in self.contract.outputs:
-                sizes = tuple(size if size is not None else rows for size in self.contract.sizes(tensor))
-                if found[tensor.name].shape != sizes:  # a declared shape is a claim: only a run proves it
-                    raise ModelRejected(
-                        f"outputs.{tensor.name}: declared {list(sizes)} for {rows} rows, "
-                        f"got {list(found[tensor.name].shape)}"
-                    )
+            self._check_shapes(inputs, rows, found)
+
+    def _check_shapes(self, inputs: Feeds, rows: int, found: Mapping[str, NDArray[Any]]) -> None:
+        letters = {
+            size: values.shape[at]
+            for given, values in zip(self.contract.inputs, inputs.values())
+            for at, size in enumerate(given.shape)
+            if isinstance(size, str)
+        }
+        for tensor in self.outputs:
+            sizes = shape_at(tensor.shape, letters)
+            if found[tensor.name].shape != sizes:  # a declared shape is a claim: only a run proves it
+                raise ModelRejected(
+                    f"outputs.{tensor.name}: declared {list(sizes)} for {rows} rows, "
+                    f"got {list(found[tensor.name].shape)}"
+                )
+
+    def _spelled(self, inputs: Feeds) -> str:
+        return ", ".join(str(list(values.shape[1:])) for values in inputs.values())
 
 
-def _row(contract: Contract, bound: Literal["least", "most"]) -> NDArray[Any]:
-    """A valid row [1, …] of the smallest or largest size."""
-    given = contract.inputs[0]
-    # the smallest valid value: 0 may lie outside the range
-    return np.full((1, *contract.row_sizes(given, bound)), given.range[0] if given.range else 0, dtype=given.dtype)
-
-
-def policy_for(policies: Policies, name: str, version: int, contract: Contract) -> DecisionPolicy | None:
-    """The policy for a model's answers, if any.
+def policies_for(policies: Policies, name: str, version: int, contract: Contract) -> dict[str, DecisionPolicy]:
+    """The policies for a model's answers, by the head that they are about.
 
     Raises:
         PolicyMismatch: the operator's policy does not fit this model.
     """
     try:
-        return decisions.policy_for(policies, name, contract)
+        return decisions.policies_for(policies, name, contract)
     except ValueError as error:
         raise PolicyMismatch(f"MASKSEMBLES_POLICY: {name}:{version}: {error}") from None
 

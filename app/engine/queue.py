@@ -1,6 +1,5 @@
 """The rows that wait for a device: bounded, fair between models, and batched when a device asks for work."""
 
-import math
 import threading
 import time
 from collections import OrderedDict
@@ -12,7 +11,8 @@ from app.engine.job import Job, Slice
 class Queue:
     """Filled by the event loop, emptied by the devices' threads.
 
-    A batch holds rows of one model and one size; for a model that is not batchable, a single request. Models take
+    A batch holds rows of one model and of one size, but for axes that are padded; for a model that is not batchable, a
+    single request. Models take
     turns. Within a model, the request that came first is always in the next batch, with those of its size behind it;
     one that does not fit what is left of a batch goes in parts.
 
@@ -105,9 +105,8 @@ class Queue:
         if not self.delay or self._closed:
             return 0.0
         first = next(iter(jobs))
-        if sum(job.rows - job.taken for job in jobs if job.sizes == first.sizes) >= _most_rows(
-            model, first, self._most_batch
-        ):
+        waiting = sum(job.rows - job.taken for job in jobs if job.sizes == first.sizes)
+        if waiting >= _most_rows(model, first.row_values, self._most_batch):
             return 0.0
         return first.submitted + self.delay - time.perf_counter()
 
@@ -116,20 +115,21 @@ class Queue:
         more = self.rows // 2 if model.inline_max_rows else 0
         room = min(self._most_batch, max(self._enough, more)) if model.batchable else 1
         first = next(iter(jobs))
-        room = size_of_batch = _most_rows(model, first, room)
+        longest = size_of_batch = 0
         for job in jobs:
-            if not room:
-                break
             if job.sizes != first.sizes:  # only where a model has free axes
                 continue
-            size = min(room, job.rows - job.taken)
+            longest = max(longest, job.row_values)  # all others are padded to it
+            size = min(_most_rows(model, longest, room) - size_of_batch, job.rows - job.taken)
+            if size <= 0:
+                break
             batch.append(Slice(job, job.taken, job.taken + size))
             job.taken += size
-            room -= size
+            size_of_batch += size
         for part in batch:
             if part.job.taken == part.job.rows:
                 del jobs[part.job]
-        self.rows -= size_of_batch - room
+        self.rows -= size_of_batch
         if jobs:
             self._waiting.move_to_end(model)
             self._changed.notify()  # one put wakes one device, and rows are left for another
@@ -138,6 +138,6 @@ class Queue:
         return batch
 
 
-def _most_rows(model: Servable, job: Job, most: int) -> int:
-    """Most rows of a batch that begins with a job: fewer where they are so large that the values are what bounds it."""
-    return most if model.most_values is None else min(most, max(1, model.most_values // math.prod(job.sizes)))
+def _most_rows(model: Servable, row_values: int, most: int) -> int:
+    """Most rows of a batch: fewer where they are so large that their values are what bounds it."""
+    return most if model.most_values is None else min(most, max(1, model.most_values // row_values))

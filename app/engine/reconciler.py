@@ -314,7 +314,7 @@ def open_repository(
         if name != EVERY_MODEL and name not in registry.serving:
             raise StartError(f"MASKSEMBLES_POLICY: {name!r} cannot be served; there are: {registry.names()}")
     for model in registry.serving.values():  # also those not loaded yet: a bad policy must end the start
-        loader.policy(model)
+        loader.policies(model)
     default = options.default_model
     if default is not None and default not in registry.serving:
         raise StartError(f"MASKSEMBLES_DEFAULT_MODEL: {default!r} cannot be served; there are: {registry.names()}")

@@ -62,12 +62,12 @@ class ModelRegistry:
         serving = self.serving  # once: it may be replaced between two reads
         return next(iter(serving)) if len(serving) == 1 else None
 
-    def policy(self, model: AvailableModel) -> DecisionPolicy | None:
-        """The policy for a model's answers, if any; the model need not be loaded."""
+    def policies(self, model: AvailableModel) -> dict[str, DecisionPolicy]:
+        """The policies for a model's answers, by the head that they are about; the model need not be loaded."""
         try:
-            return self._loader.policy(model)
+            return self._loader.policies(model)
         except PolicyMismatch:  # its first request will reject it
-            return None
+            return {}
 
     def find(self, name: str | None, version: int | None) -> AvailableModel:
         """The model for a request, perhaps not loaded yet.

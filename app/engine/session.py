@@ -7,6 +7,7 @@ from typing import Any
 import onnxruntime
 
 from app.engine.device import PROVIDERS, Device
+from app.engine.row_shapes import Feeds
 from app.errors import DeviceOutOfMemory, ModelRejected, StartError
 
 _HEAVY = ("Conv", "Gemm", "MatMul")  # substrings, for FusedConv and the like
@@ -55,7 +56,6 @@ class Session:
         self._session.disable_fallback()  # or an error in a run moves the session to the CPU with a mere print
         self._device = device.name
         self._wanted = PROVIDERS[device.name]
-        self._input = self._session.get_inputs()[0].name
         self.check_provider()  # without CUDA, onnxruntime only warns and takes the CPU
         if misplaced := _misplaced(self._session, self._wanted):
             raise ModelRejected(f"onnxruntime would not compute these on {device.name}: {', '.join(misplaced)}")
@@ -78,8 +78,8 @@ class Session:
         """The batch sizes to try before the model is trusted: one row, and more than one."""
         return (1, 2)  # a graph with a fixed batch of 1 fails at 2
 
-    def run(self, inputs: Any, outputs: Sequence[str], seconds: float | None = None) -> dict[str, Any]:
-        """Inputs [B, …] → the requested outputs by name; after `seconds` onnxruntime ends the run with an error.
+    def run(self, inputs: Feeds, outputs: Sequence[str], seconds: float | None = None) -> dict[str, Any]:
+        """Inputs [B, …] by name → the requested outputs by name; after `seconds` onnxruntime ends the run with an error.
 
         Raises:
             DeviceOutOfMemory: the device lacks the memory for so many rows.
@@ -93,14 +93,15 @@ class Session:
             return self._run(inputs, outputs, options)
         except Exception as error:
             if is_out_of_memory(error):
-                raise DeviceOutOfMemory(f"no memory for {len(inputs)} rows") from error
+                sizes = ", ".join(str(list(values.shape)) for values in inputs.values())
+                raise DeviceOutOfMemory(f"no memory for inputs of {sizes}") from error
             raise
         finally:
             if timer is not None:
                 timer.cancel()
 
-    def _run(self, inputs: Any, outputs: Sequence[str], options: onnxruntime.RunOptions | None) -> dict[str, Any]:
-        return dict(zip(outputs, self._session.run(list(outputs), {self._input: inputs}, options)))
+    def _run(self, inputs: Feeds, outputs: Sequence[str], options: onnxruntime.RunOptions | None) -> dict[str, Any]:
+        return dict(zip(outputs, self._session.run(list(outputs), inputs, options)))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

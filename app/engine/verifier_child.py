@@ -17,7 +17,7 @@ from app.contract import signature
 from app.contract.agreement import GraphTensor, check_agreement
 from app.contract.reader import ContractError
 from app.contract.reader import read as read_contract
-from app.contract.repository import METADATA_KEY, TEMPERATURE
+from app.contract.repository import METADATA_KEY
 from app.contract.schema import Contract
 from app.engine import model_file
 from app.engine.confinement import Limits, confine
@@ -33,13 +33,13 @@ _DTYPES = {
     onnx.TensorProto.FLOAT: "float32",
     onnx.TensorProto.UINT8: "uint8",
     onnx.TensorProto.INT64: "int64",
+    onnx.TensorProto.INT32: "int32",
+    onnx.TensorProto.BOOL: "bool",
 }
 _BARE_DTYPES = {
     **_DTYPES,
-    onnx.TensorProto.BOOL: "bool",
     onnx.TensorProto.INT8: "int8",
     onnx.TensorProto.INT16: "int16",
-    onnx.TensorProto.INT32: "int32",
     onnx.TensorProto.UINT16: "uint16",
     onnx.TensorProto.UINT32: "uint32",
     onnx.TensorProto.UINT64: "uint64",
@@ -98,8 +98,8 @@ def examine(content: bytes) -> dict[str, str]:
             raise ContractError("the contract is not text in UTF-8")
         contract = read_contract(texts[0])
         initializers = {tensor.name: tensor for tensor in model.graph.initializer}
-        given = _inputs(model)
-        check_agreement(contract, _describe(given), _describe(model.graph.output), _temperature(initializers))
+        temperatures = {head.temperature_name: _scalar(initializers, head.temperature_name) for head in contract.heads}
+        check_agreement(contract, _describe(_inputs(model)), _describe(model.graph.output), temperatures)
     except ContractError as error:
         raise ModelRejected(f"contract: {error}") from error
     return {"contract": texts[0]}
@@ -139,8 +139,8 @@ def _describe(values: Any) -> dict[str, GraphTensor]:
     return described
 
 
-def _temperature(initializers: dict[str, Any]) -> float | None:
-    tensor = initializers.get(TEMPERATURE)
+def _scalar(initializers: dict[str, Any], name: str) -> float | None:
+    tensor = initializers.get(name)
     if tensor is None or tensor.dims or tensor.data_type != onnx.TensorProto.FLOAT:
         return None
     return float(np.asarray(onnx.numpy_helper.to_array(tensor)))

@@ -10,8 +10,9 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from app.contract.contract_model import Score
+from app.contract.head import Head
 from app.contract.schema import Contract
-from app.contract.tasks.task import Arrays
+from app.contract.tasks.task import Arrays, row_output
 
 MONITORED: tuple[Score, ...] = ("entropy", "mutual_information")
 """Scores whose distribution is shown, in nats; each follows from the graph's output of that name."""
@@ -22,7 +23,7 @@ class ScoreHistogram:
 
     Args:
         edges: upper bounds of the buckets, ascending.
-        value_of: the score's values [B] from the outputs of a batch.
+        value_of: the score's values [B] from the outputs of a batch, by their names in the graph.
     """
 
     def __init__(self, edges: NDArray[np.float64], value_of: Callable[[Arrays], NDArray[Any]]) -> None:
@@ -54,17 +55,18 @@ class ScoreHistograms(Collector):
     """
 
     def __init__(self) -> None:
-        self._scores: dict[tuple[str, str], dict[str, ScoreHistogram]] = {}
+        self._scores: dict[tuple[str, str], dict[tuple[str, Score], ScoreHistogram]] = {}
 
-    def add(self, model: str, version: int, contract: Contract) -> dict[str, ScoreHistogram]:
-        """Adds a version; returns its histograms by score, without scores that have no reference."""
-        found: dict[str, ScoreHistogram] = {}
-        for name in monitored_outputs(contract):
-            edges = reference_deciles(contract, name)
-            if len(edges):
-                found[name] = ScoreHistogram(edges, partial(contract.task_kind.score_value, name))
+    def add(self, model: str, version: int, contract: Contract) -> list[ScoreHistogram]:
+        """Adds a version; returns its histograms, without those of scores that have no reference."""
+        found: dict[tuple[str, Score], ScoreHistogram] = {}
+        for head in contract.heads:
+            for name in _monitored(head):
+                edges = reference_deciles(head, name)
+                if len(edges):
+                    found[head.name, name] = ScoreHistogram(edges, partial(_value, head, name))
         self._scores[model, str(version)] = found
-        return found
+        return list(found.values())
 
     def remove(self, model: str, version: int) -> None:
         """Removes the histograms of a version."""
@@ -74,25 +76,37 @@ class ScoreHistograms(Collector):
         """The metric families for Prometheus, one for each score whether or not a model has it."""
         for name in MONITORED:
             says = f"{name} of the rows served, in nats; edges: deciles on the calibration rows"
-            family = HistogramMetricFamily(f"masksembles_{name}_nats", says, labels=("model", "version"))
+            family = HistogramMetricFamily(f"masksembles_{name}_nats", says, labels=("model", "version", "head"))
             for labels, scores in list(self._scores.items()):  # /metrics runs in a thread, beside the event loop
-                if name in scores:
-                    buckets, total = scores[name].buckets()
-                    family.add_metric(labels, buckets, total)
+                for (head, score), histogram in scores.items():
+                    if score == name:
+                        buckets, total = histogram.buckets()
+                        family.add_metric((*labels, head), buckets, total)
             yield family
 
 
-def monitored_outputs(contract: Contract) -> tuple[Score, ...]:
-    """The monitored scores that a model has; a regressor that predicts no variance has none."""
-    return tuple(score for score in MONITORED if score in contract.scores)
+def monitored_outputs(contract: Contract) -> tuple[str, ...]:
+    """The outputs of the graph that the monitored scores follow from; a head of a regressor that predicts no variance
+    has none."""
+    return tuple(
+        head.graph_name(row_output(name) if head.grid else name) for head in contract.heads for name in _monitored(head)
+    )
 
 
-def reference_deciles(contract: Contract, score: str) -> NDArray[np.float64]:
+def _monitored(head: Head) -> list[Score]:
+    return [score for score in MONITORED if score in head.scores]
+
+
+def _value(head: Head, name: Score, found: Arrays) -> NDArray[Any]:
+    return head.score_value(name, head.own(found))
+
+
+def reference_deciles(head: Head, score: str) -> NDArray[np.float64]:
     """The 10 %, 20 %, … 90 % quantiles of a score on the calibration rows, each value once.
 
     Empty if there was no calibration, or if the score is the same on all rows.
     """
-    table = dict(contract.calibration.quantiles).get(score) if contract.calibration else None  # type: ignore[call-overload]
+    table = dict(head.calibration.quantiles).get(score) if head.calibration else None  # type: ignore[call-overload]
     if table is None or table[0] == table[-1]:
         return np.empty(0)
     return np.unique(np.asarray(table[10:100:10], dtype=np.float64))

@@ -1,6 +1,6 @@
 """The metrics that Prometheus reads at /metrics; in base units, with the prefix `masksembles_`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 from numpy.typing import NDArray
@@ -46,7 +46,7 @@ class Telemetry:
             "masksembles_decisions",
             "Rows answered with a decision, by what the policy of the model or the operator says of them; "
             "requests' own, stricter ones change nothing here",
-            (*_MODEL, "action"),
+            (*_MODEL, "head", "action"),
             registry=self._registry,
         )
         self.request_seconds = histogram(
@@ -133,8 +133,9 @@ class Telemetry:
         except KeyError:
             pass
         versions = self._series.setdefault(model, {})
-        scores = self._drift.add(model, version, contract) if contract is not None else {}
-        versions[version] = made = Series(self, model, version, scores)
+        scores = self._drift.add(model, version, contract) if contract is not None else []
+        heads = [head.name for head in contract.heads] if contract is not None else []
+        versions[version] = made = Series(self, (model, str(version)), heads, scores)
         for old in list(versions)[: -self._versions]:
             versions.pop(old).end()
             self._drift.remove(model, old)
@@ -175,11 +176,14 @@ class Telemetry:
 class Series:
     """The metrics of one version of a model."""
 
-    def __init__(self, of: Telemetry, model: str, version: int, scores: dict[str, ScoreHistogram]) -> None:
+    def __init__(
+        self, of: Telemetry, labels: tuple[str, str], heads: Sequence[str], scores: Sequence[ScoreHistogram]
+    ) -> None:
         self._of = of
-        self._labels = (model, str(version))
+        self._labels = labels
+        self._heads = heads
         self._outcomes: dict[str, Any] = {}
-        self._decisions: dict[Action, Any] = {}
+        self._decisions: dict[tuple[str, Action], Any] = {}
         self._scores = scores
         self._ended = False
         self.statistics = Statistics()
@@ -198,14 +202,18 @@ class Series:
         counter.inc()
         self._request.observe(seconds)
 
-    def decided(self, rows: Mapping[Action, int]) -> None:
-        """Counts the accepted, deferred and rejected rows of an answer."""
+    def decided(self, rows: Mapping[tuple[str, Action], int]) -> None:
+        """Counts the accepted, deferred and rejected rows of an answer, by head and action."""
         if self._ended or not rows:
             return
         if not self._decisions:  # all at once: a counter that starts at 1 shows no increase
-            self._decisions = {action: self._of.decisions.labels(*self._labels, action) for action in get_args(Action)}
-        for action, count in rows.items():
-            self._decisions[action].inc(count)
+            self._decisions = {
+                (head, action): self._of.decisions.labels(*self._labels, head, action)
+                for head in self._heads
+                for action in get_args(Action)
+            }
+        for decision, count in rows.items():
+            self._decisions[decision].inc(count)
 
     def waited(self, seconds: float) -> None:
         """Records a request's time in the queue."""
@@ -216,7 +224,7 @@ class Series:
         self.statistics.computed(rows, seconds)
         self._rows.observe(rows)
         self._compute.observe(seconds)
-        for score in self._scores.values():
+        for score in self._scores:
             score.observe(found)
 
     def end(self) -> None:
@@ -226,5 +234,5 @@ class Series:
             metric.remove(*self._labels)
         for outcome in self._outcomes:
             self._of.requests.remove(*self._labels, outcome)
-        for action in self._decisions:
-            self._of.decisions.remove(*self._labels, action)
+        for head, action in self._decisions:
+            self._of.decisions.remove(*self._labels, head, action)

@@ -1,7 +1,7 @@
 """Options of an export: the network's answers, its data, how clients may send inputs, and how to compile."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from app.contract.axis import Axes
@@ -13,6 +13,18 @@ from models.export.preprocess import Normalise
 
 Range = tuple[float, float]
 Precision = Literal["float32", "float16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadOptions:
+    """Options of one head, as the fields of the same name of `ExportOptions`."""
+
+    labels: Sequence[str] | None = None
+    targets: Sequence[tuple[str, str]] | None = None
+    task: TaskName | None = None
+    coverages: Sequence[float] | None = None
+    risks: Sequence[float] | None = None
+    policy: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +94,12 @@ class ExportOptions:
     def free(self) -> Dims:
         """The axes of free size as torch.export wants them."""
         return dims(self.input_shape or (), self.axes)
+
+    @property
+    def head_options(self) -> Mapping[str, HeadOptions]:
+        """The options of each head, by its name, in the order of the network's outputs."""
+        own = {each.name: getattr(self, each.name) for each in fields(HeadOptions)}
+        return {"": HeadOptions(**own)}
 
     def __post_init__(self) -> None:
         if self.resize is not None and (self.layout is None or self.colour is None):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
+from app.contract.head import Head
 from app.contract.policy import parse, resolve
 from app.contract.repository import check_name
 from app.contract.schema import Contract
@@ -21,9 +22,9 @@ from models.export.adopted import adopt_networks, members
 from models.export.axes import check_sizes, violated
 from models.export.contract import describe
 from models.export.fast_path import no_fast_path
+from models.export.grid import describe_heads
 from models.export.heads import named_task
 from models.export.inputs import describe_input, varied_rows
-from models.export.nodes import shape
 from models.export.options import ExportOptions
 from models.export.plans import compile_plans
 from models.export.preprocess import Preprocess
@@ -70,11 +71,12 @@ def export(
         VerificationError: the artefact does not answer as the network does; nothing is written.
     """
     check_name(name)
-    task, input_tensor = named_task(options), describe_input(example_input, options)
+    input_tensor = describe_input(example_input, options)
     # what is wrong with the options shows before minutes of tracing and compiling
-    check_guarantees(task.task, options.coverages, options.risks)
-    if options.policy is not None:
-        parse(options.policy)
+    for asked in options.head_options.values():
+        check_guarantees(named_task(asked).task, asked.coverages, asked.risks)
+        if asked.policy is not None:
+            parse(asked.policy)
     preprocess = Preprocess(options.normalise, [size if isinstance(size, int) else 1 for size in input_tensor.shape])
     rows = varied_rows(example_input, input_tensor)
     example = preprocess(example_input)
@@ -84,13 +86,13 @@ def export(
     reference = nn.Sequential(preprocess, adopted).eval()
     check_sizes(reference, rows, input_tensor.shape[1:], options.axes)
     traced = [_trace(member, example, options) for member in members(adopted)]
-    head = task.builder({_width(graph) for graph in traced}, options)
+    heads = describe_heads(traced, options)
     for graph in traced:
         # three different rows: one alone, or equal ones, would hide an operation that mixes them
         check_independence(graph, preprocess(rows[:3]))
-    described = describe(adopted, task, (input_tensor, head.outputs), options)
+    described = describe(adopted, (input_tensor,), heads, options)
     _check_splits(described, options)  # before the compiler, which takes longest
-    plans = compile_plans(adopted, traced, preprocess, rows, head, options)
+    plans = compile_plans(adopted, traced, preprocess, rows, heads, options)
     contract = _measure(plans.folded, described.model_copy(update={"compilation": plans.compilation}), options)
     # calibrated once, on the portable plan: all plans get its temperature and one contract
     finished = plans.embed(contract)
@@ -107,18 +109,6 @@ def _trace(network: nn.Module, example: Tensor, options: ExportOptions) -> Graph
         raise
 
 
-def _width(graph: GraphModule) -> int:
-    """How many numbers a network gives for a row."""
-    (output,) = graph.graph.output_node().all_input_nodes
-    rows, *sizes = shape(output)
-    if len(sizes) != 1:
-        raise ValueError(
-            f"the network must give one tensor of logits [B, K], or of numbers to predict, got {[rows, *sizes]}: "
-            "answers for each cell of a map cannot be exported yet"
-        )
-    return int(sizes[0])
-
-
 def _check_splits(contract: Contract, options: ExportOptions) -> None:
     """Checks the rows to calibrate and to evaluate on, which `_measure` would refuse later."""
     if options.calibration is not None:
@@ -129,22 +119,33 @@ def _check_splits(contract: Contract, options: ExportOptions) -> None:
 
 
 def _measure(model: onnx.ModelProto, contract: Contract, options: ExportOptions) -> Contract:
-    """Adds calibration, policy and evaluation to the contract; sets the model's temperature."""
-    if options.calibration is not None:
-        fitted = calibrate(
-            model, contract, options.data, options.calibration, coverages=options.coverages, risks=options.risks
-        )
-        if fitted.nll_before is not None:
-            _log.info(
-                "calibrate: temperature %.4f, NLL %.4f → %.4f", fitted.temperature, fitted.nll_before, fitted.nll_after
-            )
-        contract = contract.model_copy(update={"calibration": fitted})
-    if options.policy is not None:
-        contract = contract.model_copy(update={"policy": resolve(parse(options.policy), contract)})
-    if options.evaluation is not None:
-        figures = evaluate(model, contract, options.data, options.evaluation)
-        contract = contract.model_copy(update={"evaluation": figures})
+    """Adds calibration, policy and evaluation of each head to the contract; sets the model's temperatures."""
+    for name, asked in options.head_options.items():
+        if options.calibration is not None:
+            fitted = calibrate(
+                model, contract, _named(contract, name), options.data, options.calibration,
+                coverages=asked.coverages, risks=asked.risks,
+            )  # fmt: skip
+            if fitted.nll_before is not None:
+                _log.info(
+                    "calibrate: temperature %.4f, NLL %.4f → %.4f",
+                    fitted.temperature,
+                    fitted.nll_before,
+                    fitted.nll_after,
+                )
+            contract = contract.with_head(_named(contract, name), calibration=fitted)
+        if asked.policy is not None:
+            head = _named(contract, name)
+            contract = contract.with_head(head, policy=resolve(parse(asked.policy), [head])[name])
+        if options.evaluation is not None:
+            head = _named(contract, name)
+            figures = evaluate(model, contract, head, options.data, options.evaluation)
+            contract = contract.with_head(head, evaluation=figures)
     return contract
+
+
+def _named(contract: Contract, name: str) -> Head:
+    return next(head for head in contract.heads if head.name == name)
 
 
 def _rows_to_verify(rows: Tensor, options: ExportOptions) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
+from app.contract.head import Head
 from app.contract.schema import Compilation, Contract
 from models import artefact
 from models.adopt import replace
@@ -20,10 +21,10 @@ from models.export.convert import convert
 from models.export.cost import Choice, DeviceName, PlanName
 from models.export.float16 import to_float16
 from models.export.fold import fold
-from models.export.heads import HeadBuilder
 from models.export.nodes import masked_part
 from models.export.options import ExportOptions
 from models.export.preprocess import Preprocess
+from models.export.served import Served
 from models.export.trace import trace
 from models.layers import count, layers
 
@@ -50,12 +51,13 @@ class Plans:
     devices: Mapping[DeviceName, DevicePlan]
 
     def embed(self, contract: Contract) -> Self:
-        """Writes the contract and its temperature into every file; returns them."""
-        # the calibration has set the temperature of this one already
+        """Writes the contract and its temperatures into every file; returns them."""
+        # the calibration has set the temperatures of this one already
         artefact.embed(self.folded, contract)
         for plan in self.devices.values():
-            if contract.has_temperature:
-                artefact.set_temperature(plan.model, contract.temperature)
+            for head in contract.heads:
+                if head.has_temperature:
+                    artefact.set_temperature(plan.model, head, head.temperature)
             own = {"plan": plan.name, "compilation": plan.compilation}
             artefact.embed(plan.model, contract.model_copy(update=own))
         return self
@@ -75,10 +77,10 @@ def compile_plans(
     traced: Sequence[GraphModule],
     preprocess: Preprocess,
     rows: Tensor,
-    head: HeadBuilder,
+    heads: Sequence[Head],
     options: ExportOptions,
 ) -> Plans:
-    """Makes the plans of an adopted network, temperature 1.
+    """Makes the plans of an adopted network, temperatures 1.
 
     Args:
         traced: the graphs of the network, or of each member of a deep ensemble.
@@ -88,8 +90,8 @@ def compile_plans(
         ValueError: a forced plan cannot be made, or the requested precision changes nothing.
     """
     if len(traced) > 1:
-        return _side_by_side(traced, preprocess, rows, head, options)
-    return _of_one(network, traced[0], preprocess, rows, head, options)
+        return _side_by_side(traced, preprocess, rows, heads, options)
+    return _of_one(network, traced[0], preprocess, rows, heads, options)
 
 
 def _of_one(
@@ -97,7 +99,7 @@ def _of_one(
     traced: GraphModule,
     preprocess: Preprocess,
     rows: Tensor,
-    head: HeadBuilder,
+    heads: Sequence[Head],
     options: ExportOptions,
 ) -> Plans:
     submodels, example, forced = count(network), preprocess(rows[:2]), options.plan
@@ -110,7 +112,7 @@ def _of_one(
     # converting takes longest: without measuring, only the plans that were chosen
     for name in graphs if options.tune else sorted({"folded", *(choice.plan for choice in choices.values())}):
         body = to_float16(graphs[name], example) if options.precision == "float16" else graphs[name]
-        models[name] = convert(head.build(body, submodels, preprocess).eval(), rows, options.free)
+        models[name] = convert(Served(body, submodels, preprocess, heads).eval(), rows, options.free)
     if options.tune:
         choices = {device: cost.tune(models, rows.numpy(), device) for device in options.devices}
     by: Literal["force", "measurement", "rule"] = "force" if forced else "measurement" if options.tune else "rule"
@@ -147,13 +149,13 @@ class _SideBySide(nn.Module):
 
 
 def _side_by_side(
-    traced: Sequence[GraphModule], preprocess: Preprocess, rows: Tensor, head: HeadBuilder, options: ExportOptions
+    traced: Sequence[GraphModule], preprocess: Preprocess, rows: Tensor, heads: Sequence[Head], options: ExportOptions
 ) -> Plans:
     """The one plan of a deep ensemble: every network runs whole."""
     example = preprocess(rows[:2])
     macs = [cost.macs(graph, example) for graph in traced]
     bodies = [to_float16(graph, example) for graph in traced] if options.precision == "float16" else traced
-    model = convert(head.build(_SideBySide(bodies), len(bodies), preprocess).eval(), rows, options.free)
+    model = convert(Served(_SideBySide(bodies), len(bodies), preprocess, heads).eval(), rows, options.free)
     reason = f"the {len(traced)} networks of a deep ensemble share nothing: each runs whole"
     _log.info("plan: %s; %.2f of the multiply-accumulates of one", reason, sum(macs) / max(macs[0], 1))
     return Plans(model, Compilation(reason=reason, macs=sum(macs), macs_single=macs[0]), {})

@@ -28,5 +28,6 @@ async def predict(request: Request) -> Response:
     operator has a policy; an answer that is deferred or rejected is a 200, too.
     """
     headers = dict(request.scope["headers"])
-    max_rows = services(request).settings.max_rows
-    return await answer(request, PredictCall(headers, request.scope["query_string"], max_rows), headers)
+    settings = services(request).settings
+    call = PredictCall(headers, request.scope["query_string"], (settings.max_rows, settings.max_body_bytes))
+    return await answer(request, call, headers)

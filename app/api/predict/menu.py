@@ -10,11 +10,15 @@ class Menu:
 
     Args:
         on_request: outputs that are answered only if requested.
+        maps: those that have a value for each cell of a grid, which are answered only if requested, too.
     """
 
-    def __init__(self, selectable: dict[str, tuple[str, ...]], on_request: Sequence[str] = ()) -> None:
+    def __init__(
+        self, selectable: dict[str, tuple[str, ...]], on_request: Sequence[str] = (), maps: Sequence[str] = ()
+    ) -> None:
         self.selectable = selectable
-        self.default = tuple(name for name in selectable if name not in on_request)
+        self.maps = frozenset(maps)
+        self.default = tuple(name for name in selectable if name not in (*on_request, *maps))
         self._needed = self._of_graph(self.default)
 
     def choose(self, outputs: Sequence[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:

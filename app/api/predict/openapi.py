@@ -6,6 +6,7 @@ from app.api.error_responses import errors
 from app.api.examples import REQUEST
 from app.api.predict import content_types, response
 from app.api.predict.params import PredictParams, PredictRequest
+from app.api.predict.pictures import RANGE_HEADER
 from app.api.predict.schemas import Answer
 from app.api.predict.tasks import SELECTABLE
 from app.api.struct_schemas import components, fields
@@ -34,6 +35,7 @@ _FIELDS["outputs"] = {  # a list in the body
     "description": f"{_FIELDS['outputs']['description']}. Separated by commas",
     "examples": ["prediction,entropy"],
 }
+_OF_HEAD = rf"^[a-z][a-z0-9_-]*\.({'|'.join(SELECTABLE)})$"
 QUERY = [
     {
         "name": name,
@@ -45,21 +47,14 @@ QUERY = [
     for name, schema in _FIELDS.items()
 ]
 """Query parameters for bodies that, unlike JSON, have no place for them."""
+_PART: dict[str, Any] = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
 _FORM: dict[str, Any] = {
     "title": "PredictForm",
-    "description": "Images to predict, as files of a form.",
+    "description": "Inputs to predict, each as a part named after it: PNG, JPEG or WebP files, one a row; or one part "
+    "with all rows, an array in NumPy's format or JSON.",
     "type": "object",
-    "additionalProperties": False,
-    "required": ["inputs"],
-    "properties": {
-        "inputs": {
-            "type": "array",
-            "minItems": 1,
-            "items": {"type": "string", "format": "binary"},
-            "description": "PNG, JPEG or WebP files, one a row",
-        },
-        **_FIELDS,
-    },
+    "additionalProperties": {**_PART, "description": "Of a model with several inputs: the one of that name"},
+    "properties": {"inputs": {**_PART, "description": "The only input of a model"}, **_FIELDS},
 }
 
 
@@ -67,7 +62,9 @@ def request_schemas() -> dict[str, dict[str, Any]]:
     """Schema components for the bodies of the route."""
     found = components([PredictRequest])
     (listed,) = (one for one in found["PredictRequest"]["properties"]["outputs"]["anyOf"] if "items" in one)
-    listed["items"] = {"type": "string", "enum": list(SELECTABLE)}  # which of them a model has is checked later
+    listed["items"] = {  # which of them a model has is checked later
+        "anyOf": [{"type": "string", "enum": list(SELECTABLE)}, {"type": "string", "pattern": _OF_HEAD}]
+    }
     return {**found, "PredictForm": _FORM}
 
 
@@ -83,6 +80,7 @@ REQUEST_BODY: dict[str, Any] = {
             "example": REQUEST,
         },
         **{kind: _file("One image, for a model that takes images") for kind in content_types.PICTURES},
+        content_types.NPZ: _file("An array for each input by name, as `numpy.savez` writes them"),
         content_types.FORM: {"schema": {"$ref": "#/components/schemas/PredictForm"}},
         # last: a generator that supports one file type sends every file as the last one
         content_types.NPY: _file("An array [B, …] as `numpy.save` writes it"),
@@ -91,12 +89,23 @@ REQUEST_BODY: dict[str, Any] = {
 _ANSWER: dict[str, Any] = {
     "description": "One prediction for each row, in order; `model.task` tells which kind it is",
     "model": Answer,
+    "headers": {
+        RANGE_HEADER: {
+            "description": "Of a picture of a score: what its smallest and its largest pixel stand for",
+            "schema": {"type": "string", "examples": ["0.0 2.302585092994046"]},
+        }
+    },
     "content": {
         response.NPZ: _file(
             "With `Accept: application/x-npz`: the chosen outputs as arrays, as `numpy.load` reads them, and `model`, "
-            "`version` and `id`; `percentiles.SCORE` [B], `prediction_set` as booleans [B, K] and "
-            "`prediction_set.coverage`, `row_scores.SCORE` [B], `intervals` [B, C, 2, D] and `intervals.coverage` [C], "
-            "`decision` as texts [B]"
+            "`version` and `id`; `percentiles.SCORE` [B], `prediction_set` as booleans [B, K, G] and "
+            "`prediction_set.coverage`, `shares` [B, K], `row_scores.SCORE` [B], `intervals` [B, C, 2, D, G] and "
+            "`intervals.coverage` [C], `decision` as texts [B]; those of one of several heads as `HEAD.NAME`"
+        ),
+        response.PNG: _file(
+            "With `Accept: image/png`: one map of one row, `outputs` being its name. Pixels of `prediction` are indices "
+            f"of classes; those of a score from 0 to 255, or 65535 with `bits` = 16, are linear between the two values "
+            f"in the header `{RANGE_HEADER}`"
         ),
     },
 }

@@ -1,43 +1,91 @@
 """Checks what a request wants of a model against what the model has."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from app.api.predict.params import PredictParams
 from app.api.predict.tasks import ANSWERS
 from app.api.predict.tasks.task import OutputSelection, TaskAnswers
 from app.contract import policy
 from app.contract.decisions import DecisionPolicy
-from app.contract.schema import Contract
+from app.contract.head import Head
+from app.engine.model import Model
 from app.errors import InvalidInput
 
 _COVERAGE_TOLERANCE = 1e-6  # a client may send 0.9 as a float32
 
 
-def choose(asked: PredictParams, contract: Contract) -> OutputSelection:
-    """Chooses outputs, policy and coverage for a request.
+def choose(asked: PredictParams, model: Model) -> tuple[OutputSelection, ...]:
+    """Chooses outputs, policy and coverage for a request, for each head that it wants something of.
 
     Raises:
         InvalidInput: the model lacks an output, a score of the policy or the coverage, or the policy is invalid.
     """
-    task = ANSWERS[contract.task]
-    chosen, needed = task.menu(contract).choose(asked.outputs)
-    own = None if asked.policy is None else _policy(asked.policy, contract)
-    return OutputSelection(chosen, needed, own, _regions(task, contract, asked.coverage))
+    heads = model.contract.heads
+    own = {} if asked.policy is None else _policies(asked.policy, heads)
+    regions = {head.name: _regions(head, asked.coverage) for head in heads}
+    if asked.coverage is not None and not any(regions.values()):
+        there = [f"{one.coverage}" for head in heads for one in _known(head)]
+        known = ", ".join(dict.fromkeys(there)) or "none"
+        raise InvalidInput(f"the model was not calibrated for that coverage; there are: {known}", "coverage")
+    selections: list[OutputSelection] = []
+    for head, outputs in _by_head(asked.outputs, heads):
+        chosen, needed = ANSWERS[head.task].menu(head).choose(outputs)
+        policies = (model.policies.get(head.name), own.get(head.name))
+        selections.append(
+            OutputSelection(
+                head,
+                chosen,
+                tuple(map(head.graph_name, needed)) if head.name else needed,
+                tuple(policy for policy in policies if policy is not None),
+                model.tables[head.name],
+                regions[head.name],
+            )
+        )
+    return tuple(selections)
 
 
-def _policy(text: str, contract: Contract) -> DecisionPolicy:
+def _by_head(outputs: Sequence[str] | None, heads: Sequence[Head]) -> list[tuple[Head, Sequence[str] | None]]:
+    """The heads that something is wanted of, with the plain names of their outputs; None for the default ones."""
+    if outputs is None or len(heads) == 1:
+        return [(head, outputs) for head in heads]
+    menus = {head.name: ANSWERS[head.task].menu(head).selectable for head in heads}
+    wanted: dict[str, list[str]] = {}
+    for index, output in enumerate(outputs):
+        named, _, plain = output.rpartition(".")
+        fitting = [name for name, menu in menus.items() if named in ("", name) and plain in menu]
+        if not fitting:
+            there = dict.fromkeys(output for menu in menus.values() for output in menu)
+            raise InvalidInput(
+                f"unknown output {output[:100]!r}; expected some of {', '.join(there)}, "
+                f"or one of these after the name of a head, {', '.join(menus)}, and a dot",
+                f"outputs[{index}]",
+            )
+        for name in fitting:
+            wanted.setdefault(name, []).append(plain)
+    if not wanted:
+        raise InvalidInput("expected at least one output, or no `outputs` for all of them", "outputs")
+    return [(head, wanted[head.name]) for head in heads if head.name in wanted]
+
+
+def _policies(text: str, heads: Sequence[Head]) -> dict[str, DecisionPolicy]:
     try:
-        return DecisionPolicy(policy.resolve(policy.parse(text), contract), "request")
+        found = policy.resolve(policy.parse(text), heads)
     except ValueError as error:
         raise InvalidInput(str(error), "policy") from None
+    return {name: DecisionPolicy(own, "request") for name, own in found.items()}
 
 
-def _regions(task: TaskAnswers, contract: Contract, coverage: float | None) -> tuple[object, ...]:
-    """The requested prediction sets or intervals."""
-    calibration = contract.calibration
+def _known(head: Head) -> tuple[Any, ...]:
+    return _task(head).regions(head.calibration) if head.calibration else ()
+
+
+def _regions(head: Head, coverage: float | None) -> tuple[Any, ...]:
+    """The requested prediction sets or intervals of a head."""
     if coverage is None:
-        return task.default_regions(calibration) if calibration else ()
-    there = task.regions(calibration) if calibration else ()
-    wanted = tuple(one for one in there if abs(one.coverage - coverage) <= _COVERAGE_TOLERANCE)
-    if not wanted:
-        known = ", ".join(str(one.coverage) for one in there) or "none"
-        raise InvalidInput(f"the model was not calibrated for that coverage; there are: {known}", "coverage")
-    return wanted[:1]
+        return _task(head).default_regions(head.calibration) if head.calibration else ()
+    return tuple(one for one in _known(head) if abs(one.coverage - coverage) <= _COVERAGE_TOLERANCE)[:1]
+
+
+def _task(head: Head) -> TaskAnswers:
+    return ANSWERS[head.task]

@@ -1,15 +1,17 @@
-"""/predict as a protocol: JSON, arrays or images in, predictions as JSON or arrays out."""
+"""/predict as a protocol: JSON, arrays or images in, predictions as JSON, arrays or a picture out."""
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import cast
 
+from app.api.body import LARGE
 from app.api.inference import Call, Encoded, RequestedModel, Rows
-from app.api.predict import content_types, outputs, response
+from app.api.predict import content_types, maps, outputs, response
 from app.api.predict.content_types import Inputs
+from app.api.predict.input_rows import InputRows
+from app.api.predict.maps import MapForm
 from app.api.predict.params import PredictParams
-from app.api.predict.tasks.task import OutputSelection
-from app.contract.decisions import Action
+from app.api.predict.response import Wanted
+from app.contract.decisions import Decided
 from app.engine.bare_model import Servable
 from app.engine.job import Arrays
 from app.engine.model import Model
@@ -24,23 +26,22 @@ class PredictCall(Call):
     Args:
         headers: by name in lower case.
         query: the query string.
-        max_rows: most rows in a request.
+        limits: most rows in a request, and most bytes of a body, decompressed.
 
     Raises:
         UnsupportedMediaType: /predict does not read this content type.
     """
 
-    _id: str | None
     _params: PredictParams
     _read: Inputs
-    _selection: OutputSelection
+    _wanted: Wanted
 
-    def __init__(self, headers: Mapping[bytes, bytes], query: bytes, max_rows: int) -> None:
+    def __init__(self, headers: Mapping[bytes, bytes], query: bytes, limits: tuple[int, int]) -> None:
         self._content_type = headers.get(b"content-type", b"").decode("latin-1")
         self._kind = content_types.kind_of(self._content_type)
         self._query = query
-        self._max_rows = max_rows
-        self._npz = response.wants_npz(headers.get(b"accept", b""))
+        self._limits = limits
+        self._media_type = response.media_type(headers.get(b"accept", b""))
 
     def target(self) -> RequestedModel | None:
         """None: the body names the model, or the query, which is read with the body."""
@@ -51,26 +52,46 @@ class PredictCall(Call):
         return content_types.is_heavy(self._kind, len(body))
 
     def locate(self, body: bytes) -> RequestedModel:
-        """Reads everything but the rows."""
-        self._params, self._read = content_types.read(self._kind, self._content_type, body, self._query, self._max_rows)
+        """Reads everything but the inputs."""
+        self._params, self._read = content_types.read(self._kind, self._content_type, body, self._query, self._limits)
         return RequestedModel(self._params.model, self._params.version)
 
     def decode(self, body: bytes, model: Servable) -> Rows:
-        """Reads the rows."""
-        if model.contract is None:
+        """Reads the inputs."""
+        if not isinstance(model, Model):
             raise InvalidInput(f"{model.name} has no contract, hence no uncertainty: /v2 alone serves it", "model")
-        self._id = self._params.id
-        self._selection = outputs.choose(self._params, model.contract)
-        rows = Rows(self._read(model.contract), self._selection.needed)
+        asked = self._params
+        selections = outputs.choose(asked, model)
+        form = MapForm(asked.colormap, asked.bits)
+        form.check()
+        rows = InputRows(model.contract, self._limits[0])
+        self._read(rows)
+        inputs = rows.whole()
+        in_pictures = asked.maps is not None
+        self._wanted = Wanted(asked.id, selections, self._media_type, form, in_pictures, rows.sizes)
+        if self._media_type == response.PNG:
+            maps.check_picture(selections, rows.sizes)
+        elif self._media_type == response.JSON and not in_pictures:
+            maps.check_size(model, selections, rows.sizes)
+        needed = [name for selection in selections for name in selection.needed]
         del self._params, self._read  # they hold the body, and the rows may wait for seconds
-        return rows
+        return Rows(inputs, tuple(needed))
 
     def size(self, found: Arrays) -> int:
-        """Size of the graph's outputs, weighted by the cost of JSON."""
-        return _TEXT * sum(values.nbytes for values in found.values())
+        """Size of the graph's outputs, weighted by the cost of JSON; a picture takes long whatever its size."""
+        size = _TEXT * sum([values.nbytes for values in found.values()])
+        pictures = self._media_type == response.PNG or self._wanted.in_pictures
+        return max(size, LARGE + 1) if pictures else size
 
-    def encode(self, model: Servable, found: Arrays, decided: Counter[Action]) -> Encoded:
-        """JSON, or arrays where the client accepts them."""
-        write = response.write_npz if self._npz else response.write_json
-        content = write(self._id, cast(Model, model), self._selection, found, decided)
-        return Encoded(content, response.NPZ if self._npz else content_types.JSON, vary="Accept, Accept-Encoding")
+    def encode(self, model: Servable, found: Arrays, decided: Decided) -> Encoded:
+        """JSON, or arrays or a picture where the client prefers them."""
+        wanted, served = self._wanted, cast(Model, model)
+        headers: dict[str, str] = {}
+        match self._media_type:
+            case response.NPZ:
+                content = response.write_npz(wanted, served, found, decided)
+            case response.PNG:
+                content, headers = response.write_png(wanted, served, found)
+            case _:
+                content = response.write_json(wanted, served, found, decided)
+        return Encoded(content, self._media_type, headers, vary="Accept, Accept-Encoding")

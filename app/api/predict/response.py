@@ -1,54 +1,112 @@
-"""The responses of /predict: JSON, or arrays in NumPy's format."""
+"""The responses of /predict: JSON, arrays in NumPy's format, or a picture."""
 
 import io
-from collections import Counter
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import orjson
 
 from app.api.accept import weights
-from app.api.predict import derived
+from app.api.predict import derived, maps
+from app.api.predict.maps import MapForm
+from app.api.predict.pictures import RANGE_HEADER
 from app.api.predict.tasks import ANSWERS
-from app.api.predict.tasks.task import Arrays, JsonRows, OutputSelection, put
-from app.contract.decisions import Action
+from app.api.predict.tasks.task import JsonRows, OutputSelection, put
+from app.contract.decisions import Decided
+from app.contract.schema import shape_at
+from app.contract.tasks.task import Arrays
 from app.engine.model import Model
 
-NPZ = "application/x-npz"
+JSON: Literal["application/json"] = "application/json"
+NPZ: Literal["application/x-npz"] = "application/x-npz"
+PNG: Literal["image/png"] = "image/png"
+MediaType = Literal["application/json", "application/x-npz", "image/png"]
+SEVERAL = "several"
+"""The `task` of a model with several heads, each of which names its own."""
 
 
-def write_json(
-    id: str | None, model: Model, selection: OutputSelection, found: Arrays, decided: Counter[Action]
-) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a request wants of a model, and in which form."""
+
+    id: str | None
+    selections: Sequence[OutputSelection]
+    media_type: MediaType
+    form: MapForm
+    in_pictures: bool
+    """Whether maps in JSON are pictures."""
+    sizes: dict[str, int]
+    """Of B and of free axes, by letter."""
+
+
+def write_json(wanted: Wanted, model: Model, found: Arrays, decided: Decided) -> bytes:
     """Writes the response as JSON: one prediction for each row, with the chosen outputs in the menu's order.
 
     Args:
+        found: outputs by their names in the graph.
         decided: see derived.decisions.
 
     Raises:
-        OutputNotFinite: an interval is not finite.
+        InvalidInput: a map has no form as a picture.
+        OutputNotFinite: an interval is not finite, or a map that is to be a picture.
     """
-    rows: JsonRows = [{} for _ in next(iter(found.values()))]
-    writers = ANSWERS[model.contract.task].json
-    for choice in selection.chosen:
-        if (write := writers.get(choice)) is not None:
-            write(rows, model, selection, found)
-        elif choice == "percentiles":
-            _put_percentiles(rows, derived.percentiles(model, found))
-        elif choice == "decision":
-            put(rows, choice, derived.decisions(model, selection, found, decided))
-        else:
-            put(rows, choice, found[choice])
-    answer: dict[str, Any] = {"id": id} if id is not None else {}
-    answer["model"] = {
+    rows: JsonRows = [{} for _ in range(wanted.sizes["B"])]
+    for selection in wanted.selections:
+        own = selection.head.own(found)
+        if not selection.head.name:
+            _put(rows, selection, own, wanted, model, decided)
+            continue
+        named: JsonRows = [{"task": selection.head.task} for _ in rows]
+        _put(named, selection, own, wanted, model, decided)
+        for row, answer in zip(rows, named):
+            row.setdefault("heads", {})[selection.head.name] = answer
+    told: dict[str, Any] = {"id": wanted.id} if wanted.id is not None else {}
+    heads = model.contract.heads
+    told["model"] = {
         "name": model.name,
         "version": model.version,
-        "task": model.contract.task,
+        "task": SEVERAL if heads[0].name else heads[0].task,
         "method": model.contract.method,
         "num_submodels": model.contract.num_submodels,
     }
-    answer["predictions"] = rows
-    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    told["predictions"] = rows
+    return orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _put(
+    rows: JsonRows, selection: OutputSelection, found: Arrays, wanted: Wanted, model: Model, decided: Decided
+) -> None:
+    """Gives each row the chosen outputs of a head."""
+    head = selection.head
+    task = ANSWERS[head.task]
+    of_maps = task.menu(head).maps
+    if head.grid:
+        put(rows, "grid", [list(shape_at(head.grid, wanted.sizes))] * len(rows))
+    for choice in selection.chosen:
+        if choice in of_maps:
+            _put_map(rows, selection, choice, found, wanted, model)
+        elif (write := task.json.get(choice)) is not None:
+            write(rows, selection, found)
+        elif choice == "percentiles":
+            _put_percentiles(rows, derived.percentiles(selection, found))
+        elif choice == "decision":
+            put(rows, choice, derived.decisions(selection, found, decided))
+        else:
+            put(rows, choice, found[choice])
+
+
+def _put_map(
+    rows: JsonRows, selection: OutputSelection, choice: str, found: Arrays, wanted: Wanted, model: Model
+) -> None:
+    write = ANSWERS[selection.head.task].npz.get(choice)
+    arrays = found if write is None else write(selection, found)
+    if wanted.in_pictures:
+        maps.put_pictures(rows, selection, choice, arrays, model, wanted.form)
+        return
+    for name in (choice,) if write is None else [name for name in arrays if not name.endswith(".coverage")]:
+        maps.put_numbers(rows, name, arrays[name])
 
 
 def _put_percentiles(rows: JsonRows, places: Arrays | None) -> None:
@@ -59,47 +117,70 @@ def _put_percentiles(rows: JsonRows, places: Arrays | None) -> None:
         row["percentiles"] = dict(zip(places, values))
 
 
-def write_npz(
-    id: str | None, model: Model, selection: OutputSelection, found: Arrays, decided: Counter[Action]
-) -> bytes:
+def write_npz(wanted: Wanted, model: Model, found: Arrays, decided: Decided) -> bytes:
     """Writes the chosen outputs by name, as the graph gave them, and `model`, `version` and `id` as scalars.
 
-    Derived values have these names: `percentiles.SCORE` [B]; `prediction_set`, booleans [B, K], and
-    `prediction_set.coverage`; `row_scores.SCORE` [B]; `intervals` [B, C, 2, D], the lower and upper ends for each
-    coverage, and `intervals.coverage` [C]; `decision`, texts [B].
+    Derived values have these names: `percentiles.SCORE` [B]; `prediction_set`, booleans [B, K, G], and
+    `prediction_set.coverage`; `shares` [B, K]; `row_scores.SCORE` [B]; `intervals` [B, C, 2, D, G], the lower and upper
+    ends for each coverage, and `intervals.coverage` [C]; `decision`, texts [B]. Those of a head with a name come after
+    it and a dot.
 
     Args:
-        decided: see derived.decisions.
+        found, decided: see write_json.
 
     Raises:
         OutputNotFinite: an interval is not finite.
     """
     arrays: dict[str, Any] = {"model": model.name, "version": model.version}
-    if id is not None:
-        arrays["id"] = id
-    writers = ANSWERS[model.contract.task].npz
-    for choice in selection.chosen:
-        if (write := writers.get(choice)) is not None:
-            arrays |= write(model, selection, found)
-        elif choice == "percentiles":
-            places = derived.percentiles(model, found) or {}
-            arrays |= {f"percentiles.{score}": values for score, values in places.items()}
-        elif choice == "decision":
-            decisions = derived.decisions(model, selection, found, decided)
-            if decisions is not None:
-                arrays["decision"] = [decision.action for decision in decisions]
-        else:
-            arrays[choice] = found[choice]
+    if wanted.id is not None:
+        arrays["id"] = wanted.id
+    for selection in wanted.selections:
+        of_head = _arrays(selection, selection.head.own(found), decided)
+        arrays |= {selection.head.graph_name(name): values for name, values in of_head.items()}
     stream = io.BytesIO()
     np.savez(stream, allow_pickle=False, **arrays)
     return stream.getvalue()
 
 
-def wants_npz(accept: bytes) -> bool:
-    """Whether an Accept header names the arrays and does not prefer JSON."""
-    if b"npz" not in accept.lower():  # nearly every request: no parsing
-        return False
+def _arrays(selection: OutputSelection, found: Arrays, decided: Decided) -> dict[str, Any]:
+    arrays: dict[str, Any] = {}
+    writers = ANSWERS[selection.head.task].npz
+    for choice in selection.chosen:
+        if (write := writers.get(choice)) is not None:
+            arrays |= write(selection, found)
+        elif choice == "percentiles":
+            places = derived.percentiles(selection, found) or {}
+            arrays |= {f"percentiles.{score}": values for score, values in places.items()}
+        elif choice == "decision":
+            decisions = derived.decisions(selection, found, decided)
+            if decisions is not None:
+                arrays["decision"] = [decision.action for decision in decisions]
+        else:
+            arrays[choice] = found[choice]
+    return arrays
+
+
+def write_png(wanted: Wanted, model: Model, found: Arrays) -> tuple[bytes, dict[str, str]]:
+    """Writes the one chosen map of the one row as a PNG file; also returns a header with what its pixels stand for.
+
+    Raises:
+        InvalidInput: the map has no form as a picture.
+        OutputNotFinite: a value is not finite.
+    """
+    (selection,) = wanted.selections
+    (name,) = selection.chosen
+    own = selection.head.own(found)
+    write = ANSWERS[selection.head.task].npz.get(name)
+    values = (own if write is None else write(selection, own))[name][0]
+    png, limits = maps.picture(selection, name, values, model, wanted.form)
+    return png, {} if limits is None else {RANGE_HEADER: limits.spell()}
+
+
+def media_type(accept: bytes) -> MediaType:
+    """What an Accept header prefers of JSON, arrays and a picture; JSON where it names none of them."""
+    if b"npz" not in accept.lower() and b"png" not in accept.lower():  # nearly every request: no parsing
+        return JSON
     wanted = weights(accept)
-    ours = {kind: weight for kind, weight in wanted.items() if kind in (NPZ, "application/json")}
-    best = max(ours, key=lambda kind: ours[kind], default=None)  # max returns the first of equals
-    return best == NPZ and ours[NPZ] > 0
+    ours = {kind: weight for kind, weight in wanted.items() if kind in (JSON, NPZ, PNG) and weight > 0}
+    best: Any = max(ours, key=lambda kind: ours[kind], default=JSON)  # max returns the first of equals
+    return best  # type: ignore[no-any-return]

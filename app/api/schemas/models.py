@@ -5,9 +5,11 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from app.contract.axis import FreeAxis
+from app.contract.head import Target
 from app.contract.policy import Rule
-from app.contract.schema import Contract, Method, Target
+from app.contract.schema import Contract, Method
 from app.contract.tasks import TaskName
+from app.contract.tensor import Dtype
 from app.engine.model_versions import VersionState
 
 _STATE = (
@@ -39,28 +41,48 @@ class PolicyInForce(BaseModel):
     rules: list[Rule] = Field(description="With percentiles and thresholds looked up in the model's calibration")
 
 
+class InputSummary(BaseModel):
+    """An input of a model."""
+
+    name: str
+    dtype: Dtype
+    shape: list[int | str] = Field(description="B is the number of rows, other letters are `axes`")
+    unit: str
+    range: tuple[float, float] | None = Field(None, description="Smallest and largest value accepted")
+    channel_ranges: list[tuple[float, float]] | None = Field(
+        None, description="The same for each channel or feature (axis 1), where they differ"
+    )
+    image: bool | None = Field(None, description="True if it may be sent as PNG, JPEG or WebP; absent if not")
+
+
+class HeadSummary(BaseModel):
+    """An answer of a model."""
+
+    name: str | None = Field(None, description="Absent if it is the only one")
+    task: TaskName
+    grid: list[int | str] | None = Field(
+        None, description="The axes of a dense head, which answers for each cell; absent if there are none"
+    )
+    labels: list[str] | None = Field(None, description="The K classes of a classifier, or labels of a multilabel head")
+    targets: list[Target] | None = Field(None, description="Of a regressor: the D numbers that it predicts")
+    policy: PolicyInForce | None = Field(None, description="What decides on its answers; absent where nobody has one")
+    warnings: list[str] | None = Field(None, description="What its calibration could hardly bear; absent if nothing")
+
+
 class ModelSummary(BaseModel):
     """A model in the repository. Everything but name and versions is absent where no version is available, and what a
     contract would say where there is none."""
 
     name: str
     version: int | None = Field(None, description="The version that answers by default")
-    task: TaskName | None = None
     method: Method | None = None
     num_submodels: int | None = Field(None, description="N")
-    input_shape: list[int | str] | None = Field(None, description="Of a request's `inputs`; B is the number of rows")
-    input_axes: dict[str, FreeAxis] | None = Field(
+    inputs: list[InputSummary] | None = None
+    axes: dict[str, FreeAxis] | None = Field(
         None,
-        description="The sizes that a request may choose, by the letter in `input_shape`; absent if there are none",
+        description="The sizes that a request may choose, by the letter in shapes and grids; absent if there are none",
     )
-    input_range: tuple[float, float] | None = Field(None, description="Smallest and largest value accepted")
-    input_channel_ranges: list[tuple[float, float]] | None = Field(
-        None, description="The same for each channel or feature (axis 1), where they differ"
-    )
-    labels: list[str] | None = Field(None, description="The K classes of a classifier, or labels of a multilabel model")
-    targets: list[Target] | None = Field(None, description="Of a regressor: the D numbers that it predicts")
-    policy: PolicyInForce | None = Field(None, description="What decides on its answers; absent where nobody has one")
-    warnings: list[str] | None = Field(None, description="What its calibration could hardly bear; absent if nothing")
+    heads: list[HeadSummary] | None = None
     reason: str | None = Field(None, description="Why its folder in the repository cannot be read")
     versions: list[VersionSummary]
 

@@ -1,15 +1,13 @@
 """Inference of the Open Inference Protocol v2 over REST: tensors in, tensors out, as JSON or as bytes after it."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from app.api.body import LARGE, LARGE_BINARY
 from app.api.inference import Call, Encoded, RequestedModel, Rows
 from app.api.v2 import request as requests
 from app.api.v2 import response
-from app.contract.decisions import Action
+from app.contract.decisions import Decided
 from app.engine.bare_model import Servable
 from app.engine.job import Arrays
 
@@ -53,14 +51,13 @@ class InferCall(Call):
         self._request = requests.read(body, self._length, model.signature)
         given = requests.arrays(self._request, model, self._max_rows)
         self._request = replace(self._request, inputs=())  # they hold the body, and the rows may wait for seconds
-        inputs: Any = [given] if model.contract is None else given[model.signature.inputs[0].name]
-        return Rows(inputs, tuple(output.name for output in self._request.outputs), self._request.seconds)
+        return Rows(given, tuple(output.name for output in self._request.outputs), self._request.seconds)
 
     def size(self, found: Arrays) -> int:
         """Size of the requested outputs in their requested form."""
         return response.size(self._request, found)
 
-    def encode(self, model: Servable, found: Arrays, decided: Counter[Action]) -> Encoded:
+    def encode(self, model: Servable, found: Arrays, decided: Decided) -> Encoded:
         """JSON, followed by bytes if some outputs are requested as binary."""
         content, length = response.write(self._request, model, found)
         if length is None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from app.api import json_arrays
 from app.api.json_errors import NOT_JSON, malformed, place
+from app.api.marks import complete
 from app.api.v2 import tensors
 from app.api.v2.infer_request import (
     InferInput,
@@ -20,8 +21,8 @@ from app.api.v2.infer_request import (
     InputParameters,
     OutputParameters,
 )
-from app.contract.schema import Contract
 from app.contract.signature import Port, Signature
+from app.contract.tensor import Tensor
 from app.engine.bare_model import Servable
 from app.errors import InvalidInput
 
@@ -253,10 +254,13 @@ def arrays(request: Request, model: Servable, most: int) -> dict[str, NDArray[An
         if given.datatype != (expected := tensors.DATATYPES[port.dtype]):
             raise InvalidInput(f"expected {expected}, got {given.datatype[:20]!r}", f"{field}.datatype")
         _check_shape(given.shape, port, sizes, f"{field}.shape")
-        if model.contract is not None and not 1 <= (rows := given.shape[0]) <= most:
-            raise InvalidInput(f"expected 1 to {most} rows (MASKSEMBLES_MAX_ROWS), got {rows}", f"{field}.shape")
-        if model.contract is not None and (misfit := model.contract.misfit(model.contract.inputs[0], given.shape[1:])):
-            raise InvalidInput(misfit[1], f"{field}.shape[{misfit[0]}]")
+        declared = None
+        if model.contract is not None:
+            declared = next(tensor for tensor in model.contract.inputs if tensor.name == given.name)
+            if not 1 <= (rows := given.shape[0]) <= most:
+                raise InvalidInput(f"expected 1 to {most} rows (MASKSEMBLES_MAX_ROWS), got {rows}", f"{field}.shape")
+            if misfit := model.contract.misfit(declared, given.shape[1:]):
+                raise InvalidInput(misfit[1], f"{field}.shape[{misfit[0]}]")
         # a tensor without elements passes any check of its bytes, whatever its other axes are
         if math.prod(max(1, size) for size in given.shape) > _MOST_ELEMENTS:
             raise InvalidInput("expected fewer elements", f"{field}.shape")
@@ -264,8 +268,10 @@ def arrays(request: Request, model: Servable, most: int) -> dict[str, NDArray[An
             found[port.name] = tensors.from_bytes(given.data, port, given.shape, field)
         else:
             found[port.name] = tensors.from_json(given.data, port, given.shape, f"{field}.data")
-        if model.contract is not None:
-            found[port.name] = _keeps(found[port.name], model.contract, field)
+        if declared is not None:
+            found[port.name] = _keeps(found[port.name], declared, field)
+    if model.contract is not None:
+        found = complete(model.contract, found)
     if missing := ports.keys() - found.keys():
         raise InvalidInput(f"expected the input {sorted(missing)[0]!r}, too", "inputs")
     return found
@@ -281,8 +287,7 @@ def _check_shape(shape: Sequence[int], port: Port, sizes: dict[str, int], field:
         raise InvalidInput(f"expected the shape {_spell(port)}, got {list(shape)}"[:300], field)
 
 
-def _keeps(values: NDArray[Any], contract: Contract, field: str) -> NDArray[Any]:
-    given = contract.inputs[0]
+def _keeps(values: NDArray[Any], given: Tensor, field: str) -> NDArray[Any]:
     low, high = given.limits
     # the usual case in one pass each; check finds the place of what is wrong
     if (

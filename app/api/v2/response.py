@@ -1,6 +1,6 @@
 """The response to an inference request: JSON, followed by the outputs that are sent as bytes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -37,10 +37,7 @@ def write(request: Request, model: Servable, found: Mapping[str, Any]) -> tuple[
     for requested in request.outputs:
         values = found[requested.name] if model.contract is not None else found[requested.name][0]
         if requested.classes:
-            if model.contract is not None and not model.contract.labels:
-                raise InvalidInput(f"{model.name} is a regressor: none of its outputs are classes", "outputs")
-            labels = model.contract.labels if model.contract is not None and requested.name == "probabilities" else ()
-            values = tensors.classify(values, requested.classes, labels, requested.name)
+            values = tensors.classify(values, requested.classes, _labels(model, requested.name), requested.name)
         dtype = "str" if values.dtype.kind in "OUS" else str(values.dtype)
         described: dict[str, Any] = {
             "name": requested.name,
@@ -59,3 +56,17 @@ def write(request: Request, model: Servable, found: Mapping[str, Any]) -> tuple[
     if not any(len(part) for part in data):  # tensors without elements: plain JSON, as Triton answers
         return head, None
     return b"".join([head, *data]), len(head)
+
+
+def _labels(model: Servable, output: str) -> Sequence[str]:
+    """The labels of the values of an output, if it has one for each.
+
+    Raises:
+        InvalidInput: it belongs to a head without labels.
+    """
+    for head in model.contract.heads if model.contract is not None else ():
+        if output in {head.graph_name(tensor.name) for tensor in head.outputs} and not head.labels:
+            raise InvalidInput(f"{output} is of a head without labels: none of its values are classes", "outputs")
+        if output == head.graph_name("probabilities"):
+            return head.labels
+    return ()

@@ -88,3 +88,10 @@ def prediction_set_members(
     order = np.argsort(-probabilities, axis=-1, kind="stable")
     counts = (probabilities >= one.least_probability - SET_TOLERANCE).sum(axis=-1)
     return order, np.maximum(counts, 1)  # an empty set would answer nothing; a wider one keeps the guarantee
+
+
+def dense_set_members(one: PredictionSet, probabilities: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether each class is in the prediction set of its cell [B, K, G]: the most probable one always is."""
+    inside = probabilities >= one.least_probability - SET_TOLERANCE
+    np.put_along_axis(inside, probabilities.argmax(axis=1)[:, None], True, axis=1)
+    return np.asarray(inside)

@@ -69,7 +69,7 @@ def outputs(aleatoric: bool, grid: Sequence[Axis] = ()) -> tuple[Tensor, ...]:
         return Tensor(name=name, dtype="float32", shape=("B", *shape, *grid), unit=unit)
 
     squared = "squared unit of the target"
-    of_cells = (
+    of_cells: tuple[Tensor, ...] = (
         numbers("prediction", "unit of the target", "D"),
         numbers("submodels", "unit of the target", "N", "D"),
         numbers("variance", squared, "D"),

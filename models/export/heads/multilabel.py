@@ -1,27 +1,36 @@
 """The head of a multilabel model: a probability for each of K labels, and the uncertainty of each."""
 
-from typing import Any
+from collections.abc import Sequence
 
 from torch import Tensor
 
+from app.contract.head import Head
 from app.contract.tasks import multilabel
-from models.export.heads.head import Head, HeadBuilder, TaskExporter, common_width
+from app.contract.tensor import Axis
+from models.export.heads.head import TaskExporter, by_submodel
 from models.export.heads.mixture import mixture, two_sided
-from models.export.options import ExportOptions
+from models.export.options import HeadOptions
 
 
-class Multilabel(Head):
-    """The outputs of a multilabel model: each label is a mixture of two classes, off and on, by itself.
+class MultilabelExporter(TaskExporter):
+    """Named by `labels` and the task."""
 
-    p̄ = mean_n sigmoid(z_n / T); entropies are Bernoulli's.
-    """
+    task = "multilabel"
 
-    OUTPUTS = tuple(tensor.name for tensor in multilabel.outputs())
+    def head(self, name: str, width: int, grid: Sequence[Axis], options: HeadOptions) -> Head:
+        labels = tuple(options.labels or ())
+        if width != len(labels):
+            raise ValueError(f"labels: the network gives {width} logits, one for each label, got {len(labels)} labels")
+        return Head(name=name, task=self.task, grid=tuple(grid), labels=labels, outputs=multilabel.outputs(grid))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Inputs [B, …] → prediction [B, K], probabilities [B, K], submodels [B, N, K], three scores [B, K], logits."""
-        logits = self._by_submodel(self.body(self.preprocess(x)))
-        found = mixture(two_sided(logits), self.temperature)
+    def outputs(self, head: Head, raw: Tensor, submodels: int, temperature: Tensor | None) -> tuple[Tensor, ...]:
+        """Prediction and probabilities [B, K, *G], submodels [B, N, K, *G], three scores [B, K, *G], logits.
+
+        Each label is a mixture of two classes, off and on, by itself: p̄ = mean_n sigmoid(z_n / T), entropies are
+        Bernoulli's.
+        """
+        logits = by_submodel(raw, submodels, len(head.grid))
+        found = mixture(two_sided(logits), temperature)
         probabilities = found.mean[..., 1]
         return (
             # as a binary classifier at 0.5, which says the first class: off
@@ -33,18 +42,3 @@ class Multilabel(Head):
             found.mutual_information,
             logits,
         )
-
-
-class MultilabelExporter(TaskExporter):
-    """Named by `labels` and the task."""
-
-    task = "multilabel"
-
-    def builder(self, widths: set[int], options: ExportOptions) -> HeadBuilder:
-        labels, width = len(options.labels or ()), common_width(widths)
-        if width != labels:
-            raise ValueError(f"labels: the network gives {width} logits, one for each label, got {labels} labels")
-        return HeadBuilder(multilabel.outputs(), Multilabel)
-
-    def contract_fields(self, options: ExportOptions) -> dict[str, Any]:
-        return {"labels": tuple(options.labels or ())}

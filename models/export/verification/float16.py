@@ -2,11 +2,14 @@
 
 import numpy as np
 import onnx
+from onnxruntime import InferenceSession
 from torch import Tensor, nn
 
+from app.contract.head import Head
 from app.contract.schema import Contract
 from models import runtime
 from models.export.verification.loop import VerificationError, torch_loop
+from models.export.verification.task import Arrays, Raw
 from models.export.verification.tasks import TASKS
 
 _USUAL, _LARGEST = 1e-3, 5e-3
@@ -24,17 +27,26 @@ def verify_float16(model: onnx.ModelProto, contract: Contract, network: nn.Modul
     Raises:
         VerificationError: they are more than 1e-3 and 5e-3, or a probability differs by more than 5e-3.
     """
-    expected = TASKS[contract.task].expected(torch_loop(network, rows.split(_ROWS_AT_ONCE)), contract)
     session = runtime.session(model)
+    raws = torch_loop(network, rows.split(_ROWS_AT_ONCE))
+    found = [_verify_head(session, head, raw, rows) for head, raw in zip(contract.heads, raws, strict=True)]
+    return max(usual for usual, _ in found), max(largest for _, largest in found)
+
+
+def _verify_head(session: InferenceSession, head: Head, raw: Raw, rows: Tensor) -> tuple[float, float]:
+    expected = TASKS[head.task].expected(raw, head)
+
+    def answer(count: int, *names: str) -> Arrays:
+        return head.own(runtime.run_session(session, rows[:count].numpy(), list(map(head.graph_name, names))))
+
     for batch in _BATCHES:
-        part = runtime.run_session(session, rows[:batch].numpy(), ["submodels"])["submodels"]
-        wanted = expected["submodels"][:batch]
+        part, wanted = answer(batch, "submodels")["submodels"], expected["submodels"][:batch]
         if part.shape != wanted.shape or not np.abs(part - wanted).max() <= _LARGEST:
             raise VerificationError(
-                f"in float16 submodels at batch size {batch} differ by more than {_LARGEST} from the torch "
-                "loop: export this network in float32"
+                f"in float16 {head.graph_name('submodels')} at batch size {batch} differ by more than {_LARGEST} from "
+                "the torch loop: export this network in float32"
             )
-    found = runtime.run_session(session, rows.numpy(), ["probabilities", "entropy"])
+    found = answer(len(rows), "probabilities", "entropy")
     difference = np.abs(found["entropy"] - expected["entropy"])
     usual, largest = float(np.quantile(difference, 0.99)), float(difference.max())
     if not (usual <= _USUAL and largest <= _LARGEST):  # NaN fails

@@ -27,7 +27,7 @@ def verify(
     Raises:
         VerificationError: an output differs by more than that, or is not finite; the message names it.
     """
-    worst, task = 0.0, TASKS[contract.task]
+    worst = 0.0
     names = [output.name for output in model.graph.output]
     session = runtime.session(model)
     of = f" of {list(rows.shape[1:])}" if contract.axes else ""
@@ -37,13 +37,15 @@ def verify(
             found = runtime.run_session(session, x.numpy(), names)
         except Exception as error:  # onnxruntime raises several kinds
             raise VerificationError(f"the model fails at batch size {batch}{of}: {error}") from error
-        raw = torch_loop(network, x.split(1) if batch == _ALONE else [x])
-        for name, share in task.shares(found, raw, contract).items():
-            if not share <= 1:  # not `>`: NaN must fail, too
-                mixed = ", run row by row: does the network mix rows?" if batch == _ALONE else ""
-                raise VerificationError(
-                    f"{name} at batch size {batch}{of} differs from the torch loop{mixed} by {share:.3g} times what is "
-                    f"allowed ({task.allowed})"
-                )
-            worst = max(worst, share)
+        raws = torch_loop(network, x.split(1) if batch == _ALONE else [x])
+        for head, raw in zip(contract.heads, raws, strict=True):
+            task = TASKS[head.task]
+            for name, share in task.shares(head.own(found), raw, head).items():
+                if not share <= 1:  # not `>`: NaN must fail, too
+                    mixed = ", run row by row: does the network mix rows?" if batch == _ALONE else ""
+                    raise VerificationError(
+                        f"{head.graph_name(name)} at batch size {batch}{of} differs from the torch loop{mixed} by "
+                        f"{share:.3g} times what is allowed ({task.allowed})"
+                    )
+                worst = max(worst, share)
     return worst

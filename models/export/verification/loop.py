@@ -14,7 +14,8 @@ class VerificationError(ArtefactError):
     """An artefact does not answer as the network it was made from."""
 
 
-def torch_loop(network: nn.Module, parts: Sequence[Tensor]) -> Raw:
-    """The outputs [B, N, …] of a network, computed one part of the rows at a time."""
+def torch_loop(network: nn.Module, parts: Sequence[Tensor]) -> list[Raw]:
+    """The outputs [B, N, …] of a network, head by head, computed one part of the rows at a time."""
     with torch.no_grad():
-        return torch.cat([submodels(network, part) for part in parts], dim=1).permute(1, 0, 2).numpy()
+        answers = [submodels(network, part) for part in parts]
+    return [torch.cat(answers, dim=1).transpose(0, 1).numpy()]

@@ -16,19 +16,20 @@ from models.export.convert import convert
 from models.export.cost import PlanName
 from models.export.fast_path import no_fast_path
 from models.export.fold import fold
-from models.export.heads import Head
 from models.export.row_independence import check_independence
+from models.export.served import Served
 from models.export.trace import trace
 from models.layers import count, submodels
 
 BATCHES = (1, 2, 7)
 
 
-class Raw(Head):
+class Raw(Served):
     """No head: what the body gives, [N·B, …]."""
 
-    OUTPUTS = ("raw",)
-    has_temperature = False
+    def __init__(self, body: nn.Module, submodels: int, preprocess: nn.Module) -> None:
+        super().__init__(body, submodels, preprocess)
+        self.outputs = ("raw",)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         return (self.body(self.preprocess(x)),)

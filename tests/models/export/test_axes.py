@@ -144,8 +144,8 @@ def test_rows_of_one_size_calibrate_it(tmp_path: Path) -> None:
     options = ExportOptions(labels="abc", input_shape=(3, "T"), axes={"T": T}, calibration=labelled)
     export(network, torch.rand(2, 3, 12), options, name="free", repository=tmp_path)
     _, contract, _ = artefact.read(tmp_path, "free", 1)
-    assert contract.calibration is not None
-    assert contract.calibration.rows == 200
+    assert contract.head.calibration is not None
+    assert contract.head.calibration.rows == 200
     with pytest.raises(ValueError, match="expected T = 2 to 40, got 41"):
         check_rows(contract, Split(np.zeros((4, 3, 41), np.float32), np.zeros(4, np.int64)))
 

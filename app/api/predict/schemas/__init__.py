@@ -6,6 +6,7 @@ Responses are written from arrays without these classes; tests compare the two.
 from app.api.predict.schemas.classification import ClassificationAnswer
 from app.api.predict.schemas.multilabel import MultilabelAnswer
 from app.api.predict.schemas.regression import RegressionAnswer
+from app.api.predict.schemas.several import SeveralAnswer
 
-Answer = ClassificationAnswer | MultilabelAnswer | RegressionAnswer
+Answer = ClassificationAnswer | MultilabelAnswer | RegressionAnswer | SeveralAnswer
 """`model.task` says which."""

@@ -4,7 +4,17 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from app.api.predict.schemas.common import DECISION, PERCENTILES, ModelReference, Probability, RowDecision
+from app.api.predict.schemas.common import (
+    DECISION,
+    GRID,
+    MAPS,
+    PERCENTILES,
+    SHARES,
+    Maps,
+    ModelReference,
+    Probability,
+    RowDecision,
+)
 
 
 class ClassifierReference(ModelReference):
@@ -27,6 +37,16 @@ class LabelSet(BaseModel):
 
     coverage: Probability
     labels: list[str] = Field(description="Most probable first; never empty")
+
+
+class ClassifierRowScores(BaseModel):
+    """The scores of a whole row of a dense head, which percentiles, policies and metrics use: means over its cells."""
+
+    confidence: Probability
+    entropy: float = Field(ge=0, description="As the next two, in nats")
+    expected_entropy: float = Field(ge=0)
+    mutual_information: float = Field(ge=0)
+    energy: float
 
 
 class Classification(BaseModel):
@@ -65,9 +85,13 @@ class Classification(BaseModel):
     logits: list[list[float]] | None = Field(
         None, description="[N, K], before the temperature; only when asked for by name"
     )
+    grid: list[int] | None = Field(None, description=GRID)
+    shares: list[Probability] | None = Field(None, description=SHARES)
+    row_scores: ClassifierRowScores | None = None
     percentiles: dict[str, float] | None = Field(None, description=PERCENTILES)
     prediction_set: LabelSet | None = Field(None, description="Null where the model was not calibrated for any")
     decision: RowDecision | None = Field(None, description=DECISION)
+    maps: Maps | None = Field(None, description=MAPS)
 
 
 class ClassificationAnswer(BaseModel):

@@ -1,11 +1,18 @@
 """What the answers of all kinds of tasks have in common."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
 from app.contract.decisions import Action, Source
 from app.contract.schema import Method
+
+GRID = "Of a dense head: how many cells it answers for along each axis"
+SHARES = "Of a dense head: the share of the row's cells that each class has, or in which each label is on [K]"
+MAPS = (
+    "Of a dense head, the maps that were asked for by name: numbers nested as [G], or [K, G] and so on; with `maps` = "
+    "`png` pictures"
+)
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 PERCENTILES = (
@@ -35,3 +42,14 @@ class RowDecision(BaseModel):
     value: float = Field(description="Its value for this row")
     threshold: float = Field(description="Beyond which the rule applies; for `confidence`, below which")
     policy: Source = Field(description="Whose rule it is: the model's own, the operator's, or the request's")
+
+
+class MapPicture(BaseModel):
+    """A map as a PNG file: of classes, whose pixels are their indices, or of numbers, in grey or colours."""
+
+    png: str = Field(description="In base64")
+    least: float | None = Field(None, description="What the smallest pixel stands for; absent of classes")
+    most: float | None = Field(None, description="What the largest pixel stands for; between them it is linear")
+
+
+Maps = dict[str, MapPicture | list[Any]]

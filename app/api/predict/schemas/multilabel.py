@@ -4,7 +4,17 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.predict.schemas.common import DECISION, PERCENTILES, ModelReference, Probability, RowDecision
+from app.api.predict.schemas.common import (
+    DECISION,
+    GRID,
+    MAPS,
+    PERCENTILES,
+    SHARES,
+    Maps,
+    ModelReference,
+    Probability,
+    RowDecision,
+)
 
 
 class MultilabelReference(ModelReference):
@@ -60,6 +70,8 @@ class Multilabel(BaseModel):
         description="H[p̄] − mean H[p_n] of each label in nats [K], from 0 to ln 2: how far the submodels disagree, "
         "the model's own ignorance",
     )
+    grid: list[int] | None = Field(None, description=GRID)
+    shares: list[Probability] | None = Field(None, description=SHARES)
     row_scores: RowScores | None = None
     percentiles: dict[str, float] | None = Field(None, description=PERCENTILES)
     prediction_set: TrueLabelSet | None = Field(None, description="Null where the model was not calibrated for any")
@@ -68,6 +80,7 @@ class Multilabel(BaseModel):
     logits: list[list[float]] | None = Field(
         None, description="[N, K], before the temperature; only when asked for by name"
     )
+    maps: Maps | None = Field(None, description=MAPS)
 
 
 _EXAMPLE: dict[str, Any] = {

@@ -4,7 +4,16 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from app.api.predict.schemas.common import DECISION, PERCENTILES, ModelReference, Probability, RowDecision
+from app.api.predict.schemas.common import (
+    DECISION,
+    GRID,
+    MAPS,
+    PERCENTILES,
+    Maps,
+    ModelReference,
+    Probability,
+    RowDecision,
+)
 
 
 class RegressorReference(ModelReference):
@@ -28,6 +37,15 @@ class RegressionSubmodel(BaseModel):
     variance: list[float] | None = Field(None, description="[D]; absent where none is predicted")
 
 
+class RegressorRowScores(BaseModel):
+    """The scores of a whole row of a dense head, which percentiles, policies and metrics use: means over its cells, in
+    nats; those of a regressor may be negative."""
+
+    entropy: float
+    expected_entropy: float
+    mutual_information: float
+
+
 class Regression(BaseModel):
     """The answer to one row of a regressor, D values each; variances in squared units of the target. A field that was
     not asked for, or that the model has not, is absent.
@@ -47,10 +65,20 @@ class Regression(BaseModel):
     mutual_information: float | None = Field(
         None, description="`entropy` − `expected_entropy` in nats: how far the submodels disagree"
     )
+    grid: list[int] | None = Field(None, description=GRID)
+    row_prediction: list[float] | None = Field(
+        None, description="Of a dense head: mean of `prediction` over the cells [D]"
+    )
+    row_submodels: list[list[float]] | None = Field(
+        None,
+        description="Of a dense head: the same for each submodel [N, D]; a total over the cells is that many times it",
+    )
+    row_scores: RegressorRowScores | None = None
     intervals: list[Bounds] | None = Field(None, description="Null where the model was not calibrated for any")
     percentiles: dict[str, float] | None = Field(None, description=PERCENTILES)
     decision: RowDecision | None = Field(None, description=DECISION)
     submodels: list[RegressionSubmodel] | None = Field(None, description="What each of the N submodels answers")
+    maps: Maps | None = Field(None, description=MAPS)
 
 
 class RegressionAnswer(BaseModel):

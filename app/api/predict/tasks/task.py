@@ -9,33 +9,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.api.predict.menu import Menu
+from app.api.predict.pictures import MapRange
 from app.contract.calibration import Calibration, PredictionSet
+from app.contract.contract_model import Score
 from app.contract.decisions import DecisionPolicy
-from app.contract.schema import Contract
-from app.engine.model import Model
+from app.contract.head import Head
+from app.contract.tasks.task import Arrays, row_output
 
-Arrays = dict[str, NDArray[Any]]
-"""Outputs of a graph [B, …] by name."""
 JsonRows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class OutputSelection:
-    """What a request wants from a model."""
+    """What a request wants from a head."""
 
+    head: Head
     chosen: tuple[str, ...]
     """The outputs, in the menu's order."""
     needed: tuple[str, ...]
-    """The graph's outputs that they are written from."""
-    policy: DecisionPolicy | None
-    """The request's own policy."""
+    """The graph's outputs that they are written from, by the graph's names."""
+    policies: tuple[DecisionPolicy, ...]
+    """The model's or operator's policy, and the request's own, as far as there are any."""
+    tables: Mapping[Score, NDArray[np.float64]]
+    """The quantiles of the head's scores."""
     regions: tuple[Any, ...]
-    """The requested prediction sets or intervals from the model's calibration."""
+    """The requested prediction sets or intervals from the head's calibration."""
 
 
-JsonWriter = Callable[[JsonRows, Model, OutputSelection, Arrays], None]
+JsonWriter = Callable[[JsonRows, OutputSelection, Arrays], None]
 """Adds an output to each row of the response."""
-NpzWriter = Callable[[Model, OutputSelection, Arrays], Arrays]
+NpzWriter = Callable[[OutputSelection, Arrays], dict[str, Any]]
 """Returns the arrays of an output by name."""
 SetMembers = tuple[NDArray[np.intp], NDArray[np.intp]]
 
@@ -51,8 +54,16 @@ class TaskAnswers(ABC):
     """The same for arrays."""
 
     @abstractmethod
-    def menu(self, contract: Contract) -> Menu:
-        """The outputs that a request can choose from a model."""
+    def menu(self, head: Head) -> Menu:
+        """The outputs that a request can choose from a head."""
+
+    def map_classes(self, head: Head, output: str) -> int | None:
+        """How many classes a map shows; None if its values are numbers, which is the default."""
+        return None
+
+    def map_range(self, head: Head, submodels: int, output: str) -> MapRange | None:
+        """The smallest and the largest value that a map can have; None if it has no bounds, which is the default."""
+        return None
 
     def regions(self, calibration: Calibration) -> tuple[Any, ...]:
         """The prediction sets, which is the default, or intervals that a calibration guarantees."""
@@ -71,11 +82,11 @@ def set_writer(members: Callable[[PredictionSet, NDArray[Any]], SetMembers]) -> 
             many of them [B] are in its set.
     """
 
-    def write(rows: JsonRows, model: Model, selection: OutputSelection, found: Arrays) -> None:
+    def write(rows: JsonRows, selection: OutputSelection, found: Arrays) -> None:
         if not selection.regions:
             put(rows, "prediction_set", None)
             return
-        (one,), labels = selection.regions, model.contract.labels
+        (one,), labels = selection.regions, selection.head.labels
         order, counts = members(one, found["probabilities"])
         for row, answers, count in zip(rows, order, counts.tolist()):
             row["prediction_set"] = {
@@ -84,6 +95,27 @@ def set_writer(members: Callable[[PredictionSet, NDArray[Any]], SetMembers]) -> 
             }
 
     return write
+
+
+def shares(rows: JsonRows, _: OutputSelection, found: Arrays) -> None:
+    """Writes the share of the cells that each class has, or in which each label is on."""
+    put(rows, "shares", found[row_output("shares")])
+
+
+def row_scores(rows: JsonRows, selection: OutputSelection, found: Arrays) -> None:
+    """Writes the scores of each row."""
+    of_rows = selection.head.score_values(found)
+    put(rows, "row_scores", [dict(zip(of_rows, values)) for values in zip(*of_rows.values())])
+
+
+def npz_shares(_: OutputSelection, found: Arrays) -> dict[str, Any]:
+    """The same as an array."""
+    return {"shares": found[row_output("shares")]}
+
+
+def npz_row_scores(selection: OutputSelection, found: Arrays) -> dict[str, Any]:
+    """The same as arrays."""
+    return {f"row_scores.{name}": values for name, values in selection.head.score_values(found).items()}
 
 
 def put(rows: JsonRows, name: str, values: Iterable[Any] | None) -> None:

@@ -1,0 +1,134 @@
+"""The maps of dense heads in an answer: as numbers in JSON, or as PNG."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.api.predict import pictures
+from app.api.predict.pictures import MapRange
+from app.api.predict.tasks import ANSWERS
+from app.api.predict.tasks.task import JsonRows, OutputSelection
+from app.contract.schema import shape_at
+from app.contract.tasks.task import Arrays
+from app.engine.model import Model
+from app.errors import InvalidInput
+
+MOST_NUMBERS = 2**18
+"""Of maps in JSON: they take about 5 MB, which a client reads in a tenth of a second."""
+
+_OTHER_WAYS = (
+    "ask for arrays with `Accept: application/x-npz`, for one map of one row as a picture with `Accept: image/png`, or "
+    "for pictures within JSON with `maps` = `png`"
+)
+
+
+@dataclass(frozen=True)
+class MapForm:
+    """How a request wants maps as pictures."""
+
+    colormap: Literal["viridis"] | None
+    bits: Literal[8, 16] | None
+
+    def check(self) -> None:
+        """Checks that the two go together.
+
+        Raises:
+            InvalidInput: they do not.
+        """
+        if self.colormap is not None and self.bits == 16:
+            raise InvalidInput("expected 8 with a colormap, whose colours are 256", "bits")
+
+
+def of(selection: OutputSelection) -> list[str]:
+    """The maps that a request wants of a head."""
+    maps = ANSWERS[selection.head.task].menu(selection.head).maps
+    return [name for name in selection.chosen if name in maps]
+
+
+def check_size(model: Model, selections: Sequence[OutputSelection], sizes: Mapping[str, int]) -> None:
+    """Checks that maps in JSON would not be too large.
+
+    Args:
+        sizes: of B and of free axes, by letter.
+
+    Raises:
+        InvalidInput: they would.
+    """
+    numbers = sum(
+        prod(shape_at(selection.head.resolved(tensor, model.contract.num_submodels).shape, sizes))
+        for selection in selections
+        for tensor in selection.head.outputs
+        for name in of(selection)
+        if tensor.name in ANSWERS[selection.head.task].menu(selection.head).selectable[name]
+    )
+    if numbers > MOST_NUMBERS:
+        raise InvalidInput(
+            f"{numbers} numbers are too many for JSON, which has at most {MOST_NUMBERS} of maps: {_OTHER_WAYS}",
+            "outputs",
+        )
+
+
+def check_picture(selections: Sequence[OutputSelection], sizes: Mapping[str, int]) -> None:
+    """Checks that a request for a picture wants one map of one row.
+
+    Raises:
+        InvalidInput: it wants something else.
+    """
+    wanted = [name for selection in selections for name in selection.chosen]
+    found = [name for selection in selections for name in of(selection)]
+    if len(wanted) != 1 or found != wanted:
+        raise InvalidInput(
+            "with `Accept: image/png` expected one map, such as outputs=entropy, of a model that answers for each cell "
+            f"of a map; got {', '.join(wanted)}"[:500],
+            "outputs",
+        )
+    if sizes["B"] != 1:
+        raise InvalidInput(f"with `Accept: image/png` expected one row, got {sizes['B']}", "inputs")
+
+
+def put_numbers(rows: JsonRows, name: str, values: NDArray[Any]) -> None:
+    """Gives each row a map as nested numbers, of values [B, …, G]."""
+    for row, own in zip(rows, values):
+        row.setdefault("maps", {})[name] = np.ascontiguousarray(own)
+
+
+def put_pictures(
+    rows: JsonRows, selection: OutputSelection, name: str, found: Arrays, model: Model, form: MapForm
+) -> None:
+    """Gives each row a map as a PNG file in base64, with the values of its smallest and largest pixel."""
+    for index, row in enumerate(rows):
+        png, limits = picture(selection, name, found[name][index], model, form)
+        told: dict[str, Any] = {"png": pictures.as_text(png)}
+        if limits is not None:
+            told |= {"least": limits.least, "most": limits.most}
+        row.setdefault("maps", {})[name] = told
+
+
+def picture(
+    selection: OutputSelection, name: str, values: NDArray[Any], model: Model, form: MapForm
+) -> tuple[bytes, MapRange | None]:
+    """One row's map as a PNG file, and what its pixels stand for if they are no classes.
+
+    Args:
+        values: [G], or [1, G] of the only label or target.
+
+    Raises:
+        InvalidInput: this is no map with height and width, or several on top of each other.
+        OutputNotFinite: a value is not finite.
+    """
+    head, task = selection.head, ANSWERS[selection.head.task]
+    if values.ndim == len(head.grid) + 1 and len(values) == 1:
+        values = values[0]
+    shown = head.graph_name(name)
+    if (classes := task.map_classes(head, name)) is not None:
+        return pictures.of_classes(values, classes, shown), None
+    limits = task.map_range(head, model.contract.num_submodels, name)
+    if form.colormap is not None:
+        found = pictures.coloured(values, shown, limits)
+    else:
+        found = pictures.grey(values, shown, limits, form.bits or 8)
+    return found.png, found.range
