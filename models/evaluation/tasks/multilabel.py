@@ -11,7 +11,7 @@ from app.contract.head import Head
 from app.contract.tasks.multilabel import MultilabelEvaluation, prediction_set_members
 from models import artefact
 from models.data import DatasetError
-from models.evaluation import adequacy, conformal, multilabel_figures
+from models.evaluation import adequacy, conformal, multilabel_figures, risk_control
 from models.evaluation.answers import Answers, Outputs
 from models.evaluation.likelihood import Floats, binary_cross_entropy, fit_label_temperature, log_mean_labels
 from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, Sets, TaskEvaluator, four_decimals, run_head
@@ -75,7 +75,7 @@ class MultilabelEvaluator(TaskEvaluator):
         """Sets that on average hold a share of a row's true labels; labels of one row are not independent, rows are."""
         covered = conformal.COVERAGES if coverages is None else coverages
         probabilities, labels = answers.outputs["probabilities"][guaranteeing], answers.labels[guaranteeing]
-        return Guarantees(prediction_sets=conformal.label_sets(probabilities, labels == 1, covered))
+        return Guarantees(prediction_sets=risk_control.label_sets(probabilities, labels == 1, covered))
 
     def evaluate(self, head: Head, data: str, answers: Answers) -> MultilabelEvaluation:
         """Right rows and labels, NLL and calibration error."""
