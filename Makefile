@@ -18,7 +18,7 @@ SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-u
 
 .DEFAULT_GOAL := help
 .PHONY: help install lock serve test test-service test-slow test-clients test-docker coverage fuzz check openapi swagger \
-  models benchmark benchmark-quick bench bench-model bench-formats bench-gpu bench-hostile soak soak-connections \
+  models benchmark benchmark-quick bench bench-model bench-formats bench-sizes bench-gpu bench-hostile soak soak-connections \
   soak-reloads soak-shapes endurance clean
 
 help: ## List the targets
@@ -92,6 +92,9 @@ bench-model: $(ALL) ## N submodels beside one dense pass, without HTTP (ONLY=…
 
 bench-formats: $(ALL) ## What each format of a request costs (JSON=file)
 	$(PYTHON) -m tests.bench.formats $(if $(JSON),--json $(JSON))
+
+bench-sizes: $(ALL) ## 32 clients with inputs of many sizes beside the session alone (JSON=file)
+	$(PYTHON) -m tests.bench.mixed_sizes $(if $(JSON),--json $(JSON))
 
 bench-gpu: $(ALL) ## Every plan on a GPU (JSON=file)
 	$(PYTHON) -m tests.bench.gpu $(if $(JSON),--json $(JSON))

@@ -6,6 +6,7 @@ be held against them.
 """
 
 import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,7 +27,7 @@ ROWS = np.random.default_rng(5).random((400, 3), np.float32)
 """What the regressor was calibrated on."""
 
 _HEADER = '<ir_version: 10, opset_import: ["" : 20]>'
-_ORIGIN = schema.Origin(created="2026-01-01T00:00:00Z", software={})
+ORIGIN = schema.Origin(created="2026-01-01T00:00:00Z", software={})
 
 _CLASSIFIER = """
     flat = Flatten<axis = 1>(scaled)
@@ -139,7 +140,7 @@ def classifier(
         inputs=(given,),
         axes=axes or {},
         heads=(Head(labels=tuple(labels), outputs=classification.outputs()),),
-        origin=_ORIGIN,
+        origin=ORIGIN,
     )
     N, K = submodels, len(labels)
     features = math.prod(size for size in given.shape if isinstance(size, int))
@@ -149,7 +150,7 @@ def classifier(
         before = "cast = Cast<to = 1>(input) scaled = Div(cast, most)"
     if axes:
         before = before.replace("scaled =", "whole =") + " scaled = ReduceMean<keepdims = 1>(whole, free_axes)"
-    model = _parsed("classifier", contract, before + _CLASSIFIER)
+    model = parsed("classifier", contract, before + _CLASSIFIER)
     used = {name for node in model.graph.node for name in node.input}
     for name, values in {
         "weight": weight,
@@ -177,9 +178,9 @@ def multilabel(labels: Sequence[str] = ("red", "round", "ripe")) -> tuple[onnx.M
         num_submodels=2,
         inputs=(Tensor(name="input", dtype="float32", shape=("B", 3), unit="feature", range=(0, 1)),),
         heads=(Head(task="multilabel", labels=tuple(labels), outputs=multilabels.outputs()),),
-        origin=_ORIGIN,
+        origin=ORIGIN,
     )
-    model = _parsed("multilabel", contract, _MULTILABEL)
+    model = parsed("multilabel", contract, _MULTILABEL)
     for name, values in {
         "weight": np.random.default_rng(2).normal(0, 2, (3, 2 * len(labels))).astype(np.float32),
         "temperature": np.float32(1),
@@ -200,10 +201,10 @@ def regressor(*, aleatoric: bool, policy: Policy | None = None) -> tuple[onnx.Mo
         num_submodels=2,
         inputs=(Tensor(name="input", dtype="float32", shape=("B", 3), unit="feature", range=(0, 1)),),
         heads=(Head(task="regression", targets=targets, outputs=regression.outputs(aleatoric)),),
-        origin=_ORIGIN,
+        origin=ORIGIN,
     )
     variances = _VARIANCES if aleatoric else "variance = Identity(epistemic_variance)"
-    model = _parsed("regressor", contract, _MEANS + variances, _WEIGHTS)
+    model = parsed("regressor", contract, _MEANS + variances, _WEIGHTS)
     scores = contract.head.scores
     found = artefacts.run(model, ROWS, scores) if scores else {}
     calibration = Calibration(
@@ -217,15 +218,22 @@ def regressor(*, aleatoric: bool, policy: Policy | None = None) -> tuple[onnx.Mo
     return model, contract.with_head(contract.head, calibration=calibration, policy=policy)
 
 
-def _parsed(name: str, contract: schema.Contract, nodes: str, initializers: str = "") -> onnx.ModelProto:
-    """A graph with the inputs and outputs that its contract declares."""
+def parsed(name: str, contract: schema.Contract, nodes: str, initializers: str = "", dot: str = ".") -> onnx.ModelProto:
+    """A graph with the inputs and outputs that its contract declares.
+
+    Args:
+        dot: what stands for a dot in names, which the parser does not know.
+    """
+
     def port(tensor: Tensor) -> str:
         kind = "float" if tensor.dtype == "float32" else tensor.dtype
-        return f"{kind}[{', '.join(map(str, tensor.shape))}] {tensor.name}"
+        sizes = ", ".join(str(size).replace("/", "_") for size in tensor.shape)
+        return f"{kind}[{sizes}] {tensor.name.replace('.', dot)}"
 
     inputs, outputs = (", ".join(map(port, tensors)) for tensors in (contract.inputs, contract.outputs))
     constants = f"<{initializers}>" if initializers else ""
-    return onnx.parser.parse_model(f"{_HEADER} {name} ({inputs}) => ({outputs}) {constants} {{ {nodes} }}")
+    body = nodes if dot == "." else re.sub(r"(?<=[a-z])\.(?=[a-z])", dot, nodes)
+    return onnx.parser.parse_model(f"{_HEADER} {name} ({inputs}) => ({outputs}) {constants} {{ {body} }}")
 
 
 def _below(value: float) -> NDArray[np.float32]:

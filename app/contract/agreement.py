@@ -18,7 +18,7 @@ def check_agreement(
     """Compares a contract with what its graph declares.
 
     Args:
-        temperatures: the graph's scalar initializers of type float32 by name, of those that heads name; None for others.
+        temperatures: the graph's initializers that heads name, by name; None for those that are no float32 scalars.
 
     Raises:
         ContractError: they disagree; the message names the field.

@@ -5,8 +5,8 @@ A policy is written as rules, separated by commas; the first that applies decide
 rows. `cNN` and `rNN` are the model's thresholds that guarantee a coverage or a risk of NN %, each for its rule alone
 (see `calibration.Threshold`).
 
-Where a model has several heads, a rule about one of them says so: `defer steering.entropy>p95`. A rule that names none is
-one for each head that has the score.
+Where a model has several heads, a rule about one of them says so: `defer steering.entropy>p95`. A rule that names none
+is one for each head that has the score.
 
 A rule applies on the side on which the model is less sure. `energy` has another one: far outside of its data, as where
 inputs come in wrong units, logits grow and energy falls below all that was seen: `reject energy<p0` is a rule, too.

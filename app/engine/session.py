@@ -79,7 +79,7 @@ class Session:
         return (1, 2)  # a graph with a fixed batch of 1 fails at 2
 
     def run(self, inputs: Feeds, outputs: Sequence[str], seconds: float | None = None) -> dict[str, Any]:
-        """Inputs [B, …] by name → the requested outputs by name; after `seconds` onnxruntime ends the run with an error.
+        """Inputs [B, …] by name → the requested outputs by name; after `seconds` onnxruntime ends it with an error.
 
         Raises:
             DeviceOutOfMemory: the device lacks the memory for so many rows.

@@ -58,6 +58,20 @@ def closed(url: str, body: Path, clients: int, seconds: int) -> Load:
     return Load(good / found["seconds"], found["p50_ms"], found["p99_ms"], found["errors"])
 
 
+def mixed(url: str, folder: Path, requests: tuple[int, str], clients: int, seconds: int) -> Load:
+    """The same with many bodies.
+
+    Args:
+        folder: holds them as files, numbered from 1.
+        requests: how many there are, and their content type.
+    """
+    count, kind = requests
+    with _wrk("mixed.lua", url, clients, seconds, str(folder), str(count), kind) as process:
+        found = json.loads(process.communicate()[1])
+    good = found["requests"] - found["errors"]
+    return Load(good / found["seconds"], found["p50_ms"], found["p99_ms"], found["errors"])
+
+
 def opened(url: str, body: Path, rate: float, seconds: int, numbers: Path | None = None) -> Load:
     """Requests at an even rate, whatever becomes of those before; times are those of a sample.
 

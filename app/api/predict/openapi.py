@@ -103,8 +103,8 @@ _ANSWER: dict[str, Any] = {
             "`intervals.coverage` [C], `decision` as texts [B]; those of one of several heads as `HEAD.NAME`"
         ),
         response.PNG: _file(
-            "With `Accept: image/png`: one map of one row, `outputs` being its name. Pixels of `prediction` are indices "
-            f"of classes; those of a score from 0 to 255, or 65535 with `bits` = 16, are linear between the two values "
+            "With `Accept: image/png`: one map of one row, `outputs` being its name. Pixels of `prediction` are indices of "
+            f"classes; those of a score from 0 to 255, or 65535 with `bits` = 16, are linear between the two values "
             f"in the header `{RANGE_HEADER}`"
         ),
     },

@@ -78,8 +78,8 @@ class PredictRequest(PredictParams, kw_only=True):
     inputs: Annotated[
         msgspec.Raw,
         Meta(
-            description="Numbers nested as [B, …], B rows in the model's natural units; of a model with several inputs, "
-            "an object with such an array for each by name. `GET /models/{name}` tells names, shapes and ranges",
+            description="Numbers nested as [B, …], B rows in the model's natural units; of a model with several "
+            "inputs, an object with such an array for each by name. `GET /models/{name}` tells names and shapes",
             extra_json_schema={
                 "anyOf": [
                     {"type": "array", "items": {}, "minItems": 1},
