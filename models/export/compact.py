@@ -18,7 +18,7 @@ from torch.fx import GraphModule, Node
 
 from models.export.channels import ChannelPlan, analyse
 from models.export.emitter import Emitter
-from models.export.nodes import constants, has_channels, masked_part, shape
+from models.export.nodes import constants, has_channels, masked_part, results, shape
 from models.export.operation import Operation, group_sizes, groups, mask
 
 Form = Literal["branches", "grouped"]
@@ -56,7 +56,7 @@ def compact(graph: GraphModule, submodels: int, form: Form) -> GraphModule:
         named = ", ".join(f"{name} ({number})" if number > 1 else name for name, number in counts.items())
         _log.info("compact: takes all channels, since it may mix them: %s", named)
     sets = [[index] for index in range(submodels)] if form == "branches" else [list(range(submodels))]
-    outputs = graph.graph.output_node().all_input_nodes
+    outputs = results(graph)
     rows = []
     for members in sets:
         together = _Set(emitter, plan, members)

@@ -19,6 +19,12 @@ def copied(graph: GraphModule) -> GraphModule:
     return GraphModule(graph, nodes)
 
 
+def results(graph: GraphModule) -> list[Node]:
+    """What a graph gives: a value for each head, in order."""
+    given: Any = graph.graph.output_node().args[0]
+    return [given] if isinstance(given, Node) else list(given)
+
+
 def shape(node: Node) -> tuple[Any, ...]:
     return tuple(node.meta["val"].shape)
 

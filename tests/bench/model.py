@@ -32,8 +32,6 @@ from models.export.compact import Form, compact
 from models.export.convert import convert
 from models.export.cost import DeviceName, PlanName
 from models.export.fold import fold
-from models.export.heads import Head
-from models.export.heads.classification import Classifier
 from models.export.plans import unmasked
 from models.export.preprocess import Preprocess
 from models.export.trace import trace
