@@ -13,6 +13,7 @@ from app.contract.repository import TEMPERATURE
 from models import artefact
 from models.export.axes import Dims
 from models.export.heads import Head
+from models.export.recurrent import TRANSLATIONS
 from models.export.untraceable import written
 
 OPSET = 20
@@ -46,6 +47,7 @@ def convert(head: Head, example: Tensor, free: Dims | None = None) -> onnx.Model
                 input_names=["input"],
                 output_names=list(head.OUTPUTS),
                 opset_version=OPSET,
+                custom_translation_table=TRANSLATIONS,
                 # weights inside, so that no copy can separate them from the graph
                 external_data=False,
                 verbose=False,

@@ -88,7 +88,5 @@ class ExportOptions:
             raise ValueError("resize: only images have another size, say which axis is what with layout and colour")
         if self.plan is not None and self.tune:
             raise ValueError("plan and tune: a plan is either forced or measured")
-        if self.axes and (self.precision != "float32" or self.tune or self.plan not in (None, "folded")):
-            raise ValueError("precision, plan, tune: with free axes there is one plan, folded, in float32")
         if self.calibration is None and (self.coverages is not None or self.risks is not None):
             raise ValueError("coverages, risks: nothing can be guaranteed without rows for the calibration")

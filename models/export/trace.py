@@ -12,6 +12,7 @@ from torch.fx.experimental.symbolic_shapes import statically_known_true
 from models.adopt import replace
 from models.export.axes import Dims
 from models.export.mark import Mark
+from models.export.recurrent import keep_whole
 from models.export.untraceable import check_graph, explain
 from models.layers import layers
 
@@ -29,6 +30,8 @@ def trace(network: nn.Module, example: Tensor, free: Dims | None = None) -> Grap
     # the caller's network keeps its masks, whatever happens here
     marked = copy.deepcopy(network)
     replace(marked, {layer: Mark(layer.factors) for layer in layers(marked).values()})
+    if free:
+        keep_whole(marked)
     rows = torch.cat([example[:1], example[:1]])  # two rows: torch.export takes a size of 1 for a constant
 
     def traced() -> ExportedProgram:

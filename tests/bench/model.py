@@ -24,10 +24,12 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
+from app.contract.axis import FreeAxis
 from app.engine.device import missing_for_cuda
 from models import runtime
 from models.adopt import adopt
 from models.export import cost
+from models.export.axes import dims
 from models.export.compact import Form, compact
 from models.export.convert import convert
 from models.export.cost import DeviceName, PlanName
@@ -47,6 +49,7 @@ from models.networks.wide_resnet import wide_resnet
 N = 4
 HALVES = 2.19
 """The scale at which masks keep half of the channels, a multiple of 16: what S = 2 becomes by alignment."""
+_AXIS = FreeAxis(least=8, most=512, multiple_of=8)
 VARIANTS = ("dense", "tiled", "folded", "compact", "ensemble")
 SECONDS = 25.0
 
@@ -58,6 +61,8 @@ class Case:
     shape: tuple[int, ...]
     build: Callable[[], nn.Module]
     batches: tuple[int, ...] = (1, 16, 64)
+    free: bool = False
+    """Whether height and width are axes of free size."""
     head: type[Head] = Classifier
 
 
@@ -78,6 +83,7 @@ class Cells(Head):
 
 _SMALL, _LARGE = (3, 32, 32), (3, 224, 224)
 _resnet18 = partial(resnet, _SMALL, 10, submodels=N, align=16)
+_unet = partial(unet, (3, 64, 64), 11, submodels=N)
 CASES = {
     "resnet18-inside": Case(
         "ResNet-18, 32×32", "S = 2, aligned, inside every block", _SMALL,
@@ -102,7 +108,11 @@ CASES = {
     ),
     "unet": Case(
         "U-Net, 64×64 cells", "S = 2, aligned, after every convolution", (3, 64, 64),
-        partial(unet, (3, 64, 64), 11, submodels=N), (1, 8, 16), Cells,
+        _unet, (1, 8, 16), head=Cells,
+    ),
+    "unet-free": Case(
+        "U-Net, 64×64 cells, of any size", "S = 2, aligned, after every convolution", (3, 64, 64),
+        _unet, (1, 8, 16), free=True, head=Cells,
     ),
 }  # fmt: skip
 
@@ -125,15 +135,16 @@ def models(case: Case, device: DeviceName) -> tuple[dict[str, onnx.ModelProto], 
     torch.manual_seed(0)
     network = adopt(case.build())
     example = torch.rand(2, *case.shape)
-    traced = trace(network, example)
+    free = dims((*case.shape[:1], "H", "W"), {"H": _AXIS, "W": _AXIS}) if case.free else {}
+    traced = trace(network, example, free)
     forms: tuple[Form, ...] = ("branches", "grouped")
     graphs: dict[PlanName, GraphModule] = {form: compact(traced, N, form) for form in forms}
     folded = fold(traced, N).graph
-    tiled = fold(trace(Tiled(network, case.shape), example), N).graph
+    tiled = fold(trace(Tiled(network, case.shape), example, free), N).graph
     chosen = cost.choose({"folded": folded, **graphs}, example, device)
     compacted = graphs.get(chosen.plan, folded)
     variants = {
-        "dense": (trace(unmasked(network), example), 1),
+        "dense": (trace(unmasked(network), example, free), 1),
         "tiled": (tiled, N),
         "folded": (folded, N),
         "compact": (compacted, N),
@@ -142,7 +153,7 @@ def models(case: Case, device: DeviceName) -> tuple[dict[str, onnx.ModelProto], 
     operations["ensemble"] = N * operations["dense"]
     made = {}
     for name, (graph, submodels) in variants.items():
-        made[name] = convert(case.head(graph, submodels, Preprocess(None, example.shape)).eval(), example)
+        made[name] = convert(case.head(graph, submodels, Preprocess(None, example.shape)).eval(), example, free)
     return made, operations, chosen.plan
 
 

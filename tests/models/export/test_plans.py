@@ -17,9 +17,9 @@ from app.contract.schema import Compilation, Contract
 from app.contract.tensor import Tensor
 from models.export import ExportOptions, cost, plans
 from models.export.adopted import adopt_networks, members
-from models.export.compact import CannotGroup
 from models.export.cost import Choice, DeviceName, PlanName
 from models.export.heads import Head, named_task
+from models.export.held import CannotGroup
 from models.export.plans import DevicePlan, Plans, compile_plans, unmasked
 from models.export.preprocess import Preprocess
 from models.export.trace import trace
