@@ -12,6 +12,7 @@ from torch.fx import GraphModule
 
 from models import artefact
 from models.export.axes import Dims
+from models.export.recurrent import TRANSLATIONS
 from models.export.served import Served
 from models.export.trace import dynamic_shapes, two_rows
 from models.export.untraceable import written
@@ -49,6 +50,7 @@ def convert(served: Served, example: Tensors, free: Sequence[Dims] = ()) -> onnx
                 input_names=list(served.inputs),
                 output_names=list(served.outputs),
                 opset_version=OPSET,
+                custom_translation_table=TRANSLATIONS,
                 # weights inside, so that no copy can separate them from the graph
                 external_data=False,
                 verbose=False,

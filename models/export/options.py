@@ -130,8 +130,6 @@ class ExportOptions:
         _ = self.input_options  # which checks them
         if self.plan is not None and self.tune:
             raise ValueError("plan and tune: a plan is either forced or measured")
-        if self.axes and (self.precision != "float32" or self.tune or self.plan not in (None, "folded")):
-            raise ValueError("precision, plan, tune: with free axes there is one plan, folded, in float32")
         asked = self.head_options.values()
         if self.calibration is None and any(one.coverages is not None or one.risks is not None for one in asked):
             raise ValueError("coverages, risks: nothing can be guaranteed without rows for the calibration")

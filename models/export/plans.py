@@ -15,11 +15,12 @@ from app.contract.schema import Compilation, Contract
 from models import artefact
 from models.adopt import replace
 from models.export import cost
-from models.export.compact import CannotGroup, Form, compact
+from models.export.compact import Form, compact
 from models.export.convert import convert
 from models.export.cost import Choice, DeviceName, PlanName
 from models.export.float16 import to_float16
 from models.export.fold import fold
+from models.export.held import CannotGroup
 from models.export.nodes import masked_part
 from models.export.options import ExportOptions
 from models.export.served import Interface
@@ -89,7 +90,7 @@ def compile_plans(
 
 def _of_one(network: nn.Module, traced: GraphModule, interface: Interface, options: ExportOptions) -> Plans:
     submodels, example, forced = count(network), interface.example(), options.plan
-    graphs = _graphs(traced, submodels, forced, free=bool(options.axes))
+    graphs = _graphs(traced, submodels, forced)
     macs = {name: cost.macs(graph, example) for name, graph in graphs.items()}
     # without masks: what the network would cost as a single one
     single = cost.macs(trace(unmasked(network), example), example)
@@ -153,12 +154,10 @@ def _convert(body: nn.Module, submodels: int, interface: Interface) -> onnx.Mode
     return convert(served, tuple(interface.rows.values()), interface.free)
 
 
-def _graphs(traced: GraphModule, submodels: int, forced: PlanName | None, *, free: bool) -> dict[PlanName, GraphModule]:
-    """The graphs of all possible plans; with free axes there is one."""
+def _graphs(traced: GraphModule, submodels: int, forced: PlanName | None) -> dict[PlanName, GraphModule]:
+    """The graphs of all possible plans."""
     graphs: dict[PlanName, GraphModule] = {}
-    if free:
-        _log.info("compact: not with free axes yet; the folded plan runs everywhere")
-    elif masked_part(traced):
+    if masked_part(traced):
         for form in _FORMS:
             try:
                 graphs[form] = compact(traced, submodels, form)

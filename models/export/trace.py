@@ -16,6 +16,7 @@ from models.adopt import replace
 from models.export.axes import Dims
 from models.export.mark import Mark
 from models.export.nodes import results
+from models.export.recurrent import keep_whole
 from models.export.untraceable import check_graph, explain
 from models.given import Tensors, each
 from models.layers import layers
@@ -36,6 +37,8 @@ def trace(network: nn.Module, example: Tensors, free: Sequence[Dims] = ()) -> Gr
     # the caller's network keeps its masks, whatever happens here
     marked = copy.deepcopy(network)
     replace(marked, {layer: Mark(layer.factors) for layer in layers(marked).values()})
+    if any(free):
+        keep_whole(marked)
     rows = two_rows(example)
     shapes = dynamic_shapes(marked, [{0: torch.export.Dim("B"), **dims} for dims in free or [{}] * len(rows)])
 
