@@ -11,12 +11,12 @@ import numpy as np
 import onnx
 
 from app.contract import schema
+from app.contract.head import Head
 from app.contract.reader import read as read_contract
 from app.contract.repository import (
     DEVICES,
     METADATA_KEY,
     MODEL_FILE,
-    TEMPERATURE,
     check_name,
     list_versions,
     model_path,
@@ -63,19 +63,19 @@ def embed(model: onnx.ModelProto, contract: schema.Contract) -> None:
     model.metadata_props.add(key=METADATA_KEY, value=text)
 
 
-def set_temperature(model: onnx.ModelProto, temperature: float) -> float:
-    """Sets the temperature and returns it as float32 holds it.
+def set_temperature(model: onnx.ModelProto, head: Head, temperature: float) -> float:
+    """Sets the temperature of a head and returns it as float32 holds it.
 
     Raises:
-        ArtefactError: the graph has no temperature.
+        ArtefactError: the graph has no temperature for it.
     """
     for tensor in model.graph.initializer:
-        if tensor.name == TEMPERATURE:
+        if tensor.name == head.temperature_name:
             # calibration goes on with the float32 value, so that its figures are those of the file
             value = np.array(temperature, dtype=np.float32)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(value, TEMPERATURE))
+            tensor.CopyFrom(onnx.numpy_helper.from_array(value, tensor.name))
             return float(value)
-    raise ArtefactError(f"the graph has no initializer named {TEMPERATURE!r}")
+    raise ArtefactError(f"the graph has no initializer named {head.temperature_name!r}")
 
 
 def read_plans(repository: Path, name: str, version: int) -> dict[str, tuple[onnx.ModelProto, schema.Contract]]:

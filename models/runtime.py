@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,8 +16,11 @@ from app.contract import schema
 from models.data.dataset import Lazy
 
 Name = TypeVar("Name", bound=str)
+Inputs = NDArray[Any] | Lazy | Mapping[str, NDArray[Any] | Lazy]
+"""Rows [B, …] of the only input, or of each input by its name."""
 
-_ROWS_AT_ONCE = 256
+ROWS_AT_ONCE = 256
+"""Rows of one run, unless their outputs are large."""
 _SECONDS_A_TURN = 0.02  # a batch of microseconds is repeated, or the clock and the first run would decide
 _SECONDS_TO_CALM = 0.005  # the threads of the session before stop waiting for work in a loop
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -87,37 +90,52 @@ def _tell(text: str) -> None:
     _log.info("%s", text)
 
 
-def race(
-    sessions: Mapping[Name, onnxruntime.InferenceSession], inputs: NDArray[Any], rounds: int
-) -> dict[Name, list[float]]:
-    """Seconds that each session takes for a batch, by round; in each round the sessions take turns."""
+def race(sessions: Mapping[Name, onnxruntime.InferenceSession], inputs: Inputs, rounds: int) -> dict[Name, list[float]]:
+    """Seconds that each session takes for the predictions of a batch, by round; in each round the sessions take
+    turns."""
     times: dict[Name, list[float]] = {name: [] for name in sessions}
     for _ in range(rounds + 1):
         for name, made in sessions.items():
-            feed = {made.get_inputs()[0].name: inputs}
+            feed, outputs = _by_name(made, inputs), _predictions(made)
             repeats = max(1, int(_SECONDS_A_TURN / times[name][-1])) if times[name] else 1
             if repeats > 1:
                 time.sleep(_SECONDS_TO_CALM)
-                made.run(["prediction"], feed)
+                made.run(outputs, feed)
             start = time.perf_counter()
             for _repeat in range(repeats):
-                made.run(["prediction"], feed)
+                made.run(outputs, feed)
             times[name].append((time.perf_counter() - start) / repeats)
     return {name: values[1:] for name, values in times.items()}  # the first one warms up
 
 
-def run(model: onnx.ModelProto, inputs: NDArray[Any] | Lazy, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+def run(model: onnx.ModelProto, inputs: Inputs, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
     """The requested outputs for all rows, through onnxruntime, on a GPU if it can use one."""
     return run_session(session(model, where(model)), inputs, outputs)
 
 
 def run_session(
-    session: onnxruntime.InferenceSession, inputs: NDArray[Any] | Lazy, outputs: Sequence[str]
+    session: onnxruntime.InferenceSession, inputs: Inputs, outputs: Sequence[str]
 ) -> dict[str, NDArray[Any]]:
     """The requested outputs for all rows, a few of which are read at a time."""
-    name = session.get_inputs()[0].name
-    parts = [
-        session.run(list(outputs), {name: inputs[first : first + _ROWS_AT_ONCE]})
-        for first in range(0, len(inputs), _ROWS_AT_ONCE)
-    ]
+    parts = [found.values() for _, found in run_in_parts(session, inputs, outputs)]
     return {output: np.concatenate(columns) for output, columns in zip(outputs, zip(*parts))}
+
+
+def run_in_parts(
+    session: onnxruntime.InferenceSession, inputs: Inputs, outputs: Sequence[str], rows_at_once: int = ROWS_AT_ONCE
+) -> Iterator[tuple[slice, dict[str, NDArray[Any]]]]:
+    """Which rows, and the requested outputs for them, a few rows after the other."""
+    named = _by_name(session, inputs)
+    for first in range(0, len(next(iter(named.values()))), rows_at_once):
+        rows = slice(first, first + rows_at_once)
+        found = session.run(list(outputs), {name: array[rows] for name, array in named.items()})
+        yield rows, dict(zip(outputs, found))
+
+
+def _by_name(session: onnxruntime.InferenceSession, inputs: Any) -> Mapping[str, Any]:
+    return inputs if isinstance(inputs, Mapping) else {session.get_inputs()[0].name: inputs}
+
+
+def _predictions(session: onnxruntime.InferenceSession) -> list[str]:
+    """The output `prediction` of each head."""
+    return [one.name for one in session.get_outputs() if one.name.rpartition(".")[2] == "prediction"]

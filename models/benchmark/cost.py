@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from app.contract.schema import Contract
 from models import artefact, runtime
@@ -27,20 +29,31 @@ def weights(model: onnx.ModelProto) -> int:
 def seconds(repository: Path, single: str, names: Iterable[str], device: str = "cpu") -> dict[str, dict[str, float]]:
     """Seconds of each model relative to a single network, by name and batch size: the median over rounds.
 
-    Models take turns, and each runs its fastest plan for the device, with as many threads as there are cores.
+    Rows are drawn at random, free axes of the least size. Models take turns, and each runs its fastest plan for the
+    device, with as many threads as there are cores.
     """
-    sessions, shape, dtype = {}, list[int](), "float32"
+    sessions, batches = {}, dict[int, dict[str, NDArray[Any]]]()
     for name in dict.fromkeys([single, *names]):
         model, contract, version = artefact.read(repository, name)
         plans = artefact.read_plans(repository, name, version)
         sessions[name] = runtime.session(plans[device][0] if device in plans else model, device)
-        shape = [size for size in contract.sizes(contract.inputs[0])[1:] if size is not None]
-        dtype = contract.inputs[0].dtype
+        batches = {batch: _drawn(contract, batch) for batch in BATCHES}
     ratios: dict[str, dict[str, float]] = {name: {} for name in sessions}
     for batch in BATCHES:
-        rows = np.random.default_rng(0).random((batch, *shape))
-        times = runtime.race(sessions, (rows * 255 if dtype == "uint8" else rows).astype(dtype), _ROUNDS)
+        times = runtime.race(sessions, batches[batch], _ROUNDS)
         for name in sessions:
             # by round, then the median: a slow second touches one ratio
             ratios[name][str(batch)] = float(np.median(np.array(times[name]) / np.array(times[single])))
     return ratios
+
+
+def _drawn(contract: Contract, batch: int) -> dict[str, NDArray[Any]]:
+    """A batch of rows for each input by name: whole numbers from the declared range, others in [0, 1)."""
+    random = np.random.default_rng(0)
+    rows = {}
+    for given in contract.inputs:
+        sizes, (low, high) = (batch, *contract.row_sizes(given, "least")), given.limits
+        whole = given.dtype != "float32"
+        values = random.integers(int(low), int(high), sizes, endpoint=True) if whole else random.random(sizes)
+        rows[given.name] = values.astype(given.dtype)
+    return rows

@@ -3,11 +3,12 @@
 import argparse
 
 from app.contract import policy
+from app.contract.head import Head
 from app.contract.repository import parse_reference
-from app.contract.schema import SCHEMA_VERSION
+from app.contract.schema import SCHEMA_VERSION, Contract
 from models import artefact
 from models.cli import arguments
-from models.cli.console import fitted
+from models.cli.console import fitted, tell
 from models.cli.rows import data_of, is_file
 
 
@@ -29,33 +30,46 @@ def run(options: argparse.Namespace) -> None:
 
     name, version = parse_reference(options.model)
     model, contract, _ = artefact.read(options.repository, name, version)
-    if contract.policy and options.policy is None:
+    if any(head.policy for head in contract.heads) and options.policy is None:
         raise ValueError("the model's policy belongs to its old calibration: give --policy anew, or --policy none")
     rules = policy.parse(options.policy) if options.policy not in (None, "none") else None
     dataset = data_of(options.data, options.model, contract)
-    calibration = calibrate(
-        model, contract, dataset.name, dataset.calibration, coverages=options.coverages, risks=options.risks
-    )
-    contract = contract.model_copy(
-        update={
-            "schema_version": SCHEMA_VERSION,
-            "calibration": calibration,
-            "policy": None,
-            "evaluation": None,
-            "origin": contract.origin.model_copy(update={"recalibrated_from": version}),
-        }
-    )
-    if rules is not None:
-        contract = contract.model_copy(update={"policy": policy.resolve(rules, contract)})
+    origin = contract.origin.model_copy(update={"recalibrated_from": version})
+    contract = contract.model_copy(update={"schema_version": SCHEMA_VERSION, "origin": origin})
+    for head in contract.heads:
+        calibration = calibrate(
+            model,
+            contract,
+            head,
+            dataset.name,
+            dataset.calibration,
+            coverages=options.coverages,
+            risks=options.risks if head in _at_risk(contract) else None,
+        )
+        contract = contract.with_head(head, calibration=calibration, policy=None, evaluation=None)
+    policies = policy.resolve(rules, contract.heads) if rules is not None else {}
+    for head in contract.heads:
+        contract = contract.with_head(head, policy=policies.get(head.name))
     if not is_file(options.data):  # a file of rows is one split, and that one is spent
-        contract = contract.model_copy(update={"evaluation": evaluate(model, contract, dataset.name, dataset.test)})
+        for head in contract.heads:
+            found = evaluate(model, contract, head, dataset.name, dataset.test)
+            contract = contract.with_head(head, evaluation=found)
     plans = {}
     for device, (plan, planned) in artefact.read_plans(options.repository, name, version).items():
-        if contract.has_temperature:
-            artefact.set_temperature(plan, calibration.temperature)
+        for head in contract.heads:
+            if head.has_temperature:
+                artefact.set_temperature(plan, head, head.temperature)
         updated = contract.model_copy(update={"plan": planned.plan, "compilation": planned.compilation})
         artefact.embed(plan, updated)
         plans[device] = plan
     artefact.embed(model, contract)
     path = artefact.write(model, options.repository, name, plans=plans)
-    print(f"{calibration.rows} rows of {calibration.data}: {fitted(contract, calibration)}\nwrote: {path}")
+    for head in contract.heads:
+        if head.calibration:
+            tell(head, f"{head.calibration.rows} rows of {head.calibration.data}: {fitted(head, head.calibration)}")
+    print(f"wrote: {path}")
+
+
+def _at_risk(contract: Contract) -> list[Head]:
+    """The heads that --risks is about: those whose answers are right or wrong; if there are none it is refused."""
+    return [head for head in contract.heads if head.task_kind.answers == "labels"] or list(contract.heads)

@@ -8,11 +8,12 @@ from typing import Any
 
 import onnx
 
+from app.contract.head import Head
 from app.contract.repository import parse_version
 from app.contract.schema import Contract
 from models import artefact, runtime
 from models.cli import arguments
-from models.cli.console import show, show_corrupted, show_outcome
+from models.cli.console import show, show_corrupted, show_outcome, tell
 from models.cli.rows import data_of
 from models.data import Dataset
 
@@ -55,8 +56,10 @@ def run(options: argparse.Namespace) -> None:
         from models.benchmark import figures
 
         for name, report in reports.items():
-            if "test" in report:
-                figures.reliability(report["test"], options.figures / f"{name.replace(':', '-')}.png")
+            for head, found in report.get("heads", {"": report}).items():
+                if "reliability" in found.get("test", {}):
+                    path = options.figures / f"{'-'.join(filter(None, (*name.split(':'), head)))}.png"
+                    figures.reliability(found["test"], path)
 
 
 def _find(repository: Path, reference: str) -> tuple[str, int, onnx.ModelProto, Contract]:
@@ -82,43 +85,57 @@ def _check(options: argparse.Namespace, contracts: Sequence[Contract]) -> None:
 def _report(
     model: onnx.ModelProto, contract: Contract, plans: Plans, dataset: Dataset, corruptions: bool
 ) -> dict[str, Any]:
-    """Prints all figures of one model and returns them as JSON-compatible values; every row runs once."""
+    """Prints all figures of one model and returns them as JSON-compatible values; those of several heads are in
+    `heads`, by name."""
     from models.benchmark.cost import macs
+    from models.evaluation.rows import check_rows
+
+    check_rows(contract, dataset.test)
+    served = runtime.served(model, plans)
+    found = {head.name: _figures(served, contract, head, dataset, corruptions) for head in contract.heads}
+    report: dict[str, Any] = {"method": contract.method, "num_submodels": contract.num_submodels}
+    if any(one.get("test") for one in found.values()):
+        report["macs"] = macs([contract, *(planned for _, planned in plans.values())])
+        report["macs_single"] = contract.compilation.macs_single if contract.compilation else None
+    return report | found.get("", {"heads": found})
+
+
+def _figures(
+    served: onnx.ModelProto, contract: Contract, head: Head, dataset: Dataset, corruptions: bool
+) -> dict[str, Any]:
+    """The figures of one head; every row runs once."""
     from models.data.corrupted import generated
     from models.data.ood import ood_inputs
-    from models.evaluation.answers import Answers, Respondent
+    from models.evaluation.answers import Answers
     from models.evaluation.evaluation import evaluate_answers
     from models.evaluation.measurement import measure
     from models.evaluation.policy_outcome import PolicyOutcome, apply_policy, join
-    from models.evaluation.rows import check_rows
-    from models.evaluation.tasks import TASKS
+    from models.evaluation.respondent import Respondent
+    from models.evaluation.tasks import evaluator_of
 
-    check_rows(contract, dataset.test)
-    respondent = Respondent(runtime.served(model, plans), contract)
+    respondent = Respondent(served, contract, head)
     answers, outcomes = respondent.answer(dataset.test), dict[int, list[PolicyOutcome]]()
 
     def answer_corrupted() -> Iterator[tuple[str, int, Answers]]:
         """Collects the policy's outcomes while the answers are measured."""
         for kind, severity, found in respondent.answer_corrupted(generated(dataset.test)) if corruptions else ():
-            outcomes.setdefault(severity, []).append(apply_policy(contract, found))
+            outcomes.setdefault(severity, []).append(apply_policy(head, found))
             yield kind, severity, found
 
-    reached = evaluate_answers(contract, dataset.name, answers)
-    show(contract, reached)
-    report: dict[str, Any] = {"method": contract.method, "evaluation": reached.model_dump(exclude_none=True)}
+    reached = evaluate_answers(head, dataset.name, answers)
+    show(head, reached)
+    report: dict[str, Any] = {"evaluation": reached.model_dump(exclude_none=True)}
     ood = {name: respondent.outputs(rows) for name, rows in ood_inputs(dataset).items()}
-    measured = measure(contract, answers, ood, answer_corrupted())
+    measured = measure(contract, head, answers, ood, answer_corrupted())
     if measured["test"]:
         report |= measured
-        report["macs"] = macs([contract, *(planned for _, planned in plans.values())])
-        report["macs_single"] = contract.compilation.macs_single if contract.compilation else None
-        print(*TASKS[contract.task].describe_measured(report), sep="\n")
-    outcome = apply_policy(contract, answers)
-    show_outcome(contract, outcome)
+        tell(head, *evaluator_of(head).describe_measured(report))
+    outcome = apply_policy(head, answers)
+    show_outcome(head, outcome)
     report["outcome"] = {"clean": outcome.plain()}
     for severity, parts in outcomes.items():
         joined = join(parts)
-        show_corrupted(contract, severity, joined)
+        show_corrupted(head, severity, joined)
         report["outcome"][f"severity {severity}"] = joined.plain()
     return report
 

@@ -128,8 +128,9 @@ def run(arguments: argparse.Namespace) -> None:
     )
     path = export(source.network, source.example, options, name=source.name, repository=arguments.repository)
     contract = artefact.read(arguments.repository, path.parents[1].name, int(path.parent.name))[1]
-    if contract.evaluation:
-        show(contract, contract.evaluation)
+    for head in contract.heads:
+        if head.evaluation:
+            show(head, head.evaluation)
     for file in sorted(path.parent.iterdir(), reverse=True):
         print(f"exported: {file} ({file.stat().st_size / 1e6:.2f} MB)")
 

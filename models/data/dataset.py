@@ -1,11 +1,15 @@
 """A data set: three splits of inputs and labels, and the names of the classes or of the numbers to predict."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.contract.axis import Axes
+from app.contract.head import Head
+from app.contract.schema import Contract
 from app.contract.tasks import TaskName
 
 
@@ -33,14 +37,43 @@ class Lazy(Protocol):
 
 @dataclass(frozen=True)
 class Split:
-    """Inputs float32 or uint8 [B, …] and class indices int64 [B]; for multilabel whether each label is on, bool [B, K];
-    for regression the true values float32 [B, D]."""
+    """Inputs [B, …] and what is true of them."""
 
-    inputs: NDArray[np.float32] | NDArray[np.uint8] | Lazy
-    labels: NDArray[Any]
+    inputs: Any
+    """An array, of float32, uint8, int64, int32 or bool, or `Lazy`; where there are several inputs, a mapping from
+    their names to such."""
+    labels: Any
+    """Class indices int64 [B]; for multilabel whether each label is on, bool [B, K]; for regression the true values
+    float32 [B, D]. Labels of cells have their grid's axes G last: int64 [B, *G], where −1 is a cell that does not
+    count, bool [B, K, *G] and float32 [B, D, *G]. Where there are several heads, a mapping from their names to such."""
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(next(iter(self.labels.values())) if isinstance(self.labels, Mapping) else self.labels)
+
+    def inputs_by_name(self, contract: Contract) -> dict[str, Any]:
+        """The inputs of a model, in its order.
+
+        Raises:
+            DatasetError: they have other names, or there is one array for several inputs.
+        """
+        return _by_name("inputs", self.inputs, [given.name for given in contract.inputs])
+
+    def labels_by_head(self, contract: Contract) -> dict[str, Any]:
+        """The labels of a model's heads, in its order.
+
+        Raises:
+            DatasetError: they have other names, or there is one array for several heads.
+        """
+        return _by_name("labels", self.labels, [head.name for head in contract.heads])
+
+    def labels_of(self, head: Head) -> NDArray[Any]:
+        """The labels of one head, of rows that fit its model."""
+        found: NDArray[Any] = self.labels[head.name] if isinstance(self.labels, Mapping) else self.labels
+        return found
+
+    def take(self, rows: slice | NDArray[np.int64]) -> "Split":
+        """Some of the rows; those of lazy inputs are read."""
+        return Split(_taken(self.inputs, rows), _taken(self.labels, rows))
 
 
 @dataclass(frozen=True)
@@ -60,6 +93,10 @@ class Dataset:
     targets: tuple[tuple[str, str], ...] = ()
     """Name and unit of each of the D numbers to predict; empty for classes."""
     task: TaskName = "classification"
+    input_shape: tuple[int | str, ...] = ()
+    """Of a row, with a letter for each axis of free size, such as (1, "H", "W"); empty: the rows' own."""
+    axes: Axes = field(default_factory=dict)
+    """The sizes that those axes may have."""
 
     @property
     def colour(self) -> Literal["grey", "rgb"] | None:
@@ -72,3 +109,18 @@ def shuffled(count: int, seed: int) -> NDArray[np.int64]:
     """A permutation of range(count), the same everywhere for a seed."""
     # NumPy promises the raw stream of PCG64 for good, not that of Generator.permutation
     return np.argsort(np.random.PCG64(seed).random_raw(count), kind="stable")
+
+
+def _by_name(what: str, arrays: Any, names: list[str]) -> dict[str, Any]:
+    if not isinstance(arrays, Mapping):
+        if len(names) > 1:
+            raise DatasetError(f"{what}: expected an array for each of {', '.join(names)}, got one without a name")
+        return {names[0]: arrays}
+    if set(arrays) != set(names):
+        wanted = ", ".join(filter(None, names)) or "one without a name"
+        raise DatasetError(f"{what}: expected {wanted}, got {', '.join(arrays) or 'none'}")
+    return {name: arrays[name] for name in names}
+
+
+def _taken(arrays: Any, rows: slice | NDArray[np.int64]) -> Any:
+    return {name: one[rows] for name, one in arrays.items()} if isinstance(arrays, Mapping) else arrays[rows]

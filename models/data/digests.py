@@ -2,7 +2,7 @@
 here."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ def rows_digest(rows: "NDArray[Any] | Lazy") -> str:
 
 def split_digest(split: "Split") -> str:
     """Digest of inputs and labels."""
-    return text_digest(rows_digest(split.inputs), rows_digest(split.labels))
+    return text_digest(*_digests(split.inputs), *_digests(split.labels))
 
 
 def contents_digest(paths: Iterable[Path]) -> str:
@@ -48,3 +48,10 @@ def text_digest(*parts: str) -> str:
     for part in parts:
         found.update(f"{part}\n".encode())
     return found.hexdigest()
+
+
+def _digests(arrays: Any) -> list[str]:
+    """Of an array, or of several with their names."""
+    if not isinstance(arrays, Mapping):
+        return [rows_digest(arrays)]
+    return [part for name in sorted(arrays) for part in (name, rows_digest(arrays[name]))]

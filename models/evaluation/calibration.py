@@ -16,16 +16,17 @@ import numpy as np
 import onnx
 
 from app.contract.calibration import Calibration, Threshold
+from app.contract.head import Head
 from app.contract.schema import Contract
 from app.contract.tasks import TaskName
 from models.data import Split
 from models.data.dataset import shuffled
 from models.evaluation import conformal
 from models.evaluation.adequacy import check_number
-from models.evaluation.answers import Answers
 from models.evaluation.likelihood import Floats
+from models.evaluation.respondent import Respondent
 from models.evaluation.rows import check_rows
-from models.evaluation.tasks import TASKS
+from models.evaluation.tasks import TASKS, evaluator_of
 from models.evaluation.tasks.task import CalibrationRows
 
 _log = logging.getLogger(__name__)
@@ -34,13 +35,15 @@ _log = logging.getLogger(__name__)
 def calibrate(
     model: onnx.ModelProto,
     contract: Contract,
+    head: Head,
     data: str,
     split: Split,
     *,
     coverages: Sequence[float] | None = None,
     risks: Sequence[float] | None = None,
 ) -> Calibration:
-    """Fits the temperature on a split, sets it in the artefact, then measures the scores and derives the guarantees.
+    """Fits a head's temperature on a split, sets it in the artefact, then measures the scores and derives the
+    guarantees.
 
     Args:
         data: names the split.
@@ -57,17 +60,17 @@ def calibrate(
         CalibrationError: it fits, but cannot bear a calibration; see `models.evaluation.adequacy`.
         ValueError: coverages or risks that cannot be guaranteed.
     """
-    check_guarantees(contract.task, coverages, risks)
+    check_guarantees(head.task, coverages, risks)
     check_rows(contract, split)
     warnings = check_number(len(split))
-    task, order = TASKS[contract.task], shuffled(len(split), seed=0)
-    rows = CalibrationRows(split, fitting=order[::2], guaranteeing=order[1::2])
-    fit = task.fit(model, contract, rows)
-    warnings += task.check_calibration(contract, rows, fit)
+    task, order = evaluator_of(head), shuffled(len(split), seed=0)
+    rows = CalibrationRows(split.inputs, split.labels_of(head), fitting=order[::2], guaranteeing=order[1::2])
+    fit = task.fit(model, head, rows)
+    warnings += task.check_calibration(head, rows, fit)
     for warning in warnings:
         _log.warning("calibrate: %s", warning)
-    answers = Answers(fit.outputs, split.labels)
-    wrong, scores = task.wrong(answers), contract.score_values(fit.outputs)
+    answers = Respondent(model, contract, head).answer(split)
+    wrong, scores = task.wrong(answers), head.score_values(answers.outputs)
     thresholds: chain[Threshold] = chain.from_iterable(
         conformal.thresholds(
             score,

@@ -6,21 +6,19 @@ data, and for k > n there is no guarantee (Vovk et al. 2005; Lei et al. 2018, ar
 one row). Ties only add to the coverage. Numbers have seven digits, rounded to the safe side. No torch.
 """
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from fractions import Fraction
-from itertools import accumulate
-from math import ceil, lcm
+from math import ceil
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
 
 from app.contract.calibration import Interval, PredictionSet, Threshold
 from app.contract.contract_model import Score
 from app.contract.decisions import TOLERANCE
+from models.evaluation.risk_bound import Losses, keeps_risk
 
 COVERAGES = (0.9, 0.95, 0.99)
 """Of thresholds and prediction sets."""
@@ -39,19 +37,20 @@ Floats = NDArray[np.floating[Any]]
 def thresholds(
     score: Score,
     values: Floats,
-    wrong: NDArray[np.bool_] | None,
+    losses: Losses | None,
     coverages: Sequence[float] = COVERAGES,
     risks: Sequence[float] = RISKS,
 ) -> tuple[Threshold, ...]:
     """Upper limits of a score, values [n], one for each guarantee that is possible; lower limits for `confidence`.
 
     Args:
-        wrong: [n] whether each answer is wrong; without it there are no risks.
+        losses: [n] whether each answer is wrong, or how wrong it is, from 0 to 1, such as the share of a row's cells
+            that are, rows in random order; without it there are no risks.
 
     A guarantee is about its own score alone, not about several rules together.
 
     Raises:
-        ValueError: see `check_shares`.
+        ValueError: see `check_shares`; or a loss is outside [0, 1].
     """
     check_shares("coverages", coverages)
     check_shares("risks", risks)
@@ -60,8 +59,8 @@ def thresholds(
     candidates: list[tuple[Literal["coverage", "risk"], float, float | None]] = [
         ("coverage", target, _covering(doubts, target)) for target in coverages
     ]
-    if wrong is not None:
-        candidates += [("risk", target, _riskless(doubts, wrong, target)) for target in risks]
+    if losses is not None:
+        candidates += [("risk", target, _riskless(doubts, losses, target)) for target in risks]
     found = []
     for guarantee, target, value in candidates:
         if value is None:
@@ -75,7 +74,7 @@ def thresholds(
                 value=sign * value + 0.0,  # never −0
                 rows=len(values),
                 coverage=float(within.mean()),
-                risk=None if wrong is None else float(wrong[within].mean()),
+                risk=None if losses is None else float(losses[within].mean()),
                 confidence_level=CONFIDENCE_LEVEL if guarantee == "risk" else None,
             )
         )
@@ -97,38 +96,6 @@ def prediction_sets(truth: Floats, coverages: Sequence[float] = COVERAGES) -> tu
         for coverage, value in found
         if value is not None
     )
-
-
-def label_sets(
-    probabilities: Floats, truth: NDArray[np.bool_], coverages: Sequence[float] = COVERAGES
-) -> tuple[PredictionSet, ...]:
-    """Sets of labels for each coverage that can be guaranteed, from the probabilities and the true labels [n, K].
-
-    Of a new row's true labels a set misses on average at most the share α = 1 − coverage. Conformal risk control
-    (Angelopoulos et al. 2022, arXiv 2208.02814): that loss is at most 1 and falls as sets grow, so the smallest sets
-    with (losses of n rows + 1) / (n + 1) ≤ α do.
-
-    Raises:
-        ValueError: see `check_shares`.
-    """
-    check_shares("coverages", coverages)
-    rows, labels = np.nonzero(truth)
-    order = np.argsort(probabilities[rows, labels], kind="stable")
-    least = probabilities[rows, labels][order].astype(np.float64)
-    # whole numbers, of which `unit` are the loss of a row without any: sums of thirds would be rounded
-    counts = truth.sum(axis=-1)
-    unit = lcm(*map(int, counts[counts > 0]))
-    missed = list(accumulate(unit // int(counts[row]) for row in rows[order]))
-    found = []
-    for coverage in coverages:
-        most = ((1 - Fraction(str(coverage))) * (len(truth) + 1) - 1) * unit
-        if most < 0:
-            continue
-        # the first true label that would be one too many to miss is in its set
-        first = bisect_right(missed, most)
-        value = _rounded(float(least[first]), up=False) if first < len(least) else 1.0
-        found.append(PredictionSet(coverage=coverage, least_probability=min(max(value, 0.0), 1.0), rows=len(truth)))
-    return tuple(found)
 
 
 def intervals(scores: Floats, coverages: Sequence[float] = INTERVALS) -> tuple[Interval, ...]:
@@ -159,12 +126,9 @@ def check_shares(name: str, shares: Sequence[float]) -> None:
         raise ValueError(f"{name}: expected different numbers between 0 and 1, got {', '.join(map(str, shares))}")
 
 
-def risk_bound(errors: int, rows: int, doubt: float) -> float:
-    """Upper confidence bound, at level 1 − `doubt`, of an error rate with `errors` among `rows` independent rows.
-
-    Clopper and Pearson 1934, one-sided: the (1 − doubt) quantile of Beta(errors + 1, rows − errors).
-    """
-    return float(beta.ppf(1 - doubt, errors + 1, rows - errors)) if errors < rows else 1.0
+def rounded(value: float, *, up: bool) -> float:
+    """A finite number to seven digits, up or down."""
+    return float(Context(prec=7, rounding=ROUND_CEILING if up else ROUND_FLOOR).create_decimal_from_float(value))
 
 
 def _covering(doubts: NDArray[np.float64], coverage: float) -> float | None:
@@ -172,11 +136,11 @@ def _covering(doubts: NDArray[np.float64], coverage: float) -> float | None:
     if k > len(doubts):
         return None
     value = float(np.partition(doubts, k - 1)[k - 1])
-    return _rounded(value, up=True) if np.isfinite(value) else None
+    return rounded(value, up=True) if np.isfinite(value) else None
 
 
-def _riskless(doubts: NDArray[np.float64], wrong: NDArray[np.bool_], risk: float) -> float | None:
-    """The largest threshold whose bound on the error is no more than the risk, with δ shared by all levels.
+def _riskless(doubts: NDArray[np.float64], losses: Losses, risk: float) -> float | None:
+    """The largest threshold below which the mean loss is at most the risk, with δ shared by all levels.
 
     Given the k-th smallest doubt, the rows strictly below it are an independent sample of what lies below it
     (selection with guaranteed risk: Geifman & El-Yaniv 2017, arXiv 1705.08500; testing at fixed levels with
@@ -186,10 +150,9 @@ def _riskless(doubts: NDArray[np.float64], wrong: NDArray[np.bool_], risk: float
     ordered = np.sort(doubts)
     for level in range(LEVELS, 0, -1) if len(ordered) else ():
         edge = float(ordered[ceil(len(ordered) * level / LEVELS) - 1])
-        value = _rounded(edge - 2 * TOLERANCE * abs(edge), up=False)
+        value = rounded(edge - 2 * TOLERANCE * abs(edge), up=False)
         within = doubts <= _reach(value)
-        rows, errors = int(within.sum()), int(wrong[within].sum())
-        if _reach(value) < edge and rows and risk_bound(errors, rows, (1 - CONFIDENCE_LEVEL) / LEVELS) <= risk:
+        if _reach(value) < edge and within.any() and keeps_risk(losses[within], risk, (1 - CONFIDENCE_LEVEL) / LEVELS):
             return value
     return None
 
@@ -197,7 +160,3 @@ def _riskless(doubts: NDArray[np.float64], wrong: NDArray[np.bool_], risk: float
 def _reach(value: float) -> float:
     """The largest doubt that a policy with this threshold accepts."""
     return value + TOLERANCE * abs(value)
-
-
-def _rounded(value: float, *, up: bool) -> float:
-    return float(Context(prec=7, rounding=ROUND_CEILING if up else ROUND_FLOOR).create_decimal_from_float(value))

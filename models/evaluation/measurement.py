@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from app.contract.head import Head
 from app.contract.schema import Contract
 from models.evaluation.answers import AnsweredCorruptions, Answers, Outputs
-from models.evaluation.tasks import TASKS
+from models.evaluation.tasks import evaluator_of
 
 
 def measure(
-    contract: Contract, test: Answers, ood: Mapping[str, Outputs], corrupted: AnsweredCorruptions
+    contract: Contract, head: Head, test: Answers, ood: Mapping[str, Outputs], corrupted: AnsweredCorruptions
 ) -> dict[str, Any]:
-    """Computes the figures of a model's answers, as they are served.
+    """Computes the figures of a head's answers, as they are served.
 
     Args:
         test: answers to rows used for nothing else.
@@ -22,15 +23,15 @@ def measure(
         `test` (for a classifier, accuracy and so on before and after calibration), `corrupted` (by kind, a list over
         severities) and `ood` (by name and score: AUROC, AUPR, FPR95). A task without such figures leaves them empty.
     """
-    task = TASKS[contract.task]
+    task = evaluator_of(head)
     by_kind: dict[str, list[dict[str, float]]] = {}
     for kind, _, answers in corrupted:
-        by_kind.setdefault(kind, []).append(task.measure_corrupted(contract, answers))
+        by_kind.setdefault(kind, []).append(task.measure_corrupted(head, answers))
     return {
         "method": contract.method,
         "num_submodels": contract.num_submodels,
-        "temperature": contract.temperature,
-        "test": task.measure(contract, test),
+        "temperature": head.temperature,
+        "test": task.measure(head, test),
         "corrupted": by_kind,
         "ood": {name: task.measure_ood(test, outputs) for name, outputs in ood.items()},
     }

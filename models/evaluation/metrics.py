@@ -40,15 +40,20 @@ def calibration_error(probabilities: Floats, labels: Labels) -> float:
     return float(found)
 
 
-def top_calibration_error(confidence: Floats, right: NDArray[np.bool_]) -> float:
+def top_calibration_error(confidence: Floats, right: NDArray[np.bool_] | Floats) -> float:
     """The same without torch, from the probability of the most probable class [B] and whether that class is right [B].
 
-    Σ over bins of (rows in bin / rows) · |accuracy − mean confidence| (arXiv 1706.04599).
+    Σ over bins of (rows in bin / rows) · |accuracy − mean confidence| (arXiv 1706.04599). Of dense rows: from the mean
+    confidence and the share of right cells of each.
     """
+    return float(np.abs(calibration_gaps(confidence, right)).sum() / len(confidence))
+
+
+def calibration_gaps(confidence: Floats, right: NDArray[np.bool_] | Floats) -> NDArray[np.float64]:
+    """The sum of right − confidence in each of the 15 bins, which add up over chunks of rows."""
     # bins are open below and closed above, as in the paper; a confidence of 0 joins the first
     bins = np.clip(np.ceil(confidence.astype(np.float64) * BINS) - 1, 0, BINS - 1).astype(int)
-    gap = np.bincount(bins, weights=right - confidence.astype(np.float64), minlength=BINS)
-    return float(np.abs(gap).sum() / len(confidence))
+    return np.bincount(bins, right - confidence.astype(np.float64), BINS).astype(np.float64)
 
 
 def adaptive_calibration_error(probabilities: Floats, labels: Labels) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.contract.schema import Contract
+from app.contract.head import Head
 from app.contract.tasks import TASKS
 from app.contract.tasks.multilabel import SCORES, MultilabelEvaluation
 from models.evaluation import metrics
@@ -17,7 +17,7 @@ from models.evaluation.answers import Answers, Outputs
 from models.evaluation.likelihood import Floats, binary_cross_entropy, log_mean_labels
 
 
-def reached(contract: Contract, data: str, answers: Answers) -> MultilabelEvaluation:
+def reached(head: Head, data: str, answers: Answers) -> MultilabelEvaluation:
     """The figures in a contract."""
     from sklearn.metrics import f1_score  # here: it takes a second, and not every command measures
 
@@ -29,7 +29,7 @@ def reached(contract: Contract, data: str, answers: Answers) -> MultilabelEvalua
         exact_match=float((predicted == labels).all(axis=-1).mean()),
         micro_f1=float(f1_score(labels.ravel(), predicted.ravel(), zero_division=0)),
         macro_f1=float(np.mean([f1_score(*columns, zero_division=0) for columns in zip(labels.T, predicted.T)])),
-        nll=binary_cross_entropy(found["logits"], labels, contract.temperature),
+        nll=binary_cross_entropy(found["logits"], labels, head.temperature),
         brier=float(np.square(found["probabilities"].astype(np.float64) - labels).mean()),
         ece=float(np.mean(_errors(found["probabilities"], labels))),
         ece_uncalibrated=float(np.mean(_errors(_on(found["logits"], 1.0), labels))),
@@ -37,15 +37,15 @@ def reached(contract: Contract, data: str, answers: Answers) -> MultilabelEvalua
     )
 
 
-def predictive(contract: Contract, answers: Answers) -> dict[str, Any]:
+def predictive(head: Head, answers: Answers) -> dict[str, Any]:
     """The same, each label by itself, and what the scores of rows are worth, as JSON-compatible values."""
     found, labels = answers.outputs, answers.labels == 1
     wrong = ((found["prediction"] == 1) != labels).any(axis=-1)
-    of_labels = _labels(contract, found, labels)
+    of_labels = _labels(head, found, labels)
     precisions = [one["average_precision"] for one in of_labels if one["average_precision"] is not None]
     scores = _scores(found)
     return {
-        **reached(contract, "", answers).model_dump(exclude={"data", "rows"}),
+        **reached(head, "", answers).model_dump(exclude={"data", "rows"}),
         "nll_uncalibrated": binary_cross_entropy(found["logits"], labels, 1.0),
         "labels": of_labels,
         "mean_average_precision": float(np.mean(precisions)) if precisions else None,
@@ -55,19 +55,19 @@ def predictive(contract: Contract, answers: Answers) -> dict[str, Any]:
             name: metrics.reliability(
                 np.exp(log_mean_labels(found["logits"], temperature)).reshape(-1, 2), labels.ravel().astype(np.int64)
             )
-            for name, temperature in (("reliability_uncalibrated", 1.0), ("reliability", contract.temperature))
+            for name, temperature in (("reliability_uncalibrated", 1.0), ("reliability", head.temperature))
         },
         **{score: float(scores[score].mean()) for score in ("entropy", "mutual_information")},
     }
 
 
-def corrupted(contract: Contract, answers: Answers) -> dict[str, float]:
+def corrupted(head: Head, answers: Answers) -> dict[str, float]:
     """Right rows, ECE before and after calibration, and mean uncertainty, for one corruption."""
     found, labels, scores = answers.outputs, answers.labels == 1, _scores(answers.outputs)
     return {
         "exact_match": float(((found["prediction"] == 1) == labels).all(axis=-1).mean()),
         "ece_uncalibrated": float(np.mean(_errors(_on(found["logits"], 1.0), labels))),
-        "ece": float(np.mean(_errors(_on(found["logits"], contract.temperature), labels))),
+        "ece": float(np.mean(_errors(_on(found["logits"], head.temperature), labels))),
         **{score: float(scores[score].mean()) for score in ("entropy", "mutual_information")},
     }
 
@@ -87,13 +87,13 @@ def describe_label(one: Mapping[str, Any]) -> str:
     )
 
 
-def _labels(contract: Contract, found: Outputs, labels: NDArray[np.bool_]) -> list[dict[str, Any]]:
+def _labels(head: Head, found: Outputs, labels: NDArray[np.bool_]) -> list[dict[str, Any]]:
     """Ranks need a row with the label and one without: null where one is lacking."""
     from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
     after, before = (_errors(values, labels) for values in (found["probabilities"], _on(found["logits"], 1.0)))
     described = []
-    for index, name in enumerate(contract.labels):
+    for index, name in enumerate(head.labels):
         truth, probability = labels[:, index], found["probabilities"][:, index]
         both = 0 < truth.sum() < len(truth)
         described.append(

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.contract.decisions import DecisionPolicy
+from app.contract.head import Head
 from app.contract.schema import Contract
 from models.evaluation.answers import Answers
-from models.evaluation.tasks import TASKS
+from models.evaluation.tasks import evaluator_of
 from models.evaluation.tasks.task import Sets
 
 Bools = NDArray[np.bool_]
@@ -52,17 +53,17 @@ class PolicyOutcome:
         return np.ones(len(self.errors), np.bool_) if self.actions is None else self.actions == "accept"
 
 
-def apply_policy(contract: Contract, answers: Answers) -> PolicyOutcome:
-    """Applies the contract's policy and its prediction sets to answers."""
-    task, actions = TASKS[contract.task], None
-    if contract.policy is not None:
-        decisions = DecisionPolicy(contract.policy, "model").decide(contract.score_values(answers.outputs))
+def apply_policy(head: Head, answers: Answers) -> PolicyOutcome:
+    """Applies a head's policy and its prediction sets to answers."""
+    task, actions = evaluator_of(head), None
+    if head.policy is not None:
+        decisions = DecisionPolicy(head.policy, "model").decide(head.score_values(answers.outputs))
         actions = np.array([decision.action for decision in decisions])
-    return PolicyOutcome(task.errors(answers), actions, task.prediction_sets(contract, answers))
+    return PolicyOutcome(task.errors(answers), actions, task.prediction_sets(head, answers))
 
 
 def join(parts: Sequence[PolicyOutcome]) -> PolicyOutcome:
-    """Joins the outcomes of several sets of rows under the same contract."""
+    """Joins the outcomes of several sets of rows under the same policy."""
     actions = [part.actions for part in parts if part.actions is not None]
     return PolicyOutcome(
         np.concatenate([part.errors for part in parts]),
@@ -81,8 +82,9 @@ def check_images(contract: Contract) -> None:
     """Checks that a model's inputs can be corrupted.
 
     Raises:
-        ValueError: its inputs are not images with the layout BCHW, or are float32 in a range other than 0 to 1.
+        ValueError: its only input is not of images with the layout BCHW, or is float32 in a range other than 0 to 1.
     """
     given = contract.inputs[0]
-    if given.layout != "BCHW" or (given.dtype == "float32" and given.range != (0.0, 1.0)):
+    image = given.layout == "BCHW" and (given.dtype != "float32" or given.range == (0.0, 1.0))
+    if len(contract.inputs) > 1 or not image:
         raise ValueError("only images can be corrupted: layout BCHW, and uint8, or float32 in the range 0 to 1")

@@ -9,9 +9,9 @@ from math import isfinite
 from torch import nn
 
 from app.contract import schema
+from app.contract.head import Head
 from app.contract.tensor import Tensor as ContractTensor
 from models import masks
-from models.export.heads import TaskExporter
 from models.export.options import ExportOptions
 from models.layers import count, digest, layers, method
 
@@ -19,26 +19,20 @@ _log = logging.getLogger(__name__)
 
 
 def describe(
-    network: nn.Module,
-    task: TaskExporter,
-    tensors: tuple[ContractTensor, Sequence[ContractTensor]],
-    options: ExportOptions,
+    network: nn.Module, inputs: Sequence[ContractTensor], heads: Sequence[Head], options: ExportOptions
 ) -> schema.Contract:
-    """The contract of an adopted network; `tensors` are its input and its outputs.
+    """The contract of an adopted network.
 
     Raises:
-        ValueError: the options on inputs, labels or targets contradict each other.
+        ValueError: the options on inputs, heads or axes contradict each other.
     """
-    given, outputs = tensors
     contract = schema.Contract(
-        task=task.task,
         method=method(network),
         num_submodels=count(network),
         masks=_masks(network) if layers(network) else None,
-        inputs=(given,),
-        outputs=tuple(outputs),
+        inputs=tuple(inputs),
         axes=options.axes,
-        **task.contract_fields(options),
+        heads=tuple(heads),
         precision=options.precision,
         origin=schema.Origin(
             created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -3,17 +3,20 @@
 import logging
 import re
 import warnings
+from collections.abc import Sequence
 
+import numpy as np
 import onnx
 import torch
-from torch import Tensor
 from torch.fx import GraphModule
 
-from app.contract.repository import TEMPERATURE
 from models import artefact
 from models.export.axes import Dims
-from models.export.heads import Head
+from models.export.recurrent import TRANSLATIONS
+from models.export.served import Served
+from models.export.trace import dynamic_shapes, two_rows
 from models.export.untraceable import written
+from models.given import Tensors
 
 OPSET = 20
 
@@ -23,58 +26,67 @@ logging.getLogger("torch.onnx._internal.exporter._registration").addFilter(
 )
 
 
-def convert(head: Head, example: Tensor, free: Dims | None = None) -> onnx.ModelProto:
-    """A model that takes any number of rows like the example's; the temperature, if it has one, is 1.
+def convert(served: Served, example: Tensors, free: Sequence[Dims] = ()) -> onnx.ModelProto:
+    """A model that takes any number of rows like the example's; all its temperatures are 1.
 
     Args:
-        free: the axes of free size.
+        free: the axes of free size, of each input.
 
     Raises:
         ValueError: an operation has no counterpart in ONNX; the message names it and, if known, its line.
-        RuntimeError: the exporter returned no program, or does not use the temperature exactly once.
+        RuntimeError: the exporter returned no program, or does not use each temperature exactly once.
     """
-    # two rows: the exporter takes a size of 1 for a constant
-    rows = torch.cat([example[:1], example[:1]])
+    rows = two_rows(example)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about itself
         try:
             program = torch.onnx.export(
-                head,
-                (rows,),
+                served,
+                rows,
                 dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim("B"), **(free or {})},),
-                input_names=["input"],
-                output_names=list(head.OUTPUTS),
+                dynamic_shapes=dynamic_shapes(
+                    served, [{0: torch.export.Dim("B"), **dims} for dims in free or [{}] * len(rows)]
+                ),
+                input_names=list(served.inputs),
+                output_names=list(served.outputs),
                 opset_version=OPSET,
+                custom_translation_table=TRANSLATIONS,
                 # weights inside, so that no copy can separate them from the graph
                 external_data=False,
                 verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:
-            raise ValueError(_unknown(head, str(error))) from error
+            raise ValueError(_unknown(served, str(error))) from error
     if program is None:
         raise RuntimeError("torch.onnx.export gave no program")
     model: onnx.ModelProto = program.model_proto
-    # a temperature that was folded, or merged with another constant, could not be set any more
-    uses = sum(list(node.input).count(TEMPERATURE) for node in model.graph.node)
-    if uses != head.has_temperature:
-        raise RuntimeError(f"the exporter left {uses} uses of the temperature, expected {int(head.has_temperature)}")
     # stack traces name paths of this machine, and would make equal exports differ
     artefact.slim(model)
-    if head.has_temperature:
+    for buffer, name in served.temperatures.items():
         # after the export, whose optimiser would have dropped a division by 1
-        artefact.set_temperature(model, 1.0)
+        _name_temperature(model.graph, buffer, name)
     return model
 
 
-def _unknown(head: Head, said: str) -> str:
+def _name_temperature(graph: onnx.GraphProto, buffer: str, name: str) -> None:
+    """Gives a temperature its name in the file, and the value 1."""
+    uses = [(node, place) for node in graph.node for place, given in enumerate(node.input) if given == buffer]
+    # a temperature that was folded, or merged with another constant, could not be set any more
+    if len(uses) != 1:
+        raise RuntimeError(f"the exporter left {len(uses)} uses of {name}, expected 1")
+    (node, place), (tensor,) = uses[0], (tensor for tensor in graph.initializer if tensor.name == buffer)
+    node.input[place] = name
+    tensor.CopyFrom(onnx.numpy_helper.from_array(np.array(1, np.float32), name))
+
+
+def _unknown(served: Served, said: str) -> str:
     """What to tell of an operation that ONNX does not have."""
     found = re.search(r"No ONNX function found for <OpOverload\(op='(\w+)\.(\w+)", said)
     if found is None:
         return f"the network cannot be converted to ONNX: {said}"
     named = [
         node
-        for part in head.modules()
+        for part in served.modules()
         if isinstance(part, GraphModule)
         for node in part.graph.nodes
         if node.op == "call_function" and found[2] in str(node.target)

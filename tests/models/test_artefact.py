@@ -3,12 +3,14 @@ import stat
 import threading
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
 from app.contract.reader import ContractError
 from models import artefact
 from models.artefact import ArtefactError
+from tests.models.evaluation.two_heads import two_heads
 
 
 @pytest.fixture
@@ -85,3 +87,13 @@ def test_what_is_wrong_with_a_file_is_named(tiny_repository: Path, tmp_path: Pat
     path.write_bytes(model.SerializeToString()[:500])
     with pytest.raises(ArtefactError, match="truncated"):
         artefact.read(repository, "tiny")
+
+
+def test_each_head_has_a_temperature_of_its_own() -> None:
+    model, contract = two_heads()
+    action, steering = contract.heads
+    assert artefact.set_temperature(model, action, 0.1) == float(np.float32(0.1))
+    held = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
+    assert (held["action.temperature"], held["steering.temperature"]) == (np.float32(0.1), 1.5)
+    with pytest.raises(ArtefactError, match=r"the graph has no initializer named 'other\.temperature'"):
+        artefact.set_temperature(model, steering.model_copy(update={"name": "other"}), 2)

@@ -2,12 +2,14 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
 
 from models import artefact, runtime
 from models.runtime import DeviceUnavailable
+from tests.models.evaluation.two_heads import two_heads
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
@@ -74,3 +76,23 @@ def test_processes_that_share_the_cores_take_one_thread_each(
     assert runtime.session(model).get_session_options().intra_op_num_threads == 0
     monkeypatch.setattr(runtime, "threads", 1)
     assert runtime.session(model).get_session_options().intra_op_num_threads == 1
+
+
+def test_rows_of_several_inputs_run_a_few_at_a_time() -> None:
+    model, _ = two_heads()
+    rng = np.random.default_rng(0)
+    rows = {"scene": rng.random((7, 4), np.float32), "state": rng.random((7, 3), np.float32)}
+    session, names = runtime.session(model), ["action.entropy", "steering.prediction"]
+    parts = list(runtime.run_in_parts(session, rows, names, 3))
+    assert [(part.start, len(found["action.entropy"])) for part, found in parts] == [(0, 3), (3, 3), (6, 1)]
+    whole = runtime.run_session(session, rows, names)
+    for name in names:
+        np.testing.assert_allclose(np.concatenate([found[name] for _, found in parts]), whole[name], rtol=1e-6)
+
+
+def test_predictions_of_all_heads_are_raced_for() -> None:
+    session = runtime.session(two_heads()[0])
+    rows = {"scene": np.zeros((2, 4), np.float32), "state": np.zeros((2, 3), np.float32)}
+    times = runtime.race({"a": session, "b": session}, rows, 2)
+    assert {name: len(found) for name, found in times.items()} == {"a": 2, "b": 2}
+    assert all(seconds > 0 for found in times.values() for seconds in found)

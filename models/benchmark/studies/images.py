@@ -13,14 +13,14 @@ from models.benchmark import tables
 from models.benchmark.cost import macs, seconds, weights
 from models.benchmark.studies.entry import Entry, reference, typical
 from models.benchmark.studies.study import Exported, Figures, Report, Study
-from models.data import Dataset, Split
+from models.data import Dataset
 from models.data.corrupted import Corrupted, CorruptedFiles, generated
 from models.data.corruptions import PARAMETERS, Family
 from models.data.dataset import Lazy
 from models.data.digests import rows_digest
 from models.data.ood import held_out, ood_inputs
-from models.evaluation.answers import Respondent
 from models.evaluation.measurement import measure
+from models.evaluation.respondent import Respondent
 
 _CURVES = ("reliability", "reliability_uncalibrated", "risk_by_coverage")
 _CORRUPTION_SEED = 0
@@ -57,11 +57,11 @@ class ImageStudy(Study):
     def measure(self, entry: Entry, exported: Exported, folder: Path | None) -> Figures:
         """As `models.evaluation.measurement.measure` has them, and what an answer costs."""
         contract, dataset = exported.contract, self.seen(entry, folder)
-        respondent = Respondent(runtime.served(exported.model, exported.plans), contract)
+        respondent = Respondent(runtime.served(exported.model, exported.plans), contract, contract.head)
         ood = {name: respondent.outputs(inputs) for name, inputs in self._ood(entry, folder).items()}
         corrupted = respondent.answer_corrupted(self._corrupted(entry, dataset, folder))
         return {
-            **measure(contract, respondent.answer(dataset.test), ood, corrupted),
+            **measure(contract, contract.head, respondent.answer(dataset.test), ood, corrupted),
             "macs": macs([contract, *(planned for _, planned in exported.plans.values())]),
             "weights": weights(exported.model),
         }
@@ -118,7 +118,7 @@ class ImageStudy(Study):
             return self.corrupted_files.read(place)
         test, rows = dataset.test, slice(self.corrupted_rows)
         if self.corrupted_rows is not None:
-            test = Split(test.inputs[rows], test.labels[rows])
+            test = test.take(rows)
         return generated(test, self.family, _CORRUPTION_SEED)
 
 

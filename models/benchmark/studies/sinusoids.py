@@ -15,7 +15,7 @@ from models.benchmark.studies.study import Exported, Figures, Report, Study
 from models.data import Dataset
 from models.data.digests import rows_digest
 from models.evaluation import metrics
-from models.evaluation.answers import Respondent
+from models.evaluation.respondent import Respondent
 
 Floats = NDArray[np.floating[Any]]
 
@@ -43,7 +43,8 @@ class PathStudy(Study):
     def measure(self, entry: Entry, exported: Exported, folder: Path | None) -> Figures:
         """`accuracy`, `entropy` on the grid [B], the mean of it far from the data, and the submodels' mean pairwise
         correlation there, of the portable model."""
-        respondent, test = Respondent(exported.model, exported.contract), self.load(folder).test
+        contract = exported.contract
+        respondent, test = Respondent(exported.model, contract, contract.head), self.load(folder).test
         found, far = respondent.outputs(grid()), _far()
         return {
             "accuracy": metrics.accuracy(respondent.outputs(test.inputs)["probabilities"], test.labels),

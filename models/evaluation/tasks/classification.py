@@ -7,12 +7,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from app.contract.schema import Contract
+from app.contract.head import Head
 from app.contract.tasks.classification import ClassificationEvaluation, prediction_set_members
-from models import artefact, runtime
-from models.data import DatasetError, Split
+from models import artefact
+from models.data import DatasetError
 from models.evaluation import adequacy, classifier_figures, conformal
-from models.evaluation.answers import Answers, Outputs, Respondent
+from models.evaluation.answers import Answers, Outputs
 from models.evaluation.likelihood import (
     Floats,
     fit_temperature,
@@ -20,7 +20,7 @@ from models.evaluation.likelihood import (
     negative_log_likelihood,
 )
 from models.evaluation.metrics import top_calibration_error
-from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, Sets, TaskEvaluator, four_decimals
+from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, Sets, TaskEvaluator, four_decimals, run_head
 
 
 class ClassificationEvaluator(TaskEvaluator):
@@ -28,17 +28,17 @@ class ClassificationEvaluator(TaskEvaluator):
 
     error_name = "error"
 
-    def check_labels(self, contract: Contract, split: Split) -> None:
+    def check_labels(self, head: Head, labels: NDArray[Any], sizes: tuple[int, ...]) -> None:
         """An integer below the number of classes for each row."""
-        labels, classes = split.labels, len(contract.labels)
+        classes = len(head.labels)
         if labels.dtype.kind not in "iu":  # without the shape: an .npz file's [B] has become a regressor's [B, 1]
             hint = "; labels [B, K] that are each on or off go with the task multilabel" * (labels.dtype.kind == "b")
             raise DatasetError(
                 f"labels: expected whole numbers, one class index for each row, got {labels.dtype}{hint}"
             )
-        if labels.shape != (len(split.inputs),):
+        if labels.shape != sizes:
             raise DatasetError(
-                f"labels: expected one class index for each of the {len(split.inputs)} rows, got {list(labels.shape)}"
+                f"labels: expected one class index for each of the {sizes[0]} rows, got {list(labels.shape)}"
             )
         if not len(labels):
             raise DatasetError("there are no rows")
@@ -49,24 +49,24 @@ class ClassificationEvaluator(TaskEvaluator):
                 f"got {labels[wrong.argmax()]}; {wrong.sum()} of {len(labels)} labels are others"
             )
 
-    def fit(self, model: onnx.ModelProto, contract: Contract, rows: CalibrationRows) -> Fit:
+    def fit(self, model: onnx.ModelProto, head: Head, rows: CalibrationRows) -> Fit:
         """Fits a temperature by the likelihood of the averaged probability."""
-        labels = rows.split.labels
-        logits = runtime.run(model, rows.split.inputs, ["logits"])["logits"]
+        labels = rows.labels
+        logits = run_head(model, head, rows.inputs, ["logits"])["logits"]
         # the logits are the graph's, before any temperature: what the file holds now does not matter
         best = 1.0 if _separated(logits, rows) else fit_temperature(logits[rows.fitting], labels[rows.fitting])
-        temperature = artefact.set_temperature(model, best)
+        temperature = artefact.set_temperature(model, head, best)
         return Fit(
             temperature,
-            Respondent(model, contract).outputs(rows.split.inputs),
+            {"logits": logits},
             negative_log_likelihood(logits, labels, 1.0),
             negative_log_likelihood(logits, labels, temperature),
         )
 
-    def check_calibration(self, contract: Contract, rows: CalibrationRows, fit: Fit) -> list[str]:
+    def check_calibration(self, head: Head, rows: CalibrationRows, fit: Fit) -> list[str]:
         """Refuses labels that fit no better than chance, and a temperature at the upper end of its range."""
-        labels, logits = rows.split.labels, fit.outputs["logits"]
-        warnings = adequacy.check_classes(labels, contract.labels)
+        labels, logits = rows.labels, fit.outputs["logits"]
+        warnings = adequacy.check_classes(labels, head.labels)
         probable = log_mean_probability(logits, fit.temperature)
         right = f"{100 * float((probable.argmax(axis=-1) == labels).mean()):.0f} % of {len(labels)} answers are right"
         above = adequacy.above_chance(probable, labels)
@@ -88,7 +88,7 @@ class ClassificationEvaluator(TaskEvaluator):
         covered = conformal.COVERAGES if coverages is None else coverages
         return Guarantees(prediction_sets=conformal.prediction_sets(truth[guaranteeing], covered))
 
-    def evaluate(self, contract: Contract, data: str, answers: Answers) -> ClassificationEvaluation:
+    def evaluate(self, head: Head, data: str, answers: Answers) -> ClassificationEvaluation:
         """Accuracy, NLL and calibration error."""
         found, labels = answers.outputs, answers.labels
         uncalibrated = np.exp(log_mean_probability(found["logits"], 1.0))
@@ -98,27 +98,27 @@ class ClassificationEvaluator(TaskEvaluator):
             rows=len(answers),
             accuracy=float(right.mean()),
             # from the logits: p̄ in float32 may be 0
-            nll=negative_log_likelihood(found["logits"], labels, contract.temperature),
+            nll=negative_log_likelihood(found["logits"], labels, head.temperature),
             ece=top_calibration_error(found["probabilities"].max(axis=-1), right),
             ece_uncalibrated=top_calibration_error(uncalibrated.max(axis=-1), uncalibrated.argmax(axis=-1) == labels),
             submodel_accuracy=tuple((found["submodels"].argmax(axis=-1) == labels[:, None]).mean(axis=0).tolist()),
         )
 
-    def prediction_sets(self, contract: Contract, answers: Answers) -> Sets:
+    def prediction_sets(self, head: Head, answers: Answers) -> Sets:
         """Whether each prediction set of the calibration holds the true class, and its size."""
         sets: Sets = {}
-        for one in contract.calibration.prediction_sets if contract.calibration else ():
+        for one in head.calibration.prediction_sets if head.calibration else ():
             order, sizes = prediction_set_members(one, answers.outputs["probabilities"])
             sets[one.coverage] = (order == answers.labels[:, None]).argmax(axis=-1) < sizes, sizes
         return sets
 
-    def measure(self, contract: Contract, answers: Answers) -> dict[str, Any]:
+    def measure(self, head: Head, answers: Answers) -> dict[str, Any]:
         """See `models.evaluation.classifier_figures`."""
-        return classifier_figures.predictive(answers, contract.temperature)
+        return classifier_figures.predictive(answers, head.temperature)
 
-    def measure_corrupted(self, contract: Contract, answers: Answers) -> dict[str, float]:
+    def measure_corrupted(self, head: Head, answers: Answers) -> dict[str, float]:
         """The same."""
-        return classifier_figures.corrupted(answers, contract.temperature)
+        return classifier_figures.corrupted(answers, head.temperature)
 
     def measure_ood(self, answers: Answers, ood: Outputs) -> dict[str, dict[str, float]]:
         """The same."""
@@ -145,4 +145,4 @@ class ClassificationEvaluator(TaskEvaluator):
 
 def _separated(logits: Floats, rows: CalibrationRows) -> bool:
     """Whether all submodels, logits [B, N, K], are right on all rows that fit: then the colder the likelier."""
-    return bool((logits[rows.fitting].argmax(axis=-1) == rows.split.labels[rows.fitting, None]).all())
+    return bool((logits[rows.fitting].argmax(axis=-1) == rows.labels[rows.fitting, None]).all())

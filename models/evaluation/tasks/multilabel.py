@@ -7,14 +7,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from app.contract.schema import Contract
+from app.contract.head import Head
 from app.contract.tasks.multilabel import MultilabelEvaluation, prediction_set_members
-from models import artefact, runtime
-from models.data import DatasetError, Split
-from models.evaluation import adequacy, conformal, multilabel_figures
-from models.evaluation.answers import Answers, Outputs, Respondent
+from models import artefact
+from models.data import DatasetError
+from models.evaluation import adequacy, conformal, multilabel_figures, risk_control
+from models.evaluation.answers import Answers, Outputs
 from models.evaluation.likelihood import Floats, binary_cross_entropy, fit_label_temperature, log_mean_labels
-from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, Sets, TaskEvaluator, four_decimals
+from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, Sets, TaskEvaluator, four_decimals, run_head
 
 
 class MultilabelEvaluator(TaskEvaluator):
@@ -22,9 +22,9 @@ class MultilabelEvaluator(TaskEvaluator):
 
     error_name = "rows with a wrong label"
 
-    def check_labels(self, contract: Contract, split: Split) -> None:
+    def check_labels(self, head: Head, labels: NDArray[Any], sizes: tuple[int, ...]) -> None:
         """True or false, or 1 or 0, for each row and label."""
-        labels, wanted = split.labels, (len(split.inputs), len(contract.labels))
+        wanted = (sizes[0], len(head.labels))
         if labels.dtype.kind not in "biu" or labels.shape != wanted:
             raise DatasetError(
                 f"labels: expected booleans, or whole numbers 0 and 1, [{wanted[0]}, {wanted[1]}], one for each row "
@@ -37,26 +37,26 @@ class MultilabelEvaluator(TaskEvaluator):
             row, label = np.argwhere(wrong)[0]
             raise DatasetError(f"labels[{row}][{label}]: expected 0 or 1, got {labels[row, label]}")
 
-    def fit(self, model: onnx.ModelProto, contract: Contract, rows: CalibrationRows) -> Fit:
+    def fit(self, model: onnx.ModelProto, head: Head, rows: CalibrationRows) -> Fit:
         """Fits a temperature by the likelihood of the averaged probabilities."""
-        labels = rows.split.labels
-        logits = runtime.run(model, rows.split.inputs, ["logits"])["logits"]
+        labels = rows.labels
+        logits = run_head(model, head, rows.inputs, ["logits"])["logits"]
         separated = _separated(logits, rows)
         best = 1.0 if separated else fit_label_temperature(logits[rows.fitting], labels[rows.fitting])
-        temperature = artefact.set_temperature(model, best)
+        temperature = artefact.set_temperature(model, head, best)
         return Fit(
             temperature,
-            Respondent(model, contract).outputs(rows.split.inputs),
+            {"logits": logits},
             binary_cross_entropy(logits, labels, 1.0),
             binary_cross_entropy(logits, labels, temperature),
         )
 
-    def check_calibration(self, contract: Contract, rows: CalibrationRows, fit: Fit) -> list[str]:
+    def check_calibration(self, head: Head, rows: CalibrationRows, fit: Fit) -> list[str]:
         """Refuses labels that fit no better than chance, and a temperature at the upper end of its range."""
-        labels, logits = rows.split.labels, fit.outputs["logits"]
-        warnings = adequacy.check_labels(labels, contract.labels)
+        labels, logits = rows.labels, fit.outputs["logits"]
+        warnings = adequacy.check_labels(labels, head.labels)
         log_p = log_mean_labels(logits, fit.temperature)
-        right = float(((fit.outputs["prediction"] == 1) == (labels == 1)).mean())
+        right = float(((log_p[..., 1] > log_p[..., 0]) == (labels == 1)).mean())
         reached = f"{100 * right:.0f} % of the labels of {len(labels)} rows are right"
         above = adequacy.labels_above_chance(log_p[..., 1] - log_p[..., 0], labels)
         return [
@@ -75,29 +75,29 @@ class MultilabelEvaluator(TaskEvaluator):
         """Sets that on average hold a share of a row's true labels; labels of one row are not independent, rows are."""
         covered = conformal.COVERAGES if coverages is None else coverages
         probabilities, labels = answers.outputs["probabilities"][guaranteeing], answers.labels[guaranteeing]
-        return Guarantees(prediction_sets=conformal.label_sets(probabilities, labels == 1, covered))
+        return Guarantees(prediction_sets=risk_control.label_sets(probabilities, labels == 1, covered))
 
-    def evaluate(self, contract: Contract, data: str, answers: Answers) -> MultilabelEvaluation:
+    def evaluate(self, head: Head, data: str, answers: Answers) -> MultilabelEvaluation:
         """Right rows and labels, NLL and calibration error."""
-        return multilabel_figures.reached(contract, data, answers)
+        return multilabel_figures.reached(head, data, answers)
 
-    def prediction_sets(self, contract: Contract, answers: Answers) -> Sets:
+    def prediction_sets(self, head: Head, answers: Answers) -> Sets:
         """The share of a row's true labels that each set of the calibration holds, 1 where there are none; its size."""
         sets: Sets = {}
         truth = answers.labels == 1
-        for one in contract.calibration.prediction_sets if contract.calibration else ():
+        for one in head.calibration.prediction_sets if head.calibration else ():
             inside = prediction_set_members(one, answers.outputs["probabilities"])
             missed = (truth & ~inside).sum(axis=-1) / np.maximum(truth.sum(axis=-1), 1)
             sets[one.coverage] = 1 - missed, inside.sum(axis=-1)
         return sets
 
-    def measure(self, contract: Contract, answers: Answers) -> dict[str, Any]:
+    def measure(self, head: Head, answers: Answers) -> dict[str, Any]:
         """See `models.evaluation.multilabel_figures`."""
-        return multilabel_figures.predictive(contract, answers)
+        return multilabel_figures.predictive(head, answers)
 
-    def measure_corrupted(self, contract: Contract, answers: Answers) -> dict[str, float]:
+    def measure_corrupted(self, head: Head, answers: Answers) -> dict[str, float]:
         """The same."""
-        return multilabel_figures.corrupted(contract, answers)
+        return multilabel_figures.corrupted(head, answers)
 
     def measure_ood(self, answers: Answers, ood: Outputs) -> dict[str, dict[str, float]]:
         """The same."""
@@ -133,4 +133,4 @@ class MultilabelEvaluator(TaskEvaluator):
 
 def _separated(logits: Floats, rows: CalibrationRows) -> bool:
     """Whether all submodels, logits [B, N, K], are right on all labels that fit: then the colder the likelier."""
-    return bool(((logits[rows.fitting] > 0) == (rows.split.labels[rows.fitting, None] == 1)).all())
+    return bool(((logits[rows.fitting] > 0) == (rows.labels[rows.fitting, None] == 1)).all())

@@ -8,15 +8,15 @@ import onnx
 from numpy.typing import NDArray
 
 from app.contract.calibration import Calibration
-from app.contract.schema import Contract
+from app.contract.head import Head
 from app.contract.tasks.regression import RegressionEvaluation
-from models import artefact, runtime
-from models.data import DatasetError, Split
+from models import artefact
+from models.data import DatasetError
 from models.evaluation import adequacy, conformal
 from models.evaluation.adequacy import CalibrationError
-from models.evaluation.answers import Answers, Respondent
+from models.evaluation.answers import Answers
 from models.evaluation.likelihood import VARIANCE_FACTORS, Floats, edge, fit_variance_factor, log_mixture
-from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, TaskEvaluator, four_decimals
+from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, TaskEvaluator, four_decimals, run_head
 
 
 class RegressionEvaluator(TaskEvaluator):
@@ -24,9 +24,9 @@ class RegressionEvaluator(TaskEvaluator):
 
     error_name = "RMSE"
 
-    def check_labels(self, contract: Contract, split: Split) -> None:
+    def check_labels(self, head: Head, labels: NDArray[Any], sizes: tuple[int, ...]) -> None:
         """A finite number for each row and target."""
-        labels, wanted = split.labels, (len(split.inputs), len(contract.targets))
+        wanted = (sizes[0], len(head.targets))
         if labels.dtype.kind != "f" or labels.shape != wanted:
             raise DatasetError(
                 f"labels: expected true values [{wanted[0]}, {wanted[1]}], one for each row and target, "
@@ -45,25 +45,25 @@ class RegressionEvaluator(TaskEvaluator):
             raise ValueError("risks: a regressor's answers are neither right nor wrong, give coverages alone")
         conformal.check_shares("coverages", coverages or ())
 
-    def fit(self, model: onnx.ModelProto, contract: Contract, rows: CalibrationRows) -> Fit:
+    def fit(self, model: onnx.ModelProto, head: Head, rows: CalibrationRows) -> Fit:
         """Fits a factor on the variances if the submodels predict any; otherwise there is nothing to fit."""
-        truth, respondent = rows.split.labels, Respondent(model, contract)
-        if not contract.has_temperature:
-            return Fit(1.0, respondent.outputs(rows.split.inputs))
+        truth = rows.labels
+        if not head.has_temperature:
+            return Fit(1.0, run_head(model, head, rows.inputs, ["prediction"]))
         # the graph multiplies variances by T: at 1 it gives what the network predicts
-        artefact.set_temperature(model, 1.0)
-        raw = runtime.run(model, rows.split.inputs, ["submodels", "submodel_variances"])
+        artefact.set_temperature(model, head, 1.0)
+        raw = run_head(model, head, rows.inputs, ["prediction", "submodels", "submodel_variances"])
         means, variances = raw["submodels"], raw["submodel_variances"]
         fitted = fit_variance_factor(truth[rows.fitting], means[rows.fitting], variances[rows.fitting])
-        temperature = artefact.set_temperature(model, fitted)
+        temperature = artefact.set_temperature(model, head, fitted)
         before, after = (float(-log_mixture(truth, means, t * variances).mean()) for t in (1.0, temperature))
-        return Fit(temperature, Respondent(model, contract).outputs(rows.split.inputs), before, after)
+        return Fit(temperature, raw, before, after)
 
-    def check_calibration(self, contract: Contract, rows: CalibrationRows, fit: Fit) -> list[str]:
+    def check_calibration(self, head: Head, rows: CalibrationRows, fit: Fit) -> list[str]:
         """Refuses constant targets and a factor at the upper end of its range."""
-        truth, names = rows.split.labels, [target.name for target in contract.targets]
+        truth, names = rows.labels, [target.name for target in head.targets]
         adequacy.check_targets(truth, names)
-        at = edge(fit.temperature, VARIANCE_FACTORS) if contract.has_temperature else None
+        at = edge(fit.temperature, VARIANCE_FACTORS) if head.has_temperature else None
         if at == "highest":
             raise CalibrationError(
                 "calibration: the best factor on variances is at the end of its range: errors are 20 times as large as "
@@ -98,13 +98,13 @@ class RegressionEvaluator(TaskEvaluator):
         covered = conformal.INTERVALS if coverages is None else coverages
         return Guarantees(intervals=conformal.intervals(scores[guaranteeing], covered))
 
-    def evaluate(self, contract: Contract, data: str, answers: Answers) -> RegressionEvaluation:
+    def evaluate(self, head: Head, data: str, answers: Answers) -> RegressionEvaluation:
         """Errors, NLL if variances are predicted, and coverage and width of the intervals."""
         found, (errors, spread) = answers.outputs, _distances(answers)
         nll = None
-        if contract.has_temperature:
+        if head.has_temperature:
             nll = float(-log_mixture(answers.labels, found["submodels"], found["submodel_variances"]).mean())
-        kept = contract.calibration.intervals if contract.calibration else ()
+        kept = head.calibration.intervals if head.calibration else ()
         reach = {f"{100 * interval.coverage:g}": spread * np.array(interval.factors) for interval in kept}
         return RegressionEvaluation(
             data=data,

@@ -10,9 +10,9 @@ import onnx
 from numpy.typing import NDArray
 
 from app.contract.calibration import Calibration, Interval, PredictionSet
-from app.contract.schema import Contract
+from app.contract.head import Head
 from app.contract.tasks import Evaluation
-from models.data import Split
+from models import runtime
 from models.evaluation import conformal
 from models.evaluation.answers import Answers, Outputs
 
@@ -25,7 +25,8 @@ holds; and [B] its size."""
 class CalibrationRows:
     """Held-out rows and the purpose of each half."""
 
-    split: Split
+    inputs: runtime.Inputs
+    labels: NDArray[Any]
     fitting: NDArray[np.int64]
     """Rows that fit the scale."""
     guaranteeing: NDArray[np.int64]
@@ -34,10 +35,11 @@ class CalibrationRows:
 
 @dataclass(frozen=True)
 class Fit:
-    """The scale of all submodels, fitted on held-out rows, and the outputs at that scale."""
+    """The scale of all submodels, fitted on held-out rows."""
 
     temperature: float
     outputs: Outputs
+    """What it was fitted to: outputs of all rows that no scale changes, or at scale 1."""
     nll_before: float | None = None
     """Mean NLL of all rows in nats, at scale 1; None if nothing was fitted."""
     nll_after: float | None = None
@@ -58,8 +60,11 @@ class TaskEvaluator(ABC):
     """Name of the error that `mean_error` returns."""
 
     @abstractmethod
-    def check_labels(self, contract: Contract, split: Split) -> None:
-        """Checks labels against the contract.
+    def check_labels(self, head: Head, labels: NDArray[Any], sizes: tuple[int, ...]) -> None:
+        """Checks labels against the head.
+
+        Args:
+            sizes: of the batch, and of the grid.
 
         Raises:
             DatasetError: no rows, or labels of another shape, dtype or range.
@@ -75,16 +80,20 @@ class TaskEvaluator(ABC):
         conformal.check_shares("risks", risks or ())
 
     @abstractmethod
-    def fit(self, model: onnx.ModelProto, contract: Contract, rows: CalibrationRows) -> Fit:
-        """Fits the scale on one half of the rows, sets it in the model, and runs the model on all of them."""
+    def fit(self, model: onnx.ModelProto, head: Head, rows: CalibrationRows) -> Fit:
+        """Fits the scale on one half of the rows, and sets it in the model."""
 
     @abstractmethod
-    def check_calibration(self, contract: Contract, rows: CalibrationRows, fit: Fit) -> list[str]:
+    def check_calibration(self, head: Head, rows: CalibrationRows, fit: Fit) -> list[str]:
         """Warnings of what the rows could hardly bear.
 
         Raises:
             CalibrationError: they cannot bear the calibration; see `models.evaluation.adequacy`.
         """
+
+    def keep(self, head: Head, found: Outputs, labels: NDArray[Any] | None) -> Outputs:
+        """What is needed of the outputs of a few rows, by plain name; by default all of them."""
+        return found
 
     @abstractmethod
     def wrong(self, answers: Answers) -> NDArray[np.bool_] | None:
@@ -97,7 +106,7 @@ class TaskEvaluator(ABC):
         """Guarantees from the rows `guaranteeing`; the default coverages are those of `models.evaluation.conformal`."""
 
     @abstractmethod
-    def evaluate(self, contract: Contract, data: str, answers: Answers) -> Evaluation:
+    def evaluate(self, head: Head, data: str, answers: Answers) -> Evaluation:
         """The figures in a contract, from rows used for nothing else."""
 
     def errors(self, answers: Answers) -> NDArray[Any]:
@@ -108,15 +117,15 @@ class TaskEvaluator(ABC):
         """The mean of errors [B, E], as `error_name` calls it."""
         return errors.mean(axis=0).tolist()  # type: ignore[no-any-return]
 
-    def prediction_sets(self, contract: Contract, answers: Answers) -> Sets:
+    def prediction_sets(self, head: Head, answers: Answers) -> Sets:
         """Coverage and size of a calibration's prediction sets; none by default."""
         return {}
 
-    def measure(self, contract: Contract, answers: Answers) -> dict[str, Any]:
+    def measure(self, head: Head, answers: Answers) -> dict[str, Any]:
         """Further figures of test rows, as JSON-compatible values; none by default."""
         return {}
 
-    def measure_corrupted(self, contract: Contract, answers: Answers) -> dict[str, float]:
+    def measure_corrupted(self, head: Head, answers: Answers) -> dict[str, float]:
         """Figures of corrupted rows, as JSON-compatible values; none by default."""
         return {}
 
@@ -153,6 +162,14 @@ class TaskEvaluator(ABC):
     def describe_measured(self, measured: Mapping[str, Any]) -> list[str]:
         """What `models.evaluation.measurement` found, as lines to print."""
         return []
+
+
+def run_head(
+    model: onnx.ModelProto, head: Head, inputs: runtime.Inputs, outputs: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    """The requested outputs of a head for all rows, by plain name."""
+    found = runtime.run(model, inputs, [head.graph_name(name) for name in outputs])
+    return dict(zip(outputs, found.values()))
 
 
 def four_decimals(values: Iterable[float]) -> str:

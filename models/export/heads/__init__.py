@@ -2,12 +2,12 @@
 
 from app.contract.tasks import TaskName
 from models.export.heads.classification import ClassificationExporter
-from models.export.heads.head import Head, HeadBuilder, TaskExporter
+from models.export.heads.head import TaskExporter
 from models.export.heads.multilabel import MultilabelExporter
 from models.export.heads.regression import RegressionExporter
-from models.export.options import ExportOptions
+from models.export.options import HeadOptions
 
-__all__ = ["TASKS", "Head", "HeadBuilder", "TaskExporter", "named_task"]
+__all__ = ["TASKS", "TaskExporter", "named_task"]
 
 TASKS: dict[TaskName, TaskExporter] = {
     "classification": ClassificationExporter(),
@@ -16,8 +16,8 @@ TASKS: dict[TaskName, TaskExporter] = {
 }
 
 
-def named_task(options: ExportOptions) -> TaskExporter:
-    """The task that the options name.
+def named_task(options: HeadOptions) -> TaskExporter:
+    """The task that the options of a head name.
 
     Raises:
         ValueError: they give neither labels nor targets, or both, or what their task does not have.

@@ -14,31 +14,35 @@ from torch import Tensor
 
 
 class Mixture(NamedTuple):
-    """What follows from the logits [B, N, …, K] of N submodels."""
+    """What follows from the logits [B, N, …, K, …] of N submodels."""
 
     mean: Tensor
-    """p̄ [B, …, K]."""
+    """p̄ [B, …, K, …]."""
     submodels: Tensor
-    """p_n [B, N, …, K]."""
+    """p_n [B, N, …, K, …]."""
     entropy: Tensor
     """[B, …], as the two that follow, in nats."""
     expected_entropy: Tensor
     mutual_information: Tensor
 
 
-def mixture(logits: Tensor, temperature: Tensor) -> Mixture:
-    """The mixture of N distributions over K classes, from logits [B, N, …, K]."""
-    submodels, classes = logits.shape[1], logits.shape[-1]
+def mixture(logits: Tensor, temperature: Tensor, axis: int = -1) -> Mixture:
+    """The mixture of N distributions over K classes, from logits [B, N, …, K, …].
+
+    Args:
+        axis: that of the classes, counted from the end.
+    """
+    submodels, classes = logits.shape[1], logits.shape[axis]
     # not softmax and then log, which gives −∞ where a probability rounds to 0, and NaN once 0 multiplies it
-    log_p = torch.log_softmax(logits / temperature, dim=-1)
+    log_p = torch.log_softmax(logits / temperature, dim=axis)
     p = log_p.exp()
     # the logarithm of the mean from logarithms: a mean that rounds to 0 would give −∞
     log_mean = torch.logsumexp(log_p, dim=1) - log(submodels)
     mean = p.mean(dim=1)
     # 0 − x and not −x, which gives −0 where a submodel is certain
-    entropy = 0.0 - (mean * log_mean).sum(dim=-1)
-    expected_entropy = 0.0 - (p * log_p).sum(dim=-1).mean(dim=1)
-    divergence = (p * (log_p - log_mean.unsqueeze(1))).sum(dim=-1).mean(dim=1)
+    entropy = 0.0 - (mean * log_mean).sum(dim=axis)
+    expected_entropy = 0.0 - (p * log_p).sum(dim=axis).mean(dim=1)
+    divergence = (p * (log_p - log_mean.unsqueeze(1))).sum(dim=axis).mean(dim=1)
     return Mixture(
         mean,
         p,
@@ -49,9 +53,13 @@ def mixture(logits: Tensor, temperature: Tensor) -> Mixture:
     )
 
 
-def two_sided(logits: Tensor) -> Tensor:
-    """One logit z as those of two classes, [−z/2, z/2], whose softmax is [1 − sigmoid(z), sigmoid(z)]: […] → […, 2]."""
-    return torch.stack([-logits / 2, logits / 2], dim=-1)
+def two_sided(logits: Tensor, dim: int = -1) -> Tensor:
+    """One logit z as those of two classes, [−z/2, z/2], whose softmax is [1 − sigmoid(z), sigmoid(z)]: […] → […, 2, …].
+
+    Args:
+        dim: the new axis.
+    """
+    return torch.stack([-logits / 2, logits / 2], dim=dim)
 
 
 def _log_below(count: int) -> float:

@@ -1,38 +1,15 @@
 """The head of a multilabel model: a probability for each of K labels, and the uncertainty of each."""
 
-from typing import Any
+from collections.abc import Sequence
 
 from torch import Tensor
 
+from app.contract.head import Head
 from app.contract.tasks import multilabel
-from models.export.heads.head import Head, HeadBuilder, TaskExporter, common_width
+from app.contract.tensor import Axis
+from models.export.heads.head import TaskExporter, by_submodel, over_grid
 from models.export.heads.mixture import mixture, two_sided
-from models.export.options import ExportOptions
-
-
-class Multilabel(Head):
-    """The outputs of a multilabel model: each label is a mixture of two classes, off and on, by itself.
-
-    p̄ = mean_n sigmoid(z_n / T); entropies are Bernoulli's.
-    """
-
-    OUTPUTS = tuple(tensor.name for tensor in multilabel.outputs())
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Inputs [B, …] → prediction [B, K], probabilities [B, K], submodels [B, N, K], three scores [B, K], logits."""
-        logits = self._by_submodel(self.body(self.preprocess(x)))
-        found = mixture(two_sided(logits), self.temperature)
-        probabilities = found.mean[..., 1]
-        return (
-            # as a binary classifier at 0.5, which says the first class: off
-            (probabilities > 0.5).long(),
-            probabilities,
-            found.submodels[..., 1],
-            found.entropy,
-            found.expected_entropy,
-            found.mutual_information,
-            logits,
-        )
+from models.export.options import HeadOptions
 
 
 class MultilabelExporter(TaskExporter):
@@ -40,11 +17,28 @@ class MultilabelExporter(TaskExporter):
 
     task = "multilabel"
 
-    def builder(self, widths: set[int], options: ExportOptions) -> HeadBuilder:
-        labels, width = len(options.labels or ()), common_width(widths)
-        if width != labels:
-            raise ValueError(f"labels: the network gives {width} logits, one for each label, got {labels} labels")
-        return HeadBuilder(multilabel.outputs(), Multilabel)
+    def head(self, name: str, width: int, grid: Sequence[Axis], options: HeadOptions) -> Head:
+        labels = tuple(options.labels or ())
+        if width != len(labels):
+            raise ValueError(f"labels: the network gives {width} logits, one for each label, got {len(labels)} labels")
+        return Head(name=name, task=self.task, grid=tuple(grid), labels=labels, outputs=multilabel.outputs(grid))
 
-    def contract_fields(self, options: ExportOptions) -> dict[str, Any]:
-        return {"labels": tuple(options.labels or ())}
+    def outputs(self, head: Head, raw: Tensor, submodels: int, temperature: Tensor | None) -> tuple[Tensor, ...]:
+        """Prediction and probabilities [B, K, *G], submodels [B, N, K, *G], three scores [B, K, *G], logits; of a dense
+        head the shares [B, K] of cells, and the means [B] of the scores over labels and grid.
+
+        Each label is a mixture of two classes, off and on, by itself: p̄ = mean_n sigmoid(z_n / T), entropies are
+        Bernoulli's.
+        """
+        logits = by_submodel(raw, submodels, len(head.grid))
+        found = mixture(two_sided(logits), temperature)
+        probabilities = found.mean[..., 1]
+        # as a binary classifier at 0.5, which says the first class: off
+        prediction = (probabilities > 0.5).long()
+        scores = (found.entropy, found.expected_entropy, found.mutual_information)
+        of_cells = (prediction, probabilities, found.submodels[..., 1], *scores, logits)
+        if not head.grid:
+            return of_cells
+        grid = len(head.grid)
+        shares = over_grid(prediction.float(), grid)
+        return (*of_cells, shares, *(over_grid(score, grid + 1) for score in scores))

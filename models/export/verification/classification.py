@@ -3,16 +3,16 @@
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.special import entr, log_softmax, logsumexp
 
-from app.contract.schema import Contract
-from models.export.heads.classification import two_classes
+from app.contract.head import Head
+from app.contract.tasks.classification import SCORES
+from app.contract.tasks.task import row_output
 from models.export.verification.task import ABSOLUTE, RELATIVE, Arrays, Raw, TaskVerifier
 
 # Unbounded sums: one near zero is as uncertain as its largest neighbour.
-_SCALED_BY_LARGEST = ("energy", "logits")
+_SCALED_BY_LARGEST = ("energy", "logits", row_output("energy"))
 
 
 class ClassificationVerifier(TaskVerifier):
@@ -21,12 +21,12 @@ class ClassificationVerifier(TaskVerifier):
 
     allowed = f"{ABSOLUTE} + {RELATIVE}·|value|"
 
-    def expected(self, raw: Raw, contract: Contract) -> dict[str, NDArray[Any]]:
-        return classifier_reference(two_classes(torch.from_numpy(raw)).numpy(), contract.temperature)
+    def expected(self, raw: Raw, head: Head) -> dict[str, NDArray[Any]]:
+        return classifier_reference(_two_classes(raw), head.temperature)
 
-    def shares(self, found: Arrays, raw: Raw, contract: Contract) -> dict[str, float]:
-        expected = self.expected(raw, contract)
-        coarse = coarseness(expected["logits"], contract)
+    def shares(self, found: Arrays, raw: Raw, head: Head) -> dict[str, float]:
+        expected = self.expected(raw, head)
+        coarse = coarseness(expected["logits"], head)
         return {
             name: (
                 _top_two(expected["probabilities"], values)
@@ -39,29 +39,41 @@ class ClassificationVerifier(TaskVerifier):
 
 
 def classifier_reference(logits: Raw, temperature: float) -> dict[str, NDArray[Any]]:
-    """The outputs of a classifier from logits [B, N, K], in float64."""
+    """The outputs of a classifier from logits [B, N, K, *G], in float64; those of rows if there is a grid."""
     z = logits.astype(np.float64)
     # by logarithms: exp of a logit of 1000 overflows
-    log_p = log_softmax(z / temperature, axis=-1)
+    log_p = log_softmax(z / temperature, axis=2)
     p = np.exp(log_p)
     mean = p.mean(axis=1)
-    entropy, expected = entr(mean).sum(axis=-1), entr(p).sum(axis=-1).mean(axis=1)
-    return {
-        "prediction": mean.argmax(axis=-1),
+    entropy, expected = entr(mean).sum(axis=1), entr(p).sum(axis=2).mean(axis=1)
+    found = {
+        "prediction": mean.argmax(axis=1),
         "probabilities": mean,
         "submodels": p,
         "entropy": entropy,
         "expected_entropy": expected,
         "mutual_information": np.maximum(entropy - expected, 0),
-        "energy": -logsumexp(z, axis=-1).mean(axis=1),
+        "energy": -logsumexp(z, axis=2).mean(axis=1),
         "logits": z,
     }
+    if z.ndim == 3:
+        return found
+    cells = tuple(range(1, z.ndim - 2))
+    named = [(found["prediction"] == index).mean(axis=cells) for index in range(z.shape[2])]
+    scores = {name: found[name].mean(axis=cells) for name in SCORES if name in found}
+    of_rows = {"shares": np.stack(named, axis=1), "confidence": mean.max(axis=1).mean(axis=cells), **scores}
+    return found | {row_output(name): values for name, values in of_rows.items()}
 
 
-def coarseness(logits: NDArray[Any], contract: Contract) -> float:
+def _two_classes(logits: Raw) -> Raw:
+    """One logit as those of two classes, on axis 2."""
+    return np.concatenate([-logits / 2, logits / 2], axis=2) if logits.shape[2] == 1 else logits
+
+
+def coarseness(logits: NDArray[Any], head: Head) -> float:
     """The factor on the tolerance for logits beyond 32: a float32 of that size is known to 2e-6 at best, and exp passes
     that on to the probabilities."""
-    return max(1.0, float(np.abs(logits).max()) / contract.temperature / 32)
+    return max(1.0, float(np.abs(logits).max()) / head.temperature / 32)
 
 
 def share(values: NDArray[Any], expected: NDArray[Any], *, largest: bool) -> float:
@@ -72,6 +84,6 @@ def share(values: NDArray[Any], expected: NDArray[Any], *, largest: bool) -> flo
 
 def _top_two(probabilities: NDArray[Any], prediction: NDArray[Any]) -> float:
     """A prediction may only differ where two classes are equally probable within the tolerance."""
-    top = probabilities.max(axis=-1)
-    chosen = np.take_along_axis(probabilities, prediction[:, None], axis=-1)[:, 0]
+    top = probabilities.max(axis=1)
+    chosen = np.take_along_axis(probabilities, prediction[:, None], axis=1)[:, 0]
     return float(((top - chosen) / (2 * (ABSOLUTE + RELATIVE * top))).max())

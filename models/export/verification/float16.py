@@ -2,12 +2,17 @@
 
 import numpy as np
 import onnx
-from torch import Tensor, nn
+from onnxruntime import InferenceSession
+from torch import nn
 
+from app.contract.head import Head
 from app.contract.schema import Contract
 from models import runtime
+from models.export.verification.feed import feed, rows_at_once
 from models.export.verification.loop import VerificationError, torch_loop
+from models.export.verification.task import Arrays, Raw
 from models.export.verification.tasks import TASKS
+from models.given import Tensors, each, rows_of
 
 _USUAL, _LARGEST = 1e-3, 5e-3
 """The difference, in nats, allowed for 99 % of the entropies and for all of them."""
@@ -15,7 +20,7 @@ _BATCHES = (1, 2, 3, 5, 16)
 _ROWS_AT_ONCE = 16
 
 
-def verify_float16(model: onnx.ModelProto, contract: Contract, network: nn.Module, rows: Tensor) -> tuple[float, float]:
+def verify_float16(model: onnx.ModelProto, contract: Contract, network: nn.Module, rows: Tensors) -> tuple[float, float]:
     """Compares a model in float16 with its network in float32.
 
     Returns:
@@ -24,17 +29,33 @@ def verify_float16(model: onnx.ModelProto, contract: Contract, network: nn.Modul
     Raises:
         VerificationError: they are more than 1e-3 and 5e-3, or a probability differs by more than 5e-3.
     """
-    expected = TASKS[contract.task].expected(torch_loop(network, rows.split(_ROWS_AT_ONCE)), contract)
     session = runtime.session(model)
+    count = min(len(each(rows)[0]), rows_at_once(contract, {}))  # no free axes in float16
+    rows = rows_of(rows, slice(count))
+    parts = [rows_of(rows, slice(first, first + _ROWS_AT_ONCE)) for first in range(0, count, _ROWS_AT_ONCE)]
+    given = feed(contract, rows)
+    found = [
+        _verify_head(session, head, raw, given)
+        for head, raw in zip(contract.heads, torch_loop(network, parts), strict=True)
+    ]
+    return max(usual for usual, _ in found), max(largest for _, largest in found)
+
+
+def _verify_head(session: InferenceSession, head: Head, raw: Raw, given: Arrays) -> tuple[float, float]:
+    expected = TASKS[head.task].expected(raw, head)
+
+    def answer(count: int, *names: str) -> Arrays:
+        rows = {name: array[:count] for name, array in given.items()}
+        return head.own(runtime.run_session(session, rows, list(map(head.graph_name, names))))
+
     for batch in _BATCHES:
-        part = runtime.run_session(session, rows[:batch].numpy(), ["submodels"])["submodels"]
-        wanted = expected["submodels"][:batch]
+        part, wanted = answer(batch, "submodels")["submodels"], expected["submodels"][:batch]
         if part.shape != wanted.shape or not np.abs(part - wanted).max() <= _LARGEST:
             raise VerificationError(
-                f"in float16 submodels at batch size {batch} differ by more than {_LARGEST} from the torch "
-                "loop: export this network in float32"
+                f"in float16 {head.graph_name('submodels')} at batch size {batch} differ by more than {_LARGEST} from "
+                "the torch loop: export this network in float32"
             )
-    found = runtime.run_session(session, rows.numpy(), ["probabilities", "entropy"])
+    found = answer(len(raw), "probabilities", "entropy")
     difference = np.abs(found["entropy"] - expected["entropy"])
     usual, largest = float(np.quantile(difference, 0.99)), float(difference.max())
     if not (usual <= _USUAL and largest <= _LARGEST):  # NaN fails

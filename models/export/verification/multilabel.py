@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr, expit
 
-from app.contract.schema import Contract
+from app.contract.head import Head
+from app.contract.tasks.multilabel import SCORES
+from app.contract.tasks.task import row_output
 from models.export.verification.classification import coarseness, share
 from models.export.verification.task import ABSOLUTE, RELATIVE, Arrays, Raw, TaskVerifier
 
@@ -16,12 +18,12 @@ class MultilabelVerifier(TaskVerifier):
 
     allowed = f"{ABSOLUTE} + {RELATIVE}·|value|"
 
-    def expected(self, raw: Raw, contract: Contract) -> dict[str, NDArray[Any]]:
-        return multilabel_reference(raw, contract.temperature)
+    def expected(self, raw: Raw, head: Head) -> dict[str, NDArray[Any]]:
+        return multilabel_reference(raw, head.temperature)
 
-    def shares(self, found: Arrays, raw: Raw, contract: Contract) -> dict[str, float]:
-        expected = self.expected(raw, contract)
-        coarse = coarseness(raw, contract)
+    def shares(self, found: Arrays, raw: Raw, head: Head) -> dict[str, float]:
+        expected = self.expected(raw, head)
+        coarse = coarseness(raw, head)
         return {
             name: (
                 _on_the_other_side(expected["probabilities"], values)
@@ -34,12 +36,12 @@ class MultilabelVerifier(TaskVerifier):
 
 
 def multilabel_reference(logits: Raw, temperature: float) -> dict[str, NDArray[Any]]:
-    """The outputs of a multilabel model from logits [B, N, K], in float64."""
+    """The outputs of a multilabel model from logits [B, N, K, *G], in float64; those of rows if there is a grid."""
     z = logits.astype(np.float64)
     on, off = expit(z / temperature), expit(-z / temperature)  # not 1 − on, which is 0 for a logit of 40
     mean, rest = on.mean(axis=1), off.mean(axis=1)
     entropy, expected = entr(mean) + entr(rest), (entr(on) + entr(off)).mean(axis=1)
-    return {
+    found = {
         "prediction": (mean > 0.5).astype(np.int64),
         "probabilities": mean,
         "submodels": on,
@@ -48,6 +50,12 @@ def multilabel_reference(logits: Raw, temperature: float) -> dict[str, NDArray[A
         "mutual_information": np.maximum(entropy - expected, 0),
         "logits": z,
     }
+    if z.ndim == 3:
+        return found
+    cells = tuple(range(2, z.ndim - 1))
+    scores = {name: found[name].mean(axis=(1, *cells)) for name in SCORES}
+    of_rows = {"shares": found["prediction"].mean(axis=cells), **scores}
+    return found | {row_output(name): values for name, values in of_rows.items()}
 
 
 def _on_the_other_side(probabilities: NDArray[Any], prediction: NDArray[Any]) -> float:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from app.contract.schema import Contract
+from app.contract.head import Head
 
 ABSOLUTE, RELATIVE = 1e-6, 1e-5
 
@@ -24,9 +24,9 @@ class TaskVerifier(ABC):
     """The tolerance in words."""
 
     @abstractmethod
-    def expected(self, raw: Raw, contract: Contract) -> dict[str, NDArray[Any]]:
+    def expected(self, raw: Raw, head: Head) -> dict[str, NDArray[Any]]:
         """Every output of the graph, in float64."""
 
     @abstractmethod
-    def shares(self, found: Arrays, raw: Raw, contract: Contract) -> dict[str, float]:
+    def shares(self, found: Arrays, raw: Raw, head: Head) -> dict[str, float]:
         """The largest difference of each output as a share of what is allowed; NaN where it is not finite."""

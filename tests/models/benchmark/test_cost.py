@@ -3,7 +3,7 @@ import onnx
 
 from app.contract.schema import Compilation
 from models.benchmark.cost import macs, weights
-from tests.app.engine.fakes import CONTRACT
+from tests.models.evaluation.answered import CONTRACT
 
 
 def test_the_cheapest_plan_counts_and_silence_is_no_zero() -> None:

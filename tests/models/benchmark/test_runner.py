@@ -273,7 +273,7 @@ def test_other_test_rows_are_measured_anew(data: Path, again: Path, here: dict[s
     clothing(tmp_path / "data", "t10k", 61)
     runner.work(ALONE, again, tmp_path / "data")
     assert re.match(r"exported anew: evaluation was .*; measured anew: model was .*; test was ", here["all-single-0"])
-    assert artefact.read(runner.repository(again), "all-single-0", 1)[1].evaluation.rows == 61
+    assert artefact.read(runner.repository(again), "all-single-0", 1)[1].head.evaluation.rows == 61
 
 
 def test_figures_of_another_library_or_an_earlier_form_are_measured_anew(

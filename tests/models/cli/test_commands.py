@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from app.contract.calibration import Threshold
+from app.contract.head import Target
 from app.contract.schema import Contract
 from models import artefact, runtime
 from models.__main__ import main
@@ -147,7 +148,7 @@ def test_a_deep_ensemble_is_exported_whole_or_not_at_all(
     torch.save(state, path(3))
     assert main(export) == 0
     contract = artefact.read(repository, "digits-deep-ensemble")[1]
-    assert (contract.num_submodels, contract.policy) == (3, None)
+    assert (contract.num_submodels, contract.head.policy) == (3, None)
     assert contract.origin.recipe["seeds"] == [1, 2, 4]
 
 
@@ -252,11 +253,11 @@ def test_guarantees_that_are_asked_for(digits: Dataset, tmp_path: Path, capsys: 
         ("coverage", 0.97),
         ("risk", 0.2),
     }
-    assert first.calibration is not None
-    assert [one.coverage for one in first.calibration.prediction_sets] == [0.8, 0.97]
-    assert first.policy is not None
+    assert first.head.calibration is not None
+    assert [one.coverage for one in first.head.calibration.prediction_sets] == [0.8, 0.97]
+    assert first.head.policy is not None
     values = {(one.score, one.guarantee, one.target): one.value for one in guaranteed(first)}
-    assert [rule.threshold for rule in first.policy.rules] == [
+    assert [rule.threshold for rule in first.head.policy.rules] == [
         values["energy", "coverage", 0.97],
         values["entropy", "risk", 0.2],
     ]
@@ -265,8 +266,8 @@ def test_guarantees_that_are_asked_for(digits: Dataset, tmp_path: Path, capsys: 
 
 
 def guaranteed(contract: Contract) -> tuple[Threshold, ...]:
-    assert contract.calibration is not None
-    return contract.calibration.thresholds
+    assert contract.head.calibration is not None
+    return contract.head.calibration.thresholds
 
 
 def test_one_seed_is_not_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -287,11 +288,9 @@ def test_one_seed_is_not_published(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_values_of_other_names_or_units_are_refused(
     arrays: dict[str, Any], message: str | None, tmp_path: Path, digits_repository: Path
 ) -> None:
-    from app.contract.schema import Target
-
-    contract = artefact.read(digits_repository, "digits")[1].model_copy(
-        update={"targets": (Target(name="height", unit="m"), Target(name="weight", unit="kg")), "labels": ()}
-    )
+    contract = artefact.read(digits_repository, "digits")[1]
+    targets = (Target(name="height", unit="m"), Target(name="weight", unit="kg"))
+    contract = contract.with_head(contract.head, targets=targets, labels=())
     path = tmp_path / "mine.npz"
     np.savez(path, inputs=np.ones((3, 2)), labels=np.ones((3, 2)), **arrays)
     if message is None:

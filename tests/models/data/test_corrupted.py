@@ -95,11 +95,11 @@ def test_generated_rows_are_corrupts(dtype: type, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("models.data.corrupted._ROWS", 3)
     pictures = RNG.integers(0, 256, (7, 1, 8, 8), np.uint8)
     scaled = pictures / np.float32(255)
-    split = Split(pictures if dtype == np.uint8 else scaled, np.arange(7))  # type: ignore[arg-type]
+    split = Split(pictures if dtype == np.uint8 else scaled, np.arange(7))
     found = list(generated(split, "imagenet", seed=2))
     assert [(kind, severity) for kind, severity, _ in found] == [(k, s) for k in KINDS for s in SEVERITIES]
     for kind, severity, corrupted in found:
-        expected = corrupt(scaled, kind, severity, seed=2, family="imagenet")  # type: ignore[arg-type]
+        expected = corrupt(scaled, kind, severity, seed=2, family="imagenet")
         if dtype == np.uint8:
             expected = np.rint(expected * 255)
         assert corrupted.inputs.dtype == dtype

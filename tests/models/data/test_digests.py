@@ -29,6 +29,13 @@ def test_labels_count(tmp_path: Path) -> None:
     assert split_digest(Split(ROWS, np.arange(4))) != split_digest(Split(ROWS, np.arange(4)[::-1]))
 
 
+def test_the_names_of_several_inputs_count_and_their_order_does_not() -> None:
+    labels = np.arange(4)
+    found = split_digest(Split({"a": ROWS, "b": ROWS + 1}, labels))
+    assert split_digest(Split({"b": ROWS + 1, "a": ROWS}, labels)) == found
+    assert split_digest(Split({"b": ROWS, "a": ROWS + 1}, labels)) != found
+
+
 def test_files_differ_by_contents_or_by_size(tmp_path: Path) -> None:
     one, two = tmp_path / "a" / "x.npy", tmp_path / "b" / "y.npy"
     for path in (one, two):

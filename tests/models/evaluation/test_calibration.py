@@ -46,9 +46,9 @@ def test_recovers_a_known_factor_on_variances(factor: float) -> None:
 def test_sets_the_temperature_in_the_graph(digits_repository: Path, digits: Dataset) -> None:
     model, contract, _ = artefact.read(digits_repository, "digits")
     halved = Split(digits.calibration.inputs[:150], digits.calibration.labels[:150])
-    found = calibrate(model, contract, "half", halved)
+    found = calibrate(model, contract, contract.head, "half", halved)
     assert found.rows == 150
-    assert found.temperature != contract.temperature
+    assert found.temperature != contract.head.temperature
     outputs = runtime.run(model, halved.inputs, ["probabilities", "logits", "entropy"])
     expected = softmax(outputs["logits"].astype(np.float64) / found.temperature, axis=-1).mean(axis=1)
     np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-6)
@@ -62,7 +62,7 @@ def test_sets_the_temperature_in_the_graph(digits_repository: Path, digits: Data
 def test_labels_beyond_the_classes_are_named(tiny_repository: Path, rows: Split) -> None:
     model, contract, _ = artefact.read(tiny_repository, "tiny")
     with pytest.raises(DatasetError, match=r"labels\[\d+\]: expected 0 to 2 for the model's 3 classes, got 3"):
-        calibrate(model, contract, "mine", Split(rows.inputs, rows.labels + 1))
+        calibrate(model, contract, contract.head, "mine", Split(rows.inputs, rows.labels + 1))
 
 
 def test_rows_that_do_not_fit_the_contract_are_named(digits_repository: Path, digits: Dataset) -> None:
@@ -72,28 +72,28 @@ def test_rows_that_do_not_fit_the_contract_are_named(digits_repository: Path, di
         (Split(x[:0], y[:0]), "no rows"),
         (Split(x, y[:200]), r"one class index for each of the 300 rows, got \[200\]"),
         (Split(x, y.astype(np.float64)), "one class index for each row, got float64"),
-        (Split(torch.from_numpy(x), y), "inputs: expected a NumPy array, got Tensor"),  # type: ignore[arg-type]
-        (Split(x * 255, y), r"expected values in \[0, 1\] \(grey value\), got"),  # type: ignore[arg-type]
-        (Split(np.where(x > 0.5, np.nan, x).astype(np.float32), y), r"expected values in \[0, 1\] .*, got nan"),  # type: ignore[arg-type]
+        (Split(torch.from_numpy(x), y), "inputs: expected a NumPy array, got Tensor"),
+        (Split(x * 255, y), r"expected values in \[0, 1\] \(grey value\), got"),
+        (Split(np.where(x > 0.5, np.nan, x).astype(np.float32), y), r"expected values in \[0, 1\] .*, got nan"),
         (Split(x[:, 0], y), r"expected float32 \['B', 1, 8, 8\], got float32 \[300, 8, 8\]"),
         (Split((x * 255).astype(np.uint8), y), r"got uint8 \[300, 1, 8, 8\]"),
     ):
         with pytest.raises(DatasetError, match=message):
-            calibrate(model, contract, "mine", split)
+            calibrate(model, contract, contract.head, "mine", split)
 
 
 def test_one_half_of_the_rows_fits_and_the_other_one_guarantees(digits_repository: Path, digits: Dataset) -> None:
     model, contract, _ = artefact.read(digits_repository, "digits")
     x, y = digits.calibration.inputs, digits.calibration.labels
     order = shuffled(len(y), seed=0)
-    found = calibrate(model, contract, "digits", Split(x, y), coverages=(0.8, 0.95), risks=(0.2,))
+    found = calibrate(model, contract, contract.head, "digits", Split(x, y), coverages=(0.8, 0.95), risks=(0.2,))
     fitting, rest = order[::2], order[1::2]
     logits = runtime.run(model, x[fitting], ["logits"])["logits"]
     assert found.temperature == pytest.approx(fit_temperature(logits, y[fitting]), rel=1e-6)
     outputs = runtime.run(model, x[rest], ["probabilities", "entropy", "prediction"])
     assert {(one.score, one.guarantee, one.target) for one in found.thresholds} >= {
         (score, guarantee, target)
-        for score in contract.scores
+        for score in contract.head.scores
         for guarantee, target in (("coverage", 0.8), ("coverage", 0.95), ("risk", 0.2))
     }
     (eighty,) = (one for one in found.thresholds if (one.score, one.target) == ("entropy", 0.8))
@@ -112,7 +112,7 @@ def test_what_few_rows_cannot_guarantee_is_left_out(digits_repository: Path, dig
     model, contract, _ = artefact.read(digits_repository, "digits")
     for rows, coverages in ((10, []), (20, [0.9]), (100, [0.9, 0.95])):
         few = Split(digits.calibration.inputs[:rows], digits.calibration.labels[:rows])
-        found = calibrate(model, contract, "few", few)
+        found = calibrate(model, contract, contract.head, "few", few)
         assert [one.coverage for one in found.prediction_sets] == coverages
         assert [one.target for one in found.thresholds if _of(one, "energy", "coverage")] == coverages
         assert not [one for one in found.thresholds if one.guarantee == "risk" and one.target < 0.05]
@@ -135,12 +135,12 @@ def test_inputs_that_are_read_when_they_are_needed(tmp_path: Path) -> None:
     )
     model, contract, _ = artefact.read(tmp_path, "bytes")
     lazy = Lazily(inputs)
-    assert calibrate(model, contract, "lazy", Split(lazy, labels)) == calibrate(
-        model, contract, "lazy", Split(inputs, labels)
+    assert calibrate(model, contract, contract.head, "lazy", Split(lazy, labels)) == calibrate(
+        model, contract, contract.head, "lazy", Split(inputs, labels)
     )
     assert 0 < lazy.most_at_once <= 256
     with pytest.raises(DatasetError, match=r"expected uint8 \['B', 6\], got uint8 \[600, 5\]"):
-        calibrate(model, contract, "lazy", Split(Lazily(inputs[:, :5]), labels))
+        calibrate(model, contract, contract.head, "lazy", Split(Lazily(inputs[:, :5]), labels))
 
 
 def test_a_policy_is_part_of_a_new_version(
@@ -151,7 +151,7 @@ def test_a_policy_is_part_of_a_new_version(
     artefact.write(model, tmp_path, "digits")
     rules, repository = "reject energy>c99, defer entropy>r10, defer confidence<p5", ["--repository", str(tmp_path)]
     assert main(["calibrate", "digits:1", "--policy", rules, *repository]) == 0
-    found = artefact.read(tmp_path, "digits", 2)[1]
+    found = artefact.read(tmp_path, "digits", 2)[1].head
     assert found.policy is not None
     assert found.calibration is not None
     energy, entropy, confidence = found.policy.rules
@@ -167,7 +167,7 @@ def test_a_policy_is_part_of_a_new_version(
         assert main(["calibrate", "digits:2", *wanted, *repository]) == 1
         assert message in capsys.readouterr().err
     assert main(["calibrate", "digits:2", "--policy", "none", *repository]) == 0
-    assert artefact.read(tmp_path, "digits", 3)[1].policy is None
+    assert artefact.read(tmp_path, "digits", 3)[1].head.policy is None
     assert main(["evaluate", "digits:2", "--corruptions", *repository]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("policy: ") for line in lines) == 6

@@ -21,9 +21,7 @@ from models.evaluation.conformal import (
     INTERVALS,
     RISKS,
     intervals,
-    label_sets,
     prediction_sets,
-    risk_bound,
     thresholds,
 )
 
@@ -113,6 +111,40 @@ def test_a_guaranteed_risk_is_broken_no_more_often_than_was_said(
     assert guaranteed[0.1] > 0.9 * REPEATS
 
 
+def test_a_guaranteed_risk_of_shares_is_broken_no_more_often_than_was_said() -> None:
+    """Losses are shares of wrong cells, and grow with the doubt; the true risk is read from many rows."""
+    rng = np.random.default_rng(0)
+
+    def rows(size: int) -> tuple[Floats, Floats]:
+        doubt = gamma(rng, size)
+        mean = np.minimum(0.04 * doubt, 0.9)
+        return doubt, rng.beta(4 * mean, 4 * (1 - mean))
+
+    many, many_losses = rows(200_000)
+    broken, found = dict.fromkeys(RISKS, 0), {target: [] for target in RISKS}  # type: dict[float, int], dict[float, list[float]]
+    for _ in range(REPEATS):
+        for one in thresholds("entropy", *rows(500), coverages=()):
+            assert (one.guarantee, one.confidence_level, one.rows) == ("risk", CONFIDENCE_LEVEL, 500)
+            assert one.risk is not None
+            assert one.risk <= one.target
+            within = lies_within(one, many)
+            found[one.target].append(float(within.mean()))
+            broken[one.target] += bool(many_losses[within].mean() > one.target)
+    delta = 1 - CONFIDENCE_LEVEL
+    assert all(count <= REPEATS * delta + 3 * np.sqrt(REPEATS * delta * (1 - delta)) for count in broken.values())
+    # the mean of all is 0.04
+    assert np.sum(found[0.05]) > 0.8 * REPEATS
+    assert np.sum(found[0.1]) > 0.95 * REPEATS
+
+
+def test_losses_of_0_and_1_are_bounded_as_booleans_only_if_they_are() -> None:
+    values, wrong = np.linspace(0, 1, 400), np.arange(400) % 57 == 0
+    booleans, numbers = (thresholds("entropy", values, losses, (), (0.1,)) for losses in (wrong, wrong.astype(float)))
+    assert (booleans[0].value, booleans[0].risk) == (numbers[0].value, numbers[0].risk)
+    assert len(thresholds("entropy", values[:116], np.zeros(116), (), (0.05,))) == 0
+    assert len(thresholds("entropy", values[:118], np.zeros(118, np.bool_), (), (0.05,))) == 1
+
+
 def test_a_risk_that_cannot_be_guaranteed_is_left_out() -> None:
     values = np.linspace(0, 1, 200)
     assert thresholds("entropy", values, np.ones(200, np.bool_), coverages=()) == ()
@@ -121,12 +153,6 @@ def test_a_risk_that_cannot_be_guaranteed_is_left_out() -> None:
     assert thresholds("entropy", np.zeros(0), np.zeros(0, np.bool_)) == ()
     (one,) = thresholds("entropy", values, np.zeros(200, np.bool_), coverages=(), risks=(0.05,))
     assert (one.coverage, one.risk) == (199 / 200, 0)
-
-
-def test_the_bound_on_a_share_is_that_of_clopper_and_pearson() -> None:
-    assert risk_bound(0, 100, 0.05) == pytest.approx(1 - 0.05 ** (1 / 100))  # (1 − p)^n = δ
-    assert risk_bound(5, 5, 0.05) == 1
-    assert risk_bound(3, 50, 0.025) == pytest.approx(0.16548, abs=1e-5)  # R: binom.test(3, 50)$conf.int[2]
 
 
 @pytest.mark.parametrize("rows", [20, 50, 99])
@@ -139,42 +165,6 @@ def test_prediction_sets_hold_the_true_class_as_often_as_guaranteed(rows: int) -
     assert list(found) == [target for target in COVERAGES if target <= rows / (rows + 1) + 1e-12]
     for target, shares in found.items():
         assert_covers(shares, target, rows)
-
-
-@pytest.mark.parametrize("rows", [30, 300])
-def test_sets_of_labels_hold_as_many_true_ones_as_guaranteed(rows: int) -> None:
-    """Labels of a row are copies of each other as often as not, which leaves the guarantee as it is."""
-    rng = np.random.default_rng(0)
-    held = {0.8: [], 0.95: []}  # type: dict[float, list[float]]
-    for _ in range(1500):
-        p = rng.random((rows + 1, 4))
-        truth = rng.random(p.shape) < p**2  # the model is far too sure
-        alike = rng.random(rows + 1) < 0.5
-        truth[alike] = truth[alike, :1]
-        sets = {one.coverage: one for one in label_sets(p[:rows], truth[:rows], tuple(held))}
-        assert set(sets) == ({0.8, 0.95} if rows > 18 else {0.8})
-        for coverage, one in sets.items():
-            inside = p[rows] >= one.least_probability - 1e-6
-            count = truth[rows].sum()
-            held[coverage].append(float((truth[rows] & inside).sum() / count) if count else 1.0)
-    for coverage, shares in held.items():
-        error = np.std(shares) / len(shares) ** 0.5
-        assert coverage - 3 * error <= np.mean(shares) <= coverage + 2 / rows + 3 * error
-
-
-def test_sets_of_labels_are_the_smallest_that_conformal_risk_control_allows() -> None:
-    p = np.arange(1, 21)[:, None] / 20
-    truth = np.ones((20, 1), bool)
-    # α = 0.2: (missed + 1) / 21 ≤ 0.2 for 3 rows, which are those of 0.05, 0.1 and 0.15
-    (one,) = label_sets(p, truth, (0.8,))
-    assert (one.coverage, one.least_probability, one.rows) == (0.8, 0.2, 20)
-    assert label_sets(p, truth, (0.96,)) == ()  # (0 + 1) / 21 is more than 0.04
-    assert label_sets(p, ~truth, (0.8,))[0].least_probability == 1  # there is nothing to miss
-    # a row of three labels loses a third with each: 9 thirds are 3 rows, exactly
-    thirds = np.arange(1, 61).reshape(20, 3) / 60
-    (one,) = label_sets(thirds, np.ones((20, 3), bool), (0.8,))
-    assert one.least_probability == pytest.approx(10 / 60)
-    assert one.least_probability <= 10 / 60
 
 
 def test_intervals_hold_each_target_as_often_as_guaranteed() -> None:
@@ -214,7 +204,7 @@ def test_what_nobody_can_guarantee_is_refused(share: float) -> None:
 def served(digits_repository: Path, digits: Dataset) -> tuple[dict[Score, Floats], Floats]:
     """Of the digits' 600 rows that no weight was fitted to: the scores, and the probability of the true class."""
     model, contract, _ = artefact.read(digits_repository, "digits")
-    names = [name for name in contract.scores if name != "confidence"]
+    names = [name for name in contract.head.scores if name != "confidence"]
     parts = digits.calibration, digits.test
     inputs, labels = (np.concatenate([getattr(part, name) for part in parts]) for name in ("inputs", "labels"))
     found: dict[Any, Any] = runtime.run(model, inputs, [*names, "probabilities"])
@@ -247,7 +237,7 @@ def test_the_exported_thresholds_cover_the_test_rows(
     digits_repository: Path, digits: Dataset, served: tuple[dict[Score, Floats], Floats]
 ) -> None:
     """The coverage of m new rows by the k-th smallest of n is beta-binomial, near 1 of a narrow spread."""
-    calibration = artefact.read(digits_repository, "digits")[1].calibration
+    calibration = artefact.read(digits_repository, "digits")[1].head.calibration
     assert calibration is not None
     scores, truth = served
     new = len(digits.test)

@@ -13,12 +13,12 @@ from models import artefact, evaluation, runtime
 from models.data import Dataset, Split
 from models.data.corrupted import generated
 from models.data.corruptions import KINDS, corrupt
-from models.evaluation.answers import Respondent
 from models.evaluation.calibration import calibrate
 from models.evaluation.evaluation import evaluate
 from models.evaluation.likelihood import log_mixture
 from models.evaluation.metrics import top_calibration_error
 from models.evaluation.policy_outcome import PolicyOutcome, apply_policy, check_images, join
+from models.evaluation.respondent import Respondent
 
 
 def test_calibrating_and_evaluating_need_no_torch() -> None:
@@ -41,8 +41,8 @@ def test_calibration_error_is_that_of_torchmetrics() -> None:
 
 def test_figures_are_those_of_the_served_outputs(digits_repository: Path, digits: Dataset) -> None:
     model, contract, _ = artefact.read(digits_repository, "digits")
-    found = evaluate(model, contract, "digits", digits.test)
-    assert found == contract.evaluation
+    found = evaluate(model, contract, contract.head, "digits", digits.test)
+    assert found == contract.head.evaluation
     outputs = runtime.run(model, digits.test.inputs, ["probabilities", "submodels", "logits"])
     probabilities, labels = torch.from_numpy(outputs["probabilities"]), torch.from_numpy(digits.test.labels)
     accuracy = multiclass_accuracy(probabilities, labels, 10, average="micro")
@@ -71,10 +71,11 @@ def test_the_density_of_a_mixture_is_that_of_torch() -> None:
 
 def test_what_a_policy_and_prediction_sets_come_to(digits_repository: Path, digits: Dataset) -> None:
     model, contract, _ = artefact.read(digits_repository, "digits")
-    contract = contract.model_copy(update={"calibration": calibrate(model, contract, "digits", digits.calibration)})
-    rules = resolve(parse("reject energy>p90, defer entropy>0.5"), contract)
-    answers = Respondent(model, contract).answer(digits.test)
-    found = apply_policy(contract.model_copy(update={"policy": rules}), answers)
+    calibration = calibrate(model, contract, contract.head, "digits", digits.calibration)
+    head = contract.with_head(contract.head, calibration=calibration).head
+    rules = resolve(parse("reject energy>p90, defer entropy>0.5"), (head,))[""]
+    answers = Respondent(model, contract, head).answer(digits.test)
+    found = apply_policy(head.model_copy(update={"policy": rules}), answers)
     outputs = runtime.run(model, digits.test.inputs, ["energy", "entropy", "prediction", "probabilities"])
     rejected = outputs["energy"] > rules.rules[0].threshold
     deferred = ~rejected & (outputs["entropy"] > 0.5)
@@ -82,16 +83,15 @@ def test_what_a_policy_and_prediction_sets_come_to(digits_repository: Path, digi
     assert (found.share("reject"), found.share("defer")) == (rejected.mean(), deferred.mean())
     np.testing.assert_array_equal(found.accepted(), ~(rejected | deferred))
     np.testing.assert_array_equal(found.errors[:, 0], wrong)
-    assert contract.calibration is not None
     assert list(found.sets) == [0.9, 0.95, 0.99]
     held, size = found.sets[0.99]
-    members = outputs["probabilities"] >= contract.calibration.prediction_sets[2].least_probability - 1e-6
+    members = outputs["probabilities"] >= calibration.prediction_sets[2].least_probability - 1e-6
     members[np.arange(len(members)), outputs["prediction"]] = True
     assert size.tolist() == members.sum(axis=-1).tolist()
     assert held.tolist() == members[np.arange(len(members)), digits.test.labels].tolist()
     assert held.mean() > 0.97
     assert size.min() == 1
-    without = apply_policy(contract, answers)
+    without = apply_policy(head.model_copy(update={"policy": None}), answers)
     assert without.actions is None
     assert without.accepted().all()
 
@@ -100,12 +100,12 @@ def test_corrupted_images(digits_repository: Path, digits: Dataset) -> None:
     model, contract, _ = artefact.read(digits_repository, "digits")
     few = Split(digits.test.inputs[:60], digits.test.labels[:60])
     parts: dict[int, list[PolicyOutcome]] = {}
-    for _, severity, answers in Respondent(model, contract).answer_corrupted(generated(few)):
-        parts.setdefault(severity, []).append(apply_policy(contract, answers))
+    for _, severity, answers in Respondent(model, contract, contract.head).answer_corrupted(generated(few)):
+        parts.setdefault(severity, []).append(apply_policy(contract.head, answers))
     found = {severity: join(outcomes) for severity, outcomes in parts.items()}
     assert list(found) == [1, 2, 3, 4, 5]
     assert all(len(one.errors) == 60 * len(KINDS) for one in found.values())
-    changed = corrupt(few.inputs, KINDS[0], 5)  # type: ignore[arg-type]
+    changed = corrupt(few.inputs, KINDS[0], 5)
     expected = runtime.run(model, changed, ["prediction"])["prediction"] != few.labels
     np.testing.assert_array_equal(found[5].errors[:60, 0], expected)
     assert found[1].errors.mean() < found[5].errors.mean()

@@ -1,14 +1,20 @@
 """The likelihood of single rows; that fits recover a known scale is in test_calibration."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy.special import log_softmax, logsumexp
 
 from models.evaluation.likelihood import (
     binary_cross_entropy,
     fit_label_temperature,
     fit_temperature,
+    fit_variance_factor,
     log_mean_labels,
     log_mean_probability,
+    log_mixture,
     negative_log_likelihood,
 )
 
@@ -25,6 +31,35 @@ def test_it_is_the_mean_of_probabilities_and_not_of_logits() -> None:
     np.testing.assert_allclose(np.exp(log_mean_probability(logits, 1.0)), [[0.55, 0.45]])
     hot = np.exp(log_mean_probability(logits, 1e6))
     np.testing.assert_allclose(hot, [[0.5, 0.5]], atol=1e-5)
+
+
+def flat(array: NDArray[Any]) -> NDArray[Any]:
+    """Cells as rows: [B, …, 3, 6] as [B · 18, …]."""
+    return np.moveaxis(array, (-2, -1), (1, 2)).reshape(-1, *array.shape[1:-2])
+
+
+def test_cells_are_as_likely_as_rows_without_a_grid() -> None:
+    rng = np.random.default_rng(0)
+    logits, means = rng.normal(0, 3, (5, 2, 4, 3, 6)), rng.normal(0, 1, (5, 2, 4, 3, 6))
+    labels, values = rng.integers(0, 4, (5, 3, 6)), rng.normal(0, 3, (5, 4, 3, 6))
+    np.testing.assert_allclose(flat(log_mean_probability(logits, 1.7)), log_mean_probability(flat(logits), 1.7))
+    found = np.moveaxis(log_mean_labels(logits, 1.7), -1, 2)
+    np.testing.assert_allclose(flat(found), log_mean_labels(flat(logits), 1.7))
+    variances = np.exp(logits / 3)
+    found = log_mixture(values, means, variances)
+    assert found.shape == (5, 3, 6)
+    np.testing.assert_allclose(flat(found), log_mixture(*map(flat, (values, means, variances))))
+    assert fit_temperature(logits, labels) == pytest.approx(fit_temperature(flat(logits), flat(labels)))
+    on = values > 0
+    assert fit_label_temperature(logits, on) == pytest.approx(fit_label_temperature(flat(logits), flat(on)))
+    scaled = fit_variance_factor(*map(flat, (values, means, variances)))
+    assert fit_variance_factor(values, means, variances) == pytest.approx(scaled)
+
+
+def test_logarithms_are_those_of_scipy() -> None:
+    logits = np.random.default_rng(0).normal(0, 100, (50, 3, 4))
+    expected = logsumexp(log_softmax(logits / 1.7, axis=-1), axis=1) - np.log(3)
+    np.testing.assert_allclose(log_mean_probability(logits, 1.7), expected, rtol=1e-13, atol=1e-13)
 
 
 def test_a_temperature_makes_labels_no_less_likely() -> None:

@@ -8,7 +8,7 @@ from models.evaluation.answers import Answers
 from models.evaluation.likelihood import binary_cross_entropy
 from tests import graphs
 
-CONTRACT = graphs.multilabel()[1]
+HEAD = graphs.multilabel()[1].head
 SUBMODELS = np.array([[[0.9, 0.2, 0.6], [0.7, 0.4, 0.6]], [[0.2, 0.2, 0.6], [0.4, 0.6, 0.8]]])
 """[B, N, K]"""
 MEAN = SUBMODELS.mean(axis=1)  # 0.8 0.3 0.6, and 0.3 0.4 0.7
@@ -25,7 +25,7 @@ TRUE = np.array([0.8, 0.7, 0.6, 0.7, 0.4, 0.7])
 
 
 def test_figures_of_a_contract() -> None:
-    found = multilabel_figures.reached(CONTRACT, "mine", ANSWERS)
+    found = multilabel_figures.reached(HEAD, "mine", ANSWERS)
     assert (found.data, found.rows, found.exact_match) == ("mine", 2, 0.5)
     assert found.micro_f1 == pytest.approx(6 / 7)  # 3 right of 3 that are on, 1 of 4 missed
     assert found.macro_f1 == pytest.approx(2 / 3)  # 1, 0 and 1
@@ -36,7 +36,7 @@ def test_figures_of_a_contract() -> None:
 
 
 def test_every_label_has_figures_of_its_own() -> None:
-    found = multilabel_figures.predictive(CONTRACT, ANSWERS)
+    found = multilabel_figures.predictive(HEAD, ANSWERS)
     red, round_, ripe = found["labels"]
     assert (red["label"], red["share"], red["f1"], red["auroc"], red["average_precision"]) == ("red", 0.5, 1, 1, 1)
     assert (round_["f1"], round_["auroc"]) == (0, 1)
@@ -51,10 +51,11 @@ def test_every_label_has_figures_of_its_own() -> None:
 
 
 def test_the_temperature_counts() -> None:
-    warm = CONTRACT.model_copy(update={"calibration": None})
+    warm = HEAD.model_copy(update={"calibration": None})
     hot = binary_cross_entropy(ANSWERS.outputs["logits"], ANSWERS.labels, 1e6)
     assert hot == pytest.approx(log(2), abs=1e-5)
-    assert multilabel_figures.corrupted(warm, ANSWERS)["ece"] == multilabel_figures.reached(warm, "", ANSWERS).ece
+    reached = multilabel_figures.reached(warm, "", ANSWERS)
+    assert multilabel_figures.corrupted(warm, ANSWERS)["ece"] == pytest.approx(reached.ece)
 
 
 def test_scores_of_rows_detect_what_is_strange() -> None:

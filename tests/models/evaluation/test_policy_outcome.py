@@ -7,8 +7,7 @@ from app.contract.policy import Policy, Rule
 from app.contract.tensor import Tensor
 from models.evaluation.answers import Answers
 from models.evaluation.policy_outcome import PolicyOutcome, apply_policy, check_images, join
-from tests.app.api.predict.answering import CLASSES, CLASSIFIER
-from tests.app.engine.fakes import CONTRACT
+from tests.models.evaluation.answered import CLASSES, CLASSIFIER, CONTRACT
 
 POLICY = Policy(rules=(Rule(action="defer", score="entropy", threshold=0.3),))
 
@@ -39,7 +38,7 @@ def test_rows_are_counted_by_what_the_policy_says_of_them() -> None:
 
 
 def test_without_a_policy_all_rows_are_accepted_and_nothing_is_said_of_actions() -> None:
-    found = apply_policy(CONTRACT, Answers(CLASSES, np.array([1, 1])))
+    found = apply_policy(CONTRACT.head, Answers(CLASSES, np.array([1, 1])))
     assert found.accepted().all()
     assert found.plain() == {"rows": 2, "error": [0.5], "sets": {}}
 
@@ -51,11 +50,11 @@ def test_where_nothing_is_accepted_there_is_no_error_of_it() -> None:
 
 @pytest.mark.parametrize("policy", [POLICY, None])
 def test_joined_outcomes_are_those_of_all_rows(policy: Policy | None) -> None:
-    contract = CLASSIFIER.model_copy(update={"policy": policy})
+    head = CLASSIFIER.model_copy(update={"policy": policy})
     labels = np.array([0, 0])
-    whole = apply_policy(contract, Answers(CLASSES, labels))
+    whole = apply_policy(head, Answers(CLASSES, labels))
     parts = [
-        apply_policy(contract, Answers({name: values[at : at + 1] for name, values in CLASSES.items()}, labels[:1]))
+        apply_policy(head, Answers({name: values[at : at + 1] for name, values in CLASSES.items()}, labels[:1]))
         for at in (0, 1)
     ]
     assert join(parts).plain() == whole.plain()

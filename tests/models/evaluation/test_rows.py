@@ -3,10 +3,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.contract.axis import FreeAxis
+from app.contract.tensor import Dtype, Tensor
 from models.data import DatasetError, Split
 from models.evaluation.rows import check_rows
 from tests import graphs
-from tests.app.engine.fakes import CONTRACT
+from tests.models.evaluation.answered import CONTRACT
+from tests.models.evaluation.two_heads import two_heads
 
 (GIVEN,) = CONTRACT.inputs
 UNIT = CONTRACT.model_copy(update={"inputs": (GIVEN.model_copy(update={"range": (0.0, 1.0)}),)})
@@ -68,3 +71,54 @@ def test_a_regressor_s_labels_are_a_number_for_each_target() -> None:
     labels[3, 1] = np.nan
     with pytest.raises(DatasetError, match=r"labels\[3\]\[1\]: expected finite numbers, got nan"):
         check_rows(contract, Split(graphs.ROWS, labels))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "bool", "uint8"])
+def test_inputs_may_be_whole_numbers_and_booleans(dtype: Dtype) -> None:
+    whole = CONTRACT.model_copy(update={"inputs": (Tensor(name="ids", dtype=dtype, shape=("B", 2), unit="token"),)})
+    check_rows(whole, Split(np.ones((2, 2), dtype), np.array([0, 1])))
+    with pytest.raises(DatasetError, match=rf"inputs: expected {dtype} \['B', 2\], got float32"):
+        check_rows(whole, Split(GOOD, np.array([0, 1])))
+
+
+def test_whole_numbers_are_held_against_their_range() -> None:
+    ids = Tensor(name="ids", dtype="int64", shape=("B", 2), unit="token", range=(0, 29))
+    with pytest.raises(DatasetError, match=r"inputs\[0\]\[1\]: expected whole numbers in \[0, 29\] .token., got 30; 1"):
+        check_rows(
+            CONTRACT.model_copy(update={"inputs": (ids,)}), Split(np.array([[29, 30], [0, 0]]), np.array([0, 1]))
+        )
+
+
+SCENE, STATE = np.zeros((2, 4), np.float32), np.zeros((2, 3), np.float32)
+ACTION, STEERING = np.array([0, 2]), np.zeros((2, 2), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "labels", "message"),
+    [
+        ({"state": STATE - 1}, {}, r"inputs\.state\[0\]\[0\]: expected values in \[0, 1\] .* got -1; 2 of 2 rows"),
+        ({"scene": SCENE[:, :3]}, {}, r"inputs\.scene: expected float32 \['B', 4\], got float32 \[2, 3\]"),
+        ({"scene": SCENE[:1]}, {}, "inputs: expected as many rows of each, got 1 of scene, 2 of state"),
+        ({}, {"action": ACTION + 1}, r"action: labels\[1\]: expected 0 to 2 for the model's 3 classes, got 3"),
+        ({}, {"steering": STEERING[:, :1]}, r"steering: labels: expected true values \[2, 2\]"),
+        ({}, {"steering": [1]}, r"labels\.steering: expected a NumPy array, got list"),
+        ({}, {"other": ACTION}, "labels: expected action, steering, got action, steering, other"),
+    ],
+)
+def test_of_several_inputs_and_heads_the_one_that_does_not_fit_is_named(
+    inputs: dict[str, Any], labels: dict[str, Any], message: str
+) -> None:
+    given, truth = {"scene": SCENE, "state": STATE}, {"action": ACTION, "steering": STEERING}
+    contract = two_heads()[1]
+    check_rows(contract, Split(given, truth))
+    with pytest.raises(DatasetError, match=message):
+        check_rows(contract, Split({**given, **inputs}, {**truth, **labels}))
+
+
+def test_a_letter_is_one_size_on_all_inputs() -> None:
+    ids, mark = (Tensor(name=name, dtype="int64", shape=("B", "T"), unit="") for name in ("ids", "mark"))
+    contract = CONTRACT.model_copy(update={"inputs": (ids, mark), "axes": {"T": FreeAxis(least=1, most=9)}})
+    rows = np.zeros((2, 5), np.int64)
+    check_rows(contract, Split({"ids": rows, "mark": rows}, np.array([0, 1])))
+    with pytest.raises(DatasetError, match=r"inputs.mark: .*: expected the same T on all its axes, got 5 and 4"):
+        check_rows(contract, Split({"ids": rows, "mark": rows[:, :4]}, np.array([0, 1])))

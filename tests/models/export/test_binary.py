@@ -69,7 +69,7 @@ def test_mc_dropout(tmp_path: Path) -> None:
     options = ExportOptions(labels=LABELS, mc_dropout=4)
     export(plain(0.3), torch.randn(4, 6), options, name="b", repository=tmp_path)  # verified against the loop
     model, contract, _ = artefact.read(tmp_path, "b")
-    assert (contract.method, contract.num_submodels, contract.labels) == ("mc-dropout", 4, LABELS)
+    assert (contract.method, contract.num_submodels, contract.head.labels) == ("mc-dropout", 4, LABELS)
     found = runtime.run(model, np.ones((3, 6), np.float32), ["logits", "submodels"])
     assert (found["logits"][..., 0] == -found["logits"][..., 1]).all()
     yes = 1 / (1 + np.exp(-2 * found["logits"][..., 1].astype(np.float64)))
@@ -94,11 +94,11 @@ def test_it_is_calibrated_and_evaluated_as_a_classifier(tmp_path: Path) -> None:
     options = ExportOptions(labels=LABELS, calibration=Split(x, labels), evaluation=Split(x, labels), data="made up")
     export(network, torch.from_numpy(x[:2]), options, name="b", repository=tmp_path)
     model, contract, _ = artefact.read(tmp_path, "b")
-    assert 0.1 < contract.temperature < 0.5
-    assert contract.calibration is not None
-    assert contract.calibration.prediction_sets
-    assert contract.evaluation is not None
-    assert_agrees(model, [network], contract.temperature)
+    assert 0.1 < contract.head.temperature < 0.5
+    assert contract.head.calibration is not None
+    assert contract.head.calibration.prediction_sets
+    assert contract.head.evaluation is not None
+    assert_agrees(model, [network], contract.head.temperature)
 
 
 def test_one_label_is_refused_and_told_what_to_give(tmp_path: Path) -> None:

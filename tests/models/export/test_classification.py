@@ -10,21 +10,21 @@ from torch import nn
 
 from models import runtime
 from models.export import ExportOptions, export
-from models.export.heads.classification import Classifier
-from models.export.preprocess import Preprocess
+from models.export.heads import TASKS
+from models.export.options import HeadOptions
 from models.export.verification.classification import classifier_reference
 
 
 @pytest.mark.parametrize("size", [1.0, 30.0, 1e4])
 def test_the_scores_stay_sound_for_extreme_logits(size: float) -> None:
-    head = Classifier(nn.Identity(), 3, Preprocess(None, (1, 7)))
-    torch.nn.init.ones_(head.temperature)
     logits = torch.randn(3, 50, 7) * size
     logits[:, 0] = 0  # uniform
     logits[:, 1] = logits[:1, 1]  # identical submodels
     logits[:, 2] = torch.eye(7)[:3] * size  # each sure of another class
-    outputs = head(logits.reshape(150, 7))
-    found = dict(zip(Classifier.OUTPUTS, (value.numpy() for value in outputs)))
+    task = TASKS["classification"]
+    head = task.head("", 7, (), HeadOptions(labels="abcdefg"))
+    outputs = task.outputs(head, logits.reshape(150, 7), 3, torch.ones(()))
+    found = {tensor.name: values.numpy() for tensor, values in zip(head.outputs, outputs, strict=True)}
     expected = classifier_reference(logits.permute(1, 0, 2).numpy(), 1.0)
     for name in ("probabilities", "submodels", "entropy", "expected_entropy", "mutual_information", "energy"):
         np.testing.assert_allclose(found[name], expected[name], atol=3e-6, rtol=1e-5, err_msg=name)

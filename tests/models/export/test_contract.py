@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from app.contract import schema
-from app.contract.tasks import regression
+from app.contract.head import Target
 from app.contract.tensor import Tensor
 from models.export import ExportOptions
 from models.export.contract import describe
@@ -21,9 +21,8 @@ GIVEN = Tensor(name="input", dtype="float32", shape=("B", 6), unit="feature")
 def contract(network: nn.Module, width: int = 3, **fields: Any) -> schema.Contract:
     """That of a network of some width, a classifier if the options say nothing else."""
     options = ExportOptions(**(fields if "targets" in fields else {"labels": "abc", **fields}))
-    task = named_task(options)
-    outputs = task.builder({width}, options).outputs
-    return describe(network, task, (GIVEN, outputs), options)
+    heads = [named_task(asked).head(name, width, (), asked) for name, asked in options.head_options.items()]
+    return describe(network, [GIVEN], heads, options)
 
 
 def masked(*layers: nn.Module) -> nn.Module:
@@ -72,23 +71,17 @@ def test_without_masks_there_is_nothing_to_tell_of_them(network: nn.Module, meth
 
 def test_it_keeps_what_the_options_say() -> None:
     found = contract(nn.Linear(6, 3), precision="float16", recipe={"epochs": 3})
-    assert (found.labels, found.targets, found.precision) == (("a", "b", "c"), (), "float16")
+    assert (found.head.labels, found.head.targets, found.precision) == (("a", "b", "c"), (), "float16")
     assert (found.inputs, found.compilation) == ((GIVEN,), None)
     assert found.origin.recipe == {"epochs": 3}
     assert found.origin.software["torch"] == torch.__version__
     assert set(found.origin.software) == {"torch", "onnx", "onnxscript"}
     assert found.origin.created.endswith("+00:00")
-    assert (found.calibration, found.evaluation, found.temperature) == (None, None, 1.0)
+    assert (found.head.calibration, found.head.evaluation, found.head.temperature) == (None, None, 1.0)
 
 
 def test_a_regressor_tells_its_targets() -> None:
     found = contract(nn.Linear(6, 2), width=2, targets=[("length", "mm")])
-    assert (found.task, found.labels) == ("regression", ())
-    assert found.targets == (schema.Target(name="length", unit="mm"),)
+    assert (found.head.task, found.head.labels) == ("regression", ())
+    assert found.head.targets == (Target(name="length", unit="mm"),)
     assert {tensor.name for tensor in found.outputs} >= {"variance", "entropy"}
-
-
-def test_outputs_of_another_head_are_refused() -> None:
-    options = ExportOptions(labels="abc")
-    with pytest.raises(ValueError, match="outputs must be prediction, probabilities"):
-        describe(nn.Linear(6, 3), named_task(options), (GIVEN, regression.outputs(True)), options)

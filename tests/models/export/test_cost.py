@@ -5,19 +5,23 @@ import pytest
 import torch
 from torch import nn
 
+from app.contract.head import Head
+from app.contract.tasks import classification
 from models import runtime
 from models.export import cost
 from models.export.compact import compact
 from models.export.convert import convert
 from models.export.cost import DeviceName, PlanName
 from models.export.fold import fold
-from models.export.heads.classification import Classifier
 from models.export.preprocess import Preprocess
+from models.export.served import Served
 from models.export.trace import trace
 from models.layers import Masksembles2d
 from models.networks.cnn import cnn
 from models.networks.mlp import mlp
 from models.networks.wide_resnet import wide_resnet
+
+THREE = Head(labels=tuple("abc"), outputs=classification.outputs())
 
 
 def plans(network: nn.Module, x: torch.Tensor) -> dict[PlanName, torch.fx.GraphModule]:
@@ -145,8 +149,8 @@ def test_tuning_measures_in_onnxruntime() -> None:
     network, x = mlp((6,), 3, hidden=(16,)), torch.rand(2, 6)
     models: dict[PlanName, Any] = {}
     for name, graph in plans(network, x).items():
-        models[name] = convert(Classifier(graph, 4, Preprocess(None, x.shape)).eval(), x)
-    chosen = cost.tune(models, x.numpy(), "cpu")
+        models[name] = convert(Served(graph, 4, Preprocess(None, x.shape), [THREE]).eval(), x)
+    chosen = cost.tune(models, {"input": x.numpy()}, "cpu")
     assert chosen.plan in models
     assert "faster" in chosen.reason or "measured at" in chosen.reason
 
@@ -154,6 +158,6 @@ def test_tuning_measures_in_onnxruntime() -> None:
 def test_tuning_for_a_device_that_is_not_there_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     x = torch.rand(2, 6)
-    model = convert(Classifier(trace(nn.Linear(6, 3), x), 1, Preprocess(None, x.shape)).eval(), x)
+    model = convert(Served(trace(nn.Linear(6, 3), x), 1, Preprocess(None, x.shape), [THREE]).eval(), x)
     with pytest.raises(runtime.DeviceUnavailable, match="no CUDAExecutionProvider here"):
-        cost.tune({"folded": model}, np.zeros((2, 6), np.float32), "cuda")
+        cost.tune({"folded": model}, {"input": np.zeros((2, 6), np.float32)}, "cuda")

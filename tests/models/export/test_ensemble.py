@@ -60,8 +60,8 @@ def test_it_is_calibrated_as_one_model(members: list[nn.Module], rows: Split, tm
     options = ExportOptions(labels=LABELS, calibration=rows, data="rows")
     export(members, inputs[:2], options, name="e", repository=tmp_path)
     _, contract, _ = artefact.read(tmp_path, "e")
-    assert contract.calibration is not None
-    assert contract.calibration.rows == len(rows)
+    assert contract.head.calibration is not None
+    assert contract.head.calibration.rows == len(rows)
 
 
 def test_float16(members: list[nn.Module], tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from models import artefact, runtime
 from models.data import Split
 from models.export import ExportOptions, export
-from models.export.heads.multilabel import Multilabel
-from models.export.preprocess import Preprocess
+from models.export.heads import TASKS
+from models.export.options import HeadOptions
 from models.export.verification.multilabel import MultilabelVerifier, multilabel_reference
 from models.layers import submodels
 from models.networks.mlp import mlp
@@ -69,7 +69,7 @@ def test_masks_in_every_plan(tmp_path: Path, plan: Any) -> None:
     options = ExportOptions(labels=LABELS, task="multilabel", plan=plan)
     path = export(network, torch.randn(4, 6), options, name="m", repository=tmp_path)
     _, contract, _ = artefact.read(tmp_path, "m")
-    assert (contract.task, contract.labels, contract.num_submodels) == ("multilabel", LABELS, 4)
+    assert (contract.head.task, contract.head.labels, contract.num_submodels) == ("multilabel", LABELS, 4)
     for file in path.parent.glob("*.onnx"):
         assert_agrees(onnx.load(file), [network], 1.0)
     assert len(list(path.parent.glob("*.onnx"))) == (1 if plan == "folded" else 2)
@@ -118,12 +118,12 @@ def test_a_calibrated_one_divides_by_its_temperature(tmp_path: Path) -> None:
     )
     export(network, torch.from_numpy(x[:2]), options, name="m", repository=tmp_path)
     model, contract, _ = artefact.read(tmp_path, "m")
-    assert 0.15 < contract.temperature < 0.4
-    assert contract.calibration is not None
-    assert contract.evaluation is not None
-    assert contract.calibration.nll_after < contract.calibration.nll_before
-    assert [one.coverage for one in contract.calibration.prediction_sets] == [0.9, 0.95, 0.99]
-    assert_agrees(model, [network], contract.temperature)
+    assert 0.15 < contract.head.temperature < 0.4
+    assert contract.head.calibration is not None
+    assert contract.head.evaluation is not None
+    assert contract.head.calibration.nll_after < contract.head.calibration.nll_before
+    assert [one.coverage for one in contract.head.calibration.prediction_sets] == [0.9, 0.95, 0.99]
+    assert_agrees(model, [network], contract.head.temperature)
 
 
 def test_one_label_is_enough(tmp_path: Path) -> None:
@@ -133,15 +133,21 @@ def test_one_label_is_enough(tmp_path: Path) -> None:
     assert_agrees(artefact.read(tmp_path, "m")[0], [network], 1.0)
 
 
+def outputs(raw: Tensor, submodels: int) -> dict[str, np.ndarray]:
+    """Of a head of five labels, at temperature 1."""
+    task = TASKS["multilabel"]
+    head = task.head("", 5, (), HeadOptions(labels="abcde"))
+    found = task.outputs(head, raw, submodels, torch.ones(()))
+    return {tensor.name: values.numpy() for tensor, values in zip(head.outputs, found, strict=True)}
+
+
 @pytest.mark.parametrize("size", [1.0, 30.0, 1e4])
 def test_scores_stay_sound_for_extreme_logits(size: float) -> None:
-    head = Multilabel(nn.Identity(), 3, Preprocess(None, (1, 5)))
-    nn.init.ones_(head.temperature)
     logits = torch.randn(3, 50, 5) * size
     logits[:, 0] = 0  # as probable as not
     logits[:, 1] = logits[:1, 1]  # identical submodels
     logits[:, 2] = torch.tensor([-size, size, size])[:, None]  # each sure of its own
-    found = dict(zip(Multilabel.OUTPUTS, (values.numpy() for values in head(logits.reshape(150, 5)))))
+    found = outputs(logits.reshape(150, 5), 3)
     expected = multilabel_reference(logits.permute(1, 0, 2).numpy(), 1.0)
     for name, values in found.items():
         assert np.isfinite(values).all()
@@ -155,18 +161,17 @@ def test_scores_stay_sound_for_extreme_logits(size: float) -> None:
 
 
 def test_with_one_submodel_nothing_disagrees() -> None:
-    head = Multilabel(nn.Identity(), 1, Preprocess(None, (1, 5)))
-    found = dict(zip(Multilabel.OUTPUTS, head(torch.randn(40, 5) * 5)))
+    found = outputs(torch.randn(40, 5) * 5, 1)
     assert (found["mutual_information"] == 0).all()
 
 
 def test_the_verifier_sees_each_output_that_is_wrong() -> None:
-    contract: Any = type("Contract", (), {"temperature": 1.0})
+    head = TASKS["multilabel"].head("", 3, (), HeadOptions(labels=LABELS))
     raw = np.random.default_rng(0).normal(size=(9, 4, 3)).astype(np.float32)
-    right = MultilabelVerifier().expected(raw, contract)
-    assert max(MultilabelVerifier().shares(right, raw, contract).values()) == 0
+    right = MultilabelVerifier().expected(raw, head)
+    assert max(MultilabelVerifier().shares(right, raw, head).values()) == 0
     for name in right:
         wrong = {**right, name: 1 - right[name] if name == "prediction" else right[name] + 1e-3}
-        shares = MultilabelVerifier().shares(wrong, raw, contract)
+        shares = MultilabelVerifier().shares(wrong, raw, head)
         assert shares[name] > 1
         assert max(share for other, share in shares.items() if other != name) == 0

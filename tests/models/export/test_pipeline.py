@@ -14,7 +14,6 @@ from app.engine.verifier import verify as vet
 from models import artefact, runtime
 from models.data import Dataset, DatasetError, Split
 from models.export import ExportOptions, export, pipeline
-from models.export.heads.classification import Classifier
 from models.export.verification import VerificationError, classification
 from models.export.verification.classification import classifier_reference
 from models.layers import Masksembles1d, digest, submodels
@@ -42,7 +41,7 @@ def test_answers_as_the_plain_loop_over_the_masks(
     found = runtime.run(model, x, [tensor.name for tensor in contract.outputs])
     with torch.no_grad():
         logits = submodels(digits_network, torch.from_numpy(x)).permute(1, 0, 2)
-        p = (logits.double() / contract.temperature).softmax(-1).numpy()
+        p = (logits.double() / contract.head.temperature).softmax(-1).numpy()
     mean = p.mean(axis=1)
     entropy = -(mean * np.log(mean)).sum(-1)
     expected_entropy = -(p * np.log(p)).sum(-1).mean(-1)
@@ -61,17 +60,17 @@ def test_the_contract_tells_what_the_file_is(
     model, contract = read(digits_repository / "digits" / "1" / "model.onnx")
     assert contract.method == "masksembles"
     assert contract.num_submodels == 4
-    assert contract.labels == digits.classes
+    assert contract.head.labels == digits.classes
     assert contract.masks is not None
     assert contract.masks.digest == digest(digits_network)
     assert [(layer.channels, layer.kept) for layer in contract.masks.layers] == [(128, 64), (128, 64)]
     assert contract.inputs[0].shape == ("B", 1, 8, 8)
     assert contract.inputs[0].range == (0, 1)
-    assert contract.calibration is not None
-    assert contract.calibration.rows == len(digits.calibration)
-    assert contract.evaluation is not None
-    assert contract.evaluation.accuracy > 0.9
-    assert [tensor.name for tensor in contract.outputs] == list(Classifier.OUTPUTS)
+    assert contract.head.calibration is not None
+    assert contract.head.calibration.rows == len(digits.calibration)
+    assert contract.head.evaluation is not None
+    assert contract.head.evaluation.accuracy > 0.9
+    assert [tensor.name for tensor in contract.outputs] == [output.name for output in model.graph.output]
     assert not any(tensor.data_location for tensor in model.graph.initializer)
 
 
@@ -131,7 +130,7 @@ def test_one_logit_becomes_two_classes(tmp_path: Path) -> None:
     found = runtime.run(model, x.numpy(), ["submodels", "probabilities"])
     yes = submodels(network, x).sigmoid().permute(1, 0, 2).detach().numpy()
     assert close(found["submodels"], np.concatenate([1 - yes, yes], axis=-1))
-    assert contract.labels == ("no", "yes")
+    assert contract.head.labels == ("no", "yes")
 
 
 def test_the_network_itself_is_not_touched(tmp_path: Path) -> None:
@@ -264,7 +263,7 @@ def test_what_cannot_be_exported_says_why(
 
 def test_bad_arguments_say_why(tmp_path: Path, rows: Split) -> None:
     network = mlp((6,), 3, align=1)
-    with pytest.raises(ValueError, match=r"must be float32 or uint8, got torch\.float64"):
+    with pytest.raises(ValueError, match=r"must be float32, uint8, int64, int32, bool, got torch\.float64"):
         export(network, torch.rand(2, 6).double(), ExportOptions(labels="abc"), name="mine", repository=tmp_path)
     with pytest.raises(ValueError, match="standard deviation must be positive"):
         export(
@@ -321,4 +320,4 @@ def test_no_constant_of_the_network_is_taken_for_the_temperature(tmp_path: Path,
     rows = Split(rows.inputs, labels_of(submodels(network, torch.from_numpy(rows.inputs))))
     options = ExportOptions(labels="abc", calibration=rows)
     path = export(network, torch.rand(2, 6), options, name="mine", repository=tmp_path)
-    assert read(path)[1].temperature != 1
+    assert read(path)[1].head.temperature != 1

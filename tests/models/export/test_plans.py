@@ -17,11 +17,12 @@ from app.contract.schema import Compilation, Contract
 from app.contract.tensor import Tensor
 from models.export import ExportOptions, cost, plans
 from models.export.adopted import adopt_networks, members
-from models.export.compact import CannotGroup
 from models.export.cost import Choice, DeviceName, PlanName
-from models.export.heads import Head, named_task
+from models.export.grid import describe_heads
+from models.export.held import CannotGroup
 from models.export.plans import DevicePlan, Plans, compile_plans, unmasked
 from models.export.preprocess import Preprocess
+from models.export.served import Interface, Served
 from models.export.trace import trace
 from models.layers import Masksembles1d, layers
 from models.networks.mlp import mlp
@@ -32,16 +33,16 @@ DENSE = 6 * 16 + 16 * 16 + 16 * 3
 
 
 @pytest.fixture
-def converted(monkeypatch: pytest.MonkeyPatch) -> list[Head]:
-    """The heads that were converted; the file of each is empty but for its number."""
-    heads: list[Head] = []
+def converted(monkeypatch: pytest.MonkeyPatch) -> list[Served]:
+    """What was converted; the file of each is empty but for its number."""
+    found: list[Served] = []
 
-    def convert(head: Head, rows: torch.Tensor, free: object) -> onnx.ModelProto:
-        heads.append(head)
-        return onnx.ModelProto(model_version=len(heads))
+    def convert(served: Served, rows: torch.Tensor, free: object) -> onnx.ModelProto:
+        found.append(served)
+        return onnx.ModelProto(model_version=len(found))
 
     monkeypatch.setattr(plans, "convert", convert)
-    return heads
+    return found
 
 
 def made(network: nn.Module | list[nn.Module], **fields: Any) -> Plans:
@@ -49,8 +50,8 @@ def made(network: nn.Module | list[nn.Module], **fields: Any) -> Plans:
     options = ExportOptions(labels="abc", **fields)
     adopted = adopt_networks(network, ROWS, options)
     traced = [trace(member, ROWS) for member in members(adopted)]
-    preprocess = Preprocess(None, ROWS.shape)
-    return compile_plans(adopted, traced, preprocess, ROWS, named_task(options).builder({3}, options), options)
+    interface = Interface(Preprocess(None, ROWS.shape), {"input": ROWS}, describe_heads(traced, [(6,)], options))
+    return compile_plans(adopted, traced, interface, options)
 
 
 def choose(monkeypatch: pytest.MonkeyPatch, choices: dict[DeviceName, PlanName]) -> list[set[str]]:
@@ -69,7 +70,7 @@ def masked() -> nn.Module:
     return mlp((6,), 3, scale=2.0, align=1, hidden=(16, 16))
 
 
-def test_a_forced_plan_stands_beside_the_portable_one(converted: list[Head]) -> None:
+def test_a_forced_plan_stands_beside_the_portable_one(converted: list[Served]) -> None:
     network = masked()
     kept = int(layers(network)["3"].masks[0].sum())
     found = made(network, plan="branches")
@@ -90,7 +91,7 @@ def test_a_forced_plan_stands_beside_the_portable_one(converted: list[Head]) -> 
 
 
 def test_where_no_device_gains_there_is_only_the_portable_plan(
-    converted: list[Head], monkeypatch: pytest.MonkeyPatch
+    converted: list[Served], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offered = choose(monkeypatch, {"cpu": "folded", "cuda": "folded"})
     found = made(masked(), devices=("cpu", "cuda"))
@@ -100,7 +101,7 @@ def test_where_no_device_gains_there_is_only_the_portable_plan(
     assert found.compilation.reason == "cpu: folded, good for cpu; cuda: folded, good for cuda"
 
 
-def test_only_what_was_chosen_is_converted(converted: list[Head], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_what_was_chosen_is_converted(converted: list[Served], monkeypatch: pytest.MonkeyPatch) -> None:
     choose(monkeypatch, {"cpu": "folded", "cuda": "grouped"})
     found = made(masked(), devices=("cpu", "cuda"))
     assert set(found.by_name()) == {"folded", "grouped for cuda"}
@@ -109,7 +110,7 @@ def test_only_what_was_chosen_is_converted(converted: list[Head], monkeypatch: p
 
 
 def test_devices_that_choose_alike_get_files_of_their_own(
-    converted: list[Head], monkeypatch: pytest.MonkeyPatch
+    converted: list[Served], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     choose(monkeypatch, {"cpu": "branches", "cuda": "branches"})
     found = made(masked(), devices=("cpu", "cuda"))
@@ -120,11 +121,11 @@ def test_devices_that_choose_alike_get_files_of_their_own(
     assert len(converted) == 2
 
 
-def test_tuning_measures_every_plan_on_every_device(converted: list[Head], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tuning_measures_every_plan_on_every_device(converted: list[Served], monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[tuple[set[str], int, str]] = []
 
-    def tune(models: Mapping[PlanName, onnx.ModelProto], inputs: np.ndarray, device: DeviceName) -> Choice:
-        measured.append((set(models), len(inputs), device))
+    def tune(models: Mapping[PlanName, onnx.ModelProto], inputs: Mapping[str, np.ndarray], device: DeviceName) -> Choice:
+        measured.append((set(models), len(inputs["input"]), device))
         return Choice("grouped" if device == "cpu" else "folded", "measured")
 
     monkeypatch.setattr(cost, "tune", tune)
@@ -135,7 +136,7 @@ def test_tuning_measures_every_plan_on_every_device(converted: list[Head], monke
     assert found.compilation.chosen_by == found.devices["cpu"].compilation.chosen_by == "measurement"
 
 
-def test_a_plan_for_masks_cannot_be_forced_on_a_network_without(converted: list[Head]) -> None:
+def test_a_plan_for_masks_cannot_be_forced_on_a_network_without(converted: list[Served]) -> None:
     with pytest.raises(ValueError, match="plan: branches needs masks, and the network has none"):
         made(nn.Linear(6, 3), plan="branches")
     found = made(nn.Linear(6, 3), plan="folded")
@@ -144,7 +145,7 @@ def test_a_plan_for_masks_cannot_be_forced_on_a_network_without(converted: list[
 
 
 def test_what_cannot_be_grouped_is_no_plan_unless_it_is_forced(
-    converted: list[Head], monkeypatch: pytest.MonkeyPatch
+    converted: list[Served], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = nn.Sequential(nn.Linear(6, 16), Masksembles1d(16, 4, seed=0), nn.LayerNorm(16), nn.Linear(16, 3))
     offered = choose(monkeypatch, {"cpu": "folded"})
@@ -154,7 +155,7 @@ def test_what_cannot_be_grouped_is_no_plan_unless_it_is_forced(
         made(network, plan="grouped")
 
 
-def test_float16_applies_to_every_plan(converted: list[Head]) -> None:
+def test_float16_applies_to_every_plan(converted: list[Served]) -> None:
     made(masked(), plan="branches", precision="float16")
     assert len(converted) == 2
     for head in converted:
@@ -162,7 +163,7 @@ def test_float16_applies_to_every_plan(converted: list[Head]) -> None:
         assert torch.float16 in kinds
 
 
-def test_the_networks_of_a_deep_ensemble_run_side_by_side(converted: list[Head]) -> None:
+def test_the_networks_of_a_deep_ensemble_run_side_by_side(converted: list[Served]) -> None:
     networks: list[nn.Module] = [nn.Linear(6, 3), nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 3)), nn.Linear(6, 3)]
     found = made(networks)
     assert (found.models(), set(found.by_name())) == ({}, {"folded"})
@@ -187,7 +188,9 @@ def calibrated() -> tuple[onnx.ModelProto, Contract]:
     model, contract = graphs.classifier(given, "abc", submodels=2)
     calibration = Calibration(data="d", rows=9, temperature=1.5, nll_before=1, nll_after=1, quantiles={})
     compilation = Compilation(reason="cpu: branches", macs=2, macs_single=1)
-    return model, contract.model_copy(update={"calibration": calibration, "compilation": compilation})
+    return model, contract.with_head(contract.head, calibration=calibration).model_copy(
+        update={"compilation": compilation}
+    )
 
 
 def test_every_file_gets_the_contract_with_its_own_plan_and_one_temperature() -> None:

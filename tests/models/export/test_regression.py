@@ -16,7 +16,7 @@ from app.contract.tasks.regression import RegressionEvaluation
 from app.engine.verifier import verify as service_verifies
 from models import artefact, runtime
 from models.data import Dataset, DatasetError, Split
-from models.evaluation.answers import Respondent
+from models.evaluation.respondent import Respondent
 from models.evaluation.calibration import calibrate
 from models.evaluation.evaluation import evaluate
 from models.evaluation.policy_outcome import apply_policy
@@ -92,10 +92,10 @@ def _export_curves(data: Dataset, network: nn.Module, repository: Path) -> None:
 
 def test_the_contract_is_that_of_a_regressor_and_the_service_takes_it(repository: Path) -> None:
     _, contract, version = artefact.read(repository, "curves")
-    assert (contract.task, contract.method, contract.num_submodels) == ("regression", "masksembles", 3)
-    assert contract.labels == ()
-    assert [(target.name, target.unit) for target in contract.targets] == list(TARGETS)
-    assert contract.outputs == regression.outputs(aleatoric=True)
+    assert (contract.head.task, contract.method, contract.num_submodels) == ("regression", "masksembles", 3)
+    assert contract.head.labels == ()
+    assert [(target.name, target.unit) for target in contract.head.targets] == list(TARGETS)
+    assert contract.head.outputs == regression.outputs(aleatoric=True)
     assert read_contract(contract.model_dump_json(exclude_none=True)) == contract
     paths = sorted((repository / "curves" / str(version)).iterdir())
     assert [path.name for path in paths] == ["model.cpu.onnx", "model.onnx"]
@@ -122,22 +122,22 @@ def test_outputs_are_the_moments_of_the_mixture(repository: Path, data: Dataset)
 
 def test_coverages_that_are_asked_for_are_those_of_intervals_too(repository: Path, data: Dataset) -> None:
     model, contract, _ = artefact.read(repository, "curves")
-    found = calibrate(model, contract, "curves", data.calibration, coverages=(0.7, 0.97))
+    found = calibrate(model, contract, contract.head, "curves", data.calibration, coverages=(0.7, 0.97))
     assert [one.coverage for one in found.intervals] == [0.7, 0.97]
     assert {one.target for one in found.thresholds} == {0.7, 0.97}
     with pytest.raises(ValueError, match="risks: a regressor's answers are neither right nor wrong"):
-        calibrate(model, contract, "curves", data.calibration, risks=(0.1,))
+        calibrate(model, contract, contract.head, "curves", data.calibration, risks=(0.1,))
 
 
 def test_intervals_hold_as_many_fresh_values_as_guaranteed(repository: Path) -> None:
     model, contract, _ = artefact.read(repository, "curves")
-    assert contract.calibration is not None
-    assert [one.coverage for one in contract.calibration.intervals] == [0.5, 0.8, 0.9, 0.95]
+    assert contract.head.calibration is not None
+    assert [one.coverage for one in contract.head.calibration.intervals] == [0.5, 0.8, 0.9, 0.95]
     fresh = drawn(4000, 3)
-    figures = evaluate(model, contract, "fresh", fresh)
+    figures = evaluate(model, contract, contract.head, "fresh", fresh)
     assert isinstance(figures, RegressionEvaluation)
     assert list(figures.coverage) == ["50", "80", "90", "95"]
-    for one in contract.calibration.intervals:
+    for one in contract.head.calibration.intervals:
         error = np.sqrt(one.coverage * (1 - one.coverage) * (1 / one.rows + 1 / len(fresh)))
         for share in figures.coverage[f"{100 * one.coverage:g}"]:
             assert abs(share - one.coverage) < 4 * error
@@ -150,7 +150,7 @@ def test_intervals_hold_as_many_fresh_values_as_guaranteed(repository: Path) -> 
 
 def test_a_policy_of_coverage_rejects_and_defers_as_few_as_guaranteed(repository: Path) -> None:
     model, contract, _ = artefact.read(repository, "curves")
-    found = apply_policy(contract, Respondent(model, contract).answer(drawn(4000, 3)))
+    found = apply_policy(contract.head, Respondent(model, contract, contract.head).answer(drawn(4000, 3)))
     assert found.share("reject") < 0.01 + 0.012
     assert found.share("defer") < 0.1 + 0.03
     assert (found.errors[found.accepted()].mean(axis=0) < found.errors.mean(axis=0)).all()
@@ -159,14 +159,14 @@ def test_a_policy_of_coverage_rejects_and_defers_as_few_as_guaranteed(repository
 
 def test_recalibrating_a_wrong_variance_finds_it(repository: Path, data: Dataset) -> None:
     model, contract, _ = artefact.read(repository, "curves")
-    assert contract.calibration is not None
+    assert contract.head.calibration is not None
     means = runtime.run(model, data.calibration.inputs, ["prediction"])["prediction"]
     wider = Split(data.calibration.inputs, means + 2 * (data.calibration.labels - means))
-    found = calibrate(model, contract, "wider", wider)
-    assert found.temperature == pytest.approx(4 * contract.calibration.temperature, rel=0.2)
+    found = calibrate(model, contract, contract.head, "wider", wider)
+    assert found.temperature == pytest.approx(4 * contract.head.calibration.temperature, rel=0.2)
     assert found.nll_after < found.nll_before
     assert found.rows == 2000
-    again = calibrate(model, contract, "wider", wider)
+    again = calibrate(model, contract, contract.head, "wider", wider)
     assert again == found  # whatever the temperature was before
 
 
@@ -201,27 +201,27 @@ def test_every_method_is_exported_and_verified(method: str, aleatoric: bool, dat
     model, contract, _ = artefact.read(tmp_path, "curves")
     assert contract.method == method
     assert contract.num_submodels == {"single": 1, "mc-dropout": 4, "masksembles": 3, "deep-ensemble": 2}[method]
-    assert contract.has_temperature == aleatoric == ("temperature" in {x.name for x in model.graph.initializer})
+    assert contract.head.has_temperature == aleatoric == ("temperature" in {x.name for x in model.graph.initializer})
     assert service_verifies([path])[path].rejected is None
-    assert isinstance(contract.evaluation, RegressionEvaluation)
-    assert contract.calibration is not None
-    intervals = {one.coverage: one for one in contract.calibration.intervals}
+    assert isinstance(contract.head.evaluation, RegressionEvaluation)
+    assert contract.head.calibration is not None
+    intervals = {one.coverage: one for one in contract.head.calibration.intervals}
     found = runtime.run(model, data.test.inputs, ["variance", "submodels", "prediction"])
     if method == "single" and not aleatoric:
         assert not intervals
         assert not found["variance"].any()
         np.testing.assert_array_equal(found["prediction"], found["submodels"][:, 0])
     else:
-        assert 0.85 < contract.evaluation.coverage["90"][0] < 0.95
-    assert (contract.evaluation.nll is None) == (not aleatoric)
-    assert set(contract.calibration.quantiles) == set(contract.scores)
-    assert (contract.calibration.nll_before is None) == (not aleatoric)
+        assert 0.85 < contract.head.evaluation.coverage["90"][0] < 0.95
+    assert (contract.head.evaluation.nll is None) == (not aleatoric)
+    assert set(contract.head.calibration.quantiles) == set(contract.head.scores)
+    assert (contract.head.calibration.nll_before is None) == (not aleatoric)
 
 
 def _warmer(contract: schema.Contract) -> schema.Contract:
-    assert contract.calibration is not None
-    changed = {"temperature": contract.calibration.temperature * 1.001}
-    return contract.model_copy(update={"calibration": contract.calibration.model_copy(update=changed)})
+    assert contract.head.calibration is not None
+    changed = {"temperature": contract.head.calibration.temperature * 1.001}
+    return contract.with_head(contract.head, calibration=contract.head.calibration.model_copy(update=changed))
 
 
 def test_an_artefact_of_another_network_is_found_out(repository: Path, data: Dataset, network: nn.Module) -> None:
@@ -250,7 +250,7 @@ def test_rows_that_do_not_fit_are_named(repository: Path, data: Dataset) -> None
         (Split(x * 2, y), r"inputs\[\d+\]\[\d\]: expected values in \[-2, 2\]"),  # type: ignore[arg-type]
     ):
         with pytest.raises(DatasetError, match=message):
-            evaluate(model, contract, "mine", split)
+            evaluate(model, contract, contract.head, "mine", split)
 
 
 def test_what_is_no_regressor_is_refused(tmp_path: Path) -> None:

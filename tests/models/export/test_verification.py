@@ -40,7 +40,7 @@ def test_verify_notices_a_wrong_artefact(digits_network: nn.Module, digits_repos
     model, contract, _ = artefact.read(digits_repository, "digits")
     x = torch.from_numpy(digits.test.inputs)
     assert verify(model, contract, digits_network, x) <= 1
-    artefact.set_temperature(model, contract.temperature * 1.001)
+    artefact.set_temperature(model, contract.head, contract.head.temperature * 1.001)
     with pytest.raises(VerificationError, match="probabilities at batch size 1 differs"):
         verify(model, contract, digits_network, x)
 
@@ -53,7 +53,7 @@ def test_verify_float16_notices_a_wrong_artefact(tmp_path: Path) -> None:
     model, contract, _ = artefact.read(tmp_path, "mine")
     rows = torch.rand(50, 6) * 4
     assert verify_float16(model, contract, network.eval(), rows)[1] <= 5e-3
-    artefact.set_temperature(model, 1.5)
+    artefact.set_temperature(model, contract.head, 1.5)
     with pytest.raises(VerificationError, match="export this network in float32"):
         verify_float16(model, contract, network, rows)
 
@@ -81,6 +81,6 @@ def test_what_is_not_finite_does_not_agree(
 
 def test_the_loop_runs_row_by_row_where_it_is_asked(digits_network: nn.Module, digits: Dataset) -> None:
     x = torch.from_numpy(digits.test.inputs[:3])
-    together, alone = torch_loop(digits_network, [x]), torch_loop(digits_network, x.split(1))
+    (together,), (alone,) = torch_loop(digits_network, [x]), torch_loop(digits_network, x.split(1))
     assert together.shape == alone.shape == (3, 4, 10)
     np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)

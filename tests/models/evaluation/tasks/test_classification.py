@@ -7,7 +7,7 @@ import pytest
 from app.contract.tasks.classification import ClassificationEvaluation
 from app.contract.tensor import Tensor
 from models import artefact
-from models.data import DatasetError, Split
+from models.data import DatasetError
 from models.evaluation import classifier_figures
 from models.evaluation.adequacy import CalibrationError
 from models.evaluation.answers import Answers, Outputs
@@ -15,7 +15,7 @@ from models.evaluation.likelihood import fit_temperature, negative_log_likelihoo
 from models.evaluation.tasks.classification import ClassificationEvaluator
 from models.evaluation.tasks.task import CalibrationRows
 from tests import artefacts, graphs
-from tests.app.api.predict.answering import CLASSES, CLASSIFIER, calibration
+from tests.models.evaluation.answered import CLASSES, CLASSIFIER, calibration
 
 TASK = ClassificationEvaluator()
 GIVEN = Tensor(name="input", dtype="float32", shape=("B", 4), unit="feature")
@@ -39,15 +39,14 @@ LABELS = rng.integers(0, 3, 200)
     ],
 )
 def test_labels_that_are_no_classes_are_named(labels: np.ndarray, message: str) -> None:
-    inputs = np.zeros((2, 2), np.float32)
-    TASK.check_labels(CLASSIFIER, Split(inputs, np.array([0, 1], np.uint8)))
+    TASK.check_labels(CLASSIFIER, np.array([0, 1], np.uint8), (2,))
     with pytest.raises(DatasetError, match=message):
-        TASK.check_labels(CLASSIFIER, Split(inputs, labels))
+        TASK.check_labels(CLASSIFIER, labels, (2,))
 
 
 def test_there_must_be_rows() -> None:
     with pytest.raises(DatasetError, match="there are no rows"):
-        TASK.check_labels(CLASSIFIER, Split(np.zeros((0, 2), np.float32), np.zeros(0, np.int64)))
+        TASK.check_labels(CLASSIFIER, np.zeros(0, np.int64), (0,))
 
 
 def test_coverages_and_risks_can_be_guaranteed() -> None:
@@ -64,14 +63,14 @@ def test_one_half_of_the_rows_fits_whatever_the_file_held_before(before: float) 
     model, contract = graphs.classifier(GIVEN, "abc", 2)
     logits = artefacts.run(model, ROWS, ["logits"])["logits"]
     fitting, guaranteeing = np.arange(0, 200, 2), np.arange(1, 200, 2)
-    artefact.set_temperature(model, before)
-    found = TASK.fit(model, contract, CalibrationRows(Split(ROWS, LABELS), fitting, guaranteeing))
+    artefact.set_temperature(model, contract.head, before)
+    found = TASK.fit(model, contract.head, CalibrationRows(ROWS, LABELS, fitting, guaranteeing))
     assert found.temperature == np.float32(fit_temperature(logits[fitting], LABELS[fitting]))
     assert found.temperature != pytest.approx(fit_temperature(logits, LABELS), rel=0.01)
     assert found.nll_before == pytest.approx(negative_log_likelihood(logits, LABELS, 1.0))
     assert found.nll_after == pytest.approx(negative_log_likelihood(logits, LABELS, found.temperature))
     served = artefacts.run(model, ROWS, ["submodels"])["submodels"]
-    np.testing.assert_allclose(found.outputs["submodels"], served, rtol=1e-5)
+    np.testing.assert_allclose(found.outputs["logits"], logits, rtol=1e-5)
     tempered = np.exp(logits / found.temperature)
     np.testing.assert_allclose(served, tempered / tempered.sum(axis=-1, keepdims=True), rtol=1e-4)
 
@@ -93,9 +92,9 @@ def checked(scale: float, labels: np.ndarray) -> tuple[float, list[str]]:
     (weight,) = (one for one in model.graph.initializer if one.name == "weight")
     scaled = onnx.numpy_helper.to_array(weight) * np.float32(scale)
     weight.CopyFrom(onnx.numpy_helper.from_array(scaled, "weight"))
-    rows = CalibrationRows(Split(SPREAD, labels), *WHICH)
-    fit = TASK.fit(model, contract, rows)
-    return fit.temperature, TASK.check_calibration(contract, rows, fit)
+    rows = CalibrationRows(SPREAD, labels, *WHICH)
+    fit = TASK.fit(model, contract.head, rows)
+    return fit.temperature, TASK.check_calibration(contract.head, rows, fit)
 
 
 def mostly_right() -> np.ndarray:

@@ -14,10 +14,10 @@ from models.evaluation.likelihood import binary_cross_entropy, fit_label_tempera
 from models.evaluation.tasks.multilabel import MultilabelEvaluator
 from models.evaluation.tasks.task import CalibrationRows
 from tests import artefacts, graphs
-from tests.app.api.predict.answering import calibration
+from tests.models.evaluation.answered import calibration
 
 TASK = MultilabelEvaluator()
-CONTRACT = graphs.multilabel()[1]
+HEAD = graphs.multilabel()[1].head
 ROWS = np.random.default_rng(3).random((400, 3), np.float32)
 LOGITS = artefacts.run(graphs.multilabel()[0], ROWS, ["logits"])["logits"]
 WHICH = np.arange(0, 400, 2), np.arange(1, 400, 2)
@@ -31,9 +31,9 @@ def drawn(sharpness: float = 1.0) -> NDArray[np.bool_]:
 
 def checked(labels: NDArray[Any]) -> tuple[float, list[str]]:
     model, contract = graphs.multilabel()
-    rows = CalibrationRows(Split(ROWS, labels), *WHICH)
-    fit = TASK.fit(model, contract, rows)
-    return fit.temperature, TASK.check_calibration(contract, rows, fit)
+    rows = CalibrationRows(ROWS, labels, *WHICH)
+    fit = TASK.fit(model, contract.head, rows)
+    return fit.temperature, TASK.check_calibration(contract.head, rows, fit)
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,11 @@ def checked(labels: NDArray[Any]) -> tuple[float, list[str]]:
     ],
 )
 def test_labels_that_are_not_on_or_off_are_named(labels: NDArray[Any], message: str) -> None:
-    inputs = np.zeros((2, 3), np.float32)
-    TASK.check_labels(CONTRACT, Split(inputs, np.eye(2, 3, dtype=np.uint8)))
+    TASK.check_labels(HEAD, np.eye(2, 3, dtype=np.uint8), (2,))
     with pytest.raises(DatasetError, match=message):
-        TASK.check_labels(CONTRACT, Split(inputs, labels))
+        TASK.check_labels(HEAD, labels, (2,))
     with pytest.raises(DatasetError, match="there are no rows"):
-        TASK.check_labels(CONTRACT, Split(inputs[:0], np.zeros((0, 3), bool)))
+        TASK.check_labels(HEAD, np.zeros((0, 3), bool), (0,))
 
 
 def test_coverages_and_risks_can_be_guaranteed() -> None:
@@ -63,12 +62,13 @@ def test_coverages_and_risks_can_be_guaranteed() -> None:
 def test_one_half_of_the_rows_fits_the_temperature() -> None:
     model, contract = graphs.multilabel()
     labels = drawn(3.0)
-    found = TASK.fit(model, contract, CalibrationRows(Split(ROWS, labels), *WHICH))
+    found = TASK.fit(model, contract.head, CalibrationRows(ROWS, labels, *WHICH))
     assert found.temperature == np.float32(fit_label_temperature(LOGITS[WHICH[0]], labels[WHICH[0]]))
     assert 0.25 < found.temperature < 0.5
     assert found.nll_before == pytest.approx(binary_cross_entropy(LOGITS, labels, 1.0))
     assert found.nll_after == pytest.approx(binary_cross_entropy(LOGITS, labels, found.temperature))
-    np.testing.assert_allclose(found.outputs["submodels"], 1 / (1 + np.exp(-LOGITS / found.temperature)), atol=1e-6)
+    served = artefacts.run(model, ROWS, ["submodels"])["submodels"]
+    np.testing.assert_allclose(served, 1 / (1 + np.exp(-LOGITS / found.temperature)), atol=1e-6)
 
 
 def test_ordinary_rows_are_not_warned_of() -> None:
@@ -90,10 +90,10 @@ def test_rows_that_cannot_bear_a_calibration_are_refused() -> None:
 def test_answers_that_are_all_right_leave_the_temperature() -> None:
     model, contract = graphs.multilabel()
     agreed = np.flatnonzero(((LOGITS > 0) == (LOGITS[:, :1] > 0)).all(axis=(1, 2)))
-    rows = CalibrationRows(Split(ROWS, LOGITS[:, 0] > 0), fitting=agreed, guaranteeing=WHICH[1])
-    fit = TASK.fit(model, contract, rows)
+    rows = CalibrationRows(ROWS, LOGITS[:, 0] > 0, fitting=agreed, guaranteeing=WHICH[1])
+    fit = TASK.fit(model, contract.head, rows)
     assert fit.temperature == 1
-    assert "the temperature stays 1" in TASK.check_calibration(contract, rows, fit)[-1]
+    assert "the temperature stays 1" in TASK.check_calibration(contract.head, rows, fit)[-1]
 
 
 def test_an_answer_is_wrong_if_any_label_is() -> None:
@@ -106,10 +106,10 @@ def test_an_answer_is_wrong_if_any_label_is() -> None:
 
 def test_a_calibration_has_thresholds_of_rows_and_sets_of_labels() -> None:
     model, contract = graphs.multilabel()
-    found = calibrate(model, contract, "drawn", Split(ROWS, drawn()), risks=(0.9,))
+    found = calibrate(model, contract, contract.head, "drawn", Split(ROWS, drawn()), risks=(0.9,))
     assert list(found.quantiles) == ["entropy", "expected_entropy", "mutual_information"]
     assert {(one.score, one.guarantee) for one in found.thresholds} == {
-        (score, guarantee) for score in contract.scores for guarantee in ("coverage", "risk")
+        (score, guarantee) for score in contract.head.scores for guarantee in ("coverage", "risk")
     }
     assert [one.coverage for one in found.prediction_sets] == [0.9, 0.95, 0.99]
     assert found.intervals == ()
@@ -117,14 +117,14 @@ def test_a_calibration_has_thresholds_of_rows_and_sets_of_labels() -> None:
 
 def test_sets_hold_a_share_of_the_true_labels() -> None:
     sets = (PredictionSet(coverage=0.9, least_probability=0.5, rows=9),)
-    contract = CONTRACT.model_copy(update={"calibration": calibration(prediction_sets=sets)})
+    head = HEAD.model_copy(update={"calibration": calibration(prediction_sets=sets)})
     found = {"probabilities": np.array([[0.9, 0.1, 0.6], [0.9, 0.1, 0.1], [0.1, 0.1, 0.1]])}
     answers = Answers(found, np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0]], bool))
-    held, sizes = TASK.prediction_sets(contract, answers)[0.9]
+    held, sizes = TASK.prediction_sets(head, answers)[0.9]
     assert (held.tolist(), sizes.tolist()) == ([0.5, 1, 1], [2, 1, 0])
     line = "90 % prediction sets: contain 83.3 % of a row's true labels, the mean over 3 rows, and 1.00 labels"
     assert TASK.describe_sets(0.9, held, sizes) == line
-    assert TASK.prediction_sets(CONTRACT, answers) == {}
+    assert TASK.prediction_sets(HEAD, answers) == {}
 
 
 def test_what_is_printed() -> None:

@@ -7,17 +7,17 @@ from scipy.stats import norm
 
 from app.contract.tasks.regression import RegressionEvaluation
 from models import artefact
-from models.data import DatasetError, Split
+from models.data import DatasetError
 from models.evaluation.adequacy import CalibrationError
 from models.evaluation.answers import Answers, Outputs
 from models.evaluation.likelihood import fit_variance_factor, log_mixture
 from models.evaluation.tasks.regression import RegressionEvaluator
 from models.evaluation.tasks.task import CalibrationRows, Fit
 from tests import artefacts, graphs
-from tests.app.api.predict.answering import NUMBERS, REGRESSOR, calibration
+from tests.models.evaluation.answered import NUMBERS, REGRESSOR, calibration
 
 TASK = RegressionEvaluator()
-BARE = graphs.regressor(aleatoric=False)[1].model_copy(update={"calibration": None})
+BARE = graphs.regressor(aleatoric=False)[1].head.model_copy(update={"calibration": None})
 """Without variances of its submodels."""
 FOUND: Outputs = {**NUMBERS, "submodel_variances": np.array([[[3, 8], [2, 8]], [[1, 1], [1, 4]]], np.float32)}
 """Predicted are [1, 2] and [3, 4], with a spread of [2, 3] and [1, 0]."""
@@ -39,15 +39,14 @@ HALVES = np.arange(0, 200, 2), np.arange(1, 200, 2)
     ],
 )
 def test_labels_that_are_no_true_values_are_named(labels: np.ndarray, message: str) -> None:
-    inputs = np.zeros((3, 3), np.float32)
-    TASK.check_labels(REGRESSOR, Split(inputs, np.zeros((3, 2), np.float32)))
+    TASK.check_labels(REGRESSOR, np.zeros((3, 2), np.float32), (3,))
     with pytest.raises(DatasetError, match=message):
-        TASK.check_labels(REGRESSOR, Split(inputs, labels))
+        TASK.check_labels(REGRESSOR, labels, (3,))
 
 
 def test_there_must_be_rows() -> None:
     with pytest.raises(DatasetError, match="there are no rows"):
-        TASK.check_labels(REGRESSOR, Split(np.zeros((0, 3), np.float32), np.zeros((0, 2), np.float32)))
+        TASK.check_labels(REGRESSOR, np.zeros((0, 2), np.float32), (0,))
 
 
 def test_coverages_alone_can_be_guaranteed() -> None:
@@ -62,25 +61,25 @@ def test_coverages_alone_can_be_guaranteed() -> None:
 
 def test_one_half_of_the_rows_fits_whatever_the_file_held_before() -> None:
     model, contract = graphs.regressor(aleatoric=True)
-    artefact.set_temperature(model, 1.0)
+    artefact.set_temperature(model, contract.head, 1.0)
     raw = artefacts.run(model, ROWS, ["submodels", "submodel_variances"])
     means, variances = raw["submodels"], raw["submodel_variances"]
-    artefact.set_temperature(model, 7.0)
+    artefact.set_temperature(model, contract.head, 7.0)
     fitting, guaranteeing = HALVES
-    found = TASK.fit(model, contract, CalibrationRows(Split(ROWS, TRUTH), fitting, guaranteeing))
+    found = TASK.fit(model, contract.head, CalibrationRows(ROWS, TRUTH, fitting, guaranteeing))
     expected = fit_variance_factor(TRUTH[fitting], means[fitting], variances[fitting])
     assert found.temperature == pytest.approx(expected, rel=1e-5)
     assert found.temperature != pytest.approx(fit_variance_factor(TRUTH, means, variances), rel=0.01)
     assert found.nll_before == pytest.approx(-log_mixture(TRUTH, means, variances).mean(), rel=1e-6)
     assert found.nll_after == pytest.approx(-log_mixture(TRUTH, means, expected * variances).mean(), rel=1e-6)
-    np.testing.assert_allclose(found.outputs["submodel_variances"], found.temperature * variances, rtol=1e-5)
+    np.testing.assert_allclose(found.outputs["submodel_variances"], variances, rtol=1e-5)
     served = artefacts.run(model, ROWS, ["submodel_variances"])["submodel_variances"]
-    np.testing.assert_allclose(found.outputs["submodel_variances"], served, rtol=1e-5)
+    np.testing.assert_allclose(served, found.temperature * variances, rtol=1e-5)
 
 
 def test_without_variances_nothing_is_fitted() -> None:
     model, _ = graphs.regressor(aleatoric=False)
-    found = TASK.fit(model, BARE, CalibrationRows(Split(ROWS, TRUTH), *HALVES))
+    found = TASK.fit(model, BARE, CalibrationRows(ROWS, TRUTH, *HALVES))
     assert (found.temperature, found.nll_before, found.nll_after) == (1.0, None, None)
     assert found.outputs["prediction"].shape == (200, 2)
     told = calibration().model_copy(update={"nll_before": None})
@@ -93,8 +92,8 @@ def checked(errors: float, shuffled: bool = False) -> list[str]:
     found = artefacts.run(model, ROWS, ["prediction", "variance"])
     noise = np.random.default_rng(0).normal(0, 1, (200, 2)) * np.sqrt(found["variance"])
     middle = np.roll(found["prediction"], 77, axis=0) if shuffled else found["prediction"]
-    rows = CalibrationRows(Split(ROWS, (middle + errors * noise).astype(np.float32)), *HALVES)
-    return TASK.check_calibration(contract, rows, TASK.fit(model, contract, rows))
+    rows = CalibrationRows(ROWS, (middle + errors * noise).astype(np.float32), *HALVES)
+    return TASK.check_calibration(contract.head, rows, TASK.fit(model, contract.head, rows))
 
 
 def test_a_factor_at_an_end_of_its_range() -> None:
@@ -111,8 +110,8 @@ def test_errors_far_smaller_than_predicted_are_warned_of() -> None:
             values[:, 2:] = values[:, :2]
             one.CopyFrom(onnx.numpy_helper.from_array(values, one.name))
     truth = artefacts.run(model, ROWS, ["prediction"])["prediction"] + np.float32(1e-4)
-    rows = CalibrationRows(Split(ROWS, truth), *HALVES)
-    (warning,) = TASK.check_calibration(contract, rows, TASK.fit(model, contract, rows))
+    rows = CalibrationRows(ROWS, truth, *HALVES)
+    (warning,) = TASK.check_calibration(contract.head, rows, TASK.fit(model, contract.head, rows))
     assert "errors are a twentieth of the predicted, or less" in warning
 
 
@@ -127,9 +126,9 @@ def test_constant_targets_are_refused() -> None:
         contract = graphs.regressor(aleatoric=aleatoric)[1]
         truth = TRUTH.copy()
         truth[:, 1] = 3
-        rows = CalibrationRows(Split(ROWS, truth), *HALVES)
+        rows = CalibrationRows(ROWS, truth, *HALVES)
         with pytest.raises(CalibrationError, match="same true value of 'weight'"):
-            TASK.check_calibration(contract, rows, Fit(1.0, {}))
+            TASK.check_calibration(contract.head, rows, Fit(1.0, {}))
 
 
 def test_intervals_are_guaranteed_by_errors_in_units_of_the_spread() -> None:

@@ -3,7 +3,7 @@ from typing import get_args
 from app.contract.tasks import TaskName
 from models.evaluation.tasks import TASKS
 from models.evaluation.tasks.task import four_decimals
-from tests.app.api.predict.answering import calibration
+from tests.models.evaluation.answered import calibration
 
 
 def test_every_task_is_registered_under_its_name() -> None:
