@@ -14,7 +14,9 @@ class Threshold(ContractModel):
     guarantee: Literal["coverage", "risk"]
     """`coverage`: a new row of the same kind lies within with at least the probability `target` (marginally; the
     ⌈(n + 1)·target⌉-th smallest of n scores). `risk`: with the probability `confidence_level`, at most the share
-    `target` of the rows within is answered wrongly (Clopper–Pearson bound, Bonferroni over the levels tried)."""
+    `target` of the rows within is answered wrongly (Clopper–Pearson bound, Bonferroni over the levels tried). Of a
+    dense head, the mean share of wrong cells of the rows within is at most `target` (bound for losses from 0 to 1 by
+    Waudby-Smith & Ramdas 2020, arXiv 2010.09686)."""
     target: Fraction
     value: float
     rows: Annotated[int, Field(ge=1)]
@@ -23,7 +25,7 @@ class Threshold(ContractModel):
     """Share of these rows within the threshold."""
     risk: Fraction | None = None
     """Share of wrong answers among the rows within; absent for regressors. An answer of several labels is wrong if any
-    of them is."""
+    of them is; of a dense head it is the mean share of a row's cells that are wrong."""
     confidence_level: Fraction | None = None
 
 
@@ -37,6 +39,10 @@ class PredictionSet(ContractModel):
     Of a multilabel model: all labels whose mean probability is `least_probability` or more, so that a row's set holds
     on average at least the share `coverage` of its true labels; a row without any loses none. Conformal risk control of
     the false negative rate (Angelopoulos et al. 2022, arXiv 2208.02814), as marginal.
+
+    Of a dense head, by the same method: a set for each cell, so that of a new row's cells, or of the true labels of all
+    its cells, the sets hold on average at least the share `coverage`. Cells of one row are not independent, so nothing
+    is guaranteed of a single cell.
     """
 
     coverage: Fraction
@@ -49,7 +55,8 @@ class Interval(ContractModel):
     `factors` · √variance, one factor for each of the D targets.
 
     Split conformal prediction with the score |y − prediction| / √variance and the (n + 1)-correction (Lei et al. 2018,
-    arXiv 1604.04173). The guarantee is marginal, for each target by itself.
+    arXiv 1604.04173). The guarantee is marginal, for each target by itself. Of a dense head, by conformal risk control
+    (Angelopoulos et al. 2022, arXiv 2208.02814): intervals hold on average at least that share of a new row's cells.
     """
 
     coverage: Fraction

@@ -21,7 +21,6 @@ from models.networks.cnn import cnn
 from models.networks.mlp import mlp
 from models.networks.wide_resnet import wide_resnet
 
-
 THREE = Head(labels=tuple("abc"), outputs=classification.outputs())
 
 
