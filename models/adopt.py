@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models import masks as mask_generator
 from models.functional_dropout import FunctionalDropout, dropout_calls
+from models.given import Tensors, each
 from models.layers import FrozenDropout, Masksembles, Masksembles1d, Masksembles2d, assigned, count, layers
 from models.wrappers import plain_copy
 
@@ -28,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 def adopt(
-    network: nn.Module, example: Tensor | None = None, *, mc_dropout: int | None = None, seed: int = 0
+    network: nn.Module, example: Tensors | None = None, *, mc_dropout: int | None = None, seed: int = 0
 ) -> nn.Module:
     """A copy in evaluation mode, in float32 on the CPU, masks kept exactly and wrappers taken off (`models.wrappers`).
     The network itself is not touched.
@@ -36,7 +37,7 @@ def adopt(
     Args:
         network: with Masksembles layers of any known kind (including torch-uncertainty's networks, which
             repeat their input themselves), or with dropout.
-        example: an input [B, …] of the network, needed for `mc_dropout` only.
+        example: an input [B, …] of the network, or all of them in order, needed for `mc_dropout` only.
         mc_dropout: freeze dropout, modules and calls of functions, into this many masks, drawn from `seed`, with its
             factor 1/(1 − p).
 
@@ -126,7 +127,7 @@ def _check_dropout(network: nn.Module) -> None:
             raise ValueError(f"mc_dropout: the dropout of {name} ({type(module).__name__}) cannot be frozen")
 
 
-def _freeze(network: nn.Module, example: Tensor, submodels: int, seed: int) -> dict[nn.Module, nn.Module]:
+def _freeze(network: nn.Module, example: Tensors, submodels: int, seed: int) -> dict[nn.Module, nn.Module]:
     shapes: dict[nn.Module, list[tuple[int, ...]]] = {}
     names: dict[nn.Module, str] = {
         module: name
@@ -141,7 +142,7 @@ def _freeze(network: nn.Module, example: Tensor, submodels: int, seed: int) -> d
         for module in names
     ]
     with torch.no_grad():
-        network(example)
+        network(*each(example))
     for hook in hooks:
         hook.remove()
     frozen: dict[nn.Module, nn.Module] = {}
@@ -166,12 +167,12 @@ def _freeze(network: nn.Module, example: Tensor, submodels: int, seed: int) -> d
     return frozen
 
 
-def _freeze_calls(network: nn.Module, example: Tensor, submodels: int, seed: tuple[int, int]) -> list[FrozenDropout]:
+def _freeze_calls(network: nn.Module, example: Tensors, submodels: int, seed: tuple[int, int]) -> list[FrozenDropout]:
     """A mask for each call of a function that drops, in order; the numbers of masks go on from `seed`."""
     seen = []
-    for rows in (example, torch.cat([example, example[:1]])):
-        with assigned(network, torch.zeros(len(rows), dtype=torch.long)):  # a mask of modules needs a submodel
-            seen.append((len(rows), dropout_calls(network, rows)))
+    for rows in (each(example), tuple(torch.cat([one, one[:1]]) for one in each(example))):
+        with assigned(network, torch.zeros(len(rows[0]), dtype=torch.long)):  # a mask of modules needs a submodel
+            seen.append((len(rows[0]), dropout_calls(network, rows)))
     (few, calls), (many, again) = seen
     found = []
     for index, call in enumerate(calls):

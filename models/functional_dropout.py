@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from models.given import Tensors, each
 from models.layers import FrozenDropout
 
 _BY_CHANNEL = (F.dropout1d, F.dropout2d, F.dropout3d, torch.feature_dropout)
@@ -29,7 +30,7 @@ class DropoutCall:
     by_channel: bool
 
 
-def dropout_calls(network: nn.Module, x: Tensor) -> list[DropoutCall]:
+def dropout_calls(network: nn.Module, inputs: Tensors) -> list[DropoutCall]:
     """The calls in a forward pass, in order; those of modules, too, unless they have been replaced.
 
     Raises:
@@ -42,22 +43,22 @@ def dropout_calls(network: nn.Module, x: Tensor) -> list[DropoutCall]:
         return x
 
     with torch.no_grad(), _Dropping(note):
-        network(x)
+        network(*each(inputs))
     return found
 
 
 class FunctionalDropout(nn.Module):
-    """A network [B, …] → [B, …] whose calls of dropout go through masks, one for each call in order."""
+    """A network whose calls of dropout go through masks, one for each call in order."""
 
     def __init__(self, network: nn.Module, masks: Sequence[FrozenDropout]) -> None:
         super().__init__()
         self.network = network
         self.masks = nn.ModuleList(masks)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Any:
         left = iter(self.masks)
         with _Dropping(lambda _, given: next(left)(given)):
-            return self.network(x)  # type: ignore[no-any-return]
+            return self.network(*inputs)
 
 
 class _Dropping(TorchFunctionMode):

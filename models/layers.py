@@ -7,7 +7,7 @@ layer; for evaluation `submodels` runs each submodel on the whole batch; a calle
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from app.contract.schema import Method
 from models import masks as mask_generator
+from models.given import each
 
 Tiled = Literal["tiled"]
 
@@ -202,15 +203,15 @@ class DeepEnsemble(nn.Module):
         """N."""
         return len(self.members)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """One member's answer to x [B, …].
+    def forward(self, *inputs: Tensor) -> Any:
+        """One member's answer to its inputs [B, …].
 
         Raises:
             RuntimeError: no submodel was chosen.
         """
         if not isinstance(self.selected, int):
             raise RuntimeError("a deep ensemble is run by models.layers.submodels(network, x)")
-        return self.members[self.selected](x)  # type: ignore[no-any-return]
+        return self.members[self.selected](*inputs)
 
 
 def layers(network: nn.Module) -> dict[str, Masksembles]:
@@ -235,8 +236,21 @@ def method(network: nn.Module) -> Method:
     return next((chooser.method for chooser in _choosers(network).values()), "single")
 
 
-def submodels(network: nn.Module, x: Tensor) -> Tensor:
-    """Every submodel's output for every row: x [B, …] → [N, B, K], one pass for each submodel.
+def submodels(network: nn.Module, *inputs: Tensor) -> Tensor:
+    """Every submodel's output for every row: inputs [B, …] → [N, B, K, …], one pass for each submodel.
+
+    Raises:
+        RuntimeError: the network is in training mode.
+        ValueError: its layers disagree about N, or it gives several tensors; see `submodels_by_head`.
+    """
+    found = submodels_by_head(network, *inputs)
+    if len(found) > 1:
+        raise ValueError(f"the network gives {len(found)} tensors: use submodels_by_head(network, …)")
+    return found[0]
+
+
+def submodels_by_head(network: nn.Module, *inputs: Tensor) -> tuple[Tensor, ...]:
+    """The same for a network that gives a tuple of tensors: [N, B, …] for each.
 
     Raises:
         RuntimeError: the network is in training mode.
@@ -247,8 +261,8 @@ def submodels(network: nn.Module, x: Tensor) -> Tensor:
     outputs = []
     for index in range(count(network)):
         with _select(network, index):
-            outputs.append(network(x))
-    return torch.stack(outputs)
+            outputs.append(each(network(*inputs)))
+    return tuple(map(torch.stack, zip(*outputs, strict=True)))
 
 
 @contextmanager

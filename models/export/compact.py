@@ -36,7 +36,8 @@ class CannotGroup(ValueError):
 
 
 def compact(graph: GraphModule, submodels: int, form: Form) -> GraphModule:
-    """A new graph [B, …] → [N·B, K, …] in submodel-major order, from one that is traced and not folded.
+    """A new graph [B, …] → [N·B, K, …] in submodel-major order, for each output, from one that is traced and not
+    folded.
 
     Raises:
         CannotGroup: the form is `grouped`, and an operation mixes channels in a way that is not known here.
@@ -55,13 +56,13 @@ def compact(graph: GraphModule, submodels: int, form: Form) -> GraphModule:
         named = ", ".join(f"{name} ({number})" if number > 1 else name for name, number in counts.items())
         _log.info("compact: takes all channels, since it may mix them: %s", named)
     sets = [[index] for index in range(submodels)] if form == "branches" else [list(range(submodels))]
-    (output,) = graph.graph.output_node().all_input_nodes
+    outputs = graph.graph.output_node().all_input_nodes
     rows = []
     for members in sets:
         together = _Set(emitter, plan, members)
         for node, operation in plan.operations.items():
             together.emit(node, operation)
-        rows.append(together.answers(output))
+        rows.append([together.answers(output) for output in outputs])
     return emitter.finish(rows)
 
 

@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from models import runtime
 from models.export.nodes import arguments
 from models.export.operation import CONVOLUTIONS
+from models.given import Tensors, rows_of
 
 DeviceName = Literal["cpu", "cuda"]
 PlanName = Literal["folded", "branches", "grouped"]
@@ -76,12 +77,12 @@ class Choice:
     reason: str
 
 
-def choose(graphs: Mapping[PlanName, GraphModule], example: Tensor, device: DeviceName) -> Choice:
+def choose(graphs: Mapping[PlanName, GraphModule], example: Tensors, device: DeviceName) -> Choice:
     """The cheapest plan by the rule; `folded` unless another gains at every batch size that counts.
 
     Args:
         graphs: the plans by name, `folded` among them.
-        example: an input [B, …] of the graphs.
+        example: an input [B, …] of the graphs, or all of them in order.
     """
     works = {name: _works(graph, example) for name, graph in graphs.items()}
     cost = {
@@ -91,8 +92,8 @@ def choose(graphs: Mapping[PlanName, GraphModule], example: Tensor, device: Devi
     return _cheapest(cost, "estimated")
 
 
-def tune(models: Mapping[PlanName, onnx.ModelProto], inputs: NDArray[Any], device: DeviceName) -> Choice:
-    """The plan that is fastest in onnxruntime on this machine's device; the plans take turns.
+def tune(models: Mapping[PlanName, onnx.ModelProto], inputs: Mapping[str, NDArray[Any]], device: DeviceName) -> Choice:
+    """The plan that is fastest in onnxruntime on this machine's device, for inputs by name; the plans take turns.
 
     Raises:
         ValueError: this machine's onnxruntime cannot run on the device.
@@ -101,14 +102,14 @@ def tune(models: Mapping[PlanName, onnx.ModelProto], inputs: NDArray[Any], devic
     cost: dict[PlanName, dict[int, float]] = {name: {} for name in sessions}
     # one batch size after the other, the plans taking turns: a slow second hits all of them
     for batch in (1, *_BATCHES):
-        rows = np.concatenate([inputs] * -(-batch // len(inputs)))[:batch]
+        rows = {name: np.resize(array, (batch, *array.shape[1:])) for name, array in inputs.items()}
         for name, times in runtime.race(sessions, rows, _ROUNDS).items():
             # the least, not the mean: whatever disturbs a run makes it slower
             cost[name][batch] = min(times) * 1e6
     return _cheapest(cost, "measured")
 
 
-def macs(graph: GraphModule, example: Tensor) -> int:
+def macs(graph: GraphModule, example: Tensors) -> int:
     """Multiply-accumulates of convolutions and products for one row."""
     return sum(work.macs for work in _works(graph, example))
 
@@ -144,12 +145,12 @@ def _microseconds(works: Sequence[_Work], batch: int, device: _Device) -> float:
     return total
 
 
-def _works(graph: GraphModule, example: Tensor) -> Sequence[_Work]:
+def _works(graph: GraphModule, example: Tensors) -> Sequence[_Work]:
     """What every operation does on one row."""
     # shapes alone, nothing is computed: the graph's own weights are real tensors
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         meter = _Meter(graph)
-        meter.run(mode.from_tensor(example[:1]))
+        meter.run(*map(mode.from_tensor, rows_of(example, slice(1))))
     return meter.works
 
 

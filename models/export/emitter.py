@@ -46,8 +46,10 @@ class Emitter:
         )
         into[node] = self.call(node.target, *args, **kwargs)
 
-    def finish(self, rows: Sequence[Node]) -> GraphModule:
-        self.graph.output(rows[0] if len(rows) == 1 else self.call(_aten.cat.default, list(rows), 0))
+    def finish(self, rows: Sequence[Sequence[Node]]) -> GraphModule:
+        """The graph whose outputs are those of each set of submodels, one set after the other."""
+        whole = [part[0] if len(part) == 1 else self.call(_aten.cat.default, list(part), 0) for part in zip(*rows)]
+        self.graph.output(whole[0] if len(whole) == 1 else tuple(whole))
         module = GraphModule(self.root, self.graph)
         # a value may have been selected for an operation that needed none of it
         module.graph.eliminate_dead_code()

@@ -11,15 +11,16 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from models.export.nodes import arguments, attribute, copied
 from models.export.operation import CONVOLUTIONS
+from models.given import Tensors, each
 
 _aten = torch.ops.aten
 _PRODUCTS = {*CONVOLUTIONS, _aten.linear, _aten.bmm, _aten.matmul, _aten.addmm, _aten.mm}
 
 
-def to_float16(body: GraphModule, example: Tensor) -> GraphModule:
+def to_float16(body: GraphModule, example: Tensors) -> GraphModule:
     """The graph in float16, except for its last convolutions or products and all that follows.
 
-    `example` is an input [B, …] of it.
+    `example` is an input [B, …] of it, or all of them in order.
 
     Batch norm is folded into the convolution before it first, so that no running variance is rounded.
 
@@ -120,7 +121,7 @@ def _packet(node: Any) -> Any:
     return getattr(node.target, "overloadpacket", None)
 
 
-def _floats(graph: GraphModule, example: Tensor) -> set[Node]:
+def _floats(graph: GraphModule, example: Tensors) -> set[Node]:
     """The nodes whose values are tensors of float32."""
     found: set[Node] = set()
 
@@ -132,5 +133,5 @@ def _floats(graph: GraphModule, example: Tensor) -> set[Node]:
             return value
 
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        Types(graph).run(mode.from_tensor(example))
+        Types(graph).run(*map(mode.from_tensor, each(example)))
     return found

@@ -18,7 +18,7 @@ _aten = torch.ops.aten
 
 @dataclass(frozen=True)
 class Folded:
-    """A graph [B, …] → [N·B, K, …] in submodel-major order."""
+    """A graph [B, …] → [N·B, K, …] in submodel-major order, for each of its outputs."""
 
     graph: GraphModule
     shared: int
@@ -78,6 +78,12 @@ def fold(traced: GraphModule, submodels: int) -> Folded:
         graph.graph.erase_node(node)
         folded.update((rows, product, result))
         result.meta["val"] = x.meta["val"]
+    if folded:
+        output = graph.graph.output_node()
+        with graph.graph.inserting_before(output):  # what no mask reaches is the same for all submodels
+            output.args = torch.fx.map_arg(
+                output.args, lambda value: _enter(graph, value, submodels, folded, expanded)
+            )
     graph.graph.lint()
     graph.recompile()
     return Folded(graph, shared, total)

@@ -9,17 +9,18 @@ from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.node import map_aggregate
 
+from models.given import Tensors, each
 from models.export.nodes import carries_batch
 
 
-def check_independence(graph: GraphModule, rows: Tensor) -> None:
+def check_independence(graph: GraphModule, rows: Tensors) -> None:
     """Runs a traced graph on several rows and on the first row alone, and compares every value.
 
     Raises:
         ValueError: a row's value depends on the other rows; the message names the operation.
     """
     with torch.no_grad():
-        _Both(graph).run(_Pair(rows, rows[:1]))
+        _Both(graph).run(*(_Pair(one, one[:1]) for one in each(rows)))
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ import logging
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from models.adopt import replace
 from models.functional_dropout import dropout_calls
+from models.given import Tensors, each
 from models.layers import FrozenDropout, assigned, layers
 
 _MODULES = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
@@ -17,12 +18,12 @@ _NAMED = 5
 _log = logging.getLogger(__name__)
 
 
-def warn_of_unused_dropout(networks: Sequence[nn.Module], example: Tensor) -> None:
+def warn_of_unused_dropout(networks: Sequence[nn.Module], example: Tensors) -> None:
     """Logs a warning that names the dropout of adopted networks that no masks have taken the place of.
 
     Args:
         networks: one, or the members of a deep ensemble.
-        example: an input [B, …] of each.
+        example: an input [B, …] of each, or all of them in order.
     """
     if any(isinstance(layer, FrozenDropout) for layer in layers(networks[0]).values()):
         return  # frozen dropout: what cannot be frozen, `adopt` refuses
@@ -39,7 +40,7 @@ def warn_of_unused_dropout(networks: Sequence[nn.Module], example: Tensor) -> No
     _log.warning("adopt: dropout is off, as in evaluation mode (%s): %s", named, result)
 
 
-def unused_dropout(network: nn.Module, example: Tensor) -> list[str]:
+def unused_dropout(network: nn.Module, example: Tensors) -> list[str]:
     """The dropout with p > 0 that a network in evaluation mode leaves out: names of modules, and calls of functions."""
     plain = copy.deepcopy(network)
     modules: dict[nn.Module, str] = {}
@@ -54,9 +55,9 @@ def unused_dropout(network: nn.Module, example: Tensor) -> list[str]:
     return [*modules.values(), *inner, *_calls(plain, example)]
 
 
-def _calls(network: nn.Module, example: Tensor) -> list[str]:
+def _calls(network: nn.Module, example: Tensors) -> list[str]:
     try:
-        with assigned(network, torch.zeros(len(example), dtype=torch.long)):
+        with assigned(network, torch.zeros(len(each(example)[0]), dtype=torch.long)):
             found = dropout_calls(network, example)
     except Exception:  # a network that does not run: the trace says what is wrong, and where
         return []

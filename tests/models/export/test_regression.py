@@ -16,7 +16,7 @@ from app.contract.tasks.regression import RegressionEvaluation
 from app.engine.verifier import verify as service_verifies
 from models import artefact, runtime
 from models.data import Dataset, DatasetError, Split
-from models.evaluation.answers import Respondent
+from models.evaluation.respondent import Respondent
 from models.evaluation.calibration import calibrate
 from models.evaluation.evaluation import evaluate
 from models.evaluation.policy_outcome import apply_policy
@@ -150,7 +150,7 @@ def test_intervals_hold_as_many_fresh_values_as_guaranteed(repository: Path) -> 
 
 def test_a_policy_of_coverage_rejects_and_defers_as_few_as_guaranteed(repository: Path) -> None:
     model, contract, _ = artefact.read(repository, "curves")
-    found = apply_policy(contract, Respondent(model, contract).answer(drawn(4000, 3)))
+    found = apply_policy(contract.head, Respondent(model, contract, contract.head).answer(drawn(4000, 3)))
     assert found.share("reject") < 0.01 + 0.012
     assert found.share("defer") < 0.1 + 0.03
     assert (found.errors[found.accepted()].mean(axis=0) < found.errors.mean(axis=0)).all()
