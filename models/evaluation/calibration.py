@@ -69,7 +69,7 @@ def calibrate(
     warnings += task.check_calibration(head, rows, fit)
     for warning in warnings:
         _log.warning("calibrate: %s", warning)
-    answers = Respondent(model, contract, head).answer(split)
+    answers = Respondent(model, contract, head).answer_to_guarantee(split)
     wrong, scores = task.wrong(answers), head.score_values(answers.outputs)
     thresholds: chain[Threshold] = chain.from_iterable(
         conformal.thresholds(

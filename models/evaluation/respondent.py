@@ -1,6 +1,6 @@
 """One head of a model that answers rows: what is kept of its outputs for figures and guarantees. No torch here."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,22 +25,26 @@ class Respondent:
 
     def outputs(self, inputs: Inputs) -> Outputs:
         """What is kept of the outputs of rows [B, …] without labels."""
-        return self._kept(inputs, None)
+        return self._kept(inputs, lambda rows, found: self._evaluator.keep(self._head, found, None))
 
     def answer(self, split: Split) -> Answers:
-        """Answers to labelled rows."""
-        labels = split.labels_of(self._head)
-        return Answers(self._kept(split.inputs, labels), labels)
+        """Answers to labelled rows, for figures."""
+        return self._answers(split, self._evaluator.keep)
+
+    def answer_to_guarantee(self, split: Split) -> Answers:
+        """Answers to labelled rows, for thresholds, sets and intervals."""
+        return self._answers(split, self._evaluator.keep_losses)
 
     def answer_corrupted(self, corrupted: Corrupted) -> Iterator[tuple[str, int, Answers]]:
         """Answers to one corruption after the other; only one is held in memory at a time."""
         for kind, severity, split in corrupted:
             yield kind, severity, self.answer(split)
 
-    def _kept(self, inputs: Inputs, labels: NDArray[Any] | None) -> Outputs:
+    def _answers(self, split: Split, keep: Callable[[Head, Outputs, NDArray[Any]], Outputs]) -> Answers:
+        labels = split.labels_of(self._head)
+        return Answers(self._kept(split.inputs, lambda rows, found: keep(self._head, found, labels[rows])), labels)
+
+    def _kept(self, inputs: Inputs, keep: Callable[[slice, Outputs], Outputs]) -> Outputs:
         names = [tensor.name for tensor in self._head.outputs]
-        parts = [
-            self._evaluator.keep(self._head, found, None if labels is None else labels[rows])
-            for rows, found in self._session.run_in_parts(inputs, names)
-        ]
+        parts = [keep(rows, found) for rows, found in self._session.run_in_parts(inputs, names)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -87,22 +87,26 @@ class DenseClassificationEvaluator(TaskEvaluator):
         ]
 
     def keep(self, head: Head, found: Outputs, labels: NDArray[Any] | None) -> Outputs:
-        """The outputs of rows; with labels also summaries (see `dense_figures`), the `curves` of what sets miss, and
-        `held …` and `size …` of the calibration's sets."""
+        """The outputs of rows; with labels also summaries (see `dense_figures`), and `held …` and `size …` of the
+        calibration's sets."""
         kept = row_outputs(found)
         if labels is None:
             return kept
         kept |= dense_figures.summaries(found, labels, head.temperature)
-        probabilities = found["probabilities"]
-        each = [[class_losses(probabilities[row : row + 1], labels[row : row + 1])] for row in range(len(labels))]
-        kept["curves"] = kept_curves(each)
         for one in head.calibration.prediction_sets if head.calibration else ():
-            inside = probabilities >= one.least_probability - SET_TOLERANCE
+            inside = found["probabilities"] >= one.least_probability - SET_TOLERANCE
             np.put_along_axis(inside, found["prediction"][:, None], True, axis=1)
             true = np.take_along_axis(inside, np.maximum(labels, 0)[:, None], axis=1)[:, 0]
             kept[f"held {one.coverage}"] = 1 - error_shares(~true, counted(labels))
             kept[f"size {one.coverage}"] = inside.reshape(len(labels), -1).sum(axis=-1) / labels[0].size
         return kept
+
+    def keep_losses(self, head: Head, found: Outputs, labels: NDArray[Any]) -> Outputs:
+        """The outputs of rows, the share of cells that is `wrong`, and the `curves` of what sets miss."""
+        kept, probabilities = row_outputs(found), found["probabilities"]
+        each = [[class_losses(probabilities[row : row + 1], labels[row : row + 1])] for row in range(len(labels))]
+        wrong = error_shares(found["prediction"] != labels, counted(labels))
+        return kept | {"wrong": wrong, "curves": kept_curves(each)}
 
     def wrong(self, answers: Answers) -> Losses:
         """The share of wrong cells."""

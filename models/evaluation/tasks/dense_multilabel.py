@@ -15,6 +15,7 @@ from models import artefact
 from models.data import DatasetError
 from models.evaluation import adequacy, conformal, dense_label_figures
 from models.evaluation.answers import Answers, Outputs
+from models.evaluation.cells import error_shares
 from models.evaluation.head_session import HeadSession
 from models.evaluation.likelihood import binary_cross_entropy, fit_label_temperature, log_mean_labels
 from models.evaluation.risk_bound import Losses
@@ -84,21 +85,25 @@ class DenseMultilabelEvaluator(MultilabelEvaluator):
         ]
 
     def keep(self, head: Head, found: Outputs, labels: NDArray[Any] | None) -> Outputs:
-        """The outputs of rows; with labels also summaries (see `dense_label_figures`), the `curves` of what sets miss,
-        and `held …` and `size …` of the calibration's sets."""
+        """The outputs of rows; with labels also summaries (see `dense_label_figures`), and `held …` and `size …` of
+        the calibration's sets."""
         kept = row_outputs(found)
         if labels is None:
             return kept
         truth, probabilities = labels == 1, found["probabilities"]
         kept |= dense_label_figures.summaries(found, truth, head.temperature)
-        each = [[label_losses(probabilities[row : row + 1], truth[row : row + 1])] for row in range(len(truth))]
-        kept["curves"] = kept_curves(each)
         for one in head.calibration.prediction_sets if head.calibration else ():
             inside = prediction_set_members(one, probabilities)
             missed, true = (which.reshape(len(truth), -1).sum(axis=-1) for which in (truth & ~inside, truth))
             kept[f"held {one.coverage}"] = 1 - missed / np.maximum(true, 1)
             kept[f"size {one.coverage}"] = inside.reshape(len(truth), -1).sum(axis=-1) / truth[0, 0].size
         return kept
+
+    def keep_losses(self, head: Head, found: Outputs, labels: NDArray[Any]) -> Outputs:
+        """The outputs of rows, the share of labels that is `wrong`, and the `curves` of what sets miss."""
+        kept, truth, probabilities = row_outputs(found), labels == 1, found["probabilities"]
+        each = [[label_losses(probabilities[row : row + 1], truth[row : row + 1])] for row in range(len(truth))]
+        return kept | {"wrong": error_shares((found["prediction"] == 1) != truth), "curves": kept_curves(each)}
 
     def wrong(self, answers: Answers) -> Losses:
         """The share of wrong labels of all cells."""

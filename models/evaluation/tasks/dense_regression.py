@@ -72,8 +72,7 @@ class DenseRegressionEvaluator(RegressionEvaluator):
 
     def keep(self, head: Head, found: Outputs, labels: NDArray[Any] | None) -> Outputs:
         """The outputs of rows; with labels also means over cells: `squared` errors [B, D], `nll` [B] where variances
-        are predicted, `held …` and `width …` [B, D] of the calibration's intervals; and the `curves` [B, D] of what
-        intervals miss."""
+        are predicted, and `held …` and `width …` [B, D] of the calibration's intervals."""
         kept = row_outputs(found)
         if labels is None:
             return kept
@@ -82,16 +81,18 @@ class DenseRegressionEvaluator(RegressionEvaluator):
         if head.has_temperature:
             log_p = log_mixture(labels, found["submodels"], found["submodel_variances"])
             kept["nll"] = -log_p.reshape(len(labels), -1).mean(axis=-1)
-        values = labels, found["prediction"], found["variance"]
-        kept["curves"] = kept_curves(
-            [value_losses(*(one[row : row + 1] for one in values)) for row in range(len(labels))]
-        )
         spread = np.sqrt(found["variance"].astype(np.float64))
         for one in head.calibration.intervals if head.calibration else ():
             reach = spread * np.array(one.factors).reshape(-1, *[1] * len(head.grid))
             kept[f"held {one.coverage}"] = _means(errors <= reach)
             kept[f"width {one.coverage}"] = _means(2 * reach)
         return kept
+
+    def keep_losses(self, head: Head, found: Outputs, labels: NDArray[Any]) -> Outputs:
+        """The outputs of rows, and the `curves` [B, D] of what intervals miss."""
+        values = labels, found["prediction"], found["variance"]
+        each = [value_losses(*(one[row : row + 1] for one in values)) for row in range(len(labels))]
+        return row_outputs(found) | {"curves": kept_curves(each)}
 
     def guarantee(
         self, answers: Answers, guaranteeing: NDArray[np.int64], coverages: Sequence[float] | None

@@ -94,7 +94,11 @@ class TaskEvaluator(ABC):
         """
 
     def keep(self, head: Head, found: Outputs, labels: NDArray[Any] | None) -> Outputs:
-        """What is needed of the outputs of a few rows, by plain name; by default all of them."""
+        """What figures need of the outputs of a few rows, by plain name; by default all of them."""
+        return found
+
+    def keep_losses(self, head: Head, found: Outputs, labels: NDArray[Any]) -> Outputs:
+        """What `wrong`, `guarantee` and the scores need of them; by default all."""
         return found
 
     @abstractmethod
