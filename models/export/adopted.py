@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from models.adopt import adopt
+from models.export.in_order import in_order
 from models.export.options import ExportOptions
 from models.export.unused_dropout import warn_of_unused_dropout
+from models.given import Tensors
 from models.layers import DeepEnsemble, layers
 
 
-def adopt_networks(network: nn.Module | Sequence[nn.Module], example: Tensor, options: ExportOptions) -> nn.Module:
-    """One network with Masksembles layers of our own, or several networks as a deep ensemble. Warns of dropout that has
-    become no mask.
+def adopt_networks(network: nn.Module | Sequence[nn.Module], example: Tensors, options: ExportOptions) -> nn.Module:
+    """One network with Masksembles layers of our own, or several networks as a deep ensemble; with several heads it
+    gives a tuple. Warns of dropout that has become no mask.
 
     Raises:
         ValueError: they cannot be adopted, or several do not make a deep ensemble.
@@ -20,7 +22,7 @@ def adopt_networks(network: nn.Module | Sequence[nn.Module], example: Tensor, op
     if isinstance(network, nn.Module):
         adopted = adopt(network, example, mc_dropout=options.mc_dropout, seed=options.seed)
         warn_of_unused_dropout([adopted], example)
-        return adopted
+        return in_order(adopted, example, options.heads)
     if options.mc_dropout is not None:
         raise ValueError("mc_dropout: a deep ensemble's networks are its submodels")
     if options.plan is not None or options.tune:
@@ -32,7 +34,7 @@ def adopt_networks(network: nn.Module | Sequence[nn.Module], example: Tensor, op
         if layers(member):
             raise ValueError(f"network[{index}] has Masksembles layers: a deep ensemble is made of single networks")
     warn_of_unused_dropout(members, example)
-    return DeepEnsemble(members)
+    return DeepEnsemble(in_order(member, example, options.heads) for member in members)
 
 
 def members(network: nn.Module) -> list[nn.Module]:

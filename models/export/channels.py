@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from models.export.nodes import has_channels, masked_part, shape
-from models.export.operation import Channels, Operation, group_sizes, groups, mask
+from models.export.operation import Channels, Operation, group_sizes, groups, mask, part
+from models.export.zeros import at_zero
 
 _aten = torch.ops.aten
 
@@ -103,18 +104,20 @@ def _forward(tensors: dict[Node, Operation], submodel: int) -> dict[Node, Channe
                 found = of(operation.x)
             case "normalise" | "channelwise":
                 # a dropped channel comes back: batch norm and a bias add their shift to its zeros
-                found = of(operation.x) | operation.at_zero
+                found = of(operation.x) | at_zero(operation)
             case "grouped":
-                found = _in_groups(of(operation.x), *group_sizes(operation)) | operation.at_zero
+                found = _in_groups(of(operation.x), *group_sizes(operation)) | at_zero(operation)
             case "pointwise":
                 sides = [np.broadcast_to(of(side), (operation.channels,)) for side in operation.inputs]
                 # a product is zero where either side is; a sum needs both
                 if node.target is _aten.mul.Tensor:
                     found = np.logical_and.reduce(sides)
                 else:
-                    found = np.logical_or.reduce(sides) | operation.at_zero
+                    found = np.logical_or.reduce(sides) | at_zero(operation)
             case "cat":
-                found = np.concatenate([of(part) for part in node.args[0]])  # type: ignore[union-attr, arg-type]
+                found = np.concatenate([of(x) for x in node.args[0]])  # type: ignore[union-attr, arg-type]
+            case "part":
+                found = of(operation.x)[part(operation)]
             case "flatten":
                 found = of(operation.x).repeat(groups(operation))
             case "reshape":
@@ -142,8 +145,8 @@ def _backward(
         operation = tensors.get(node)
         if operation is None:
             if node.target is not _aten.sym_size.int:  # reads the batch size, and no channel
-                for part in node.all_input_nodes:
-                    need(part, True)
+                for x in node.all_input_nodes:
+                    need(x, True)
             continue
         wanted, axis = _round_up(needed[node], alive[node], align), operation.source_axis
         needed[node] = wanted
@@ -154,24 +157,28 @@ def _backward(
             case "normalise" | "channelwise" | "permute":
                 need(operation.x, wanted, axis)
             case "grouped":
-                taken, given = group_sizes(operation)
-                need(operation.x, _in_groups(wanted, given, taken), axis)
+                size, given = group_sizes(operation)
+                need(operation.x, _in_groups(wanted, given, size), axis)
             case "pointwise":
                 for side in operation.inputs:
                     need(side, wanted & alive[node], axis)
             case "cat":
                 first = 0
-                for part in node.args[0]:
-                    size = shape(part)[axis]
-                    need(part, wanted[first : first + size], axis)
-                    first += size
+                for x in node.args[0]:
+                    width = shape(x)[axis]
+                    need(x, wanted[first : first + width], axis)
+                    first += width
+            case "part":
+                taken = np.zeros(shape(operation.x)[axis], dtype=np.bool_)
+                taken[part(operation)] = wanted
+                need(operation.x, taken, axis)
             case "flatten":
                 need(operation.x, wanted.reshape(-1, groups(operation)).any(axis=1), axis)
             case "reshape":
                 need(operation.x, wanted.repeat(shape(operation.x)[1] // operation.channels), axis)
             case _:
-                for part in operation.inputs:
-                    need(part, True)
+                for x in operation.inputs:
+                    need(x, True)
     return needed
 
 

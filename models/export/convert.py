@@ -3,17 +3,20 @@
 import logging
 import re
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
 import torch
-from torch import Tensor
 from torch.fx import GraphModule
 
 from models import artefact
 from models.export.axes import Dims
+from models.export.recurrent import TRANSLATIONS
 from models.export.served import Served
+from models.export.trace import dynamic_shapes, two_rows
 from models.export.untraceable import written
+from models.given import Tensors
 
 OPSET = 20
 
@@ -23,29 +26,31 @@ logging.getLogger("torch.onnx._internal.exporter._registration").addFilter(
 )
 
 
-def convert(served: Served, example: Tensor, free: Dims | None = None) -> onnx.ModelProto:
+def convert(served: Served, example: Tensors, free: Sequence[Dims] = ()) -> onnx.ModelProto:
     """A model that takes any number of rows like the example's; all its temperatures are 1.
 
     Args:
-        free: the axes of free size.
+        free: the axes of free size, of each input.
 
     Raises:
         ValueError: an operation has no counterpart in ONNX; the message names it and, if known, its line.
         RuntimeError: the exporter returned no program, or does not use each temperature exactly once.
     """
-    # two rows: the exporter takes a size of 1 for a constant
-    rows = torch.cat([example[:1], example[:1]])
+    rows = two_rows(example)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about itself
         try:
             program = torch.onnx.export(
                 served,
-                (rows,),
+                rows,
                 dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim("B"), **(free or {})},),
-                input_names=["input"],
+                dynamic_shapes=dynamic_shapes(
+                    served, [{0: torch.export.Dim("B"), **dims} for dims in free or [{}] * len(rows)]
+                ),
+                input_names=list(served.inputs),
                 output_names=list(served.outputs),
                 opset_version=OPSET,
+                custom_translation_table=TRANSLATIONS,
                 # weights inside, so that no copy can separate them from the graph
                 external_data=False,
                 verbose=False,

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from models.export.mark import MARK
 
@@ -19,19 +20,31 @@ def copied(graph: GraphModule) -> GraphModule:
     return GraphModule(graph, nodes)
 
 
+def results(graph: GraphModule) -> list[Node]:
+    """What a graph gives: a value for each head, in order."""
+    given: Any = graph.graph.output_node().args[0]
+    return [given] if isinstance(given, Node) else list(given)
+
+
 def shape(node: Node) -> tuple[Any, ...]:
     return tuple(node.meta["val"].shape)
 
 
+def same(one: Any, other: Any) -> bool:
+    """Whether two sizes are equal at every batch size and size of a free axis, and not in the example alone."""
+    return statically_known_true(one == other)
+
+
+def batch_axes(node: Node) -> list[int]:
+    """The axes of a tensor whose sizes depend on the batch; none of what is no tensor."""
+    value = node.meta.get("val")
+    sizes = value.shape if isinstance(value, Tensor) else ()
+    return [axis for axis, size in enumerate(sizes) if counts_rows(node, size)]
+
+
 def carries_batch(node: Node) -> bool:
     """Whether a value is a tensor [B, …] with the batch on axis 0 alone."""
-    value = node.meta.get("val")
-    return (
-        isinstance(value, Tensor)
-        and value.ndim > 0
-        and counts_rows(node, value.shape[0])
-        and not any(counts_rows(node, size) for size in value.shape[1:])
-    )
+    return batch_axes(node) == [0]
 
 
 def counts_rows(node: Node, size: Any) -> bool:
@@ -44,8 +57,8 @@ def counts_rows(node: Node, size: Any) -> bool:
 
 
 def has_channels(node: Node) -> bool:
-    """Whether a value is a tensor [B, C, …]."""
-    return carries_batch(node) and node.meta["val"].ndim >= 2
+    """Whether a value is a tensor that has axes beside the batch's, such as [B, C, …] or [T, B, C]."""
+    return len(batch_axes(node)) == 1 and node.meta["val"].ndim >= 2
 
 
 def arguments(node: Node) -> dict[str, Any]:

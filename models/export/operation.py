@@ -18,11 +18,11 @@ from torch import Tensor
 from torch.fx import Node
 
 from models.export.mark import MARK
-from models.export.nodes import arguments, carries_batch, has_channels, shape
+from models.export.nodes import arguments, batch_axes, carries_batch, counts_rows, has_channels, same, shape
 
 Channels = NDArray[np.bool_]
 Kind = Literal[
-    "mark", "dense", "grouped", "normalise", "pointwise", "channelwise", "permute", "cat", "flatten", "reshape",
+    "mark", "dense", "grouped", "normalise", "pointwise", "channelwise", "permute", "cat", "part", "flatten", "reshape",
 ]  # fmt: skip
 
 _aten = torch.ops.aten
@@ -34,7 +34,7 @@ CONVOLUTIONS = {
     )
 }  # fmt: skip
 """Convolutions, and whether they are transposed."""
-_POOLING = {
+POOLING = {
     _aten.max_pool1d, _aten.max_pool2d, _aten.max_pool3d, _aten.avg_pool1d, _aten.avg_pool2d, _aten.avg_pool3d,
     _aten.adaptive_avg_pool1d, _aten.adaptive_avg_pool2d, _aten.adaptive_avg_pool3d, _aten._adaptive_avg_pool2d,
     _aten.upsample_nearest1d, _aten.upsample_nearest2d, _aten.upsample_nearest3d, _aten.upsample_linear1d,
@@ -43,11 +43,10 @@ _POOLING = {
     _aten.replication_pad2d, _aten.replication_pad3d,
 }  # fmt: skip
 _REDUCTIONS = {_aten.mean, _aten.sum, _aten.amax, _aten.amin}
-_ALONG = {*_REDUCTIONS, _aten.softmax, _aten.log_softmax, _aten.flip, _aten.slice, _aten.select}
+ALONG = {*_REDUCTIONS, _aten.softmax, _aten.log_softmax, _aten.flip, _aten.slice, _aten.select}
 _PADDING = {_aten.pad, _aten.constant_pad_nd}
-_SHAPES = {
-    _aten.view, _aten.reshape, _aten._unsafe_view, _aten.flatten, _aten.squeeze, _aten.unsqueeze, _aten.unflatten,
-}  # fmt: skip
+_SIZED = {_aten.view, _aten.reshape, _aten._unsafe_view}
+_SHAPES = {*_SIZED, _aten.flatten, _aten.squeeze, _aten.unsqueeze, _aten.unflatten}
 _SHUFFLES = {_aten.pixel_shuffle, _aten.pixel_unshuffle}
 _PERMUTATIONS = {_aten.permute, _aten.transpose}
 _COPIES = {_aten.clone, _aten.contiguous, _aten.alias, _aten.detach, _aten.dropout, _aten._to_copy, _aten.to}
@@ -74,6 +73,8 @@ class Operation:
         packet = self.node.target.overloadpacket  # type: ignore[union-attr]
         if self.kind == "permute":
             return _order(self).index(self.source_axis)
+        if self.kind == "channelwise" and self.reshapes:
+            return _kept_axis(self)
         removes = packet is _aten.select or (packet in _REDUCTIONS and not self.argument(2, False))
         return self.source_axis - sum(dim < self.source_axis for dim in _dims(self)) if removes else self.source_axis
 
@@ -83,14 +84,21 @@ class Operation:
         if self.node.target is _aten.linear.default:
             return len(shape(self.x)) - 1
         packet = getattr(self.node.target, "overloadpacket", None)
-        if not _is_pointwise(self.node) and packet not in {_aten.cat, *_ALONG, *_PADDING, *_PERMUTATIONS}:
+        joins = _is_pointwise(self.node) or packet is _aten.cat
+        if not joins and packet not in {*ALONG, *_PADDING, *_PERMUTATIONS, *_SHAPES}:
             return 1
-        return next((axis for node in self.inputs if (axis := self.axes.get(node)) is not None), 1)
+        known = next((axis for node in self.inputs if (axis := self.axes.get(node)) is not None), None)
+        if known is not None:
+            return known
+        # of inputs that are whole along every axis, any that has one size always
+        given = self.node if joins else self.x
+        return next((axis for axis in range(1, len(shape(given))) if _fixed(given, axis)), 1)
 
     @cached_property
     def channels(self) -> int:
-        """How many the result has."""
-        return int(shape(self.node)[1 if self.axis is None else self.axis])
+        """How many the result has; 1 if it is whole, and axis 1 has no fixed size."""
+        size = shape(self.node)[1 if self.axis is None else self.axis]
+        return size if isinstance(size, int) else 1
 
     @property
     def x(self) -> Node:
@@ -100,7 +108,7 @@ class Operation:
     @property
     def inputs(self) -> list[Node]:
         """The inputs that carry the batch."""
-        return [node for node in self.node.all_input_nodes if carries_batch(node)]
+        return [node for node in self.node.all_input_nodes if len(batch_axes(node)) == 1]
 
     def argument(self, index: int, default: Any = None) -> Any:
         return self.node.args[index] if index < len(self.node.args) else default
@@ -130,30 +138,22 @@ class Operation:
         """Whether the operation only rearranges values."""
         return getattr(self.node.target, "overloadpacket", None) in _SHAPES
 
-    @cached_property
-    def at_zero(self) -> Channels:
-        """Which channels of the output may be non-zero if all inputs are zero."""
-        if self.kind not in ("normalise", "pointwise", "channelwise", "grouped"):
-            return np.ones(self.channels, dtype=np.bool_)
-        if self.reshapes:
-            return np.zeros(self.channels, dtype=np.bool_)
-
-        def zeros(node: Node) -> Tensor:
-            if node in self.constants:
-                return self.constants[node]
-            return torch.zeros(1, *shape(node)[1:], dtype=node.meta["val"].dtype)
-
-        # run on zeros rather than known by heart: sigmoid gives 0.5 there, a batch norm its shift
-        args, kwargs = torch.fx.map_arg((self.node.args, self.node.kwargs), zeros)
-        result = self.node.target(*args, **kwargs)  # type: ignore[operator]
-        other = (result != 0).transpose(0, self.axis).flatten(1).any(dim=1)
-        return np.broadcast_to(other.numpy(), (self.channels,))
+    @property
+    def sizes(self) -> bool:
+        """Whether the operation is called with the sizes of its result."""
+        return getattr(self.node.target, "overloadpacket", None) in _SIZED
 
 
 def mask(operation: Operation, submodel: int) -> NDArray[np.float32]:
     """The factors of a submodel, [C, …]."""
     found: NDArray[np.float32] = operation.constants[operation.node.args[1]][submodel].numpy()  # type: ignore[index]
     return found
+
+
+def part(operation: Operation) -> NDArray[np.int64]:
+    """Which channel of its input each one of a slice along the channels is."""
+    start, end, step = (operation.argument(place, default) for place, default in ((2, None), (3, None), (4, 1)))
+    return np.arange(shape(operation.x)[operation.source_axis])[start:end:step]
 
 
 def groups(operation: Operation) -> int:
@@ -174,10 +174,11 @@ def _kind(operation: Operation) -> Kind | None:
     if not has_channels(node):
         return None
     if node.target is MARK:
-        return "mark"
+        return "mark" if carries_batch(node) else None
     if not operation.inputs or not all(map(has_channels, operation.inputs)):
         return None
-    if any(operation.axes.get(x) not in (None, operation.source_axis) for x in operation.inputs):
+    axis = operation.source_axis
+    if any(operation.axes.get(x) not in (None, axis) or not _fixed(x, axis) for x in operation.inputs):
         return None
     if packet is _aten.cat:
         return _kind_of_cat(operation)
@@ -187,56 +188,75 @@ def _kind(operation: Operation) -> Kind | None:
         return None
     if packet in _SHAPES:
         return _kind_of_shape(operation)
-    if any(x not in operation.constants for x in node.all_input_nodes if x is not operation.x):
+    others = [x for x in node.all_input_nodes if x is not operation.x and x not in operation.constants]
+    if not all(map(_is_free_size, others)):
         return None  # a weight that is computed, or a size that counts rows
     find: dict[bool, Callable[[Operation], Kind | None]] = {
         packet in CONVOLUTIONS or packet is _aten.linear: _kind_of_product,
-        packet in _ALONG or packet in _PADDING: _kind_along,
+        packet in ALONG or packet in _PADDING: _kind_along,
     }
     if True in find:
         return find[True](operation)
     if packet in _PERMUTATIONS:
-        return "permute" if operation.axes.get(operation.x) is not None and _order(operation)[0] == 0 else None
+        return "permute" if operation.axes.get(operation.x) is not None else None
+    return _kind_of_maps(operation) if carries_batch(operation.x) else None
+
+
+def _kind_of_maps(operation: Operation) -> Kind | None:
+    """Operations that know no other axis of the channels than axis 1."""
+    packet = operation.node.target.overloadpacket  # type: ignore[union-attr]
+    rank = len(shape(operation.x))
     # argument 5 is `training`: with statistics of the batch, rows are mixed
     if packet in (_aten.prelu, _aten.instance_norm) or (packet is _aten.batch_norm and not operation.argument(5)):
         return "normalise"
-    if packet in _POOLING:  # with one axis less it is taken for a single sample, whose channels are on axis 0
+    if packet in POOLING:  # with one axis less it is taken for a single sample, whose channels are on axis 0
         spatial = int(re.findall(r"([123])d", packet.__name__)[0])
-        whole = len(shape(operation.x)) == spatial + 2 and shape(operation.x)[1] == shape(node)[1]
+        whole = rank == spatial + 2 and shape(operation.x)[1] == shape(operation.node)[1]
         return "channelwise" if whole else None
     if packet is _aten.group_norm:
         return "grouped"
-    if packet in _SHUFFLES and len(shape(node)) == 4:  # of less, axis 0 holds the channels
+    if packet in _SHUFFLES and rank == len(shape(operation.node)) == 4:  # of less, axis 0 holds the channels
         return "reshape" if packet is _aten.pixel_shuffle else "flatten"
     return None
 
 
 def _kind_of_cat(operation: Operation) -> Kind | None:
-    if not all(map(carries_batch, operation.node.args[0])):  # type: ignore[arg-type]
+    if any(len(batch_axes(x)) != 1 for x in operation.node.args[0]):  # type: ignore[arg-type, union-attr]
         return None
     dim = operation.argument(1, 0) % len(shape(operation.node))
     if dim == operation.source_axis:
         return "cat"
-    return "pointwise" if dim > 0 and _channels_agree(operation) else None
+    return "pointwise" if dim not in batch_axes(operation.node) and _channels_agree(operation) else None
 
 
 def _kind_of_product(operation: Operation) -> Kind | None:
     if len(shape(operation.x)) != len(shape(operation.node)):
+        return None
+    if operation.node.target is _aten.linear.default:
+        return "dense"
+    if not carries_batch(operation.x):
         return None
     return "dense" if arguments(operation.node).get("groups", 1) == 1 else "grouped"
 
 
 def _kind_along(operation: Operation) -> Kind | None:
     """Operations along axes other than the batch's and the channels' keep channels apart."""
-    rank, axis = len(shape(operation.x)), operation.source_axis
+    rank, axis, batch = len(shape(operation.x)), operation.source_axis, batch_axes(operation.x)
     if operation.node.target.overloadpacket in _PADDING:  # type: ignore[union-attr]
         # two numbers an axis, from the last one backwards
-        return "channelwise" if rank - len(operation.node.args[1]) // 2 > axis else None  # type: ignore[arg-type]
+        pads: Any = operation.node.args[1]
+        dims = [
+            rank - 1 - place // 2 for place, number in enumerate(pads) if not (isinstance(number, int) and number == 0)
+        ]
+        return "channelwise" if not {axis, *batch}.intersection(dims) else None
     dims = _dims(operation)
-    # x[:, :, 1:] begins with a slice of all rows
-    if dims == [0] and operation.node.target is _aten.slice.Tensor and shape(operation.x) == shape(operation.node):
-        return "channelwise"
-    return "channelwise" if dims and not {0, axis}.intersection(dims) else None
+    if operation.node.target is _aten.slice.Tensor:
+        # x[:, :, 1:] begins with a slice of all rows
+        if dims == batch and all(map(same, shape(operation.x), shape(operation.node))):
+            return "channelwise"
+        if dims == [axis]:
+            return "part" if all(not isinstance(end, Node) for end in operation.node.args[2:]) else None
+    return "channelwise" if dims and not {axis, *batch}.intersection(dims) else None
 
 
 def _dims(operation: Operation) -> list[int]:
@@ -258,14 +278,42 @@ def _order(operation: Operation) -> list[int]:
 
 
 def _kind_of_shape(operation: Operation) -> Kind | None:
-    before, after = shape(operation.x)[1:], shape(operation.node)[1:]
-    if prod(before) != prod(after):
+    x, node = operation.x, operation.node
+    free = not all(isinstance(size, int) for axis, size in enumerate(shape(node)) if axis not in batch_axes(node))
+    squeezes = node.target.overloadpacket is _aten.squeeze  # type: ignore[union-attr]
+    # where a submodel has one channel alone, its axis would be squeezed, too
+    if squeezes and free and (node.target is _aten.squeeze.default or operation.source_axis in _dims(operation)):
         return None
-    if before[0] == after[0]:
-        return "channelwise" if prod(before[1:]) == prod(after[1:]) else None
-    if len(after) == 1:
-        return "flatten"
-    return "reshape" if len(before) == 1 else None
+    kept, before, after = _kept_axis(operation), shape(x)[1:], shape(node)[1:]
+    rows = carries_batch(x) and carries_batch(node) and same(shape(x)[0], shape(node)[0])
+    if kept != 1 and rows and operation.source_axis == 1 and not free and same(prod(before), prod(after)):
+        if len(after) == 1:
+            return "flatten"
+        if len(before) == 1:
+            return "reshape"
+    return None if kept is None else "channelwise"
+
+
+def _kept_axis(operation: Operation) -> int | None:
+    """Where a change of shape moves the channels' axis to, if it leaves that axis alone."""
+    before, after, axis = shape(operation.x), shape(operation.node), operation.source_axis
+    for place, size in enumerate(after):
+        outer = same(prod(after[:place]), prod(before[:axis]))
+        if outer and same(size, before[axis]) and same(prod(after[place + 1 :]), prod(before[axis + 1 :])):
+            return place
+    return None
+
+
+def _fixed(node: Node, axis: int) -> bool:
+    """Whether a value has an axis that is not the batch's, of one size always."""
+    sizes = shape(node)
+    return axis < len(sizes) and isinstance(sizes[axis], int)
+
+
+def _is_free_size(node: Node) -> bool:
+    """Whether a value is a size of a free axis, or computed from some, and not from the number of rows."""
+    value = node.meta["val"]
+    return not isinstance(value, Tensor) and not counts_rows(node, value)
 
 
 def _is_pointwise(node: Node) -> bool:
@@ -276,10 +324,16 @@ def _is_pointwise(node: Node) -> bool:
 def _channels_agree(operation: Operation) -> bool:
     """Whether a pointwise operation meets the same channel in all of its inputs, or one value for all channels."""
     rank, axis = len(shape(operation.node)), operation.source_axis
+    wanted = (1, shape(operation.node)[axis])
     for node in operation.node.all_input_nodes:
-        if carries_batch(node):
-            if len(shape(node)) != rank or shape(node)[axis] not in (1, shape(operation.node)[axis]):
-                return False
-        elif node not in operation.constants:
+        if node in operation.constants or _is_free_size(node):
+            continue
+        if not isinstance(node.meta["val"], Tensor):
             return False
-    return True
+        sizes, batch = shape(node), batch_axes(node)
+        place = axis + len(sizes) - rank
+        if len(batch) > 1 or (batch and len(sizes) != rank):
+            return False
+        if place >= 0 and not (isinstance(sizes[place], int) and sizes[place] in wanted):
+            return False
+    return isinstance(wanted[1], int)

@@ -7,7 +7,6 @@ from typing import Any, Literal
 from app.contract.axis import Axes
 from app.contract.tasks import TaskName
 from models.data import Split
-from models.export.axes import Dims, dims
 from models.export.cost import DeviceName, PlanName
 from models.export.preprocess import Normalise
 
@@ -16,8 +15,25 @@ Precision = Literal["float32", "float16"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class InputOptions:
+    """Options of one of several inputs, as the fields of `ExportOptions`; `shape` is `input_shape` there."""
+
+    shape: Sequence[int | str] | None = None
+    normalise: Normalise | None = None
+    value_range: Range | Sequence[Range] | None = None
+    unit: str = ""
+    layout: str | None = None
+    colour: Literal["grey", "rgb"] | None = None
+    resize: Literal["stretch", "crop"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.resize is not None and (self.layout is None or self.colour is None):
+            raise ValueError("resize: only images have another size, say which axis is what with layout and colour")
+
+
+@dataclass(frozen=True, kw_only=True)
 class HeadOptions:
-    """Options of one head, as the fields of the same name of `ExportOptions`."""
+    """Options of one of several heads, as the fields of the same name of `ExportOptions`."""
 
     labels: Sequence[str] | None = None
     targets: Sequence[tuple[str, str]] | None = None
@@ -29,7 +45,7 @@ class HeadOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """Options of `models.export.export`. Either `labels` or `targets` is required; all others are optional.
+    """Options of `models.export.export`. Either `labels` or `targets` is required, or `heads`; all others are optional.
 
     Raises:
         ValueError: two of them contradict each other; the message names them.
@@ -41,16 +57,22 @@ class ExportOptions:
     """Instead of `labels`: the names and units of the D numbers that a regressor predicts."""
     task: TaskName | None = None
     """`multilabel` for labels that are each on or off; by default `labels` are classes, of which a row has one."""
+    heads: Mapping[str, HeadOptions] = field(default_factory=dict)
+    """Of a network with several heads, the options of each by its name: in the order of the tuple that it returns, or
+    by the keys of its dict."""
 
     input_shape: Sequence[int | str] | None = None
     """Of one row, with a letter for each axis of free size, such as (1, "H", "W"); by default that of the example."""
     axes: Axes = field(default_factory=dict)
-    """The bounds of those axes: `{"H": FreeAxis(least=32, most=1024, multiple_of=8)}`."""
+    """The bounds of those axes, `{"H": FreeAxis(least=32, most=1024, multiple_of=8)}`, and of a sequence's how shorter
+    rows are padded."""
+    inputs: Mapping[str, InputOptions] = field(default_factory=dict)
+    """Of a network with several inputs, the options of each by its name, in the order of the network's arguments."""
     normalise: Normalise | None = None
     """(mean, std), a number or one for each channel on axis 1, put into the graph before the network."""
     value_range: Range | Sequence[Range] | None = None
     """Smallest and largest value an input may have, one pair, or one for each channel or feature on axis 1; the service
-    refuses others."""
+    refuses others. Whole numbers of type int32 or int64, such as ids of tokens, must have one."""
     unit: str = ""
     """What an input value is."""
     layout: str | None = None
@@ -91,22 +113,35 @@ class ExportOptions:
     """Seed of the masks of that dropout."""
 
     @property
-    def free(self) -> Dims:
-        """The axes of free size as torch.export wants them."""
-        return dims(self.input_shape or (), self.axes)
-
-    @property
     def head_options(self) -> Mapping[str, HeadOptions]:
         """The options of each head, by its name, in the order of the network's outputs."""
-        own = {each.name: getattr(self, each.name) for each in fields(HeadOptions)}
-        return {"": HeadOptions(**own)}
+        return self.heads or {"": HeadOptions(**{one.name: getattr(self, one.name) for one in fields(HeadOptions)})}
+
+    @property
+    def input_options(self) -> Mapping[str, InputOptions]:
+        """The options of each input, by its name, in the order of the network's arguments."""
+        own = {one.name: getattr(self, _FIELDS.get(one.name, one.name)) for one in fields(InputOptions)}
+        return self.inputs or {"input": InputOptions(**own)}
 
     def __post_init__(self) -> None:
-        if self.resize is not None and (self.layout is None or self.colour is None):
-            raise ValueError("resize: only images have another size, say which axis is what with layout and colour")
+        for several, kind in (("inputs", InputOptions), ("heads", HeadOptions)):
+            if getattr(self, several):
+                self._check_none_beside(several, kind)
+        _ = self.input_options  # which checks them
         if self.plan is not None and self.tune:
             raise ValueError("plan and tune: a plan is either forced or measured")
-        if self.axes and (self.precision != "float32" or self.tune or self.plan not in (None, "folded")):
-            raise ValueError("precision, plan, tune: with free axes there is one plan, folded, in float32")
-        if self.calibration is None and (self.coverages is not None or self.risks is not None):
+        asked = self.head_options.values()
+        if self.calibration is None and any(one.coverages is not None or one.risks is not None for one in asked):
             raise ValueError("coverages, risks: nothing can be guaranteed without rows for the calibration")
+
+    def _check_none_beside(self, several: str, kind: type[InputOptions] | type[HeadOptions]) -> None:
+        """Checks that what is said of each input or head is not said of the only one, too."""
+        defaults = {one.name: one.default for one in fields(self)}
+        for one in fields(kind):
+            name = _FIELDS.get(one.name, one.name) if kind is InputOptions else one.name
+            if getattr(self, name) != defaults[name]:
+                raise ValueError(f"{name}: with {several}, each of them says it for itself")
+
+
+_FIELDS = {"shape": "input_shape"}
+"""What `ExportOptions` calls a field of `InputOptions`."""

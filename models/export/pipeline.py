@@ -1,7 +1,7 @@
 """The compiler, step by step: adopt, trace, fold and compact, head, contract, calibrate, verify, publish."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -19,18 +19,20 @@ from models.evaluation.calibration import calibrate, check_guarantees
 from models.evaluation.evaluation import evaluate
 from models.evaluation.rows import check_rows
 from models.export.adopted import adopt_networks, members
-from models.export.axes import check_sizes, violated
+from models.export.axes import Dims, check_sizes, dims, traceable, violated
 from models.export.contract import describe
 from models.export.fast_path import no_fast_path
 from models.export.grid import describe_heads
 from models.export.heads import named_task
-from models.export.inputs import describe_input, varied_rows
+from models.export.inputs import describe_inputs, named_examples, varied_rows
 from models.export.options import ExportOptions
 from models.export.plans import compile_plans
-from models.export.preprocess import Preprocess
+from models.export.preprocess import preprocess_each
 from models.export.row_independence import check_independence
+from models.export.served import Interface
 from models.export.trace import trace
 from models.export.verification import verify_plans
+from models.given import Tensors, each, rows_of
 
 _ROWS_TO_VERIFY = 512
 
@@ -40,7 +42,7 @@ _log = logging.getLogger(__name__)
 @no_fast_path()
 def export(
     network: nn.Module | Sequence[nn.Module],
-    example_input: Tensor,
+    example_input: Tensor | Mapping[str, Tensor],
     options: ExportOptions,
     *,
     name: str,
@@ -56,10 +58,12 @@ def export(
         network: of a classifier, [B, …] → logits [B, K], or [B, 1] for two classes, the logit being that of the second;
             of a multilabel model, [B, …] → logits [B, K], one for each label;
             of a regressor, [B, …] → [B, D] means, or [B, 2·D] means and then ln variances, in units of the targets and
-            their squares (`models.networks.gaussian`). With Masksembles layers of any known kind (see `models.adopt`),
+            their squares (`models.networks.gaussian`). Axes after these are the grid of a dense head, [B, K, H, W].
+            With several heads, a tuple of such tensors, or a dict. With Masksembles layers of any known kind (see `models.adopt`),
             or without, which gives a model of one submodel. Two or more networks without masks, trained
             independently, become the submodels of a deep ensemble, in one file.
-        example_input: at least one row in natural units, float32 or uint8 (uint8 is divided by 255 in the graph).
+        example_input: at least one row in natural units, of type float32, uint8 (divided by 255 in the graph), int64,
+            int32 or bool; of several inputs, each by its name.
         options: see `ExportOptions`.
         name: of the model in the repository.
         version: to write; the next one by default. An existing one is never overwritten.
@@ -71,38 +75,55 @@ def export(
         VerificationError: the artefact does not answer as the network does; nothing is written.
     """
     check_name(name)
-    input_tensor = describe_input(example_input, options)
+    examples = named_examples(example_input, options)
+    inputs = describe_inputs(examples, options)
     # what is wrong with the options shows before minutes of tracing and compiling
     for asked in options.head_options.values():
         check_guarantees(named_task(asked).task, asked.coverages, asked.risks)
         if asked.policy is not None:
             parse(asked.policy)
-    preprocess = Preprocess(options.normalise, [size if isinstance(size, int) else 1 for size in input_tensor.shape])
-    rows = varied_rows(example_input, input_tensor)
-    example = preprocess(example_input)
+    shapes = [given.shape[1:] for given in inputs]
+    preprocess = preprocess_each(
+        (asked.normalise for asked in options.input_options.values()),
+        [[size if isinstance(size, int) else 1 for size in given.shape] for given in inputs],
+    )
+    rows = varied_rows(tuple(examples.values()), inputs, options.axes)
+    example = each(preprocess(*traceable(tuple(examples.values()), shapes, options.axes)))
 
     adopted = adopt_networks(network, example, options)
     # the network itself and not its trace, so that a mistake of the tracing shows, too
-    reference = nn.Sequential(preprocess, adopted).eval()
-    check_sizes(reference, rows, input_tensor.shape[1:], options.axes)
-    traced = [_trace(member, example, options) for member in members(adopted)]
-    heads = describe_heads(traced, options)
+    reference = Reference(preprocess, adopted).eval()
+    check_sizes(reference, rows, shapes, options.axes)
+    free = dims(shapes, options.axes)
+    traced = [_trace(member, example, free, options) for member in members(adopted)]
+    heads = describe_heads(traced, shapes, options)
     for graph in traced:
         # three different rows: one alone, or equal ones, would hide an operation that mixes them
-        check_independence(graph, preprocess(rows[:3]))
-    described = describe(adopted, (input_tensor,), heads, options)
+        check_independence(graph, preprocess(*rows_of(rows, slice(3))))
+    described = describe(adopted, inputs, heads, options)
     _check_splits(described, options)  # before the compiler, which takes longest
-    plans = compile_plans(adopted, traced, preprocess, rows, heads, options)
+    interface = Interface(preprocess, dict(zip(examples, rows)), heads, free)
+    plans = compile_plans(adopted, traced, interface, options)
     contract = _measure(plans.folded, described.model_copy(update={"compilation": plans.compilation}), options)
-    # calibrated once, on the portable plan: all plans get its temperature and one contract
+    # calibrated once, on the portable plan: all plans get its temperatures and one contract
     finished = plans.embed(contract)
-    verify_plans(finished.by_name(), contract, reference, _rows_to_verify(rows, options))
+    verify_plans(finished.by_name(), contract, reference, _rows_to_verify(rows, contract, options))
     return artefact.write(finished.folded, Path(repository), name, version, finished.models())
 
 
-def _trace(network: nn.Module, example: Tensor, options: ExportOptions) -> GraphModule:
+class Reference(nn.Sequential):
+    """A network with its preprocessing: inputs in natural units in."""
+
+    def forward(self, *inputs: Tensor) -> Tensors:
+        preprocess, network = self
+        return network(*each(preprocess(*inputs)))  # type: ignore[no-any-return]
+
+
+def _trace(
+    network: nn.Module, example: Tensors, free: Sequence[Dims], options: ExportOptions
+) -> GraphModule:
     try:
-        return trace(network, example, options.free)
+        return trace(network, example, free)
     except ValueError as error:
         if error.__cause__ is not None and (told := violated(error.__cause__, options.axes)) is not None:
             raise ValueError(told) from error
@@ -148,8 +169,9 @@ def _named(contract: Contract, name: str) -> Head:
     return next(head for head in contract.heads if head.name == name)
 
 
-def _rows_to_verify(rows: Tensor, options: ExportOptions) -> Tensor:
+def _rows_to_verify(rows: tuple[Tensor, ...], contract: Contract, options: ExportOptions) -> tuple[Tensor, ...]:
     """Real rows if there are any: made-up ones may all fall into one class."""
     if options.calibration is None:
         return rows
-    return torch.from_numpy(options.calibration.inputs[:_ROWS_TO_VERIFY])
+    found = options.calibration.inputs_by_name(contract).values()
+    return tuple(torch.from_numpy(array[:_ROWS_TO_VERIFY]) for array in found)

@@ -11,21 +11,21 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from app.contract.head import Head
 from app.contract.schema import Compilation, Contract
 from models import artefact
 from models.adopt import replace
 from models.export import cost
-from models.export.compact import CannotGroup, Form, compact
+from models.export.compact import Form, compact
 from models.export.convert import convert
 from models.export.cost import Choice, DeviceName, PlanName
 from models.export.float16 import to_float16
 from models.export.fold import fold
+from models.export.held import CannotGroup
 from models.export.nodes import masked_part
 from models.export.options import ExportOptions
-from models.export.preprocess import Preprocess
-from models.export.served import Served
+from models.export.served import Interface
 from models.export.trace import trace
+from models.given import Tensors, each
 from models.layers import count, layers
 
 _FORMS: tuple[Form, ...] = ("branches", "grouped")
@@ -73,37 +73,24 @@ class Plans:
 
 
 def compile_plans(
-    network: nn.Module,
-    traced: Sequence[GraphModule],
-    preprocess: Preprocess,
-    rows: Tensor,
-    heads: Sequence[Head],
-    options: ExportOptions,
+    network: nn.Module, traced: Sequence[GraphModule], interface: Interface, options: ExportOptions
 ) -> Plans:
     """Makes the plans of an adopted network, temperatures 1.
 
     Args:
         traced: the graphs of the network, or of each member of a deep ensemble.
-        rows: inputs in natural units.
 
     Raises:
         ValueError: a forced plan cannot be made, or the requested precision changes nothing.
     """
     if len(traced) > 1:
-        return _side_by_side(traced, preprocess, rows, heads, options)
-    return _of_one(network, traced[0], preprocess, rows, heads, options)
+        return _side_by_side(traced, interface, options)
+    return _of_one(network, traced[0], interface, options)
 
 
-def _of_one(
-    network: nn.Module,
-    traced: GraphModule,
-    preprocess: Preprocess,
-    rows: Tensor,
-    heads: Sequence[Head],
-    options: ExportOptions,
-) -> Plans:
-    submodels, example, forced = count(network), preprocess(rows[:2]), options.plan
-    graphs = _graphs(traced, submodels, forced, free=bool(options.axes))
+def _of_one(network: nn.Module, traced: GraphModule, interface: Interface, options: ExportOptions) -> Plans:
+    submodels, example, forced = count(network), interface.example(), options.plan
+    graphs = _graphs(traced, submodels, forced)
     macs = {name: cost.macs(graph, example) for name, graph in graphs.items()}
     # without masks: what the network would cost as a single one
     single = cost.macs(trace(unmasked(network), example), example)
@@ -112,9 +99,10 @@ def _of_one(
     # converting takes longest: without measuring, only the plans that were chosen
     for name in graphs if options.tune else sorted({"folded", *(choice.plan for choice in choices.values())}):
         body = to_float16(graphs[name], example) if options.precision == "float16" else graphs[name]
-        models[name] = convert(Served(body, submodels, preprocess, heads).eval(), rows, options.free)
+        models[name] = _convert(body, submodels, interface)
     if options.tune:
-        choices = {device: cost.tune(models, rows.numpy(), device) for device in options.devices}
+        feed = {name: rows.numpy() for name, rows in interface.rows.items()}
+        choices = {device: cost.tune(models, feed, device) for device in options.devices}
     by: Literal["force", "measurement", "rule"] = "force" if forced else "measurement" if options.tune else "rule"
     devices: dict[DeviceName, DevicePlan] = {}
     for device, choice in choices.items():
@@ -138,35 +126,38 @@ def _of_one(
 
 
 class _SideBySide(nn.Module):
-    """The graphs of several networks: [B, …] → [N·B, K], submodel-major."""
+    """The graphs of several networks: [B, …] → [N·B, …] of each head, submodel-major."""
 
     def __init__(self, graphs: Sequence[GraphModule]) -> None:
         super().__init__()
         self.graphs = nn.ModuleList(graphs)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([graph(x) for graph in self.graphs])
+    def forward(self, *inputs: Tensor) -> Tensors:
+        found = [each(graph(*inputs)) for graph in self.graphs]
+        heads = tuple(torch.cat(rows) for rows in zip(*found))
+        return heads if len(heads) > 1 else heads[0]
 
 
-def _side_by_side(
-    traced: Sequence[GraphModule], preprocess: Preprocess, rows: Tensor, heads: Sequence[Head], options: ExportOptions
-) -> Plans:
+def _side_by_side(traced: Sequence[GraphModule], interface: Interface, options: ExportOptions) -> Plans:
     """The one plan of a deep ensemble: every network runs whole."""
-    example = preprocess(rows[:2])
+    example = interface.example()
     macs = [cost.macs(graph, example) for graph in traced]
     bodies = [to_float16(graph, example) for graph in traced] if options.precision == "float16" else traced
-    model = convert(Served(_SideBySide(bodies), len(bodies), preprocess, heads).eval(), rows, options.free)
+    model = _convert(_SideBySide(bodies), len(bodies), interface)
     reason = f"the {len(traced)} networks of a deep ensemble share nothing: each runs whole"
     _log.info("plan: %s; %.2f of the multiply-accumulates of one", reason, sum(macs) / max(macs[0], 1))
     return Plans(model, Compilation(reason=reason, macs=sum(macs), macs_single=macs[0]), {})
 
 
-def _graphs(traced: GraphModule, submodels: int, forced: PlanName | None, *, free: bool) -> dict[PlanName, GraphModule]:
-    """The graphs of all possible plans; with free axes there is one."""
+def _convert(body: nn.Module, submodels: int, interface: Interface) -> onnx.ModelProto:
+    served = interface.around(body, submodels).eval()
+    return convert(served, tuple(interface.rows.values()), interface.free)
+
+
+def _graphs(traced: GraphModule, submodels: int, forced: PlanName | None) -> dict[PlanName, GraphModule]:
+    """The graphs of all possible plans."""
     graphs: dict[PlanName, GraphModule] = {}
-    if free:
-        _log.info("compact: not with free axes yet; the folded plan runs everywhere")
-    elif masked_part(traced):
+    if masked_part(traced):
         for form in _FORMS:
             try:
                 graphs[form] = compact(traced, submodels, form)

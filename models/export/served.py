@@ -1,30 +1,42 @@
 """A network as it is served: rows in natural units in, every output of its heads out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from app.contract.head import Head
+from models.export.axes import Dims
 from models.export.heads import TASKS
+from models.given import each, rows_of
 
 
 class Served(nn.Module):
     """Wraps the body of a graph of N submodels: natural units [B, …] in, everything in float32 out.
 
     Args:
-        body: [B, …] → [N·B, …], submodel-major.
+        body: inputs [B, …] → [N·B, …] of each head, submodel-major.
         preprocess: see `models.export.preprocess`.
+        inputs: the names of the inputs, in order.
 
     The temperature of a head is a buffer that becomes a named initializer of the file.
     """
 
-    def __init__(self, body: nn.Module, submodels: int, preprocess: nn.Module, heads: Sequence[Head] = ()) -> None:
+    def __init__(
+        self,
+        body: nn.Module,
+        submodels: int,
+        preprocess: nn.Module,
+        heads: Sequence[Head] = (),
+        inputs: Sequence[str] = ("input",),
+    ) -> None:
         super().__init__()
         self.preprocess = preprocess
         self.body = body
         self.submodels = submodels
         self.heads = tuple(heads)
+        self.inputs = tuple(inputs)
         self.outputs = tuple(head.graph_name(tensor.name) for head in heads for tensor in head.outputs)
         """The names of the outputs, in order."""
         self.temperatures = {_buffer(head): head.temperature_name for head in heads if head.has_temperature}
@@ -33,12 +45,36 @@ class Served(nn.Module):
         for index, buffer in enumerate(self.temperatures):
             self.register_buffer(buffer, torch.tensor(1.6180340 + index / 7))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Inputs [B, …] → the outputs."""
-        (head,) = self.heads
-        temperature = getattr(self, _buffer(head)) if head.has_temperature else None
-        return TASKS[head.task].outputs(head, self.body(self.preprocess(x)), self.submodels, temperature)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Inputs [B, …] → the outputs of one head after the other."""
+        raws = each(self.body(*each(self.preprocess(*inputs))))
+        found: list[Tensor] = []
+        for head, raw in zip(self.heads, raws, strict=True):
+            temperature = getattr(self, _buffer(head)) if head.has_temperature else None
+            found += TASKS[head.task].outputs(head, raw, self.submodels, temperature)
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What stands around the body of a graph, whatever its plan."""
+
+    preprocess: nn.Module
+    """See `models.export.preprocess`."""
+    rows: Mapping[str, Tensor]
+    """Inputs [B, …] in natural units, by name, in the order of the network's arguments."""
+    heads: Sequence[Head]
+    free: Sequence[Dims] = ()
+    """The axes of free size, of each input."""
+
+    def example(self) -> tuple[Tensor, ...]:
+        """Two rows as the body takes them."""
+        return each(self.preprocess(*rows_of(tuple(self.rows.values()), slice(2))))
+
+    def around(self, body: nn.Module, submodels: int) -> Served:
+        """The whole graph."""
+        return Served(body, submodels, self.preprocess, self.heads, list(self.rows))
 
 
 def _buffer(head: Head) -> str:
-    return f"temperature_of_{head.name}" if head.name else "temperature"
+    return f"temperature_of_{head.name.replace('-', '_')}" if head.name else "temperature"

@@ -1,7 +1,10 @@
 """Traces a network with torch.export, any batch size, every mask a visible mark in the graph."""
 
 import copy
+import inspect
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,30 +15,38 @@ from torch.fx.experimental.symbolic_shapes import statically_known_true
 from models.adopt import replace
 from models.export.axes import Dims
 from models.export.mark import Mark
+from models.export.nodes import results
+from models.export.recurrent import keep_whole
 from models.export.untraceable import check_graph, explain
+from models.given import Tensors, each
 from models.layers import layers
 
 
-def trace(network: nn.Module, example: Tensor, free: Dims | None = None) -> GraphModule:
-    """The graph of an adopted network as if it had one submodel: [B, …] → logits [B, K, …] or numbers [B, D], any B.
+def trace(network: nn.Module, example: Tensors, free: Sequence[Dims] = ()) -> GraphModule:
+    """The graph of an adopted network as if it had one submodel: [B, …] → logits [B, K, …] or numbers [B, D, …] of each
+    head, any B.
 
     Args:
-        free: the axes of free size.
+        example: its input [B, …], or all of them in the order of its arguments.
+        free: the axes of free size, of each input.
 
     Raises:
-        ValueError: the network does not return one tensor [B, K, …], fixes the batch size, or cannot be traced; see
-            `models.export.untraceable`, which names the line.
+        ValueError: the network does not return one tensor [B, K, …], or a tuple of such, fixes the batch size, or
+            cannot be traced; see `models.export.untraceable`, which names the line.
     """
     # the caller's network keeps its masks, whatever happens here
     marked = copy.deepcopy(network)
     replace(marked, {layer: Mark(layer.factors) for layer in layers(marked).values()})
-    rows = torch.cat([example[:1], example[:1]])  # two rows: torch.export takes a size of 1 for a constant
+    if any(free):
+        keep_whole(marked)
+    rows = two_rows(example)
+    shapes = dynamic_shapes(marked, [{0: torch.export.Dim("B"), **dims} for dims in free or [{}] * len(rows)])
 
     def traced() -> ExportedProgram:
         with warnings.catch_warnings():
             # recurrent layers keep a list of their own weights, which torch.export swaps and takes for new ones
             warnings.filterwarnings("ignore", r"The tensor attributes? .*_flat_weights", UserWarning)
-            return torch.export.export(marked, (rows,), dynamic_shapes=({0: torch.export.Dim("B"), **(free or {})},))
+            return torch.export.export(marked, rows, dynamic_shapes=shapes)
 
     try:
         program = traced()
@@ -48,23 +59,40 @@ def trace(network: nn.Module, example: Tensor, free: Dims | None = None) -> Grap
         module = program.run_decompositions({}).module(check_guards=False)
     graph = GraphModule(module, module.graph)
     _name_batch_norm(graph)
+    _check_results(graph, program)
+    return graph
+
+
+def two_rows(example: Tensors) -> tuple[Tensor, ...]:
+    """The first row twice: torch.export takes a size of 1 for a constant."""
+    return tuple(torch.cat([one[:1], one[:1]]) for one in each(example))
+
+
+def dynamic_shapes(network: nn.Module, dims: Sequence[Dims]) -> tuple[Any, ...]:
+    """The dimensions of inputs as torch.export wants them, which keeps those of `*inputs` in a tuple of their own."""
+    parameters = inspect.signature(network.forward).parameters.values()
+    named = next((place for place, one in enumerate(parameters) if one.kind is one.VAR_POSITIONAL), None)
+    return tuple(dims) if named is None else (*dims[:named], tuple(dims[named:]))
+
+
+def _check_results(graph: GraphModule, program: ExportedProgram) -> None:
+    """Checks that a network gives a tensor [B, K, …], or a tuple of such, of as many rows as it is given."""
     # the same symbol at both ends: equal numbers of rows, for every batch size
-    (given,) = (node.meta["val"].shape[0] for node in graph.graph.nodes if node.op == "placeholder")
-    shapes = [list(node.meta["val"].shape) for node in graph.graph.output_node().all_input_nodes]
+    given = next(node.meta["val"].shape[0] for node in graph.graph.nodes if node.op == "placeholder")
     packed = program.call_spec.out_spec.type  # of a dict or a tuple, even one of a single tensor
-    sizes = shapes[0] if len(shapes) == 1 else []
-    if packed or len(sizes) < 2 or [isinstance(size, int) for size in sizes[:2]] != [False, True]:
+    shapes = [list(node.meta["val"].shape) for node in results(graph)]
+    whole = packed is None or (packed is tuple and len(shapes) > 1)
+    if not whole or not all([isinstance(size, int) for size in sizes[:2]] == [False, True] for sizes in shapes):
         raise ValueError(
             "the network must give one tensor of logits [B, K], or of numbers to predict, for any batch size B, "
             f"got {f'a {packed.__name__} of ' if packed else ''}{shapes}"
         )
-    rows_out = shapes[0][0]
-    if not statically_known_true(rows_out == given):
-        raise ValueError(
-            f"the network gives {rows_out} rows for {given}: it must leave out none, and must not repeat its input for "
-            "its submodels itself, the export does that where the masks begin"
-        )
-    return graph
+    for rows, *_ in shapes:
+        if not statically_known_true(rows == given):
+            raise ValueError(
+                f"the network gives {rows} rows for {given}: it must leave out none, and must not repeat its input for "
+                "its submodels itself, the export does that where the masks begin"
+            )
 
 
 def _name_batch_norm(graph: GraphModule) -> None:

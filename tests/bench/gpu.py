@@ -91,7 +91,7 @@ def prepare(folder: Path, name: str, device: str) -> None:
     import torch
 
     from models.export import ExportOptions, export
-    from models.export.compact import CannotGroup
+    from models.export.held import CannotGroup
     from models.export.plans import unmasked
     from models.networks.cnn import cnn
     from models.networks.mlp import mlp

@@ -24,18 +24,22 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
+from app.contract.axis import FreeAxis
+from app.contract.head import Head
+from app.contract.tasks import classification
 from app.engine.device import missing_for_cuda
 from models import runtime
 from models.adopt import adopt
 from models.export import cost
+from models.export.axes import dims
 from models.export.compact import Form, compact
 from models.export.convert import convert
 from models.export.cost import DeviceName, PlanName
 from models.export.fold import fold
-from models.export.heads import Head
-from models.export.heads.classification import Classifier
+from models.export.nodes import results, shape
 from models.export.plans import unmasked
 from models.export.preprocess import Preprocess
+from models.export.served import Served
 from models.export.trace import trace
 from models.layers import Masksembles1d, Masksembles2d
 from models.networks.cnn import cnn
@@ -47,6 +51,7 @@ from models.networks.wide_resnet import wide_resnet
 N = 4
 HALVES = 2.19
 """The scale at which masks keep half of the channels, a multiple of 16: what S = 2 becomes by alignment."""
+_AXIS = FreeAxis(least=8, most=512, multiple_of=8)
 VARIANTS = ("dense", "tiled", "folded", "compact", "ensemble")
 SECONDS = 25.0
 
@@ -58,26 +63,15 @@ class Case:
     shape: tuple[int, ...]
     build: Callable[[], nn.Module]
     batches: tuple[int, ...] = (1, 16, 64)
-    head: type[Head] = Classifier
-
-
-class Cells(Head):
-    """A classifier's scores for every cell of a map; a graph of the bench alone, no task of the contract."""
-
-    OUTPUTS = ("prediction", "probabilities", "entropy", "mutual_information")
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Inputs [B, …] → prediction [B, H, W], probabilities [B, K, H, W], two scores [B, H, W]."""
-        logits = self.body(self.preprocess(x))
-        log_p = torch.log_softmax(logits / self.temperature, dim=1).unflatten(0, (self.submodels, -1))
-        p = log_p.exp()
-        mean = p.mean(dim=0)
-        entropy = -torch.xlogy(mean, mean).sum(dim=1)
-        return mean.argmax(dim=1), mean, entropy, entropy + (p * log_p).sum(dim=2).mean(dim=0)
+    free: bool = False
+    """Whether height and width are axes of free size."""
+    grid: tuple[int | str, ...] = ()
+    """Of a dense head."""
 
 
 _SMALL, _LARGE = (3, 32, 32), (3, 224, 224)
 _resnet18 = partial(resnet, _SMALL, 10, submodels=N, align=16)
+_unet = partial(unet, (3, 64, 64), 11, submodels=N)
 CASES = {
     "resnet18-inside": Case(
         "ResNet-18, 32×32", "S = 2, aligned, inside every block", _SMALL,
@@ -102,7 +96,11 @@ CASES = {
     ),
     "unet": Case(
         "U-Net, 64×64 cells", "S = 2, aligned, after every convolution", (3, 64, 64),
-        partial(unet, (3, 64, 64), 11, submodels=N), (1, 8, 16), Cells,
+        _unet, (1, 8, 16), grid=(64, 64),
+    ),
+    "unet-free": Case(
+        "U-Net, 64×64 cells, of any size", "S = 2, aligned, after every convolution", (3, 64, 64),
+        _unet, (1, 8, 16), free=True, grid=("H", "W"),
     ),
 }  # fmt: skip
 
@@ -125,15 +123,16 @@ def models(case: Case, device: DeviceName) -> tuple[dict[str, onnx.ModelProto], 
     torch.manual_seed(0)
     network = adopt(case.build())
     example = torch.rand(2, *case.shape)
-    traced = trace(network, example)
+    free = dims([(*case.shape[:1], "H", "W")], {"H": _AXIS, "W": _AXIS}) if case.free else ()
+    traced = trace(network, example, free)
     forms: tuple[Form, ...] = ("branches", "grouped")
     graphs: dict[PlanName, GraphModule] = {form: compact(traced, N, form) for form in forms}
     folded = fold(traced, N).graph
-    tiled = fold(trace(Tiled(network, case.shape), example), N).graph
+    tiled = fold(trace(Tiled(network, case.shape), example, free), N).graph
     chosen = cost.choose({"folded": folded, **graphs}, example, device)
     compacted = graphs.get(chosen.plan, folded)
     variants = {
-        "dense": (trace(unmasked(network), example), 1),
+        "dense": (trace(unmasked(network), example, free), 1),
         "tiled": (tiled, N),
         "folded": (folded, N),
         "compact": (compacted, N),
@@ -141,8 +140,11 @@ def models(case: Case, device: DeviceName) -> tuple[dict[str, onnx.ModelProto], 
     operations = {name: cost.macs(graph, example) for name, (graph, _) in variants.items()}
     operations["ensemble"] = N * operations["dense"]
     made = {}
+    labels = tuple(map(str, range(shape(results(traced)[0])[1])))
+    head = Head(labels=labels, grid=case.grid, outputs=classification.outputs(case.grid))
     for name, (graph, submodels) in variants.items():
-        made[name] = convert(case.head(graph, submodels, Preprocess(None, example.shape)).eval(), example)
+        served = Served(graph, submodels, Preprocess(None, example.shape), [head])
+        made[name] = convert(served.eval(), example, free)
     return made, operations, chosen.plan
 
 
@@ -154,6 +156,9 @@ class Ensemble:
 
     def get_inputs(self) -> list[onnxruntime.NodeArg]:
         return self.members[0].get_inputs()
+
+    def get_outputs(self) -> list[onnxruntime.NodeArg]:
+        return self.members[0].get_outputs()
 
     def run(self, outputs: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
         return [member.run(outputs, feed) for member in self.members][-1]

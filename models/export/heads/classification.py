@@ -8,7 +8,7 @@ from torch import Tensor
 from app.contract.head import Head
 from app.contract.tasks import classification
 from app.contract.tensor import Axis
-from models.export.heads.head import TaskExporter, by_submodel
+from models.export.heads.head import TaskExporter, by_submodel, over_grid
 from models.export.heads.mixture import mixture, two_sided
 from models.export.options import HeadOptions
 
@@ -31,22 +31,24 @@ class ClassificationExporter(TaskExporter):
         return Head(name=name, task=self.task, grid=tuple(grid), labels=labels, outputs=classification.outputs(grid))
 
     def outputs(self, head: Head, raw: Tensor, submodels: int, temperature: Tensor | None) -> tuple[Tensor, ...]:
-        """Prediction [B, *G], probabilities [B, K, *G], submodels [B, N, K, *G], four scores [B, *G], logits; for
-        scores see `models.export.heads.mixture`, and energy, the mean of −logsumexp(logits_n)."""
+        """Prediction [B, *G], probabilities [B, K, *G], submodels [B, N, K, *G], four scores [B, *G], logits; of a
+        dense head the shares [B, K] and the means [B] of confidence and scores over the grid.
+
+        For scores see `models.export.heads.mixture`, and energy, the mean of −logsumexp(logits_n).
+        """
         logits = by_submodel(two_classes(raw), submodels, len(head.grid))
         classes = -1 - len(head.grid)
         found = mixture(logits, temperature, classes)
         energy = 0.0 - torch.logsumexp(logits, dim=classes).mean(dim=1)
-        return (
-            found.mean.argmax(dim=classes),
-            found.mean,
-            found.submodels,
-            found.entropy,
-            found.expected_entropy,
-            found.mutual_information,
-            energy,
-            logits,
-        )
+        scores = (found.entropy, found.expected_entropy, found.mutual_information, energy)
+        prediction = found.mean.argmax(dim=classes)
+        of_cells = (prediction, found.mean, found.submodels, *scores, logits)
+        if not head.grid:
+            return of_cells
+        confidence = found.mean.amax(dim=classes)
+        named = prediction.unsqueeze(1) == torch.arange(len(head.labels)).reshape(-1, *[1] * len(head.grid))
+        shares = over_grid(named.float(), len(head.grid))
+        return (*of_cells, shares, *(over_grid(score, len(head.grid)) for score in (confidence, *scores)))
 
 
 def two_classes(logits: Tensor) -> Tensor:

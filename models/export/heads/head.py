@@ -43,6 +43,11 @@ class TaskExporter(ABC):
         """
 
 
+def over_grid(values: Tensor, grid: int) -> Tensor:
+    """The mean over the cells: [B, …, *G] → [B, …]."""
+    return values.flatten(-grid).mean(dim=-1)
+
+
 def by_submodel(folded: Tensor, submodels: int, grid: int) -> Tensor:
     """[N·B, K, *G] → [B, N, K, *G].
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from app.contract.head import Head
 from app.contract.tasks import multilabel
 from app.contract.tensor import Axis
-from models.export.heads.head import TaskExporter, by_submodel
+from models.export.heads.head import TaskExporter, by_submodel, over_grid
 from models.export.heads.mixture import mixture, two_sided
 from models.export.options import HeadOptions
 
@@ -24,7 +24,8 @@ class MultilabelExporter(TaskExporter):
         return Head(name=name, task=self.task, grid=tuple(grid), labels=labels, outputs=multilabel.outputs(grid))
 
     def outputs(self, head: Head, raw: Tensor, submodels: int, temperature: Tensor | None) -> tuple[Tensor, ...]:
-        """Prediction and probabilities [B, K, *G], submodels [B, N, K, *G], three scores [B, K, *G], logits.
+        """Prediction and probabilities [B, K, *G], submodels [B, N, K, *G], three scores [B, K, *G], logits; of a dense
+        head the shares [B, K] of cells, and the means [B] of the scores over labels and grid.
 
         Each label is a mixture of two classes, off and on, by itself: p̄ = mean_n sigmoid(z_n / T), entropies are
         Bernoulli's.
@@ -32,13 +33,12 @@ class MultilabelExporter(TaskExporter):
         logits = by_submodel(raw, submodels, len(head.grid))
         found = mixture(two_sided(logits), temperature)
         probabilities = found.mean[..., 1]
-        return (
-            # as a binary classifier at 0.5, which says the first class: off
-            (probabilities > 0.5).long(),
-            probabilities,
-            found.submodels[..., 1],
-            found.entropy,
-            found.expected_entropy,
-            found.mutual_information,
-            logits,
-        )
+        # as a binary classifier at 0.5, which says the first class: off
+        prediction = (probabilities > 0.5).long()
+        scores = (found.entropy, found.expected_entropy, found.mutual_information)
+        of_cells = (prediction, probabilities, found.submodels[..., 1], *scores, logits)
+        if not head.grid:
+            return of_cells
+        grid = len(head.grid)
+        shares = over_grid(prediction.float(), grid)
+        return (*of_cells, shares, *(over_grid(score, grid + 1) for score in scores))

@@ -8,7 +8,7 @@ from torch import Tensor
 from app.contract.head import Head, Target
 from app.contract.tasks import regression
 from app.contract.tensor import Axis
-from models.export.heads.head import TaskExporter, by_submodel
+from models.export.heads.head import TaskExporter, by_submodel, over_grid
 from models.export.options import HeadOptions
 
 
@@ -30,7 +30,8 @@ class RegressionExporter(TaskExporter):
 
     def outputs(self, head: Head, raw: Tensor, submodels: int, temperature: Tensor | None) -> tuple[Tensor, ...]:
         """Prediction [B, D, *G], submodels [B, N, D, *G], variance, epistemic variance [B, D, *G]; then aleatoric
-        variance [B, D, *G], submodel variances [B, N, D, *G] and three scores [B, *G].
+        variance [B, D, *G], submodel variances [B, N, D, *G] and three scores [B, *G]; of a dense head the means of
+        prediction [B, D], submodels [B, N, D] and scores [B] over the grid.
 
         The network gives D means, or D means and D ln variances, in their units, and T is a factor on predicted
         variances. The mixture of the submodels' normal distributions N(μ_n, T·σ²_n) has the mean μ = mean_n μ_n and the
@@ -45,8 +46,10 @@ class RegressionExporter(TaskExporter):
         means = found.narrow(axis, 0, targets) if grid else found[..., :targets]
         mean = means.mean(dim=1)
         epistemic = (means - mean.unsqueeze(1)).square().mean(dim=1)
+        of_rows = (over_grid(mean, grid), over_grid(means, grid)) if grid else ()
         if temperature is None:
-            return mean, means, epistemic, epistemic.clone()  # ONNX gives a value one name, so two outputs are two
+            # ONNX gives a value one name, so two outputs are two
+            return mean, means, epistemic, epistemic.clone(), *of_rows
         logarithms = found.narrow(axis, targets, targets) if grid else found[..., targets:]
         variances = logarithms.exp() * temperature
         aleatoric = variances.mean(dim=1)
@@ -55,14 +58,6 @@ class RegressionExporter(TaskExporter):
         expected_entropy = 0.5 * (log(2 * pi * e) + variances.log()).sum(dim=axis).mean(dim=1)
         # the logarithm of a ratio: the difference of two entropies would cancel
         divergence = 0.5 * (variance.unsqueeze(1) / variances).log().sum(dim=axis).mean(dim=1)
-        return (
-            mean,
-            means,
-            variance,
-            epistemic,
-            aleatoric,
-            variances,
-            entropy,
-            expected_entropy,
-            divergence.clamp(min=0.0),
-        )
+        scores = (entropy, expected_entropy, divergence.clamp(min=0.0))
+        of_cells = (mean, means, variance, epistemic, aleatoric, variances, *scores)
+        return (*of_cells, *of_rows, *(over_grid(score, grid) for score in scores if grid))

@@ -3,14 +3,16 @@
 import numpy as np
 import onnx
 from onnxruntime import InferenceSession
-from torch import Tensor, nn
+from torch import nn
 
 from app.contract.head import Head
 from app.contract.schema import Contract
 from models import runtime
+from models.export.verification.feed import feed, rows_at_once
 from models.export.verification.loop import VerificationError, torch_loop
 from models.export.verification.task import Arrays, Raw
 from models.export.verification.tasks import TASKS
+from models.given import Tensors, each, rows_of
 
 _USUAL, _LARGEST = 1e-3, 5e-3
 """The difference, in nats, allowed for 99 % of the entropies and for all of them."""
@@ -18,7 +20,7 @@ _BATCHES = (1, 2, 3, 5, 16)
 _ROWS_AT_ONCE = 16
 
 
-def verify_float16(model: onnx.ModelProto, contract: Contract, network: nn.Module, rows: Tensor) -> tuple[float, float]:
+def verify_float16(model: onnx.ModelProto, contract: Contract, network: nn.Module, rows: Tensors) -> tuple[float, float]:
     """Compares a model in float16 with its network in float32.
 
     Returns:
@@ -28,16 +30,23 @@ def verify_float16(model: onnx.ModelProto, contract: Contract, network: nn.Modul
         VerificationError: they are more than 1e-3 and 5e-3, or a probability differs by more than 5e-3.
     """
     session = runtime.session(model)
-    raws = torch_loop(network, rows.split(_ROWS_AT_ONCE))
-    found = [_verify_head(session, head, raw, rows) for head, raw in zip(contract.heads, raws, strict=True)]
+    count = min(len(each(rows)[0]), rows_at_once(contract, {}))  # no free axes in float16
+    rows = rows_of(rows, slice(count))
+    parts = [rows_of(rows, slice(first, first + _ROWS_AT_ONCE)) for first in range(0, count, _ROWS_AT_ONCE)]
+    given = feed(contract, rows)
+    found = [
+        _verify_head(session, head, raw, given)
+        for head, raw in zip(contract.heads, torch_loop(network, parts), strict=True)
+    ]
     return max(usual for usual, _ in found), max(largest for _, largest in found)
 
 
-def _verify_head(session: InferenceSession, head: Head, raw: Raw, rows: Tensor) -> tuple[float, float]:
+def _verify_head(session: InferenceSession, head: Head, raw: Raw, given: Arrays) -> tuple[float, float]:
     expected = TASKS[head.task].expected(raw, head)
 
     def answer(count: int, *names: str) -> Arrays:
-        return head.own(runtime.run_session(session, rows[:count].numpy(), list(map(head.graph_name, names))))
+        rows = {name: array[:count] for name, array in given.items()}
+        return head.own(runtime.run_session(session, rows, list(map(head.graph_name, names))))
 
     for batch in _BATCHES:
         part, wanted = answer(batch, "submodels")["submodels"], expected["submodels"][:batch]
@@ -46,7 +55,7 @@ def _verify_head(session: InferenceSession, head: Head, raw: Raw, rows: Tensor) 
                 f"in float16 {head.graph_name('submodels')} at batch size {batch} differ by more than {_LARGEST} from "
                 "the torch loop: export this network in float32"
             )
-    found = answer(len(rows), "probabilities", "entropy")
+    found = answer(len(raw), "probabilities", "entropy")
     difference = np.abs(found["entropy"] - expected["entropy"])
     usual, largest = float(np.quantile(difference, 0.99)), float(difference.max())
     if not (usual <= _USUAL and largest <= _LARGEST):  # NaN fails

@@ -3,19 +3,20 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from models.artefact import ArtefactError
 from models.export.verification.task import Raw
-from models.layers import submodels
+from models.given import Tensors, each
+from models.layers import submodels_by_head
 
 
 class VerificationError(ArtefactError):
     """An artefact does not answer as the network it was made from."""
 
 
-def torch_loop(network: nn.Module, parts: Sequence[Tensor]) -> list[Raw]:
+def torch_loop(network: nn.Module, parts: Sequence[Tensors]) -> list[Raw]:
     """The outputs [B, N, …] of a network, head by head, computed one part of the rows at a time."""
     with torch.no_grad():
-        answers = [submodels(network, part) for part in parts]
-    return [torch.cat(answers, dim=1).transpose(0, 1).numpy()]
+        answers = [submodels_by_head(network, *each(part)) for part in parts]
+    return [torch.cat(head, dim=1).transpose(0, 1).numpy() for head in zip(*answers, strict=True)]

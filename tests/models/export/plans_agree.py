@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from itertools import product
 
 import onnx
 import torch
@@ -11,11 +12,13 @@ from torch.fx import GraphModule
 from models import runtime
 from models.adopt import adopt
 from models.export import cost
-from models.export.compact import CannotGroup, compact
+from models.export.axes import Dims
+from models.export.compact import compact
 from models.export.convert import convert
 from models.export.cost import PlanName
 from models.export.fast_path import no_fast_path
 from models.export.fold import fold
+from models.export.held import CannotGroup
 from models.export.row_independence import check_independence
 from models.export.served import Served
 from models.export.trace import trace
@@ -35,20 +38,29 @@ class Raw(Served):
         return (self.body(self.preprocess(x)),)
 
 
-def to_onnx(graph: GraphModule, submodels: int, rows: Tensor) -> onnx.ModelProto:
-    return convert(Raw(graph, submodels, nn.Identity()).eval(), rows)
+def to_onnx(graph: GraphModule, submodels: int, rows: Tensor, free: Dims | None = None) -> onnx.ModelProto:
+    return convert(Raw(graph, submodels, nn.Identity()).eval(), rows, [free] if free else ())
 
 
 @no_fast_path()
-def plans(network: nn.Module, rows: Tensor, *, onnx_of: Sequence[PlanName] = ()) -> dict[PlanName, GraphModule]:
+def plans(
+    network: nn.Module,
+    rows: Tensor,
+    *,
+    onnx_of: Sequence[PlanName] = (),
+    free: Dims | None = None,
+    others: Sequence[Tensor] = (),
+) -> dict[PlanName, GraphModule]:
     """The graphs of all plans that there are, each of which agrees with the loop for any number of rows.
 
     Args:
         rows: at least 7 rows; those of integers are taken as they are.
         onnx_of: the plans to hold against the loop in onnxruntime, too.
+        free: axes of free size.
+        others: 7 rows each, of other sizes along them.
     """
     network = adopt(shaken(network))
-    traced, number = trace(network, rows), count(network)
+    traced, number = trace(network, rows, [free] if free else ()), count(network)
     check_independence(traced, rows[:3])
     graphs: dict[PlanName, GraphModule] = {"folded": fold(traced, number).graph}
     graphs["branches"] = compact(traced, number, "branches")
@@ -57,14 +69,14 @@ def plans(network: nn.Module, rows: Tensor, *, onnx_of: Sequence[PlanName] = ())
     except CannotGroup as error:
         assert "group" in str(error)  # noqa: PT017 - either it groups and agrees, or it says why not
     for name in onnx_of:
-        session = runtime.session(to_onnx(graphs[name], number, rows))
-        for batch in BATCHES:
-            expected = submodels(network, rows[:batch]).flatten(0, 1)
-            found = torch.from_numpy(runtime.run_session(session, rows[:batch].numpy(), ["raw"])["raw"])
+        session = runtime.session(to_onnx(graphs[name], number, rows, free))
+        for batch, given in product(BATCHES, (rows, *others)):
+            expected = submodels(network, given[:batch]).flatten(0, 1)
+            found = torch.from_numpy(runtime.run_session(session, given[:batch].numpy(), ["raw"])["raw"])
             torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6 + 1e-5 * size(expected))
     exact = copy.deepcopy(network).double()
-    finer = rows.double() if rows.is_floating_point() else rows
-    for batch in BATCHES:
+    for batch, given in product(BATCHES, (rows, *others)):
+        finer = given.double() if given.is_floating_point() else given
         expected = submodels(exact, finer[:batch])
         assert (expected[0] - expected[1]).abs().max() > 1e-3  # the masks matter
         for graph in graphs.values():

@@ -1,10 +1,12 @@
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,7 +16,8 @@ from models import artefact
 from models.data import Split
 from models.evaluation.rows import check_rows
 from models.export import ExportOptions, export
-from models.export.axes import check_example, resized, sizes_to_try
+from models.export.axes import check_examples, resized, sizes_to_try
+from models.export.cost import PlanName
 from models.layers import DeepEnsemble, Masksembles1d, Masksembles2d, submodels
 from models.runtime import run_session, session
 
@@ -74,13 +77,29 @@ class Attentive(nn.Module):
         return out
 
 
+class Remembering(nn.Module):
+    """[B, T, 3]; a mask between two recurrent layers, the second of which reads in both directions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.mask = nn.GRU(3, 8, batch_first=True), Masksembles1d(8, 4, 2.0)
+        self.second, self.last = nn.LSTM(8, 6, 2, batch_first=True, bidirectional=True), nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        masked = self.mask(self.first(x)[0].transpose(1, 2)).transpose(1, 2)
+        out: Tensor = self.last(self.second(masked)[0].mean(1))
+        return out
+
+
 Made = Callable[[], nn.Module]
-FAMILIES: dict[str, tuple[Made, tuple[int | str, ...], tuple[int, ...], dict[str, FreeAxis]]] = {
-    "convolutional": (Convolutional, (1, "H", "W"), (1, 16, 24), {"H": H, "W": W}),
-    "square": (Convolutional, (1, "H", "H"), (1, 16, 16), {"H": H}),
-    "skipping": (Skipping, (1, "H", "W"), (1, 16, 24), {"H": H, "W": FreeAxis(least=8, most=50, multiple_of=2)}),
-    "signals": (Signals, (3, "T"), (3, 12), {"T": T}),
-    "attentive": (Attentive, ("T", 3), (12, 3), {"T": T}),
+EVEN = FreeAxis(least=8, most=50, multiple_of=2)
+FAMILIES: dict[str, tuple[Made, tuple[int | str, ...], tuple[int, ...], dict[str, FreeAxis], PlanName]] = {
+    "convolutional": (Convolutional, (1, "H", "W"), (1, 16, 24), {"H": H, "W": W}, "grouped"),
+    "square": (Convolutional, (1, "H", "H"), (1, 16, 16), {"H": H}, "branches"),
+    "skipping": (Skipping, (1, "H", "W"), (1, 16, 24), {"H": H, "W": EVEN}, "grouped"),
+    "signals": (Signals, (3, "T"), (3, 12), {"T": T}, "branches"),
+    "attentive": (Attentive, ("T", 3), (12, 3), {"T": T}, "branches"),
+    "remembering": (Remembering, ("T", 3), (12, 3), {"T": T}, "branches"),
 }
 
 
@@ -91,15 +110,15 @@ def seeded(made: Made) -> nn.Module:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_size_answers_as_the_loop_over_the_masks(family: str, tmp_path: Path) -> None:
-    made, shape, example, axes = FAMILIES[family]
+    made, shape, example, axes, plan = FAMILIES[family]
     network = seeded(made)
-    options = ExportOptions(labels="abc", input_shape=shape, axes=axes)
+    options = ExportOptions(labels="abc", input_shape=shape, axes=axes, plan=plan)
     export(network, torch.rand(2, *example), options, name="free", repository=tmp_path)
     model, contract, _ = artefact.read(tmp_path, "free", 1)
     assert contract.inputs[0].shape == ("B", *shape)
     assert contract.axes == axes
-    assert artefact.read_plans(tmp_path, "free", 1) == {}
-    opened = session(model)
+    opened = [session(model), *(session(beside) for beside, _ in artefact.read_plans(tmp_path, "free", 1).values())]
+    assert len(opened) == 2
     rng = np.random.default_rng(1)
     for rows in (1, 2, 5):
         picked = {
@@ -108,8 +127,23 @@ def test_every_size_answers_as_the_loop_over_the_masks(family: str, tmp_path: Pa
         }
         x = torch.rand(rows, *(picked[size] if isinstance(size, str) else size for size in shape))
         expected = submodels(network, x).softmax(-1).permute(1, 0, 2)
-        found = run_session(opened, x.numpy(), ["submodels"])["submodels"]
-        np.testing.assert_allclose(found, expected.detach(), rtol=1e-5, atol=1e-5)
+        for plan_opened in opened:
+            found = run_session(plan_opened, x.numpy(), ["submodels"])["submodels"]
+            np.testing.assert_allclose(found, expected.detach(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_free_axes_in_float16_and_by_measurement(tmp_path: Path) -> None:
+    _, shape, example, axes, _ = FAMILIES["convolutional"]
+    network, x = seeded(Convolutional), torch.rand(2, *example)
+    options = ExportOptions(labels="abc", input_shape=shape, axes=axes, plan="branches", precision="float16")
+    export(network, x, options, name="half", repository=tmp_path)
+    for model in (artefact.read(tmp_path, "half", 1)[0], artefact.read_plans(tmp_path, "half", 1)["cpu"][0]):
+        assert onnx.TensorProto.FLOAT16 in {tensor.data_type for tensor in model.graph.initializer}
+        found = run_session(session(model), torch.rand(3, 1, 8, 50).numpy(), ["entropy"])["entropy"]
+        assert np.isfinite(found).all()
+    export(network, x, replace(options, plan=None, precision="float32", tune=True), name="tuned", repository=tmp_path)
+    assert artefact.read(tmp_path, "tuned", 1)[1].compilation.chosen_by == "measurement"
 
 
 def test_a_deep_ensemble_takes_free_sizes_too(tmp_path: Path) -> None:
@@ -167,7 +201,7 @@ class Recurrent(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.body, self.last = nn.GRU(3, 8, batch_first=True), nn.Linear(8, 3)
+        self.body, self.last = nn.RNN(3, 8, batch_first=True), nn.Linear(8, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.last(self.body(x)[0].mean(1))
@@ -212,26 +246,29 @@ def test_a_network_that_takes_fewer_sizes_is_refused(
 )
 def test_an_example_has_the_shape_that_the_options_say(shape: Any, axes: Any, size: Any, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        check_example(shape, axes, torch.zeros(2, *size))
-
-
-@pytest.mark.parametrize("change", [{"precision": "float16"}, {"tune": True}, {"plan": "branches"}])
-def test_there_is_one_plan_with_free_axes(change: Any) -> None:
-    with pytest.raises(ValueError, match="with free axes there is one plan, folded, in float32"):
-        ExportOptions(labels="ab", input_shape=("T",), axes={"T": T}, **change)
+        check_examples({"input": shape}, axes, {"input": torch.zeros(2, *size)})
 
 
 def test_each_axis_is_tried_at_its_ends_its_middle_and_the_size_after_the_least() -> None:
-    tried = sizes_to_try((1, "H", "W"), {"H": H, "W": W})
-    assert {sizes[1] for sizes in tried} == {8, 12, 36, 64}
-    assert {sizes[2] for sizes in tried} == {6, 7, 28, 50}
+    tried = sizes_to_try([(1, "H", "W")], {"H": H, "W": W})
+    assert {sizes["H"] for sizes in tried} == {8, 12, 36, 64}
+    assert {sizes["W"] for sizes in tried} == {6, 7, 28, 50}
     assert len(tried) < 16
-    assert sizes_to_try((3, 5), {}) == []
-    huge = sizes_to_try((1, "H", "H"), {"H": FreeAxis(least=8, most=4096)})
-    assert huge == [(1, 8, 8), (1, 9, 9)]  # and nothing that takes minutes
+    assert sizes_to_try([(3, 5)], {}) == []
+    huge = sizes_to_try([(1, "H", "H"), ("H",)], {"H": FreeAxis(least=8, most=4096)})
+    assert huge == [{"H": 8}, {"H": 9}]  # and nothing that takes minutes
 
 
 def test_rows_are_cut_or_repeated() -> None:
     rows = torch.arange(6.0).reshape(1, 2, 3)
-    assert resized(rows, (3, 2)).tolist() == [[[0, 1], [3, 4], [0, 1]]]
-    assert resized(rows, (2, 3)) is rows
+    assert resized(rows, [("H", "W")], {"H": 3, "W": 2})[0].tolist() == [[[0, 1], [3, 4], [0, 1]]]
+    assert resized(rows, [("H", "W")], {"H": 2, "W": 3})[0] is rows
+
+
+def test_inputs_with_the_same_letter_have_one_size() -> None:
+    shapes = {"ids": ("T",), "mask": ("T",)}
+    check_examples(shapes, {"T": T}, {"ids": torch.zeros(2, 5), "mask": torch.zeros(2, 5)})
+    with pytest.raises(ValueError, match=r"expected rows of mask \['T'\], T = 2 to 40; got \[6\]"):
+        check_examples(shapes, {"T": T}, {"ids": torch.zeros(2, 5), "mask": torch.zeros(2, 6)})
+    with pytest.raises(ValueError, match="expected as many rows of each input"):
+        check_examples(shapes, {"T": T}, {"ids": torch.zeros(2, 5), "mask": torch.zeros(3, 5)})

@@ -104,8 +104,8 @@ class Meets(nn.Module):
             lambda a, b: torch.cat([a, b], 1), 8, "cat",
             [[0, 1, 5, 6], [0, 1, 6, 7]], [[[0, 1], [0, 1]], [[1, 2], [2, 3]]],
         ),
-        # one number for all channels is needed by all
-        (lambda a, b: a * b[:, 2:3], 4, "mul", [[0, 1], [0, 1]], [[[0, 1], [0, 1]], [[1, 2], [2, 3]]]),
+        # one number for all channels is needed by all, and the others of its side by none
+        (lambda a, b: a * b[:, 2:3], 4, "mul", [[0, 1], [0, 1]], [[[0, 1], [0, 1]], [[2], [2]]]),
     ],
 )  # fmt: skip
 def test_where_branches_meet(

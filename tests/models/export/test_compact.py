@@ -7,8 +7,9 @@ from hypothesis import example, given, settings
 from torch import Tensor, nn
 
 from models.export import cost
-from models.export.compact import CannotGroup, Form, compact
+from models.export.compact import Form, compact
 from models.export.fold import fold
+from models.export.held import CannotGroup
 from models.export.trace import trace
 from models.layers import FrozenDropout, Masksembles1d, Masksembles2d, count, submodels
 from models.networks.mlp import mlp

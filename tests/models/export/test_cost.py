@@ -150,7 +150,7 @@ def test_tuning_measures_in_onnxruntime() -> None:
     models: dict[PlanName, Any] = {}
     for name, graph in plans(network, x).items():
         models[name] = convert(Served(graph, 4, Preprocess(None, x.shape), [THREE]).eval(), x)
-    chosen = cost.tune(models, x.numpy(), "cpu")
+    chosen = cost.tune(models, {"input": x.numpy()}, "cpu")
     assert chosen.plan in models
     assert "faster" in chosen.reason or "measured at" in chosen.reason
 
@@ -160,4 +160,4 @@ def test_tuning_for_a_device_that_is_not_there_says_so(monkeypatch: pytest.Monke
     x = torch.rand(2, 6)
     model = convert(Served(trace(nn.Linear(6, 3), x), 1, Preprocess(None, x.shape), [THREE]).eval(), x)
     with pytest.raises(runtime.DeviceUnavailable, match="no CUDAExecutionProvider here"):
-        cost.tune({"folded": model}, np.zeros((2, 6), np.float32), "cuda")
+        cost.tune({"folded": model}, {"input": np.zeros((2, 6), np.float32)}, "cuda")

@@ -25,6 +25,6 @@ def test_what_nobody_needs_is_left_out() -> None:
     emitter = Emitter({})
     x = emitter.graph.placeholder("x")
     emitter.call(_aten.relu.default, x)
-    graph = emitter.finish([x, emitter.call(_aten.neg.default, x)])
+    graph = emitter.finish([[x], [emitter.call(_aten.neg.default, x)]])
     assert "relu" not in str(graph.graph)
     torch.testing.assert_close(graph(torch.ones(1, 2)), torch.tensor([[1.0, 1], [-1, -1]]))

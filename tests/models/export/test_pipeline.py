@@ -263,7 +263,7 @@ def test_what_cannot_be_exported_says_why(
 
 def test_bad_arguments_say_why(tmp_path: Path, rows: Split) -> None:
     network = mlp((6,), 3, align=1)
-    with pytest.raises(ValueError, match=r"must be float32 or uint8, got torch\.float64"):
+    with pytest.raises(ValueError, match=r"must be float32, uint8, int64, int32, bool, got torch\.float64"):
         export(network, torch.rand(2, 6).double(), ExportOptions(labels="abc"), name="mine", repository=tmp_path)
     with pytest.raises(ValueError, match="standard deviation must be positive"):
         export(

@@ -17,12 +17,12 @@ from app.contract.schema import Compilation, Contract
 from app.contract.tensor import Tensor
 from models.export import ExportOptions, cost, plans
 from models.export.adopted import adopt_networks, members
-from models.export.compact import CannotGroup
 from models.export.cost import Choice, DeviceName, PlanName
 from models.export.grid import describe_heads
+from models.export.held import CannotGroup
 from models.export.plans import DevicePlan, Plans, compile_plans, unmasked
 from models.export.preprocess import Preprocess
-from models.export.served import Served
+from models.export.served import Interface, Served
 from models.export.trace import trace
 from models.layers import Masksembles1d, layers
 from models.networks.mlp import mlp
@@ -50,8 +50,8 @@ def made(network: nn.Module | list[nn.Module], **fields: Any) -> Plans:
     options = ExportOptions(labels="abc", **fields)
     adopted = adopt_networks(network, ROWS, options)
     traced = [trace(member, ROWS) for member in members(adopted)]
-    preprocess = Preprocess(None, ROWS.shape)
-    return compile_plans(adopted, traced, preprocess, ROWS, describe_heads(traced, options), options)
+    interface = Interface(Preprocess(None, ROWS.shape), {"input": ROWS}, describe_heads(traced, [(6,)], options))
+    return compile_plans(adopted, traced, interface, options)
 
 
 def choose(monkeypatch: pytest.MonkeyPatch, choices: dict[DeviceName, PlanName]) -> list[set[str]]:
@@ -124,8 +124,8 @@ def test_devices_that_choose_alike_get_files_of_their_own(
 def test_tuning_measures_every_plan_on_every_device(converted: list[Served], monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[tuple[set[str], int, str]] = []
 
-    def tune(models: Mapping[PlanName, onnx.ModelProto], inputs: np.ndarray, device: DeviceName) -> Choice:
-        measured.append((set(models), len(inputs), device))
+    def tune(models: Mapping[PlanName, onnx.ModelProto], inputs: Mapping[str, np.ndarray], device: DeviceName) -> Choice:
+        measured.append((set(models), len(inputs["input"]), device))
         return Choice("grouped" if device == "cpu" else "folded", "measured")
 
     monkeypatch.setattr(cost, "tune", tune)
