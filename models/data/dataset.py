@@ -1,11 +1,12 @@
 """A data set: three splits of inputs and labels, and the names of the classes or of the numbers to predict."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.contract.axis import Axes
 from app.contract.tasks import TaskName
 
 
@@ -34,7 +35,7 @@ class Lazy(Protocol):
 @dataclass(frozen=True)
 class Split:
     """Inputs float32 or uint8 [B, …] and class indices int64 [B]; for multilabel whether each label is on, bool [B, K];
-    for regression the true values float32 [B, D]."""
+    for regression the true values float32 [B, D]. Labels of cells have their grid's axes last: int64 [B, H, W]."""
 
     inputs: NDArray[np.float32] | NDArray[np.uint8] | Lazy
     labels: NDArray[Any]
@@ -60,6 +61,10 @@ class Dataset:
     targets: tuple[tuple[str, str], ...] = ()
     """Name and unit of each of the D numbers to predict; empty for classes."""
     task: TaskName = "classification"
+    input_shape: tuple[int | str, ...] = ()
+    """Of a row, with a letter for each axis of free size, such as (1, "H", "W"); empty: the rows' own."""
+    axes: Axes = field(default_factory=dict)
+    """The sizes that those axes may have."""
 
     @property
     def colour(self) -> Literal["grey", "rgb"] | None:
