@@ -35,11 +35,11 @@ def _patch(canvas: NDArray[np.uint8], draws: Draws) -> None:
     """Noise in an ellipse, somewhere on the canvas."""
     tall, wide = draws.whole(6, 24), draws.whole(6, 24)
     top, left = (draws.whole(0, max(size - side, 0)) for size, side in zip(canvas.shape, (tall, wide)))
-    darkest, range_ = draws.whole(0, 160), draws.whole(0, 95)
+    darkest, spread = draws.whole(0, 160), draws.whole(0, 95)
     area = canvas[top : top + tall, left : left + wide]
     y, x = (2 * np.arange(size) + 1 - size for size in area.shape)  # whole numbers, from the middle, times two
     inside = (y[:, None] * area.shape[1]) ** 2 + (x * area.shape[0]) ** 2 <= area.size**2
-    area[inside] = (darkest + draws.octets(*area.shape) * np.float32(range_ / 255)).astype(np.uint8)[inside]
+    area[inside] = (darkest + draws.octets(*area.shape) * np.float32(spread / 255)).astype(np.uint8)[inside]
 
 
 def _strokes(canvas: NDArray[np.uint8], count: int, draws: Draws) -> NDArray[np.uint8]:

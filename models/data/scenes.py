@@ -45,7 +45,10 @@ class Piece:
 def scenes(folder: Path | None = None) -> Dataset:
     """8000 scenes to train, 1000 to calibrate, 1000 to test: inputs uint8 [B, 1, 64, 64], labels int64 [B, 64, 64],
     0 for background and 1 to 10 for the classes of Fashion-MNIST. Each split has pictures of the split of Fashion-MNIST
-    with the same name alone. `folder` and errors are those of `fashion_mnist`.
+    with the same name alone, which is read from `folder`.
+
+    Raises:
+        DatasetError: as `fashion_mnist`.
     """
     pictures = fashion_mnist(folder)
     return Dataset(
