@@ -94,6 +94,15 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "digits": {"network": "mlp", "epochs": 60, "batch_size": 64},
     "digit-traits": {"network": "mlp", "epochs": 60, "batch_size": 64},
     "fashion-mnist": {"network": "cnn", "epochs": 20, "flip": True},
+    "scenes": {
+        "network": "unet",
+        "options": {"channels": 12, "depth": 3},
+        "align": 8,
+        "epochs": 5,
+        "batch_size": 16,
+        "learning_rate": 3e-3,
+        "flip": True,
+    },
     "sinusoids": {
         "network": "mlp",
         "options": {"hidden": [100], "widen": True},

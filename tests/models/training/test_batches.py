@@ -60,6 +60,22 @@ def test_half_of_the_pictures_are_mirrored() -> None:
     )  # the data itself stays
 
 
+def test_labels_of_cells_are_mirrored_with_their_picture() -> None:
+    cells = Split(PICTURES, PICTURES[:, 0].astype(np.int64))
+    before = cells.labels.copy()
+    turned = 0
+    for rows, labels in Batches(replace(RECIPE, flip=True), cells).epoch(0):
+        assert torch.equal((rows[:, 0] * 255).round().long(), labels)
+        turned += sum(not (before == label.numpy()).all(axis=(1, 2)).any() for label in labels)
+    assert 0 < turned < 10
+    np.testing.assert_array_equal(cells.labels, before)  # the data itself stays
+
+
+def test_pictures_whose_cells_have_labels_are_not_shifted() -> None:
+    with pytest.raises(ValueError, match="crop: images whose cells have labels cannot be shifted, got 2"):
+        Batches(replace(RECIPE, crop=2), Split(PICTURES, PICTURES[:, 0].astype(np.int64)))
+
+
 def test_normalised_by_channel() -> None:
     recipe = replace(RECIPE, normalise=((0.5, 0.25), (0.5, 2.0)), batch_size=10)
     ((rows, labels),) = Batches(recipe, SPLIT).epoch(0)

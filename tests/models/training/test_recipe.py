@@ -64,6 +64,11 @@ def test_a_regressor_has_a_mean_and_a_variance_for_each_target() -> None:
 
 def test_there_are_defaults_for_every_data_set() -> None:
     assert set(DEFAULTS) == set(LOADERS)
-    for name, shape in {"cifar-10": (3, 32, 32), "imagenet": (3, 224, 224), "diabetes": (10,)}.items():
+    for name, shape in {
+        "cifar-10": (3, 32, 32),
+        "imagenet": (3, 224, 224),
+        "diabetes": (10,),
+        "scenes": (1, 64, 64),
+    }.items():
         task: TaskName = "regression" if name == "diabetes" else "classification"
         Recipe(data=name, input_shape=shape, classes=10, task=task, **DEFAULTS[name]).build()

@@ -15,14 +15,35 @@ from models.training.trainer import CheckpointError, load, train
 RECIPE = Recipe(data="digits", network="mlp", input_shape=(1, 8, 8), classes=10, epochs=3, batch_size=200, flip=True)
 
 
+CELLS = Recipe(
+    data="cells", network="unet", input_shape=(1, 16, 16), classes=3, options={"channels": 8, "depth": 1}, align=None,
+    epochs=3, batch_size=8, flip=True,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cells() -> Dataset:
+    """40 pictures of noise with a dark and a bright square, whose cells are the second and the third class."""
+    rng = np.random.default_rng(0)
+    inputs = rng.integers(100, 156, (40, 1, 16, 16), dtype=np.uint8)
+    labels = np.zeros((40, 16, 16), np.int64)
+    for picture, label, (dark, bright) in zip(inputs, labels, rng.integers(0, 12, (40, 2, 2))):
+        for kind, (y, x), grey in ((1, dark, 40), (2, bright, 215)):
+            picture[0, y : y + 4, x : x + 4], label[y : y + 4, x : x + 4] = grey, kind
+    split = Split(inputs, labels)
+    return Dataset("cells", ("rest", "dark", "bright"), split, split, split, (0, 255), "grey value", "BCHW")
+
+
 class Interrupted(Exception):
     pass
 
 
+@pytest.mark.parametrize("name", ["digits", "cells"])
 def test_an_interrupted_training_ends_with_the_same_weights(
-    digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    undisturbed = train(RECIPE, digits, tmp_path / "a.pt", progress=False)
+    recipe, dataset = {"digits": RECIPE, "cells": CELLS}[name], request.getfixturevalue(name)
+    undisturbed = train(recipe, dataset, tmp_path / "a.pt", progress=False)
 
     save, saved = torch.save, list[object]()
 
@@ -33,11 +54,11 @@ def test_an_interrupted_training_ends_with_the_same_weights(
 
     monkeypatch.setattr(torch, "save", save_once)
     with pytest.raises(Interrupted):
-        train(RECIPE, digits, tmp_path / "b.pt", progress=False)
+        train(recipe, dataset, tmp_path / "b.pt", progress=False)
     with pytest.raises(CheckpointError, match="stopped after 1 of 3 epochs"):
         load(tmp_path / "b.pt")
     monkeypatch.undo()
-    resumed = train(RECIPE, digits, tmp_path / "b.pt", progress=False)
+    resumed = train(recipe, dataset, tmp_path / "b.pt", progress=False)
     for (name, one), other in zip(undisturbed.state_dict().items(), resumed.state_dict().values()):
         assert torch.equal(one, other), name
 
@@ -54,6 +75,15 @@ def test_load_gives_the_network_that_was_trained(digits: Dataset, tmp_path: Path
 def test_training_learns(digits: Dataset, digits_network: torch.nn.Module) -> None:
     mean = submodels(digits_network, torch.from_numpy(digits.test.inputs)).softmax(-1).mean(0)
     assert (mean.argmax(-1).numpy() == digits.test.labels).mean() > 0.9
+
+
+def test_training_learns_the_class_of_every_cell(cells: Dataset, tmp_path: Path) -> None:
+    network = train(replace(CELLS, epochs=40, learning_rate=1e-2), cells, tmp_path / "a.pt", progress=False)
+    mean = submodels(network, torch.from_numpy(cells.test.inputs) / 255).softmax(2).mean(0)
+    found = mean.argmax(1).numpy()
+    assert found.shape == cells.test.labels.shape
+    for kind in range(3):
+        assert (found == kind)[cells.test.labels == kind].mean() > 0.9
 
 
 def test_another_recipe_is_refused(digits: Dataset, tmp_path: Path) -> None:
