@@ -1,11 +1,12 @@
 """A data set: three splits of inputs and labels, and the names of the classes or of the numbers to predict."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.contract.axis import Axes
 from app.contract.tasks import TaskName
 
 
@@ -33,10 +34,10 @@ class Lazy(Protocol):
 
 @dataclass(frozen=True)
 class Split:
-    """Inputs float32 or uint8 [B, …] and class indices int64 [B]; for multilabel whether each label is on, bool [B, K];
-    for regression the true values float32 [B, D]."""
+    """Inputs float32, uint8 or int64 [B, …] and class indices int64 [B]; for multilabel whether each label is on, bool
+    [B, K]; for regression the true values float32 [B, D]."""
 
-    inputs: NDArray[np.float32] | NDArray[np.uint8] | Lazy
+    inputs: NDArray[np.float32] | NDArray[np.uint8] | NDArray[np.int64] | Lazy
     labels: NDArray[Any]
 
     def __len__(self) -> int:
@@ -60,6 +61,10 @@ class Dataset:
     targets: tuple[tuple[str, str], ...] = ()
     """Name and unit of each of the D numbers to predict; empty for classes."""
     task: TaskName = "classification"
+    input_shape: tuple[int | str, ...] = ()
+    """Of a row, with a letter for each axis of free size, such as (1, "H", "W"); empty: that of the rows."""
+    axes: Axes = field(default_factory=dict)
+    """The bounds of those axes."""
 
     @property
     def colour(self) -> Literal["grey", "rgb"] | None:

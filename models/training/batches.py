@@ -1,4 +1,4 @@
-"""The batches of a training run: rows in a new order in each epoch, augmented if the recipe says so."""
+"""The batches of a training run: rows in a new order in each epoch, augmented or trimmed if the recipe says so."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,10 +12,10 @@ from models.training.recipe import Recipe
 
 
 class Batches:
-    """Batches of a split: normalised float32 inputs, and labels.
+    """Batches of a split: normalised float32 inputs, or ids int64 as they are, and labels.
 
     Args:
-        recipe: batch size, seed, rows, and augmentation.
+        recipe: batch size, seed, rows, augmentation and trimming.
         split: its inputs are an array, or images read on access (`models.data.imagenet`).
     """
 
@@ -74,4 +74,6 @@ class Batches:
             # indices around a slice put the sliced axis last: [B, H, W, C]
             batch = padded[torch.arange(len(batch))[:, None, None], :, y[:, :, None], x[:, None, :]]
             batch = batch.permute(0, 3, 1, 2).contiguous()
+        if self._recipe.trim:
+            batch = batch[:, : int(batch.any(dim=0).sum())]
         return batch
