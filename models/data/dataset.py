@@ -62,9 +62,9 @@ class Dataset:
     """Name and unit of each of the D numbers to predict; empty for classes."""
     task: TaskName = "classification"
     input_shape: tuple[int | str, ...] = ()
-    """Of a row, with a letter for each axis of free size, such as (1, "H", "W"); empty: that of the rows."""
+    """Of a row, with a letter for each axis of free size, such as (1, "H", "W"); empty: the rows' own."""
     axes: Axes = field(default_factory=dict)
-    """The bounds of those axes."""
+    """The sizes that those axes may have."""
 
     @property
     def colour(self) -> Literal["grey", "rgb"] | None:

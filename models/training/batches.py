@@ -52,7 +52,9 @@ class Batches:
         return self._prepared(self._changed(torch.from_numpy(self._inputs[rows.numpy()])))
 
     def _prepared(self, batch: Tensor) -> Tensor:
-        """In natural units, then normalised."""
+        """In natural units, then normalised; or ids, trimmed."""
+        if self._recipe.trim:
+            batch = batch[:, : int(batch.any(dim=0).sum())]
         if batch.dtype == torch.uint8:
             batch = batch.float() / 255
         if self._normalise is not None:
@@ -74,6 +76,4 @@ class Batches:
             # indices around a slice put the sliced axis last: [B, H, W, C]
             batch = padded[torch.arange(len(batch))[:, None, None], :, y[:, :, None], x[:, None, :]]
             batch = batch.permute(0, 3, 1, 2).contiguous()
-        if self._recipe.trim:
-            batch = batch[:, : int(batch.any(dim=0).sum())]
         return batch

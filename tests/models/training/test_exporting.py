@@ -45,10 +45,10 @@ def test_images_bring_their_axes_colours_and_normalisation() -> None:
     assert (options.layout, options.colour, options.normalise) == ("BCHW", "rgb", recipe.normalise)
 
 
-def test_words_bring_their_free_axis() -> None:
-    axes = {"T": FreeAxis(least=1, most=4)}
-    options = export_options([RECIPE], replace(POINTS, input_shape=("T",), axes=axes))[1]
-    assert without_rows(options) == replace(PLAIN, input_shape=("T",), axes=axes)
+def test_axes_of_free_size_are_passed_on() -> None:
+    axes = {"W": FreeAxis(least=8, most=64, multiple_of=8)}
+    options = export_options([RECIPE], replace(POINTS, input_shape=("W",), axes=axes))[1]
+    assert without_rows(options) == replace(PLAIN, input_shape=("W",), axes=axes)
 
 
 def test_a_regressor_has_targets_and_no_labels() -> None:
