@@ -1,7 +1,7 @@
 """Words and the language they come from, out of Debian's word lists: rows are the ids of a word's letters.
 
-A word that several languages share has a row for each that drew it, so that its rows are ambiguous; all its rows are in
-the same split. docs/data.md says what the lists' licences ask for.
+A word that several languages share has a row for each language that drew it, so that it is ambiguous; all its rows are
+in the same split. docs/data.md says what the lists' licences ask for.
 """
 
 import hashlib
@@ -65,7 +65,7 @@ def languages(folder: Path | None = None) -> Dataset:
     int64 [B, T = 32]. The lists are read from `folder`, by default where Debian installs them.
 
     Raises:
-        DatasetError: a list is missing or is no text, or holds too few words.
+        DatasetError: a list is missing or holds too few words.
     """
     known = _known(folder)
     words, digests = _by_digest(known)
@@ -134,7 +134,8 @@ def _known(folder: Path | None) -> dict[str, int]:
 
 def _flags(bits: Sequence[int]) -> Flags:
     """Bits of the lists → bool [B, K]."""
-    return np.array(bits, np.int64)[:, None] >> np.arange(len(LISTS)) & 1 == 1
+    flags: Flags = np.array(bits, np.int64)[:, None] >> np.arange(len(LISTS)) & 1 == 1
+    return flags
 
 
 def _read(one: WordList, folder: Path | None) -> set[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.data import DatasetError, load
+from models.data import DatasetError, Split, load
 from models.data.languages import (
     IDS,
     LETTERS,
@@ -13,6 +13,7 @@ from models.data.languages import (
     PADDING,
     UNKNOWN,
     UNSEEN,
+    Ids,
     decode,
     encode,
     languages,
@@ -27,6 +28,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dict")
     write(folder)
     return folder
+
+
+def ids(split: Split) -> Ids:
+    return np.asarray(split.inputs)
 
 
 def test_letters_have_ids_and_words_end_in_padding() -> None:
@@ -67,7 +72,7 @@ def test_each_split_has_as_many_words_of_each_language(folder: Path) -> None:
         counts = np.bincount(split.labels, minlength=len(LISTS))
         assert (counts == counts[0]).all()
         assert counts[0] > 0
-        assert membership(split.inputs, folder)[np.arange(len(split)), split.labels].all()
+        assert membership(ids(split), folder)[np.arange(len(split)), split.labels].all()
     again = languages(folder)
     assert (again.train.inputs == found.train.inputs).all()
     assert (again.train.labels == found.train.labels).all()
@@ -75,12 +80,12 @@ def test_each_split_has_as_many_words_of_each_language(folder: Path) -> None:
 
 def test_no_word_is_in_two_splits_even_in_another_language(folder: Path) -> None:
     found = languages(folder)
-    words = [set(decode(split.inputs)) for split in (found.train, found.calibration, found.test)]
+    words = [set(decode(ids(split))) for split in (found.train, found.calibration, found.test)]
     assert len(set.union(*words)) == sum(map(len, words))
-    shared = membership(found.train.inputs, folder).sum(axis=1) > 1
+    shared = membership(ids(found.train), folder).sum(axis=1) > 1
     assert shared.any()
     # and a shared word has rows of several languages
-    rows = {(word, label) for word, label in zip(decode(found.train.inputs), found.train.labels)}
+    rows = {(word, label) for word, label in zip(decode(ids(found.train)), found.train.labels)}
     assert len(rows) == len(found.train)
     assert len(words[0]) < len(found.train)
 
@@ -88,8 +93,8 @@ def test_no_word_is_in_two_splits_even_in_another_language(folder: Path) -> None
 def test_another_list_does_not_change_a_words_split(folder: Path, tmp_path: Path) -> None:
     write(tmp_path, swedish=made_up("swedish", 500, seed=9))
     before, after = languages(folder), languages(tmp_path)
-    assert not set(decode(before.train.inputs)) & set(decode(after.test.inputs))
-    assert not set(decode(before.test.inputs)) & set(decode(after.train.inputs))
+    assert not set(decode(ids(before.train))) & set(decode(ids(after.test)))
+    assert not set(decode(ids(before.test))) & set(decode(ids(after.train)))
 
 
 def test_names_abbreviations_and_what_is_no_word_are_left_out(folder: Path, tmp_path: Path) -> None:
@@ -108,7 +113,7 @@ def test_german_nouns_are_words(folder: Path, tmp_path: Path) -> None:
 def test_a_list_in_latin_1_is_read(folder: Path) -> None:
     # as Debian's Swedish one
     swedish = [one.language for one in LISTS].index("swedish")
-    assert "å" in "".join(decode(languages(folder).train.inputs))
+    assert "å" in "".join(decode(ids(languages(folder).train)))
     assert membership(encode([made_up("swedish")[0]]), folder)[0, swedish]
 
 
