@@ -1,4 +1,4 @@
-"""The batches of a training run: rows in a new order in each epoch, augmented if the recipe says so."""
+"""The batches of a training run: rows in a new order in each epoch, augmented or trimmed if the recipe says so."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,10 +12,10 @@ from models.training.recipe import Recipe
 
 
 class Batches:
-    """Batches of a split: normalised float32 inputs, and labels.
+    """Batches of a split: normalised float32 inputs, or ids int64 as they are, and labels.
 
     Args:
-        recipe: batch size, seed, rows, and augmentation.
+        recipe: batch size, seed, rows, augmentation and trimming.
         split: its inputs are an array, or images read on access (`models.data.imagenet`). Labels of cells, with their
             grid's axes last, are mirrored with their image.
 
@@ -61,7 +61,9 @@ class Batches:
         return self._prepared(inputs), labels
 
     def _prepared(self, batch: Tensor) -> Tensor:
-        """In natural units, then normalised."""
+        """In natural units, then normalised; or ids, trimmed."""
+        if self._recipe.trim:
+            batch = batch[:, : int(batch.any(dim=0).sum())]
         if batch.dtype == torch.uint8:
             batch = batch.float() / 255
         if self._normalise is not None:

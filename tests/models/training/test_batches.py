@@ -112,6 +112,17 @@ def test_only_the_rows_that_were_asked_for() -> None:
     assert sorted(labels.tolist()) == list(range(6))
 
 
+def test_ids_stay_whole_numbers_and_are_cut_where_the_longest_row_ends() -> None:
+    ids = np.tril(np.arange(1, 13)).astype(np.int64)[:10]  # row i has i + 1 ids, then padding
+    recipe = replace(RECIPE, network="char_cnn", input_shape=(12,))
+    split = Split(ids, np.arange(10))
+    for trim in (False, True):
+        for rows, labels in Batches(replace(recipe, trim=trim), split).epoch(0):
+            longest = int(labels.max()) + 1 if trim else 12
+            assert rows.dtype == torch.int64
+            assert np.array_equal(rows, ids[labels.numpy(), :longest])
+
+
 def test_pictures_that_are_read_when_needed_are_augmented_by_whoever_reads_them() -> None:
     class Pictures:
         def augmented(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:

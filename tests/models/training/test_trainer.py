@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from models.data import Dataset, Split
+from models.data import load as load_data
 from models.layers import digest, submodels
 from models.networks.gaussian import Gaussian
-from models.training.recipe import Recipe
+from models.training import trainer
+from models.training.recipe import DEFAULTS, Recipe
 from models.training.trainer import CheckpointError, load, train
+from tests.models import word_lists
 
 RECIPE = Recipe(data="digits", network="mlp", input_shape=(1, 8, 8), classes=10, epochs=3, batch_size=200, flip=True)
 
@@ -59,6 +62,31 @@ def test_an_interrupted_training_ends_with_the_same_weights(
         load(tmp_path / "b.pt")
     monkeypatch.undo()
     resumed = train(recipe, dataset, tmp_path / "b.pt", progress=False)
+    for (name, one), other in zip(undisturbed.state_dict().items(), resumed.state_dict().values()):
+        assert torch.equal(one, other), name
+
+
+def test_a_network_of_words_learns_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    word_lists.write(tmp_path)
+    words = load_data("languages", tmp_path)
+    recipe = Recipe(data="languages", input_shape=(32,), classes=8, **{**DEFAULTS["languages"], "epochs": 4})
+    undisturbed = train(recipe, words, tmp_path / "a.pt", progress=False)
+    right = submodels(undisturbed, torch.from_numpy(words.test.inputs)).softmax(-1).mean(0).argmax(-1).numpy()
+    assert (right == words.test.labels).mean() > 0.6
+
+    write, epochs = trainer._write, list[int]()
+
+    def interrupted(path: Path, state: dict[str, Any]) -> None:
+        write(path, state)
+        epochs.append(state["epochs_done"])
+        if epochs == [1, 2]:
+            raise Interrupted
+
+    monkeypatch.setattr(trainer, "_write", interrupted)
+    with pytest.raises(Interrupted):
+        train(recipe, words, tmp_path / "b.pt", progress=False)
+    resumed = train(recipe, words, tmp_path / "b.pt", progress=False)
+    assert epochs == [1, 2, 3, 4]
     for (name, one), other in zip(undisturbed.state_dict().items(), resumed.state_dict().values()):
         assert torch.equal(one, other), name
 
