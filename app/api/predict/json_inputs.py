@@ -24,6 +24,7 @@ _by_name = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 _SETTING = "(MASKSEMBLES_MAX_ROWS)"
 _OTHERS = bytes(set(range(256)) - set(b"[],"))
+_OBJECT = ord("{")
 _MOST_COLONS = 1000  # in an object of arrays: one after each name, and in names
 _SPARE = 5  # letters of false, the longest value that is no number
 _ELEMENTS: dict[str, Any] = {
@@ -42,7 +43,7 @@ def read(raw: msgspec.Raw, rows: InputRows) -> None:
         InvalidInput: an input is unknown or missing; the values are not numbers or not finite, lie outside the declared
             range, or have another shape; or there are no rows or more than allowed. The field names the first place.
     """
-    if bytes(memoryview(raw)[:1]) != b"{":
+    if memoryview(raw)[0] != _OBJECT:
         rows.add(None, lambda given, field: read_array(raw, given, rows, field))
         return
     text = bytes(memoryview(raw))

@@ -1,9 +1,8 @@
 """The maps of dense heads in an answer: as numbers in JSON, or as PNG."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +25,7 @@ _OTHER_WAYS = (
 )
 
 
-@dataclass(frozen=True)
-class MapForm:
+class MapForm(NamedTuple):
     """How a request wants maps as pictures."""
 
     colormap: Literal["viridis"] | None
