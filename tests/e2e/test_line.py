@@ -55,7 +55,7 @@ def test_the_service_answers_as_the_torch_loop_over_the_masks(line: tuple[Path, 
     checkpoint, repository = line
     recipe, network = load(checkpoint)
     assert recipe.scale == 3
-    temperature = artefact.read(repository, "mine")[1].temperature
+    temperature = artefact.read(repository, "mine")[1].head.temperature
     x = digits.test.inputs
     with torch.no_grad():
         logits = submodels(network, torch.from_numpy(x)).double()
@@ -79,7 +79,7 @@ def test_a_recalibrated_version_keeps_the_plans_of_devices(
     workshop("calibrate", "digits:1", "--repository", repository, "--data", rows)
     folded, contract, _ = artefact.read(repository, "digits", 2)
     (plan, planned) = artefact.read_plans(repository, "digits", 2)["cpu"]
-    assert (planned.plan, planned.temperature) == ("grouped", contract.head.temperature)
+    assert (planned.plan, planned.head.temperature) == ("grouped", contract.head.temperature)
     x = digits.test.inputs[:20]
     for name, values in runtime.run(folded, x, ["probabilities", "entropy"]).items():
         np.testing.assert_allclose(runtime.run(plan, x, [name])[name], values, rtol=1e-5, atol=1e-6)

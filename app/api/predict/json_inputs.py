@@ -96,11 +96,12 @@ def _read_numbers(
     rows = (len(brackets) - 1) // (len(form.row) + 1)
     if not 1 <= rows <= most or brackets != b"[" + b",".join([form.row] * rows) + b"]":
         return None
-    kind = np.dtype(np.uint8) if given.dtype == "bool" else form.dtype  # true and false are left to the slow way
+    marks = given.dtype == "bool"
+    kind = np.dtype(np.uint8) if marks else form.dtype  # true and false are left to the slow way
     values = json_arrays.read_all(text, kind, rows * form.size, given.limits)
     if values is None:
         return None
-    array = values.astype(form.dtype, copy=False).reshape(rows, *form.shape)
+    array = (values.astype(bool) if marks else values).reshape(rows, *form.shape)
     return None if given.channel_ranges is not None and given.outside(array).any() else array
 
 
