@@ -164,7 +164,7 @@ def test_a_recalibrated_version_takes_over(line: tuple[Path, Path], tmp_path: Pa
 def test_a_model_recalibrated_on_a_file_still_knows_its_own_data(
     line: tuple[Path, Path], tmp_path: Path, digits: Dataset
 ) -> None:
-    np.savez(tmp_path / "more.npz", inputs=digits.calibration.inputs, labels=digits.calibration.labels)  # type: ignore[arg-type]
+    np.savez(tmp_path / "more.npz", inputs=digits.calibration.inputs, labels=digits.calibration.labels)
     workshop("calibrate", "mine:1", "--repository", line[1], "--data", tmp_path / "more.npz")
     assert "digits, 300 test rows" in workshop("evaluate", "mine", "--repository", line[1])
 
@@ -214,7 +214,7 @@ def test_the_process_ends_with_what_main_gives() -> None:
 
 def test_other_classes_than_the_model_s_are_refused(line: tuple[Path, Path], tmp_path: Path, digits: Dataset) -> None:
     names = np.array(digits.classes[::-1])
-    np.savez(tmp_path / "x.npz", inputs=digits.test.inputs, labels=digits.test.labels, classes=names)  # type: ignore[arg-type]
+    np.savez(tmp_path / "x.npz", inputs=digits.test.inputs, labels=digits.test.labels, classes=names)
     printed = workshop("evaluate", "mine:1", "--repository", line[1], "--data", tmp_path / "x.npz", fails=True)
     assert printed.startswith("error: classes: expected 0, 1, 2")
 
