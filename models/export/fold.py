@@ -81,9 +81,7 @@ def fold(traced: GraphModule, submodels: int) -> Folded:
     if folded:
         output = graph.graph.output_node()
         with graph.graph.inserting_before(output):  # what no mask reaches is the same for all submodels
-            output.args = torch.fx.map_arg(
-                output.args, lambda value: _enter(graph, value, submodels, folded, expanded)
-            )
+            output.args = torch.fx.map_arg(output.args, lambda value: _enter(graph, value, submodels, folded, expanded))
     graph.graph.lint()
     graph.recompile()
     return Folded(graph, shared, total)
