@@ -90,7 +90,7 @@ bench: $(ALL) ## Service beside bare onnxruntime and a plain FastAPI service (ON
 bench-model: $(ALL) ## N submodels beside one dense pass, without HTTP (ONLY=…, JSON=file)
 	$(PYTHON) -m tests.bench.model $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
 
-bench-formats: $(ALL) ## What each format of a request costs (JSON=file)
+bench-formats: $(ALL) ## What each format of a request costs, and of a map in an answer (JSON=file)
 	$(PYTHON) -m tests.bench.formats $(if $(JSON),--json $(JSON))
 
 bench-sizes: $(ALL) ## 32 clients with inputs of many sizes beside the session alone (JSON=file)

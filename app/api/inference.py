@@ -171,7 +171,8 @@ def _bytes_of(values: NDArray[Any]) -> int:
 async def _respond(encoded: Encoded, accepts: bytes, memory: Held) -> Response:
     content, headers = encoded.content, {"Vary": encoded.vary, **encoded.headers}
     memory.resize(len(content))
-    if accepts and len(content) >= _WORTH_COMPRESSING and (encoding := accepted_encoding(accepts)) is not None:
+    worth_it = len(content) >= _WORTH_COMPRESSING and not encoded.media_type.startswith("image/")  # small already
+    if accepts and worth_it and (encoding := accepted_encoding(accepts)) is not None:
         content = await _run(len(content) > LARGE, compress, content, encoding)
         headers["Content-Encoding"] = encoding.decode()
         memory.resize(len(content))

@@ -14,7 +14,9 @@ class Threshold(ContractModel):
     guarantee: Literal["coverage", "risk"]
     """`coverage`: a new row of the same kind lies within with at least the probability `target` (marginally; the
     ⌈(n + 1)·target⌉-th smallest of n scores). `risk`: with the probability `confidence_level`, at most the share
-    `target` of the rows within is answered wrongly (Clopper–Pearson bound, Bonferroni over the levels tried)."""
+    `target` of the rows within is answered wrongly (Clopper–Pearson bound, Bonferroni over the levels tried). Of a
+    dense head: at most the share `target` of the cells of the rows within, on average over those rows (Learn-then-Test,
+    Angelopoulos et al. 2021, arXiv 2110.01052, with the betting bound of Waudby-Smith & Ramdas, arXiv 2010.09686)."""
     target: Fraction
     value: float
     rows: Annotated[int, Field(ge=1)]
@@ -23,7 +25,7 @@ class Threshold(ContractModel):
     """Share of these rows within the threshold."""
     risk: Fraction | None = None
     """Share of wrong answers among the rows within; absent for regressors. An answer of several labels is wrong if any
-    of them is."""
+    of them is; one of a dense head as far as its cells are."""
     confidence_level: Fraction | None = None
 
 
@@ -37,6 +39,10 @@ class PredictionSet(ContractModel):
     Of a multilabel model: all labels whose mean probability is `least_probability` or more, so that a row's set holds
     on average at least the share `coverage` of its true labels; a row without any loses none. Conformal risk control of
     the false negative rate (Angelopoulos et al. 2022, arXiv 2208.02814), as marginal.
+
+    Of a dense head each cell has a set, and a row's sets hold the true class on average in at least the share
+    `coverage` of its cells; of a dense multilabel head, the same share of its true pairs of cell and label. Conformal
+    risk control as well: cells of one row are not independent, so nothing is promised for a single cell.
     """
 
     coverage: Fraction
@@ -49,7 +55,8 @@ class Interval(ContractModel):
     `factors` · √variance, one factor for each of the D targets.
 
     Split conformal prediction with the score |y − prediction| / √variance and the (n + 1)-correction (Lei et al. 2018,
-    arXiv 1604.04173). The guarantee is marginal, for each target by itself.
+    arXiv 1604.04173). The guarantee is marginal, for each target by itself. Of a dense head it is for rows: on average
+    at least the share `coverage` of a row's cells (conformal risk control, as for `PredictionSet`).
     """
 
     coverage: Fraction

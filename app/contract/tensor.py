@@ -21,10 +21,10 @@ WHOLE: frozenset[Dtype] = frozenset(("uint8", "int64", "int32"))
 
 
 _LIMITS: dict[Dtype, tuple[float, float]] = {
-    "uint8": (0.0, 255.0),
-    "bool": (0.0, 1.0),
-    "int32": (-(2.0**31), 2.0**31 - 1),
-    "int64": (-(2.0**53), 2.0**53),  # beyond, JSON's numbers and the range of a contract lose whole numbers
+    "uint8": (0, 255),
+    "bool": (0, 1),
+    "int32": (-(2**31), 2**31 - 1),
+    "int64": (-(2**53), 2**53),  # beyond, JSON's numbers and the range of a contract lose whole numbers
 }
 
 
@@ -66,7 +66,7 @@ class Tensor(ContractModel):
             return "true or false"
         low, high = self.channel_ranges[place[1]] if self.channel_ranges and len(place) > 1 else self.limits
         whole = "whole numbers" if self.dtype in WHOLE else "values"
-        values = "finite numbers" if low == -inf else f"{whole} in [{low:.15g}, {high:.15g}]"
+        values = "finite numbers" if low == -inf else f"{whole} in [{low:.16g}, {high:.16g}]"
         return f"{values} ({self.unit})" if self.unit else values
 
     @model_validator(mode="after")

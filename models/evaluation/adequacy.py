@@ -42,8 +42,8 @@ def check_number(rows: int) -> list[str]:
     return []
 
 
-def check_classes(labels: NDArray[Any], names: Sequence[str]) -> list[str]:
-    """A warning if classes never occur among the labels [B].
+def check_classes(labels: NDArray[Any], names: Sequence[str], of: str = "row") -> list[str]:
+    """A warning if classes never occur among the labels [B], those of rows or of cells.
 
     Raises:
         CalibrationError: only one class occurs.
@@ -52,19 +52,19 @@ def check_classes(labels: NDArray[Any], names: Sequence[str]) -> list[str]:
     missing = [name for name, count in zip(names, counts) if not count]
     if len(missing) == len(names) - 1:
         raise CalibrationError(
-            f"calibration: all {_rows(len(labels))} are of the class {names[int(counts.argmax())]!r}: give rows of all "
-            "classes, as often as they occur where the model is used"
+            f"calibration: all {_number(len(labels), of)} are of the class {names[int(counts.argmax())]!r}: give {of}s "
+            "of all classes, as often as they occur where the model is used"
         )
     if missing:
         return [
-            f"no row of the calibration is of the class {_listed(missing)} ({len(missing)} of {len(names)} classes): "
-            "what was fitted and guaranteed says nothing about such rows"
+            f"no {of} of the calibration is of the class {_listed(missing)} ({len(missing)} of {len(names)} classes): "
+            f"what was fitted and guaranteed says nothing about such {of}s"
         ]
     return []
 
 
-def check_labels(labels: NDArray[Any], names: Sequence[str]) -> list[str]:
-    """A warning if labels [B, K] are on in all rows or in none.
+def check_labels(labels: NDArray[Any], names: Sequence[str], of: str = "row") -> list[str]:
+    """A warning if labels [B, K] are on in all rows, or cells, or in none.
 
     Raises:
         CalibrationError: that is so of all labels.
@@ -72,13 +72,13 @@ def check_labels(labels: NDArray[Any], names: Sequence[str]) -> list[str]:
     constant = [name for name, column in zip(names, labels.T) if (column == column[0]).all()]
     if len(constant) == len(names):
         raise CalibrationError(
-            f"calibration: all {_rows(len(labels))} have the same labels: give rows with each and without it, as often "
-            "as they occur where the model is used"
+            f"calibration: all {_number(len(labels), of)} have the same labels: give {of}s with each and without it, "
+            "as often as they occur where the model is used"
         )
     if constant:
         return [
-            f"{_listed(constant)} ({len(constant)} of {len(names)} labels) are on in all rows of the calibration or in "
-            "none: what was fitted and guaranteed says nothing about rows in which that is otherwise"
+            f"{_listed(constant)} ({len(constant)} of {len(names)} labels) are on in all {of}s of the calibration or "
+            f"in none: what was fitted and guaranteed says nothing about {of}s in which that is otherwise"
         ]
     return []
 
@@ -121,19 +121,19 @@ def check_chance(above: float, right: str, order: str) -> list[str]:
     return []
 
 
-def check_temperature(temperature: float, right: str, separated: int) -> list[str]:
+def check_temperature(temperature: float, right: str, separated: int, of: str = "row") -> list[str]:
     """A warning if a temperature was not fitted, or lies at the lower end of its range.
 
     Args:
         right: how many answers are, in words.
-        separated: the number of rows that were to fit it, if every submodel is right on all of them; else 0.
+        separated: the number of rows, or cells, that were to fit it, if every submodel is right on all of them; else 0.
 
     Raises:
         CalibrationError: it lies at the upper end of its range.
     """
     if separated:
         return [
-            f"every submodel is right on all {separated} rows that were to fit the temperature, which sets "
+            f"every submodel is right on all {_number(separated, of)} that were to fit the temperature, which sets "
             "no limit to how sure it may be: the temperature stays 1; more rows would help, or harder ones, that "
             "took no part in training"
         ]
@@ -187,7 +187,11 @@ def correlation_above_chance(predictions: Floats, truth: Floats) -> NDArray[np.f
 
 
 def _rows(count: int) -> str:
-    return f"{count} row{'s' * (count != 1)}"
+    return _number(count, "row")
+
+
+def _number(count: int, of: str) -> str:
+    return f"{count} {of}{'s' * (count != 1)}"
 
 
 def _listed(names: list[str]) -> str:

@@ -65,11 +65,11 @@ def calibrate(
     warnings = check_number(len(split))
     task, order = evaluator_of(head), shuffled(len(split), seed=0)
     rows = CalibrationRows(split.inputs, split.labels_of(head), fitting=order[::2], guaranteeing=order[1::2])
-    fit = task.fit(model, head, rows)
+    fit = task.fit(model, contract, head, rows)
     warnings += task.check_calibration(head, rows, fit)
     for warning in warnings:
         _log.warning("calibrate: %s", warning)
-    answers = Respondent(model, contract, head).answer(split)
+    answers = Respondent(model, contract, head).answer_to_guarantee(split)
     wrong, scores = task.wrong(answers), head.score_values(answers.outputs)
     thresholds: chain[Threshold] = chain.from_iterable(
         conformal.thresholds(

@@ -1,4 +1,4 @@
-"""Confusion matrices of a classifier's cells, which add up over rows, and what follows from them. No torch."""
+"""How often cells of each class are answered rightly, which adds up over rows, and what follows. No torch."""
 
 from typing import Any
 
@@ -8,19 +8,30 @@ from numpy.typing import NDArray
 from models.evaluation.cells import counted
 
 Counts = NDArray[np.int64]
-"""[K, K] cells by true class, then by predicted class."""
+"""[3, K] cells of each class: answered rightly, predicted, true."""
 
 
-def confusion(prediction: NDArray[np.integer[Any]], labels: NDArray[np.integer[Any]], classes: int) -> Counts:
-    """The cells of rows [B, *G] that count; see `counted`."""
-    counts = counted(labels)
-    places = labels[counts] * classes + prediction[counts]
-    return np.bincount(places, minlength=classes * classes).reshape(classes, classes)
+def class_counts(prediction: NDArray[np.integer[Any]], labels: NDArray[np.integer[Any]], classes: int) -> Counts:
+    """The `Counts` of each row [B, 3, K], of the cells [B, *G] that count; see `counted`."""
+    found = np.zeros((len(labels), 3, classes), np.int64)
+    for row, (predicted, true) in enumerate(zip(prediction, labels)):
+        some = counted(true)
+        pairs = predicted[some], true[some]
+        for kind, which in enumerate((pairs[1][pairs[0] == pairs[1]], *pairs)):
+            found[row, kind] = np.bincount(which, minlength=classes)
+    return found
+
+
+def label_counts(prediction: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Counts:
+    """The `Counts` of each row [B, 3, K], of labels that are each on or off in every cell, [B, K, *G]."""
+    kinds = np.stack([prediction & truth, prediction, truth], axis=1)
+    return np.asarray(kinds.reshape(*kinds.shape[:3], -1).sum(axis=-1, dtype=np.int64))
 
 
 def cell_accuracy(counts: Counts) -> float:
     """The share of cells whose class is right."""
-    return float(np.trace(counts) / counts.sum())
+    right, _, true = counts
+    return float(right.sum() / true.sum())
 
 
 def overlaps(counts: Counts) -> list[float | None]:
@@ -29,8 +40,8 @@ def overlaps(counts: Counts) -> list[float | None]:
     Over the cells of all rows together, as in PASCAL VOC (Everingham et al. 2010, section 4.3.1); None for a class that
     is nowhere.
     """
-    right = np.diagonal(counts)
-    union = counts.sum(axis=0) + counts.sum(axis=1) - right
+    right, predicted, true = counts
+    union = predicted + true - right
     return [int(hits) / int(cells) if cells else None for hits, cells in zip(right, union)]
 
 

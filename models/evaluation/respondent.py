@@ -1,7 +1,6 @@
-"""One head of a model, answering rows through onnxruntime. No torch here."""
+"""One head of a model that answers rows: what is kept of its outputs for figures and guarantees. No torch here."""
 
-from collections.abc import Iterator, Mapping
-from math import prod
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,48 +9,42 @@ from numpy.typing import NDArray
 
 from app.contract.head import Head
 from app.contract.schema import Contract
-from models import runtime
 from models.data import Split
 from models.data.corrupted import Corrupted
 from models.evaluation.answers import Answers, Outputs
-from models.evaluation.grids import grid_sizes, letter_sizes
+from models.evaluation.head_session import HeadSession
 from models.evaluation.tasks import evaluator_of
-
-_VALUES_AT_ONCE = 2**23
-"""Of the largest output of a run: 32 MB."""
+from models.runtime import Inputs
 
 
 class Respondent:
-    """A model in a session of its own, on this machine's fastest device; rows are answered by one of its heads."""
+    """Answers rows by one head of a model."""
 
     def __init__(self, model: onnx.ModelProto, contract: Contract, head: Head) -> None:
-        self._session = runtime.session(model, runtime.where(model))
-        self._contract, self._head, self._evaluator = contract, head, evaluator_of(head)
-        self._names = [head.graph_name(tensor.name) for tensor in head.outputs]
+        self._session, self._head, self._evaluator = HeadSession(model, contract, head), head, evaluator_of(head)
 
-    def outputs(self, inputs: runtime.Inputs) -> Outputs:
+    def outputs(self, inputs: Inputs) -> Outputs:
         """What is kept of the outputs of rows [B, …] without labels."""
-        return self._kept(inputs, None)
+        return self._kept(inputs, lambda rows, found: self._evaluator.keep(self._head, found, None))
 
     def answer(self, split: Split) -> Answers:
-        """Answers to labelled rows."""
-        labels = split.labels_of(self._head)
-        return Answers(self._kept(split.inputs, labels), labels)
+        """Answers to labelled rows, for figures."""
+        return self._answers(split, self._evaluator.keep)
+
+    def answer_to_guarantee(self, split: Split) -> Answers:
+        """Answers to labelled rows, for thresholds, sets and intervals."""
+        return self._answers(split, self._evaluator.keep_losses)
 
     def answer_corrupted(self, corrupted: Corrupted) -> Iterator[tuple[str, int, Answers]]:
         """Answers to one corruption after the other; only one is held in memory at a time."""
         for kind, severity, split in corrupted:
             yield kind, severity, self.answer(split)
 
-    def _kept(self, inputs: runtime.Inputs, labels: NDArray[Any] | None) -> Outputs:
-        parts = [
-            self._evaluator.keep(self._head, self._head.own(found), None if labels is None else labels[rows])
-            for rows, found in runtime.run_in_parts(self._session, inputs, self._names, self._rows_at_once(inputs))
-        ]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    def _answers(self, split: Split, keep: Callable[[Head, Outputs, NDArray[Any]], Outputs]) -> Answers:
+        labels = split.labels_of(self._head)
+        return Answers(self._kept(split.inputs, lambda rows, found: keep(self._head, found, labels[rows])), labels)
 
-    def _rows_at_once(self, inputs: runtime.Inputs) -> int:
-        named = inputs if isinstance(inputs, Mapping) else {self._contract.given.name: inputs}
-        cells = prod(grid_sizes(self._head, letter_sizes(self._contract, named)))
-        answers = max(len(self._head.labels), len(self._head.targets))
-        return min(runtime.ROWS_AT_ONCE, max(1, _VALUES_AT_ONCE // (cells * answers * self._contract.num_submodels)))
+    def _kept(self, inputs: Inputs, keep: Callable[[slice, Outputs], Outputs]) -> Outputs:
+        names = [tensor.name for tensor in self._head.outputs]
+        parts = [keep(rows, found) for rows, found in self._session.run_in_parts(inputs, names)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

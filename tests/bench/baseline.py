@@ -57,7 +57,7 @@ def create(path: str, threads: int) -> FastAPI:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    labels = read_contract(session.get_modelmeta().custom_metadata_map[METADATA_KEY]).labels
+    labels = read_contract(session.get_modelmeta().custom_metadata_map[METADATA_KEY]).head.labels
     app = FastAPI()
 
     @app.post("/predict")

@@ -2,7 +2,7 @@
 
 For every way: the request's size, the service's own time from a request's head to an array and from arrays to bytes
 (its statistics tell; receiving the body is in it), the time that a client waits, and how long other clients wait
-meanwhile: the slowest of many `GET /health/live` while such requests follow each other.
+meanwhile: the slowest of many `GET /health/live` while such requests follow each other. Then what a map costs.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from PIL import Image
 from torch import nn
 
 from models.export import ExportOptions, export
+from tests.bench import maps
 from tests.serving import as_process
 
 REQUESTS = 60
@@ -150,8 +151,9 @@ def main() -> None:
                         f"{name:10} {rows:4} {row['kB']:6} {row['service_ms']:10.2f} {row['client_ms']:9.2f} "
                         f"{row['others_wait_ms']:14.1f}"
                     )
+    pictures = maps.measure()
     if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+        options.json.write_text(json.dumps({"requests": found, "maps": pictures}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from app.engine.io_binding import IOBindingSession
 from app.engine.model import Model
 from app.engine.queue import Queue
 from app.engine.repository import RepositoryScanner
+from app.engine.row_shapes import Feeds
 from app.engine.scanned_version import ScannedVersion
 from app.telemetry.metrics import Telemetry
 from tests.bench.baseline import OUTPUTS
@@ -143,7 +144,8 @@ async def batched(model: Model, inputs: NDArray[Any], most: int, seconds: float)
     """Rows a second through queue and batcher, in requests of an eighth of a batch."""
     batcher = Batcher(Queue(100_000, most), 1, Telemetry())
     batcher.start()
-    rows = inputs[: max(1, most // 8)]
+    count = max(1, most // 8)
+    rows = {model.contract.given.name: inputs[:count]}
     done = 0
     end = time.perf_counter() + seconds
 
@@ -151,7 +153,7 @@ async def batched(model: Model, inputs: NDArray[Any], most: int, seconds: float)
         nonlocal done
         while time.perf_counter() < end:
             await batcher.predict(model, rows, OUTPUTS, 60)
-            done += len(rows)
+            done += count
 
     began = time.perf_counter()
     await asyncio.gather(*(client() for _ in range(AT_ONCE)))
@@ -225,11 +227,11 @@ class Opened:
 def measure(opened: Opened, inputs: NDArray[Any], batch: int, seconds: float, report: Report) -> None:
     """Adds the figures of one file at one batch size."""
     network, plan, precision = opened.entry.name.split(".")
-    given, x = opened.contract.inputs[0].name, inputs[:batch]
+    x = {opened.contract.given.name: inputs[:batch]}
     ensemble = None
     if plan == "single":
         members = [bare(opened.content, opened.device) for _ in range(N)]
-        ensemble = throughput(lambda: [each.run(OUTPUTS, {given: x}) for each in members], batch, seconds)
+        ensemble = throughput(lambda: [each.run(OUTPUTS, x) for each in members], batch, seconds)
     if opened.graphs is not None:
         for name, values in opened.graphs.run(x, OUTPUTS).items():
             if not np.allclose(values, opened.bound.run(x, OUTPUTS)[name], atol=1e-5):
@@ -237,7 +239,7 @@ def measure(opened: Opened, inputs: NDArray[Any], batch: int, seconds: float, re
     bound = throughput(partial(opened.bound.run, x, OUTPUTS), batch, seconds)
     found = Figures(
         network, plan, precision, batch, opened.bound.provider,
-        raw=throughput(partial(opened.plain.run, OUTPUTS, {given: x}), batch, seconds),
+        raw=throughput(partial(opened.plain.run, OUTPUTS, x), batch, seconds),
         bound=bound,
         graphs=None if opened.graphs is None else throughput(partial(opened.graphs.run, x, OUTPUTS), batch, seconds),
         tf32=None if opened.tf32 is None else throughput(partial(opened.tf32.run, x, OUTPUTS), batch, seconds),
@@ -252,10 +254,11 @@ def measure(opened: Opened, inputs: NDArray[Any], batch: int, seconds: float, re
           f"{found.ensemble or 0:9.0f} {1000 * found.change:8.2f}  {found.provider}", flush=True)  # fmt: skip
 
 
-def change(session: IOBindingSession, x: NDArray[Any], bound: float, seconds: float) -> float:
+def change(session: IOBindingSession, x: Feeds, bound: float, seconds: float) -> float:
     """Seconds that a batch costs more after one of half its size, than at the rate of `bound` rows a second."""
-    half, took, runs = x[: max(1, len(x) // 2)], 0.0, 0
-    if len(half) == len(x):
+    ((name, values),) = x.items()
+    half, took, runs = {name: values[: len(values) // 2]}, 0.0, 0
+    if len(values) == 1:
         return 0.0
     while took < seconds / 2:
         session.run(half, OUTPUTS)
@@ -263,7 +266,7 @@ def change(session: IOBindingSession, x: NDArray[Any], bound: float, seconds: fl
         session.run(x, OUTPUTS)
         took += time.perf_counter() - began
         runs += 1
-    return took / runs - len(x) / bound
+    return took / runs - len(values) / bound
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -321,7 +324,7 @@ def _measure_file(
         report.fail(f"{name}: {entry.rejected}")
         return
     most = max(options.batches)
-    shape = [size for size in entry.declared.sizes(entry.declared.inputs[0])[1:] if size is not None]
+    shape = entry.declared.row_sizes(entry.declared.given, "least")
     inputs = np.random.default_rng(0).random((most, *shape), dtype=np.float32)
     opened = Opened(entry, entry.declared, device, most, report)
     for batch in options.batches:

@@ -79,7 +79,7 @@ def test_a_recalibrated_version_keeps_the_plans_of_devices(
     workshop("calibrate", "digits:1", "--repository", repository, "--data", rows)
     folded, contract, _ = artefact.read(repository, "digits", 2)
     (plan, planned) = artefact.read_plans(repository, "digits", 2)["cpu"]
-    assert (planned.plan, planned.temperature) == ("grouped", contract.temperature)
+    assert (planned.plan, planned.temperature) == ("grouped", contract.head.temperature)
     x = digits.test.inputs[:20]
     for name, values in runtime.run(folded, x, ["probabilities", "entropy"]).items():
         np.testing.assert_allclose(runtime.run(plan, x, [name])[name], values, rtol=1e-5, atol=1e-6)
@@ -119,11 +119,15 @@ def test_a_network_from_elsewhere(tmp_path: Path) -> None:
     assert "plan for cpu" in printed
     assert "verify: folded, 99 % of entropies within" in printed
     model, contract, _ = artefact.read(tmp_path / "repository", "theirs")
-    assert (contract.precision, contract.method, contract.calibration is not None) == ("float16", "masksembles", True)
+    assert (contract.precision, contract.method, contract.head.calibration is not None) == (
+        "float16",
+        "masksembles",
+        True,
+    )
     x = rng.random((3, 3, 16, 16), np.float32)
     normalised = (torch.from_numpy(x) - torch.tensor([0.5, 0.4, 0.3]).reshape(3, 1, 1)) / 0.25
     with torch.no_grad():
-        p = (network(normalised).reshape(4, 3, 5) / contract.temperature).softmax(-1).permute(1, 0, 2)
+        p = (network(normalised).reshape(4, 3, 5) / contract.head.temperature).softmax(-1).permute(1, 0, 2)
     np.testing.assert_allclose(runtime.run(model, x, ["submodels"])["submodels"], p.numpy(), atol=5e-3)
     wide = Image.fromarray(rng.integers(0, 256, (16, 30, 3), np.uint8))
     file = io.BytesIO()
@@ -149,11 +153,11 @@ def test_a_recalibrated_version_takes_over(line: tuple[Path, Path], tmp_path: Pa
     assert detail["state"] == "available"
     new = schema.Contract.model_validate(detail["contract"])
     assert new.origin.recalibrated_from == 1
-    assert new.calibration is not None
-    assert (new.calibration.data, new.calibration.rows) == ("digits", 90)
-    assert new.temperature != old.temperature
+    assert new.head.calibration is not None
+    assert (new.head.calibration.data, new.head.calibration.rows) == ("digits", 90)
+    assert new.head.temperature != old.head.temperature
     assert new.masks == old.masks
-    assert new.evaluation is None  # the old figures are of another temperature
+    assert new.head.evaluation is None  # the old figures are of another temperature
 
 
 @pytest.mark.slow
@@ -168,7 +172,7 @@ def test_a_model_recalibrated_on_a_file_still_knows_its_own_data(
 @pytest.mark.slow
 def test_evaluate_prints_what_the_contract_says(line: tuple[Path, Path]) -> None:
     _, repository = line
-    figures = artefact.read(repository, "mine", 1)[1].evaluation
+    figures = artefact.read(repository, "mine", 1)[1].head.evaluation
     assert figures is not None
     printed = workshop("evaluate", "mine:1", "--repository", repository)
     assert f"300 test rows: accuracy {figures.accuracy:.4f}, NLL {figures.nll:.4f}, ECE {figures.ece:.4f}" in printed

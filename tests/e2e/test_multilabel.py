@@ -87,8 +87,8 @@ def tensors(client: httpx.Client, x: NDArray[Any]) -> dict[str, NDArray[Any]]:
 def test_the_service_answers_as_the_torch_loop_over_the_masks(line: Path, traits: Dataset) -> None:
     x, truth = traits.test.inputs[:], traits.test.labels
     contract = artefact.read(line / "repository", "traits")[1]
-    assert (contract.task, contract.labels) == ("multilabel", LABELS)
-    wanted = torch_loop(load(line / "traits.pt")[1], x, contract.temperature)
+    assert (contract.head.task, contract.head.labels) == ("multilabel", LABELS)
+    wanted = torch_loop(load(line / "traits.pt")[1], x, contract.head.temperature)
     everything = ["prediction", "probabilities", *SCORES, "row_scores", "percentiles", "prediction_set", "decision"]
     asked = {"inputs": x.tolist(), "outputs": [*everything, "submodels", "logits"]}
     with as_process(line / "repository") as (client, _):
@@ -99,9 +99,9 @@ def test_the_service_answers_as_the_torch_loop_over_the_masks(line: Path, traits
     for name, values in found.items():
         np.testing.assert_allclose(values, wanted[name][:64], rtol=1e-5, atol=3e-6, err_msg=name)
 
-    assert contract.evaluation is not None
-    assert contract.evaluation.exact_match == (wanted["prediction"] == truth).all(axis=1).mean()
-    assert contract.evaluation.exact_match > 0.8
+    assert contract.head.evaluation is not None
+    assert contract.head.evaluation.exact_match == (wanted["prediction"] == truth).all(axis=1).mean()
+    assert contract.head.evaluation.exact_match > 0.8
     actions = [row["decision"]["action"] for row in rows]
     assert np.mean([action == "defer" for action in actions]) == pytest.approx(0.2, abs=0.1)
     wrong = (wanted["prediction"] != truth).any(axis=1)
@@ -129,9 +129,9 @@ def test_it_is_evaluated_and_recalibrated_on_a_file_of_rows(line: Path, tmp_path
     np.savez(rows, inputs=traits.calibration.inputs[:200], labels=traits.calibration.labels[:200].astype(np.uint8))
     workshop("calibrate", "traits:1", "--repository", repository, "--data", rows, "--policy", "none")
     before, after = (artefact.read(repository, "traits", version)[1] for version in (1, 2))
-    assert after.calibration is not None
-    assert (after.calibration.rows, after.temperature != before.temperature) == (200, True)
-    wanted = torch_loop(load(line / "traits.pt")[1], traits.test.inputs[:9], after.temperature)
+    assert after.head.calibration is not None
+    assert (after.head.calibration.rows, after.head.temperature != before.head.temperature) == (200, True)
+    wanted = torch_loop(load(line / "traits.pt")[1], traits.test.inputs[:9], after.head.temperature)
     with as_process(repository) as (client, _):
         found = tensors(client, traits.test.inputs[:9])
     for name, values in found.items():
@@ -157,5 +157,5 @@ def test_a_network_from_elsewhere_is_exported_by_its_task(tmp_path: Path) -> Non
     assert "labels: expected whole numbers, one class index for each row, got bool" in workshop(*command, fails=True)
     workshop(*command, "--task", "multilabel")
     contract = artefact.read(tmp_path / "repository", "theirs")[1]
-    assert (contract.task, contract.num_submodels) == ("multilabel", 1)
-    assert contract.temperature < 0.5
+    assert (contract.head.task, contract.num_submodels) == ("multilabel", 1)
+    assert contract.head.temperature < 0.5

@@ -232,7 +232,7 @@ def test_classes(
     outputs = [sync.InferRequestedOutput("probabilities", binary_data=binary, class_count=3)]
     found = triton.infer("fashion-mnist", given(rows), outputs=outputs).as_numpy("probabilities")
     assert found.shape == (len(rows), 3)
-    labels = http.get("/models/fashion-mnist").json()["labels"]
+    labels = http.get("/models/fashion-mnist").json()["heads"][0]["labels"]
     for texts, probabilities in zip(found, expected["probabilities"]):
         parts = [(text.decode() if isinstance(text, bytes) else text).split(":") for text in texts]
         best = np.argsort(-probabilities)[:3]

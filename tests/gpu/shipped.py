@@ -14,6 +14,7 @@ from app.contract.repository import model_path
 from app.contract.schema import Contract
 from app.engine.device import Device
 from app.engine.repository import RepositoryScanner
+from app.engine.row_shapes import Feeds
 from app.engine.session import Session
 from tests.gpu import exports
 from tests.pictures import digits, pictures
@@ -44,11 +45,15 @@ class Served:
     def outputs(self) -> list[str]:
         return [tensor.name for tensor in self.contract.outputs]
 
+    def feeds(self, rows: NDArray[Any]) -> Feeds:
+        """Rows as its graph takes them."""
+        return {self.contract.given.name: rows}
+
     def reference(self) -> dict[str, NDArray[Any]]:
         """All outputs of the portable file for the rows, on the CPU."""
         session = Session(self.portable.read_bytes(), CPU, threads=2)
         parts = [
-            session.run(self.rows[at : at + ROWS_AT_ONCE], self.outputs)
+            session.run(self.feeds(self.rows[at : at + ROWS_AT_ONCE]), self.outputs)
             for at in range(0, len(self.rows), ROWS_AT_ONCE)
         ]
         return {name: np.concatenate([part[name] for part in parts]) for name in self.outputs}
@@ -82,6 +87,6 @@ def unpacked(folder: Path, name: str, device: str, rows: int = 16) -> Served:
     atexit.register(shutil.rmtree, repository, ignore_errors=True)
     exports.unpack(folder, name, repository)
     found = served(repository, name, device, np.empty(0))
-    sizes = [size for size in found.contract.sizes(found.contract.inputs[0])[1:] if size is not None]
+    sizes = found.contract.row_sizes(found.contract.given, "least")
     values = np.random.default_rng(0).random((rows, *sizes), dtype=np.float32)
     return replace(found, rows=values)

@@ -57,7 +57,7 @@ def export_trained(repository: Path, name: str, device: str) -> Path:
     """Exports it in float16, folded, not calibrated."""
     contract = artefacts.load(FILE)[1]
     options = ExportOptions(
-        labels=list(contract.labels),
+        labels=list(contract.head.labels),
         devices=(device,),  # type: ignore[arg-type]
         precision="float16",
         plan="folded",

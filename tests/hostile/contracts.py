@@ -23,6 +23,11 @@ def _contract(**changes: Any) -> str:
     return json.dumps({**document, **changes})
 
 
+def _head(**changes: Any) -> str:
+    (head,) = json.loads(honest().metadata_props[0].value)["heads"]
+    return _contract(heads=[{**head, **changes}])
+
+
 def _with_recipe(text: str) -> str:
     return _contract(origin={"created": "x", "software": {}, "recipe": {"x": "HERE"}}).replace('"HERE"', text)
 
@@ -34,7 +39,7 @@ def files() -> Iterator[Hostile]:
         "deep-lists": (lambda: _with_recipe("[" * 100_000 + "]" * 100_000), "nested too deeply"),
         "deep-objects": (lambda: _with_recipe('{"a":' * 100_000 + "1" + "}" * 100_000), "nested too deeply"),
         "deep-enough": (lambda: _with_recipe("[" * 500 + "]" * 500), "recursion limit exceeded"),
-        "twice": (lambda: '{"task": "regression", ' + _contract()[1:], "it has 'task' twice in one object"),
+        "twice": (lambda: '{"method": "single", ' + _contract()[1:], "it has 'method' twice in one object"),
         "twice-inside": (lambda: _with_recipe('{"a": 1, "a": 2}'), "it has 'a' twice in one object"),
         "1e400": (lambda: _with_recipe("1e400"), "1e400 is too large a number"),
         "digits": (lambda: _with_recipe("1" * 10_000), "too large a whole number"),
@@ -46,8 +51,11 @@ def files() -> Iterator[Hostile]:
         "bytes": (lambda: b"\xff\xfe{}", "the contract is not text in UTF-8"),
         "escapes": (lambda: _contract(**{"\x1b]0;gone\x07\r\nERROR forged line\x00": 1}), r"\x1b]0;gone\x07 ERROR"),
         "long-field": (lambda: _contract(**{"y" * 1_000_000: 1}), "yyyyy"),
-        "labels": (lambda: _contract(labels=["x"] * 500_000), "outputs.probabilities.shape"),
-        "many-labels": (lambda: _contract(labels=[f"{at:x}" for at in range(400_000)]), "outputs.probabilities.shape"),
+        "labels": (lambda: _head(labels=["x"] * 500_000), "outputs.probabilities.shape"),
+        "many-labels": (lambda: _head(labels=[f"{at:x}" for at in range(400_000)]), "outputs.probabilities.shape"),
+        "heads": (lambda: _contract(heads=[{}] * 500_000), "heads.0.outputs: Field required"),
+        "inputs": (lambda: _contract(inputs=[{}] * 500_000), "inputs.0.name: Field required"),
+        "grid": (lambda: _head(grid=["H/1"] * 500_000), "outputs must be prediction"),
         "submodels": (lambda: _contract(num_submodels=2**62), "outputs.submodels.shape"),
     }  # fmt: skip
     for name, (text, said) in texts.items():

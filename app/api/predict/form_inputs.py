@@ -1,7 +1,7 @@
 """Forms: a part for each input, as a picture, an array or JSON, and the parameters of the request as fields."""
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NoReturn
 
 from numpy.typing import NDArray
 from python_multipart import FormParser
@@ -18,6 +18,7 @@ TYPE = "multipart/form-data"
 _ONLY = "inputs"
 """A part of this name is the only input, whatever its name."""
 _LONGEST_FIELD = 1024  # bytes of a parameter
+_MOST_NAMES = 256
 
 
 class Form:
@@ -72,8 +73,10 @@ class Form:
         self._add((file.field_name or b"").decode("latin-1"), file.file_object.read())
 
     def _add(self, name: str, content: bytes) -> None:
+        if name not in self.parts and len(self.parts) == _MOST_NAMES:  # here, so that parsing stops at once
+            raise InvalidInput(f"expected at most {_MOST_NAMES} names of inputs", _field(name))
         parts = self.parts.setdefault(name, [])
-        if len(parts) == self._most:  # here, so that parsing stops at the first one too many
+        if len(parts) == self._most:
             raise InvalidInput(f"expected 1 to {self._most} rows (MASKSEMBLES_MAX_ROWS), got more", _field(name))
         parts.append(content)
 
@@ -81,12 +84,21 @@ class Form:
         """Reads the inputs.
 
         Raises:
-            InvalidInput: see `InputRows.add`; or several parts are one input and no pictures, each a row.
+            InvalidInput: see `InputRows.add`; or a part is no input, or several are one and no pictures, each a row.
             MalformedBody: an array is damaged.
         """
+        names = {given.name for given in rows.contract.inputs}
         for name, parts in self.parts.items():
-            only = name == _ONLY and len(rows.contract.inputs) == 1
+            only = name == _ONLY and len(names) == 1
+            if not only and name not in names:
+                self._refuse(name, names)
             rows.add(None if only else name, lambda given, field, parts=parts: _read(parts, given, rows, field))  # type: ignore[misc]
+
+    def _refuse(self, name: str, names: Collection[str]) -> NoReturn:
+        if name in self._parameters:
+            raise InvalidInput("expected text, not a file", name)
+        there = ", ".join([*self._parameters, *names])
+        raise InvalidInput(f"unknown field; there are: {there}", name[:100])
 
 
 def _field(name: str) -> str:

@@ -23,7 +23,8 @@ _rows = msgspec.json.Decoder(list[msgspec.Raw])
 _by_name = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 _SETTING = "(MASKSEMBLES_MAX_ROWS)"
-_WORDS = b"truefals"
+_OTHERS = bytes(set(range(256)) - set(b"[],"))
+_MOST_COLONS = 1000  # in an object of arrays: one after each name, and in names
 _SPARE = 5  # letters of false, the longest value that is no number
 _ELEMENTS: dict[str, Any] = {
     "uint8": Annotated[int, Meta(ge=0, le=255)],
@@ -44,8 +45,11 @@ def read(raw: msgspec.Raw, rows: InputRows) -> None:
     if bytes(memoryview(raw)[:1]) != b"{":
         rows.add(None, lambda given, field: read_array(raw, given, rows, field))
         return
+    text = bytes(memoryview(raw))
+    if text.count(b":") > _MOST_COLONS:  # before any is read: each becomes objects of a hundred bytes
+        raise InvalidInput("expected an object with an array for each input, got far more", "inputs")
     try:
-        parts = _by_name.decode(raw)
+        parts = _by_name.decode(text)
     except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as error:
         raise InvalidInput(f"expected an object with an array for each input: {error}", "inputs") from None
     for name, part in parts.items():
@@ -75,7 +79,7 @@ def read_array(raw: msgspec.Raw | bytes, given: Tensor, rows: InputRows, field: 
 def _free_form(brackets: bytes, given: Tensor, rows: InputRows, field: str) -> "_Form":
     """The form of the first row, which all rows of a request must have."""
     expected = f"expected {_values(given)} nested as {spell(given)}"
-    sizes = json_arrays.sizes_of(brackets.translate(None, _WORDS), len(given.shape))
+    sizes = json_arrays.sizes_of(brackets.translate(None, _OTHERS), len(given.shape))
     if sizes is None:
         raise InvalidInput(f"{expected}, in another depth", field)
     if (misfit := rows.misfit(given, sizes[1:])) is not None:

@@ -16,8 +16,20 @@ from app.errors import BodyTooLarge, InvalidInput, MalformedBody
 MAGIC = b"\x93NUMPY"
 
 _LONGEST_HEADER = 10_000  # characters; NumPy parses them as a Python literal
+_LONGEST_DIRECTORY = 2**16  # bytes; each file in it takes 46 and its name
 _KINDS = {"float32": "iuf", "bool": "biu"}
 """NumPy's kinds of dtypes that a declared one takes; whole numbers take whole numbers."""
+
+
+class _File(io.BytesIO):
+    """An archive whose directory is read only if it is short: Python makes ten times its size of it."""
+
+    opened = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if not self.opened and size is not None and size > _LONGEST_DIRECTORY:
+            raise ValueError("it holds too many files")
+        return super().read(size)
 
 
 def read_archive(body: bytes, rows: InputRows, most_bytes: int) -> None:
@@ -32,7 +44,9 @@ def read_archive(body: bytes, rows: InputRows, most_bytes: int) -> None:
         InvalidInput: see `InputRows.add` and `read_array`.
     """
     try:
-        archive = zipfile.ZipFile(io.BytesIO(body))
+        file = _File(body)
+        archive = zipfile.ZipFile(file)
+        file.opened = True
     except Exception as error:  # zipfile raises several kinds over a file that is something else
         raise MalformedBody(f"the body is not an archive of arrays (npz): {error}", "inputs") from None
     left = most_bytes
@@ -41,8 +55,8 @@ def read_archive(body: bytes, rows: InputRows, most_bytes: int) -> None:
             raise InvalidInput("expected arrays alone, as numpy.savez writes them", f"inputs.{member.filename[:100]}")
         try:
             # what the head says of its size is a claim: no more is decompressed than is left
-            with archive.open(member) as file:
-                content = file.read(left + 1)
+            with archive.open(member) as opened:
+                content = opened.read(left + 1)
         except Exception as error:  # zlib's, zipfile's, or that it is encrypted
             raise MalformedBody(f"the archive is damaged: {error}", f"inputs.{member.filename[:100]}") from None
         left -= len(content)

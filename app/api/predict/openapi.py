@@ -47,14 +47,18 @@ QUERY = [
     for name, schema in _FIELDS.items()
 ]
 """Query parameters for bodies that, unlike JSON, have no place for them."""
-_PART: dict[str, Any] = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
+_FILE: dict[str, Any] = {"type": "string", "format": "binary"}
 _FORM: dict[str, Any] = {
     "title": "PredictForm",
     "description": "Inputs to predict, each as a part named after it: PNG, JPEG or WebP files, one a row; or one part "
     "with all rows, an array in NumPy's format or JSON.",
     "type": "object",
-    "additionalProperties": {**_PART, "description": "Of a model with several inputs: the one of that name"},
-    "properties": {"inputs": {**_PART, "description": "The only input of a model"}, **_FIELDS},
+    # one part each: a generator writes no code for lists
+    "additionalProperties": {**_FILE, "description": "Of a model with several inputs: the one of that name"},
+    "properties": {
+        "inputs": {"type": "array", "minItems": 1, "items": _FILE, "description": "The only input of a model"},
+        **_FIELDS,
+    },
 }
 
 
@@ -103,9 +107,9 @@ _ANSWER: dict[str, Any] = {
             "`intervals.coverage` [C], `decision` as texts [B]; those of one of several heads as `HEAD.NAME`"
         ),
         response.PNG: _file(
-            "With `Accept: image/png`: one map of one row, `outputs` being its name. Pixels of `prediction` are indices of "
-            f"classes; those of a score from 0 to 255, or 65535 with `bits` = 16, are linear between the two values "
-            f"in the header `{RANGE_HEADER}`"
+            "With `Accept: image/png`: one map of one row, `outputs` being its name. Pixels of `prediction` are the "
+            "indices of classes; those of a score from 0 to 255, or 65535 with `bits` = 16, are linear between the two "
+            f"values in the header `{RANGE_HEADER}`"
         ),
     },
 }

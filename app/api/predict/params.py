@@ -11,6 +11,7 @@ from app.contract.repository import HIGHEST_VERSION, NAME_PATTERN
 from app.errors import InvalidInput
 
 _LONGEST_POLICY = 1000  # characters
+_BITS = {"8": 8, "16": 16}
 _NAME = Meta(pattern=rf"^(?:{NAME_PATTERN})\Z")  # $ would match before a newline, too
 
 
@@ -117,8 +118,8 @@ def read_query(fields: dict[str, str]) -> PredictParams:
         InvalidInput: a field is unknown or of the wrong type.
     """
     given: dict[str, Any] = dict(fields)
-    if given.get("bits", "").isdigit():  # a literal is compared as it comes
-        given["bits"] = int(given["bits"])
+    if given.get("bits") in _BITS:  # a literal is compared as it comes
+        given["bits"] = _BITS[given["bits"]]
     if "outputs" in given:
         given["outputs"] = given["outputs"].split(",")
     try:

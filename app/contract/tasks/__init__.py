@@ -2,7 +2,11 @@
 
 from typing import Literal
 
-from app.contract.tasks.classification import ClassificationEvaluation, ClassificationTask
+from app.contract.tasks.classification import (
+    ClassificationEvaluation,
+    ClassificationTask,
+    DenseClassificationEvaluation,
+)
 from app.contract.tasks.multilabel import MultilabelEvaluation, MultilabelTask
 from app.contract.tasks.regression import RegressionEvaluation, RegressionTask
 from app.contract.tasks.task import Task
@@ -10,7 +14,7 @@ from app.contract.tasks.task import Task
 __all__ = ["TASKS", "Evaluation", "Task", "TaskName"]
 
 TaskName = Literal["classification", "multilabel", "regression"]
-Evaluation = ClassificationEvaluation | MultilabelEvaluation | RegressionEvaluation
+Evaluation = ClassificationEvaluation | DenseClassificationEvaluation | MultilabelEvaluation | RegressionEvaluation
 
 TASKS: dict[TaskName, Task] = {
     "classification": ClassificationTask(),

@@ -37,11 +37,42 @@ class ClassificationEvaluation(ContractModel):
     submodel_accuracy: tuple[Fraction, ...]
 
 
+class DenseClassificationEvaluation(ContractModel):
+    """What the artefact reached on the cells of rows that took part in nothing else, through onnxruntime.
+
+    Figures are those of all cells that count, whatever row they are in, unless they are said to be of rows.
+    """
+
+    data: str
+    rows: Annotated[int, Field(ge=1)]
+    """Rows with cells that count, which have a known class."""
+    cells: Annotated[int, Field(ge=1)]
+    accuracy: Fraction
+    mean_iou: Fraction
+    """Intersection over union, the mean over the classes that are true or predicted somewhere."""
+    nll: float
+    """In nats."""
+    ece: Fraction
+    """Expected calibration error of the most probable class, 15 bins of equal width."""
+    ece_uncalibrated: Fraction
+    """The same at temperature 1."""
+    row_ece: Fraction
+    """Of rows: their mean confidence against the share of their cells that are right, 15 bins of equal width."""
+    submodel_accuracy: tuple[Fraction, ...]
+    auroc_worst_tenth: dict[Score, Fraction] = Field(default_factory=dict)
+    """Of rows, for each of their scores: the probability that one of the tenth with the largest shares of wrong cells
+    is in more doubt than another row; absent if all shares are the same."""
+    spearman: dict[Score, float] = Field(default_factory=dict)
+    """Of rows, for each of their scores: the rank correlation of doubt and the share of wrong cells; absent if one of
+    them does not vary."""
+
+
 class ClassificationTask(Task):
     """One of K classes for each row, from probabilities of N submodels."""
 
     name = "classification"
     evaluation = ClassificationEvaluation
+    dense_evaluation = DenseClassificationEvaluation
     answers = "labels"
 
     def outputs(self, head: "Head") -> tuple[Tensor, ...]:

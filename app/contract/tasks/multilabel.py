@@ -21,7 +21,8 @@ SCORES: tuple[Score, ...] = ("entropy", "expected_entropy", "mutual_information"
 
 
 class MultilabelEvaluation(ContractModel):
-    """What the artefact reached on rows that took part in nothing else, through onnxruntime."""
+    """What the artefact reached on rows that took part in nothing else, through onnxruntime; of a dense head, what is
+    said of rows is that of all their cells, whatever row they are in."""
 
     data: str
     rows: Annotated[int, Field(ge=1)]

@@ -17,7 +17,8 @@ SCORES: tuple[Score, ...] = ("entropy", "expected_entropy", "mutual_information"
 
 
 class RegressionEvaluation(ContractModel):
-    """What a regressor reached on rows that took part in nothing else, through onnxruntime; D values each."""
+    """What a regressor reached on rows that took part in nothing else, through onnxruntime; D values each. Of a dense
+    head they are those of all cells, whatever row they are in."""
 
     data: str
     rows: Annotated[int, Field(ge=1)]

@@ -22,6 +22,8 @@ class Task(ABC):
     name: ClassVar[str]
     evaluation: ClassVar[type[ContractModel]]
     """The class of a head's evaluation."""
+    dense_evaluation: ClassVar[type[ContractModel] | None] = None
+    """That of a dense head's, if it is another one."""
     answers: ClassVar[Literal["labels", "targets"]]
     """The field of a head that names the answers."""
 
@@ -46,7 +48,8 @@ class Task(ABC):
         """
 
     def _check_evaluation(self, head: "Head") -> None:
-        if head.evaluation is not None and not isinstance(head.evaluation, self.evaluation):
+        wanted = (head.grid and self.dense_evaluation) or self.evaluation
+        if head.evaluation is not None and not isinstance(head.evaluation, wanted):
             raise ValueError(f"evaluation must be that of the task {self.name}")
 
     def _check_calibration(self, head: "Head", alien: Literal["intervals", "prediction_sets"]) -> None:

@@ -8,11 +8,13 @@ import onnx
 from numpy.typing import NDArray
 
 from app.contract.head import Head
+from app.contract.schema import Contract
 from app.contract.tasks.classification import ClassificationEvaluation, prediction_set_members
 from models import artefact
 from models.data import DatasetError
 from models.evaluation import adequacy, classifier_figures, conformal
 from models.evaluation.answers import Answers, Outputs
+from models.evaluation.head_session import HeadSession
 from models.evaluation.likelihood import (
     Floats,
     fit_temperature,
@@ -20,7 +22,7 @@ from models.evaluation.likelihood import (
     negative_log_likelihood,
 )
 from models.evaluation.metrics import top_calibration_error
-from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, Sets, TaskEvaluator, four_decimals, run_head
+from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, Sets, TaskEvaluator, four_decimals
 
 
 class ClassificationEvaluator(TaskEvaluator):
@@ -49,10 +51,10 @@ class ClassificationEvaluator(TaskEvaluator):
                 f"got {labels[wrong.argmax()]}; {wrong.sum()} of {len(labels)} labels are others"
             )
 
-    def fit(self, model: onnx.ModelProto, head: Head, rows: CalibrationRows) -> Fit:
+    def fit(self, model: onnx.ModelProto, contract: Contract, head: Head, rows: CalibrationRows) -> Fit:
         """Fits a temperature by the likelihood of the averaged probability."""
         labels = rows.labels
-        logits = run_head(model, head, rows.inputs, ["logits"])["logits"]
+        logits = HeadSession(model, contract, head).run(rows.inputs, ["logits"])["logits"]
         # the logits are the graph's, before any temperature: what the file holds now does not matter
         best = 1.0 if _separated(logits, rows) else fit_temperature(logits[rows.fitting], labels[rows.fitting])
         temperature = artefact.set_temperature(model, head, best)

@@ -8,13 +8,16 @@ import onnx
 from numpy.typing import NDArray
 
 from app.contract.head import Head
+from app.contract.schema import Contract
 from app.contract.tasks.multilabel import MultilabelEvaluation, prediction_set_members
 from models import artefact
 from models.data import DatasetError
 from models.evaluation import adequacy, conformal, multilabel_figures, risk_control
 from models.evaluation.answers import Answers, Outputs
+from models.evaluation.head_session import HeadSession
 from models.evaluation.likelihood import Floats, binary_cross_entropy, fit_label_temperature, log_mean_labels
-from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, Sets, TaskEvaluator, four_decimals, run_head
+from models.evaluation.risk_bound import Losses
+from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, Sets, TaskEvaluator, four_decimals
 
 
 class MultilabelEvaluator(TaskEvaluator):
@@ -37,10 +40,10 @@ class MultilabelEvaluator(TaskEvaluator):
             row, label = np.argwhere(wrong)[0]
             raise DatasetError(f"labels[{row}][{label}]: expected 0 or 1, got {labels[row, label]}")
 
-    def fit(self, model: onnx.ModelProto, head: Head, rows: CalibrationRows) -> Fit:
+    def fit(self, model: onnx.ModelProto, contract: Contract, head: Head, rows: CalibrationRows) -> Fit:
         """Fits a temperature by the likelihood of the averaged probabilities."""
         labels = rows.labels
-        logits = run_head(model, head, rows.inputs, ["logits"])["logits"]
+        logits = HeadSession(model, contract, head).run(rows.inputs, ["logits"])["logits"]
         separated = _separated(logits, rows)
         best = 1.0 if separated else fit_label_temperature(logits[rows.fitting], labels[rows.fitting])
         temperature = artefact.set_temperature(model, head, best)
@@ -65,7 +68,7 @@ class MultilabelEvaluator(TaskEvaluator):
             *adequacy.check_temperature(fit.temperature, reached, len(rows.fitting) if _separated(logits, rows) else 0),
         ]
 
-    def wrong(self, answers: Answers) -> NDArray[np.bool_]:
+    def wrong(self, answers: Answers) -> Losses:
         """Whether any label of a row is wrong."""
         return np.asarray((answers.outputs["prediction"] != answers.labels).any(axis=-1))
 
@@ -112,7 +115,7 @@ class MultilabelEvaluator(TaskEvaluator):
             f"submodels alone {four_decimals(evaluation.submodel_exact_match)}"
         ]
 
-    def describe_sets(self, coverage: float, held: NDArray[Any], sizes: NDArray[np.int64]) -> str:
+    def describe_sets(self, coverage: float, held: NDArray[Any], sizes: NDArray[Any]) -> str:
         """The share of true labels that they hold."""
         return (
             f"{100 * coverage:g} % prediction sets: contain {100 * held.mean():.1f} % of a row's true labels, the mean "

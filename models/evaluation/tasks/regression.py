@@ -9,14 +9,16 @@ from numpy.typing import NDArray
 
 from app.contract.calibration import Calibration
 from app.contract.head import Head
+from app.contract.schema import Contract
 from app.contract.tasks.regression import RegressionEvaluation
 from models import artefact
 from models.data import DatasetError
 from models.evaluation import adequacy, conformal
 from models.evaluation.adequacy import CalibrationError
 from models.evaluation.answers import Answers
+from models.evaluation.head_session import HeadSession
 from models.evaluation.likelihood import VARIANCE_FACTORS, Floats, edge, fit_variance_factor, log_mixture
-from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, TaskEvaluator, four_decimals, run_head
+from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, TaskEvaluator, four_decimals
 
 
 class RegressionEvaluator(TaskEvaluator):
@@ -45,14 +47,14 @@ class RegressionEvaluator(TaskEvaluator):
             raise ValueError("risks: a regressor's answers are neither right nor wrong, give coverages alone")
         conformal.check_shares("coverages", coverages or ())
 
-    def fit(self, model: onnx.ModelProto, head: Head, rows: CalibrationRows) -> Fit:
+    def fit(self, model: onnx.ModelProto, contract: Contract, head: Head, rows: CalibrationRows) -> Fit:
         """Fits a factor on the variances if the submodels predict any; otherwise there is nothing to fit."""
         truth = rows.labels
         if not head.has_temperature:
-            return Fit(1.0, run_head(model, head, rows.inputs, ["prediction"]))
+            return Fit(1.0, HeadSession(model, contract, head).run(rows.inputs, ["prediction"]))
         # the graph multiplies variances by T: at 1 it gives what the network predicts
         artefact.set_temperature(model, head, 1.0)
-        raw = run_head(model, head, rows.inputs, ["prediction", "submodels", "submodel_variances"])
+        raw = HeadSession(model, contract, head).run(rows.inputs, ["prediction", "submodels", "submodel_variances"])
         means, variances = raw["submodels"], raw["submodel_variances"]
         fitted = fit_variance_factor(truth[rows.fitting], means[rows.fitting], variances[rows.fitting])
         temperature = artefact.set_temperature(model, head, fitted)

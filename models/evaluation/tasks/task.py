@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from app.contract.calibration import Calibration, Interval, PredictionSet
 from app.contract.head import Head
+from app.contract.schema import Contract
 from app.contract.tasks import Evaluation
 from models import runtime
 from models.evaluation import conformal
 from models.evaluation.answers import Answers, Outputs
+from models.evaluation.risk_bound import Losses
 
-Sets = dict[float, tuple[NDArray[Any], NDArray[np.int64]]]
-"""By guaranteed coverage: [B] whether the prediction set holds the true class, or the share of the true labels that it
-holds; and [B] its size."""
+Sets = dict[float, tuple[NDArray[Any], NDArray[Any]]]
+"""By guaranteed coverage: [B] whether the prediction set holds the true class, or the share of the true labels, or of
+the cells' true classes, that it holds; and [B] its size, of a dense head the mean over its cells."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class TaskEvaluator(ABC):
         conformal.check_shares("risks", risks or ())
 
     @abstractmethod
-    def fit(self, model: onnx.ModelProto, head: Head, rows: CalibrationRows) -> Fit:
+    def fit(self, model: onnx.ModelProto, contract: Contract, head: Head, rows: CalibrationRows) -> Fit:
         """Fits the scale on one half of the rows, and sets it in the model."""
 
     @abstractmethod
@@ -92,12 +94,17 @@ class TaskEvaluator(ABC):
         """
 
     def keep(self, head: Head, found: Outputs, labels: NDArray[Any] | None) -> Outputs:
-        """What is needed of the outputs of a few rows, by plain name; by default all of them."""
+        """What figures need of the outputs of a few rows, by plain name; by default all of them."""
+        return found
+
+    def keep_losses(self, head: Head, found: Outputs, labels: NDArray[Any]) -> Outputs:
+        """What `wrong`, `guarantee` and the scores need of them; by default all."""
         return found
 
     @abstractmethod
-    def wrong(self, answers: Answers) -> NDArray[np.bool_] | None:
-        """[B] whether each answer is wrong; None if answers are neither right nor wrong."""
+    def wrong(self, answers: Answers) -> Losses | None:
+        """[B] whether each answer is wrong, or of a dense head the share of its cells that are; None if answers are
+        neither right nor wrong."""
 
     @abstractmethod
     def guarantee(
@@ -144,7 +151,7 @@ class TaskEvaluator(ABC):
     def describe(self, evaluation: Any) -> list[str]:
         """An evaluation of this task, as lines to print."""
 
-    def describe_sets(self, coverage: float, held: NDArray[Any], sizes: NDArray[np.int64]) -> str:
+    def describe_sets(self, coverage: float, held: NDArray[Any], sizes: NDArray[Any]) -> str:
         """Coverage and size of prediction sets, as `prediction_sets` gives them, as a line to print."""
         return (
             f"{100 * coverage:g} % prediction sets: contain the true class in {100 * held.mean():.1f} % of {len(held)} "
@@ -162,14 +169,6 @@ class TaskEvaluator(ABC):
     def describe_measured(self, measured: Mapping[str, Any]) -> list[str]:
         """What `models.evaluation.measurement` found, as lines to print."""
         return []
-
-
-def run_head(
-    model: onnx.ModelProto, head: Head, inputs: runtime.Inputs, outputs: Sequence[str]
-) -> dict[str, NDArray[Any]]:
-    """The requested outputs of a head for all rows, by plain name."""
-    found = runtime.run(model, inputs, [head.graph_name(name) for name in outputs])
-    return dict(zip(outputs, found.values()))
 
 
 def four_decimals(values: Iterable[float]) -> str:

@@ -148,9 +148,9 @@ def test_v2_names_the_axis(client: httpx.Client) -> None:
 
 def test_the_axes_are_shown(client: httpx.Client) -> None:
     (model,) = client.get("/models").json()["models"]
-    assert model["input_shape"] == ["B", 1, "H", "W"]
-    assert model["input_axes"] == {letter: axis.model_dump() for letter, axis in AXES.items()}
-    assert client.get("/models/free/versions/1").json()["contract"]["axes"] == model["input_axes"]
+    assert model["inputs"][0]["shape"] == ["B", 1, "H", "W"]
+    assert model["axes"] == {letter: axis.model_dump(exclude_none=True) for letter, axis in AXES.items()}
+    assert client.get("/models/free/versions/1").json()["contract"]["axes"] == model["axes"]
     assert client.get("/v2/models/free").json()["inputs"] == [
         {"name": "input", "datatype": "FP32", "shape": [-1, 1, -1, -1]}
     ]

@@ -17,6 +17,7 @@ from app.api.predict.protocol import PredictCall
 from app.api.request_ids import MAX_ID_LENGTH
 from app.api.v2.protocol import InferCall
 from app.engine.bare_model import Servable
+from app.engine.row_shapes import Feeds
 from tests.app.engine.fakes import until
 
 ROWS = np.linspace(0, 1, 300 * 6, dtype=np.float32).reshape(300, 6)
@@ -125,7 +126,7 @@ def test_the_header_says_how_long_rows_may_wait(client: httpx.Client, ask) -> No
 class Decoding:
     """A protocol that reads inputs in some way."""
 
-    def __init__(self, inputs: Callable[[bytes], object]) -> None:
+    def __init__(self, inputs: Callable[[bytes], Feeds]) -> None:
         self._inputs = inputs
 
     def decode(self, body: bytes, model: Servable) -> inference.Rows:
@@ -135,16 +136,17 @@ class Decoding:
 @pytest.mark.parametrize(
     ("inputs", "contract", "size"),
     [
-        (lambda _: np.zeros((10, 5), np.float32), True, 200),
-        (lambda body: np.frombuffer(body, np.uint8, 10), True, 100_000),  # a view keeps the whole body
-        (lambda body: np.frombuffer(body, np.uint8, 10).copy(), True, 10),
-        (lambda _: np.zeros(200_000, np.uint8), True, 200_000),
-        (lambda body: [{"a": np.zeros(7), "b": np.frombuffer(body, np.uint8, 10)}], False, 100_000),
-        (lambda _: [{"a": np.zeros(7), "b": np.zeros(3, np.int8)}], False, 59),
-        (lambda _: [{"a": np.array(["x" * 500, "y" * 1000], object)}], False, 16 + 2 * sys.getsizeof("") + 1500),
+        (lambda _: {"input": np.zeros((10, 5), np.float32)}, True, 200),
+        (lambda body: {"input": np.frombuffer(body, np.uint8, 10)}, True, 100_000),  # a view keeps the whole body
+        (lambda body: {"input": np.frombuffer(body, np.uint8, 10).copy()}, True, 10),
+        (lambda _: {"input": np.zeros(200_000, np.uint8)}, True, 200_000),
+        (lambda _: {"a": np.zeros((10, 5), np.float32), "b": np.zeros((10, 1), np.float32)}, True, 240),
+        (lambda body: {"a": np.zeros(7), "b": np.frombuffer(body, np.uint8, 10)}, False, 100_000),
+        (lambda _: {"a": np.zeros(7), "b": np.zeros(3, np.int8)}, False, 59),
+        (lambda _: {"a": np.array(["x" * 500, "y" * 1000], object)}, False, 16 + 2 * sys.getsizeof("") + 1500),
     ],
 )
-def test_what_rows_hold_while_they_wait(inputs: Callable[[bytes], object], contract: bool, size: int) -> None:
+def test_what_rows_hold_while_they_wait(inputs: Callable[[bytes], Feeds], contract: bool, size: int) -> None:
     model = SimpleNamespace(contract=object() if contract else None)
     rows, found = inference._decode(cast(inference.Call, Decoding(inputs)), bytes(100_000), cast(Servable, model))
     assert found == size
@@ -154,7 +156,7 @@ def test_what_rows_hold_while_they_wait(inputs: Callable[[bytes], object], contr
 def test_a_small_body_is_not_looked_at_closely() -> None:
     model = cast(Servable, SimpleNamespace(contract=object()))
     for count, size in ((10, 1000), (2000, 2000)):
-        call = cast(inference.Call, Decoding(lambda _, count=count: np.zeros(count, np.uint8)))  # type: ignore[misc]
+        call = cast(inference.Call, Decoding(lambda _, count=count: {"input": np.zeros(count, np.uint8)}))  # type: ignore[misc]
         assert inference._decode(call, bytes(1000), model)[1] == size
 
 

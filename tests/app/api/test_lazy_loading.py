@@ -42,7 +42,7 @@ def test_a_first_request_waits_and_what_is_loaded_answers(folder: Path, monkeypa
     ):
         assert client.get("/health/ready").json()["models"] == {"bytes": 1, "digits": 1, "tiny": 1}
         before = client.get("/models/tiny").json()
-        assert before["labels"] == ["a", "b", "c"]
+        assert before["heads"][0]["labels"] == ["a", "b", "c"]
         assert before["versions"][0] == {"version": 1, "state": "available", "loaded": False}
         for path in ("", "/ready", "/config", "/stats", "/versions/1"):
             assert client.get(f"/v2/models/tiny{path}").status_code == 200

@@ -43,15 +43,15 @@ def test_they_count_what_was_sent(client: httpx.Client) -> None:
 
 def test_entropy_falls_into_the_deciles_of_the_calibration(client: httpx.Client, folder: Path) -> None:
     contract = client.get("/models/digits/versions/1").json()["contract"]
-    edges = contract["calibration"]["quantiles"]["entropy"][10:100:10]
+    edges = contract["heads"][0]["calibration"]["quantiles"]["entropy"][10:100:10]
     answer = post(client, {"model": "digits", "inputs": [[[[0.0] * 8] * 8]], "outputs": ["entropy"]})
     (entropy,) = [prediction["entropy"] for prediction in answer["predictions"]]
     found = metrics(client)
     for edge in edges:
-        labels = {"model": "digits", "version": "1", "le": repr(edge)}
+        labels = {"model": "digits", "version": "1", "head": "", "le": repr(edge)}
         count = found["masksembles_entropy_nats_bucket", frozenset(labels.items())]
         assert count >= (entropy <= edge)
-    labels = {"model": "digits", "version": "1"}
+    labels = {"model": "digits", "version": "1", "head": ""}
     assert found["masksembles_mutual_information_nats_count", frozenset(labels.items())] >= 1  # though not asked for
 
 

@@ -15,10 +15,22 @@ def test_all_models_with_what_became_of_their_versions(client: httpx.Client) -> 
     assert catalog["default"] == "tiny"
     _, digits, tiny = catalog["models"]
     assert digits["name"] == "digits"
-    assert digits["input_shape"] == ["B", 1, 8, 8]
-    assert digits["input_range"] == [0, 1]
-    assert digits["labels"] == [str(digit) for digit in range(10)]
-    assert (digits["task"], digits["method"], digits["num_submodels"]) == ("classification", "masksembles", 4)
+    assert digits["inputs"] == [
+        {
+            "name": "input",
+            "dtype": "float32",
+            "shape": ["B", 1, 8, 8],
+            "unit": "grey value",
+            "range": [0, 1],
+            "image": True,
+        }
+    ]
+    (head,) = digits["heads"]
+    assert (head["task"], head["labels"]) == ("classification", [str(digit) for digit in range(10)])
+    assert not head.keys() & {"name", "grid", "targets", "warnings"}
+    assert (digits["method"], digits["num_submodels"]) == ("masksembles", 4)
+    assert "axes" not in digits
+    assert "image" not in tiny["inputs"][0]
     assert tiny["version"] == 1
     good, bad = tiny["versions"]
     assert good == {"version": 1, "state": "available", "loaded": True}
@@ -30,9 +42,9 @@ def test_all_models_with_what_became_of_their_versions(client: httpx.Client) -> 
 def test_a_version_shows_its_contract(client: httpx.Client) -> None:
     detail = client.get("/models/digits/versions/1").json()
     contract = schema.Contract.model_validate(detail["contract"])
-    assert contract.calibration is not None
+    assert contract.head.calibration is not None
     assert (detail["name"], detail["version"], detail["state"]) == ("digits", 1, "available")
-    units = {tensor["name"]: tensor["unit"] for tensor in detail["contract"]["outputs"]}
+    units = {tensor["name"]: tensor["unit"] for tensor in detail["contract"]["heads"][0]["outputs"]}
     assert units["entropy"] == units["mutual_information"] == "nats"
     refused = client.get("/models/tiny/versions/2").json()
     assert refused["state"] == "rejected"
@@ -57,20 +69,24 @@ def test_what_a_calibration_could_hardly_bear_is_shown_and_logged(
     digits_repository: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     model, contract = artefacts.read(digits_repository, "digits", 1)
-    assert contract.calibration is not None
-    warned = contract.calibration.model_copy(update={"warnings": ("calibrated on 12 rows", "no row of class '3'")})
-    artefacts.write(tmp_path, "digits", model, contract.model_copy(update={"calibration": warned}))
+    assert contract.head.calibration is not None
+    warned = contract.head.calibration.model_copy(update={"warnings": ("calibrated on 12 rows", "no row of class '3'")})
+    artefacts.write(tmp_path, "digits", model, contract.with_head(contract.head, calibration=warned))
     with caplog.at_level(logging.WARNING, logger="app"), serving(tmp_path) as client:
         shown = client.get("/models/digits").json()
         detail = client.get("/models/digits/versions/1").json()
-    assert shown["warnings"] == detail["contract"]["calibration"]["warnings"] == list(warned.warnings)
+    assert (
+        shown["heads"][0]["warnings"]
+        == detail["contract"]["heads"][0]["calibration"]["warnings"]
+        == list(warned.warnings)
+    )
     assert [record.getMessage() for record in caplog.records if "class '3'" in record.getMessage()] == [
         "digits:1: no row of class '3'"
     ]
 
 
 def test_without_warnings_none_are_shown(client: httpx.Client) -> None:
-    assert "warnings" not in client.get("/models/digits").json()
+    assert "warnings" not in client.get("/models/digits").json()["heads"][0]
 
 
 def test_ranges_of_channels_are_shown_and_kept(tmp_path: Path) -> None:
@@ -79,8 +95,8 @@ def test_ranges_of_channels_are_shown_and_kept(tmp_path: Path) -> None:
     )
     artefacts.write(tmp_path, "station", *graphs.classifier(given, "ab", method="single"))
     with serving(tmp_path) as client:
-        shown = client.get("/models/station").json()
-        assert (shown["input_range"], shown["input_channel_ranges"]) == ([0, 1100], [[0, 1], [900, 1100]])
+        (shown,) = client.get("/models/station").json()["inputs"]
+        assert (shown["range"], shown["channel_ranges"]) == ([0, 1100], [[0, 1], [900, 1100]])
         assert client.post("/predict", json={"inputs": [[0.5, 1000]]}).status_code == 200
         error = client.post("/predict", json={"inputs": [[0.5, 1000], [1000, 0.5]]}).json()["error"]
         assert (error["field"], error["message"]) == (

@@ -41,7 +41,7 @@ def test_an_error_is_counted_for_its_model_where_one_was_found(error: BaseExcept
         with RequestMetrics(telemetry) as metrics:
             if found:
                 metrics.found(MODEL)
-            metrics.decided = Counter({"accept": 2})
+            metrics.decided = Counter({("", "accept"): 2})
             raise error
 
     with pytest.raises(type(error)):
@@ -56,11 +56,11 @@ def test_an_answer_is_counted_with_its_rows_decisions_and_times() -> None:
     with RequestMetrics(telemetry) as metrics:
         metrics.found(MODEL)
         metrics.read += 1
-        metrics.decided = Counter({"accept": 2, "reject": 1})
+        metrics.decided = Counter({("", "accept"): 2, ("", "reject"): 1})
     assert outcomes(telemetry) == {("fake", "ok"): 1}
     text = telemetry.render().decode()
-    assert 'masksembles_decisions_total{action="accept",model="fake",version="1"} 2.0' in text
-    assert 'masksembles_decisions_total{action="defer",model="fake",version="1"} 0.0' in text
+    assert 'masksembles_decisions_total{action="accept",head="",model="fake",version="1"} 2.0' in text
+    assert 'masksembles_decisions_total{action="defer",head="",model="fake",version="1"} 0.0' in text
     statistics = telemetry.series("fake", 1, None).statistics
     assert (statistics.success.count, statistics.fail.count) == (1, 0)
     assert statistics.compute_input.seconds == pytest.approx(1)

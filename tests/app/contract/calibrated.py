@@ -15,4 +15,4 @@ def calibrated(**tables: Sequence[float]) -> schema.Contract:
         data="held out", rows=1000, temperature=1.0, nll_before=1.0, nll_after=1.0,
         quantiles={name: tuple(table) for name, table in tables.items()},
     )  # fmt: skip
-    return CONTRACT.model_copy(update={"calibration": calibration})
+    return CONTRACT.with_head(CONTRACT.head, calibration=calibration)

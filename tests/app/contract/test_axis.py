@@ -63,7 +63,6 @@ def test_pictures_of_free_size_are_not_resized() -> None:
 
 def test_the_size_of_a_row_is_checked_axis_by_axis() -> None:
     found = contract()
-    assert found.sizes(PICTURE) == (None, 1, None, None)
     assert (found.row_sizes(PICTURE, "least"), found.row_sizes(PICTURE, "most")) == ((1, 4, 2), (1, 64, 50))
     assert found.misfit(PICTURE, (1, 8, 3)) is None
     assert found.misfit(PICTURE, (2, 8, 3)) == (1, "expected 1 here, got 2")

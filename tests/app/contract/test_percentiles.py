@@ -31,9 +31,9 @@ def test_a_percentile_is_linear_between_quantiles_and_the_highest_of_equals(
 
 def test_a_score_that_was_the_same_on_all_rows_has_no_table() -> None:
     found = percentiles.quantile_tables(
-        calibrated(entropy=EVEN, mutual_information=(0.0,) * 101, energy=(-1.0,) * 100 + (0.0,))
+        calibrated(entropy=EVEN, mutual_information=(0.0,) * 101, energy=(-1.0,) * 100 + (0.0,)).head
     )
     assert {score: table.tolist() for score, table in found.items()} == {
         "entropy": list(EVEN), "energy": [-1.0] * 100 + [0.0],
     }  # fmt: skip
-    assert percentiles.quantile_tables(CONTRACT) == {}
+    assert percentiles.quantile_tables(CONTRACT.head) == {}

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from app.contract import policy, schema
 from app.contract.calibration import Threshold
 from app.contract.contract_model import Score
+from app.contract.head import Head, Target
 from app.contract.policy import Clause
 from app.contract.tasks import regression
 from tests.app.contract.calibrated import EVEN, calibrated
@@ -26,6 +27,7 @@ def test_rules_are_read_in_order() -> None:
         Clause("reject", "energy", 99, "coverage"),
         Clause("defer", "confidence", 0.5, "risk"),
     )
+    assert policy.parse("defer road-2.entropy>1") == (Clause("defer", "entropy", 1, head="road-2"),)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,9 @@ def test_rules_are_read_in_order() -> None:
         ("defer entropy>p-1", "p0 to p100"),
         ("defer entropy>c101", "c0 to c100"),
         ("defer entropy>r", "r0 to r100"),
+        ("defer road.doubt>1", "unknown score 'doubt'"),
+        ("defer .entropy>1", "expected ACTION SCORE>THRESHOLD"),
+        ("defer a.b.entropy>1", "expected ACTION SCORE>THRESHOLD"),
         ("defer entropy>" + "9" * 5000 + "x", "…'"),
     ],
 )
@@ -68,7 +73,7 @@ def test_energy_has_a_lower_side_too() -> None:
         (-10, None, True),
     ]
     contract = calibrated(energy=tuple(-at for at in EVEN[::-1]))
-    found = policy.resolve(clauses, contract).rules
+    found = policy.resolve(clauses, contract.heads)[""].rules
     assert [(rule.threshold, rule.sign) for rule in found] == [(-1, -1), (pytest.approx(-0.01), 1), (-10, -1)]
     with pytest.raises(ValidationError, match="below: expected of energy alone, got entropy"):
         policy.Rule(action="defer", score="entropy", threshold=1, below=True)
@@ -96,7 +101,9 @@ def test_policies_of_several_models() -> None:
 
 def test_percentiles_are_looked_up_in_the_calibration() -> None:
     contract = calibrated(entropy=EVEN, energy=tuple(-at for at in EVEN[::-1]))
-    found = policy.resolve(policy.parse("reject energy>p25.5, defer entropy>p95, defer confidence<0.5"), contract)
+    found = policy.resolve(
+        policy.parse("reject energy>p25.5, defer entropy>p95, defer confidence<0.5"), contract.heads
+    )[""]
     assert [rule.threshold for rule in found.rules] == pytest.approx([-0.745, 0.95, 0.5])
     for text, over, message in (
         ("defer confidence<p5", contract, "percentile of 'confidence' is wanted"),
@@ -108,7 +115,7 @@ def test_percentiles_are_looked_up_in_the_calibration() -> None:
         ),
     ):
         with pytest.raises(ValueError, match=message):
-            policy.resolve(policy.parse(text), over)
+            policy.resolve(policy.parse(text), over.heads)
 
 
 def test_guarantees_are_looked_up_among_those_the_model_makes() -> None:
@@ -121,10 +128,10 @@ def test_guarantees_are_looked_up_among_those_the_model_makes() -> None:
         guarantee("entropy", "risk", 0.01, 0.1),
     )
     contract = calibrated()
-    assert contract.calibration is not None
-    calibration = contract.calibration.model_copy(update={"thresholds": made})
-    contract = contract.model_copy(update={"calibration": calibration})
-    found = policy.resolve(policy.parse("reject energy>c99, defer entropy>r5, defer entropy>r1.0"), contract)
+    assert contract.head.calibration is not None
+    calibration = contract.head.calibration.model_copy(update={"thresholds": made})
+    contract = contract.with_head(contract.head, calibration=calibration)
+    found = policy.resolve(policy.parse("reject energy>c99, defer entropy>r5, defer entropy>r1.0"), contract.heads)[""]
     assert [rule.threshold for rule in found.rules] == [-3, 0.4, 0.1]
     for text, over, message in (
         ("reject energy>c95", contract, "guarantees no c95 of 'energy'; it has c99"),
@@ -134,7 +141,7 @@ def test_guarantees_are_looked_up_among_those_the_model_makes() -> None:
         ("defer energy>c99", _without_energy(), "the model has no score 'energy'"),
     ):
         with pytest.raises(ValueError, match=message):
-            policy.resolve(policy.parse(text), over)
+            policy.resolve(policy.parse(text), over.heads)
 
 
 def test_guarantees_are_looked_up_too() -> None:
@@ -145,17 +152,41 @@ def test_guarantees_are_looked_up_too() -> None:
         Threshold(score="energy", guarantee="risk", target=0.01, value=-3, risk=0.01, confidence_level=0.9, **parts),
     )
     contract = calibrated(entropy=EVEN)
-    assert contract.calibration is not None
-    calibration = contract.calibration.model_copy(update={"thresholds": guarantees})
-    contract = contract.model_copy(update={"calibration": calibration})
-    found = policy.resolve(policy.parse("reject energy>r1, defer entropy>c97.5, defer entropy>r5"), contract)
+    assert contract.head.calibration is not None
+    calibration = contract.head.calibration.model_copy(update={"thresholds": guarantees})
+    contract = contract.with_head(contract.head, calibration=calibration)
+    found = policy.resolve(policy.parse("reject energy>r1, defer entropy>c97.5, defer entropy>r5"), contract.heads)[""]
     assert [rule.threshold for rule in found.rules] == [-3, 0.8, 0.4]
     with pytest.raises(ValueError, match=r"guarantees no c90 of 'entropy'; it has c97\.5, r5"):
-        policy.resolve(policy.parse("defer entropy>c90"), contract)
+        policy.resolve(policy.parse("defer entropy>c90"), contract.heads)
     with pytest.raises(ValueError, match=r"guarantees no r5 of 'entropy'; it has none"):
-        policy.resolve(policy.parse("defer entropy>r5"), CONTRACT)
+        policy.resolve(policy.parse("defer entropy>r5"), CONTRACT.heads)
 
 
 def _without_energy() -> schema.Contract:
-    parts = {"task": "regression", "labels": (), "targets": (schema.Target(name="y", unit="m"),)}
-    return CONTRACT.model_copy(update={**parts, "outputs": regression.outputs(True)})
+    target = Target(name="y", unit="m")
+    head = Head(task="regression", targets=(target,), outputs=regression.outputs(True))
+    return CONTRACT.model_copy(update={"heads": (head,)})
+
+
+def test_a_rule_may_name_the_head_that_it_is_about() -> None:
+    steering = _without_energy().head.model_copy(update={"name": "steering"})
+    road = calibrated(entropy=EVEN).head.model_copy(update={"name": "road-2"})
+
+    def found(text: str) -> dict[str, list[tuple[str, float]]]:
+        policies = policy.resolve(policy.parse(text), (steering, road))
+        return {name: [(rule.score, rule.threshold) for rule in one.rules] for name, one in policies.items()}
+
+    assert found("defer road-2.entropy>p95") == {"road-2": [("entropy", pytest.approx(0.95))]}
+    assert found("reject energy>1, defer entropy>0.5") == {
+        "road-2": [("energy", 1), ("entropy", 0.5)], "steering": [("entropy", 0.5)],
+    }  # fmt: skip
+    for text, message in (
+        ("defer sky.entropy>1", "the model has no head 'sky'; it has steering, road-2"),
+        ("defer steering.energy>1", "the model has no score 'energy'; it has entropy, expected_entropy, mutual_info"),
+        ("defer entropy>p95", "a percentile of 'entropy' is wanted, and the model was not calibrated for it"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            found(text)
+    with pytest.raises(ValueError, match="the model has no head 'sky'; it has one without a name"):
+        policy.resolve(policy.parse("defer sky.entropy>1"), CONTRACT.heads)

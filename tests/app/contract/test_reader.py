@@ -29,21 +29,34 @@ def test_reads_what_was_written(document: dict[str, Any]) -> None:
         ("schema_version", 6, "schema_version: 6 is newer than 5"),
         ("schema_version", "1", "schema_version: the contract has none"),
         ("schema_version", 0, "schema_version: Input should be greater"),
-        ("task", "forecast", "task: Input should be 'classification', 'multilabel' or 'regression'"),
-        ("task", "regression", "targets must name at least 1, and labels none, for the task regression"),
+        ("heads", [], "heads: Tuple should have at least 1 item"),
+        ("heads.0.task", "forecast", "heads.0.task: Input should be 'classification', 'multilabel' or 'regression'"),
+        (
+            "heads.0.task",
+            "regression",
+            "heads.0: .*targets must name at least 1, and labels none",
+        ),
         ("method", "guess", "method: Input should be 'single'"),
         ("num_submodels", 0, "num_submodels: Input should be greater"),
-        ("labels", ["one"], "labels must name at least 2, and targets none"),
+        ("heads.0.labels", ["one"], "heads.0: .*labels must name at least 2, and targets none"),
         ("surprise", 1, "surprise: Extra inputs are not permitted"),
         ("inputs", [], "inputs: Tuple should have at least 1 item"),
         ("inputs.0.shape", ["N", 1], "inputs.0: .*shape must begin with B"),
         ("inputs.0.range", [1, 0], "inputs.0: .*range must be"),
-        ("inputs.0.dtype", "int64", "inputs.0 must be float32 or uint8"),
-        ("outputs.3.name", "doubt", "outputs must be prediction, .*got .*doubt"),
-        ("outputs.3.dtype", "int64", "outputs.entropy must be float32"),
-        ("calibration.temperature", 0, "calibration.temperature: Input should be greater than 0"),
-        ("calibration.quantiles.entropy", [0, 1], "calibration.quantiles.entropy: Tuple should have at least 101"),
-        ("evaluation.accuracy", 1.1, "evaluation.ClassificationEvaluation.accuracy: Input should be less"),
+        ("inputs.0.dtype", "float64", "inputs.0.dtype: Input should be 'float32', 'uint8', 'int64', 'int32' or 'bool'"),
+        ("heads.0.outputs.3.name", "doubt", "heads.0: .*outputs must be prediction, .*got .*doubt"),
+        ("heads.0.outputs.3.dtype", "int64", "heads.0: .*outputs.entropy must be float32"),
+        ("heads.0.calibration.temperature", 0, "heads.0.calibration.temperature: Input should be greater than 0"),
+        (
+            "heads.0.calibration.quantiles.entropy",
+            [0, 1],
+            "heads.0.calibration.quantiles.entropy: Tuple should have at least 101",
+        ),
+        (
+            "heads.0.evaluation.accuracy",
+            1.1,
+            "evaluation.ClassificationEvaluation.accuracy: Input should be less",
+        ),
     ],
 )
 def test_names_the_field_that_is_wrong(document: dict[str, Any], path: str, value: object, message: str) -> None:
@@ -71,28 +84,45 @@ def test_contracts_of_earlier_versions_are_read(path: Path) -> None:
     (text,) = (entry.value for entry in onnx.load(path).metadata_props if entry.key == "masksembles")
     document, contract = json.loads(text), read_contract(text)
     assert contract.schema_version == document["schema_version"]
-    thresholds = contract.calibration.thresholds if contract.calibration else ()
-    written = [one.get("certainty", one.get("confidence_level")) for one in document["calibration"]["thresholds"]]
+    thresholds = contract.head.calibration.thresholds if contract.head.calibration else ()
+    head = document["heads"][0] if document["schema_version"] >= 5 else document
+    written = [one.get("certainty", one.get("confidence_level")) for one in head["calibration"]["thresholds"]]
     assert [one.confidence_level for one in thresholds] == written
 
 
-def test_version_4_had_other_names_for_confidence_level_and_guarantee(document: dict[str, Any]) -> None:
-    document = json.loads(json.dumps(document))
-    new = read_contract(json.dumps(document))
-    for threshold in document["calibration"]["thresholds"]:
+def as_version_4(document: dict[str, Any]) -> dict[str, Any]:
+    """The same model as version 4 declared it."""
+    old = json.loads(json.dumps(document))
+    (head,) = old.pop("heads")
+    for threshold in head["calibration"]["thresholds"]:
         threshold["promise"] = threshold.pop("guarantee")
         if "confidence_level" in threshold:
             threshold["certainty"] = threshold.pop("confidence_level")
-    old = read_contract(json.dumps(document | {"schema_version": 4}))
-    assert old.calibration == new.calibration
-    assert {one.confidence_level for one in old.calibration.thresholds if one.guarantee == "risk"} == {0.95}
-    with pytest.raises(ContractError, match=r"thresholds\.0\."):
-        read_contract(json.dumps(document | {"schema_version": 5}))
+    own = {name: value for name, value in head.items() if name not in ("name", "grid")}
+    return {**old, **own, "schema_version": 4}
+
+
+def test_version_4_had_one_head_and_other_names_for_confidence_level_and_guarantee(document: dict[str, Any]) -> None:
+    new, old = read_contract(json.dumps(document)), read_contract(json.dumps(as_version_4(document)))
+    assert old == new.model_copy(update={"schema_version": 4})
+    assert old.head.calibration is not None
+    risks = [one for one in old.head.calibration.thresholds if one.guarantee == "risk"]
+    assert {one.confidence_level for one in risks} == {0.95}
+    with pytest.raises(ContractError, match="heads: Field required"):
+        read_contract(json.dumps(as_version_4(document) | {"schema_version": 5}))
+    changed = as_version_4(document)
+    changed["calibration"]["thresholds"] = "none"
+    with pytest.raises(ContractError, match=r"heads\.0\.calibration\.thresholds: Input should be a valid"):
+        read_contract(json.dumps(changed))
+    changed["calibration"] = 1
+    with pytest.raises(ContractError, match=r"heads\.0\.calibration: Input should be"):
+        read_contract(json.dumps(changed))
 
 
 def test_warnings_are_read_and_earlier_versions_have_none(document: dict[str, Any]) -> None:
     assert read_contract(json.dumps(document)).warnings == ()
-    warned = document | {"calibration": document["calibration"] | {"warnings": ["few rows"]}}
+    warned = json.loads(json.dumps(document))
+    warned["heads"][0]["calibration"]["warnings"] = ["few rows"]
     assert read_contract(json.dumps(warned)).warnings == ("few rows",)
     for path in SHIPPED[:3]:
         (text,) = (entry.value for entry in onnx.load(path).metadata_props if entry.key == "masksembles")

@@ -12,7 +12,8 @@ def tensor(**changes: Any) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    "shape", [(), (2,), ("N", 2), (2, "B"), ("B", "B"), ("B", 0), ("B", -1), ("B", "x"), ("B", "HW")]
+    "shape",
+    [(), (2,), ("N", 2), (2, "B"), ("B", "B"), ("B", 0), ("B", -1), ("B", "x"), ("B", "HW"), ("B", "H/0"), ("B", "H/")],
 )
 def test_a_shape_begins_with_the_batch_and_has_sizes_or_letters(shape: tuple[Any, ...]) -> None:
     with pytest.raises(ValidationError, match="shape"):
@@ -67,7 +68,10 @@ def test_words_that_it_does_not_know_are_refused(change: dict[str, Any]) -> None
     [
         ({"range": (-1, 0.5)}, "values in [-1, 0.5] (feature)"),
         ({"unit": "", "range": (0, 1)}, "values in [0, 1]"),
-        ({"unit": "", "dtype": "uint8"}, "values in [0, 255]"),
+        ({"unit": "", "dtype": "uint8"}, "whole numbers in [0, 255]"),
+        ({"dtype": "int64", "range": (-1, 9)}, "whole numbers in [-1, 9] (feature)"),
+        ({"dtype": "int32", "unit": ""}, "whole numbers in [-2147483648, 2147483647]"),
+        ({"dtype": "bool"}, "true or false"),
         ({}, "finite numbers (feature)"),
         ({"unit": ""}, "finite numbers"),
     ],

@@ -12,10 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 from app.contract import schema
+from app.contract.axis import FreeAxis
+from app.contract.head import Head
 from app.contract.repository import model_path
 from app.contract.tasks import classification
 from app.contract.tensor import Tensor
 from app.engine.model import Model
+from app.engine.row_shapes import Feeds, RowShapes
 from app.engine.verifier import Verification
 from app.errors import ModelRejected
 
@@ -24,8 +27,7 @@ CONTRACT = schema.Contract(
     method="masksembles",
     num_submodels=2,
     inputs=(Tensor(name="input", dtype="float32", shape=("B", 2), unit="feature"),),
-    outputs=classification.outputs(),
-    labels=("a", "b"),
+    heads=(Head(labels=("a", "b"), outputs=classification.outputs()),),
     origin=schema.Origin(created="2026-01-01T00:00:00Z", software={}),
 )
 
@@ -46,18 +48,20 @@ class FakeSession:
         self.begun = threading.Semaphore(0)
         self._run = run
 
-    def run(self, inputs: NDArray[Any], outputs: Sequence[str], seconds: float | None = None) -> Arrays:
-        self.batches.append(inputs)
+    def run(self, inputs: Feeds, outputs: Sequence[str], seconds: float | None = None) -> Arrays:
+        (given,) = inputs.values()
+        self.batches.append(given)
         self.asked.append(list(outputs))
         self.begun.release()
         assert self.free.wait(30)
-        return self._run(inputs, outputs)
+        return self._run(given, outputs)
 
 
 class FakeModel:
     """Has the parts of a model that the batcher uses."""
 
     contract = CONTRACT
+    shapes = RowShapes(CONTRACT)
     batchable = checked_inputs = finite_outputs = True
     monitored_outputs = ("entropy", "mutual_information")
     inline_max_rows = 0
@@ -72,6 +76,21 @@ class FakeModel:
     def probe(self, index: int) -> None:
         if not self.healthy:
             raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
+
+
+FREE = CONTRACT.model_copy(
+    update={
+        "inputs": (Tensor(name="input", dtype="float32", shape=("B", "T"), unit="feature"),),
+        "axes": {"T": FreeAxis(least=1, most=1000)},
+    }
+)
+
+
+class FreeModel(FakeModel):
+    """Has rows of any size."""
+
+    contract = FREE
+    shapes = RowShapes(FREE)
 
 
 def fake(*sessions: FakeSession, name: str = "fake", version: int = 1) -> Model:
@@ -164,9 +183,9 @@ def put(folder: Path, name: str, version: int, content: bytes = b"a model") -> P
     return path
 
 
-def rows(*values: float) -> NDArray[np.float32]:
+def rows(*values: float) -> Feeds:
     """A row for each value, that sums to it."""
-    return np.array([[value, 0] for value in values], np.float32)
+    return {"input": np.array([[value, 0] for value in values], np.float32)}
 
 
 def until(condition: Callable[[], bool], seconds: float = 10) -> None:

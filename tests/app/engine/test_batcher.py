@@ -677,9 +677,9 @@ def test_batched_answers_are_those_of_one_row_at_a_time(
     async def client(batcher: Batcher, request: dict[str, Any]) -> tuple[NDArray[Any], Arrays] | None:
         await asyncio.sleep(request["after"])
         model = models[request["model"]]
-        shape = [size for size in model.contract.sizes(model.contract.inputs[0])[1:] if size]
+        shape = model.contract.given.shape[1:]
         inputs = np.random.default_rng(request["seed"]).random((request["rows"], *shape), dtype=np.float32)
-        task = asyncio.ensure_future(batcher.predict(model, inputs, tuple(request["outputs"]), PATIENCE))
+        task = asyncio.ensure_future(batcher.predict(model, {"input": inputs}, tuple(request["outputs"]), PATIENCE))
         if request["leaves"] is not None:
             await asyncio.sleep(request["leaves"])
             task.cancel()
@@ -698,6 +698,6 @@ def test_batched_answers_are_those_of_one_row_at_a_time(
         inputs, answers = found
         session = models[request["model"]].sessions[0]
         for at in range(len(inputs)):
-            alone = session.run(inputs[at : at + 1], request["outputs"])
+            alone = session.run({"input": inputs[at : at + 1]}, request["outputs"])
             for name in request["outputs"]:
                 np.testing.assert_allclose(answers[name][at], alone[name][0], rtol=1e-6, atol=1e-6)

@@ -31,7 +31,7 @@ def test_rows_that_a_device_has_fail_in_time_too() -> None:
         ClientWatch(taken, 0.01, None, loop)
         with pytest.raises(DeadlineExceeded, match="these rows were at work, but not done within 10 ms"):
             await taken.future
-        taken.succeed(0, {"entropy": rows(1, 2)})  # too late, and no trouble
+        taken.succeed(0, {"entropy": rows(1, 2)["input"]})  # too late, and no trouble
 
     asyncio.run(scene())
 

@@ -11,6 +11,7 @@ from app.engine import io_binding
 from app.engine.device import Cuda, Device, choose, missing_for_cuda
 from app.engine.io_binding import IOBindingSession, batch_sizes
 from app.engine.model import LoadOptions, Model, load
+from app.engine.row_shapes import Feeds
 from app.engine.session import Session
 from app.errors import ModelRejected
 from tests.app.engine.scanning import scan
@@ -47,7 +48,7 @@ def test_a_batch_filled_up_gets_the_answers_of_the_plain_session(session: IOBind
     plain = Session(content, CPU)
     rng = np.random.default_rng(0)
     for rows in range(1, 9):
-        inputs = rng.random((rows, 1, 8, 8), dtype=np.float32)
+        inputs = {"input": rng.random((rows, 1, 8, 8), dtype=np.float32)}
         found, expected = session.run(inputs, NAMES), plain.run(inputs, NAMES)
         assert list(found) == NAMES
         for name in NAMES:
@@ -57,9 +58,9 @@ def test_a_batch_filled_up_gets_the_answers_of_the_plain_session(session: IOBind
 
 def test_an_answer_is_not_written_over_by_the_next(session: IOBindingSession) -> None:
     rng = np.random.default_rng(0)
-    first = session.run(rng.random((2, 1, 8, 8), dtype=np.float32), NAMES)
+    first = session.run({"input": rng.random((2, 1, 8, 8), dtype=np.float32)}, NAMES)
     kept = {name: values.copy() for name, values in first.items()}
-    session.run(rng.random((2, 1, 8, 8), dtype=np.float32), NAMES)
+    session.run({"input": rng.random((2, 1, 8, 8), dtype=np.float32)}, NAMES)
     for name in NAMES:
         np.testing.assert_array_equal(first[name], kept[name])
 
@@ -68,7 +69,7 @@ def test_only_what_is_asked_for_is_fetched(session: IOBindingSession, monkeypatc
     fetched: list[object] = []
     real = io_binding.fetch
     monkeypatch.setattr(io_binding, "fetch", lambda value: fetched.append(value) or real(value))  # type: ignore[func-returns-value]
-    session.run(np.zeros((3, 1, 8, 8), np.float32), ["entropy"])
+    session.run({"input": np.zeros((3, 1, 8, 8), np.float32)}, ["entropy"])
     assert len(fetched) == 1
 
 
@@ -78,8 +79,8 @@ def test_every_size_is_warmed_up_before_a_model_answers(
     ran: list[int] = []
     real = IOBindingSession.run
 
-    def run(self: IOBindingSession, inputs: np.ndarray, *rest: object) -> object:
-        ran.append(len(inputs))
+    def run(self: IOBindingSession, inputs: Feeds, *rest: object) -> object:
+        ran.append(len(inputs["input"]))
         return real(self, inputs, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(IOBindingSession, "run", run)
@@ -114,7 +115,7 @@ def test_on_a_gpu_every_size_gives_the_answers_of_the_cpu(
     rng = np.random.default_rng(0)
     for _ in range(3):  # a graph is replayed
         for rows in range(1, 17):
-            inputs = rng.random((rows, 1, 8, 8), dtype=np.float32)
+            inputs = {"input": rng.random((rows, 1, 8, 8), dtype=np.float32)}
             found, expected = model.sessions[0].run(inputs, NAMES), plain.run(inputs, NAMES)
             for name in NAMES:
                 np.testing.assert_allclose(found[name], expected[name], atol=1e-4)

@@ -74,7 +74,7 @@ def test_at_the_start_nothing_is_loaded_and_everything_is_known(folder: Path, lo
     assert isinstance(found, VerifiedModel)
     assert (found.name, found.version) == ("tiny", 2)
     assert found.contract is not None
-    assert found.contract.labels == ("a", "b", "c")
+    assert found.contract.head.labels == ("a", "b", "c")
     assert [port.name for port in found.signature.inputs] == ["input"]
     assert sorted(reconciler.registry.serving) == ["other", "tiny"]
 

@@ -72,15 +72,14 @@ def test_a_policy_that_cannot_be_kept_is_found_before_the_file_is_read(tmp_path:
 
 def test_the_policy_is_the_operators_where_there_is_one(tmp_path: Path) -> None:
     version = verified(tmp_path)
-    assert Loader(options()).policy(version) is None
-    found = Loader(options("*=defer entropy>0.5")).policy(version)
-    assert found is not None
-    assert found.source == "operator"
-    assert Loader(options("a=none; *=defer entropy>0.5")).policy(version) is None
+    assert Loader(options()).policies(version) == {}
+    found = Loader(options("*=defer entropy>0.5")).policies(version)
+    assert {head: one.source for head, one in found.items()} == {"": "operator"}
+    assert Loader(options("a=none; *=defer entropy>0.5")).policies(version) == {}
 
 
 def test_without_a_contract_there_are_no_scores_to_decide_by(tmp_path: Path) -> None:
     version = verified(tmp_path, BARE)
-    assert Loader(options("*=defer entropy>0.5")).policy(version) is None
+    assert Loader(options("*=defer entropy>0.5")).policies(version) == {}
     with pytest.raises(PolicyMismatch, match="a:1 has no contract, hence no scores"):
-        Loader(options("a=defer entropy>0.5")).policy(version)
+        Loader(options("a=defer entropy>0.5")).policies(version)

@@ -8,6 +8,7 @@ import pytest
 
 from app.contract import policy
 from app.contract.axis import FreeAxis
+from app.contract.schema import shape_at
 from app.contract.tensor import Tensor
 from app.engine import model as module
 from app.engine.device import Device
@@ -32,17 +33,14 @@ class ShapedSession:
         self.checked = 0
 
     def run(self, inputs: Any, outputs: Sequence[str], seconds: float | None = None) -> Arrays:
-        if inputs.size > self._most:
+        (given,) = inputs.values()
+        if given.size > self._most:
             raise RuntimeError("bad_alloc")
-        self.shapes.append(inputs.shape)
-        self.ran.append(len(inputs))
+        self.shapes.append(given.shape)
+        self.ran.append(len(given))
         self.asked.append(outputs)
-        tensors = {tensor.name: tensor for tensor in CONTRACT.outputs}
-        shapes = {
-            name: tuple(len(inputs) if size is None else size for size in CONTRACT.sizes(tensors[name]))
-            for name in outputs
-        }
-        return {name: np.zeros(self._shapes.get(name, shape)) for name, shape in shapes.items()}
+        shapes = {tensor.name: shape_at(tensor.shape, {"B": len(given)}) for tensor in CONTRACT.outputs}
+        return {name: np.zeros(self._shapes.get(name, shapes[name])) for name in outputs}
 
     def check_provider(self) -> None:
         self.checked += 1
@@ -63,11 +61,9 @@ def test_every_size_is_run_once_on_every_device_for_all_outputs() -> None:
     assert (len(sessions[0].ran), sessions[1].ran[3:]) == (3, [1])
 
 
-def test_it_tells_what_a_row_takes() -> None:
+def test_it_tells_what_it_takes_and_gives() -> None:
     model = made(ShapedSession())
-    values = {"prediction": 1, "probabilities": 2, "submodels": 2 * 2, "entropy": 1, "expected_entropy": 1}
-    values |= {"mutual_information": 1, "energy": 1, "logits": 2 * 2}
-    assert model.row_bytes == 4 * sum(values[tensor.name] for tensor in CONTRACT.outputs)
+    assert [tensor.shape for tensor in model.outputs[:3]] == [("B",), ("B", 2), ("B", 2, 2)]
     assert model.signature.inputs[0].name == "input"
     assert model.monitored_outputs == ("entropy", "mutual_information")
     assert (model.batchable, model.checked_inputs, model.finite_outputs) == (True, True, True)
@@ -99,9 +95,9 @@ def test_a_session_that_left_its_device_ends_the_start(monkeypatch: pytest.Monke
 
 
 def test_the_operators_policy_must_be_one_that_it_can_keep() -> None:
-    found = made(ShapedSession(), policies=policy.parse_all("a=defer entropy>0.5")).policy
-    assert found is not None
-    assert found.source == "operator"
+    found = made(ShapedSession(), policies=policy.parse_all("a=defer entropy>0.5")).policies
+    assert {head: one.source for head, one in found.items()} == {"": "operator"}
+    assert made(ShapedSession()).policies == {}
     with pytest.raises(PolicyMismatch, match="MASKSEMBLES_POLICY: a:1"):
         made(ShapedSession(), policies=policy.parse_all("*=defer entropy>p95"))
 

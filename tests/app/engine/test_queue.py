@@ -9,13 +9,17 @@ import pytest
 from app.engine.job import Job
 from app.engine.model import Model
 from app.engine.queue import Queue
-from tests.app.engine.fakes import FakeModel, FakeSession, fake
+from tests.app.engine.fakes import FakeModel, FakeSession, FreeModel, fake
 
 A, B = fake(FakeSession(), name="a"), fake(FakeSession(), name="b")
 
 
 def job(rows: int, model: Model = A) -> Job:
-    return Job(model, np.zeros((rows, 2), np.float32), ("entropy",), cast(Any, None))
+    return sized(model, rows, 2)
+
+
+def sized(model: object, rows: int, size: int) -> Job:
+    return Job(cast(Model, model), {"input": np.zeros((rows, size), np.float32)}, ("entropy",), cast(Any, None))
 
 
 def sizes(queue: Queue) -> list[tuple[str, list[int]]]:
@@ -58,8 +62,8 @@ def test_models_take_turns_and_never_share_a_batch() -> None:
 
 
 def test_rows_of_one_size_share_a_batch_and_the_oldest_is_always_in_the_next() -> None:
-    queue = Queue(100, 8)
-    jobs = [Job(A, np.zeros((rows, size), np.float32), ("entropy",), cast(Any, None)) for rows, size in _MIXED]
+    queue, free = Queue(100, 8), FreeModel(FakeSession())
+    jobs = [sized(free, rows, size) for rows, size in _MIXED]
     for one in jobs:
         queue.put(one)
     found = []
@@ -75,24 +79,24 @@ _MIXED = [(3, 2), (1, 5), (3, 2), (2, 5), (3, 2)]  # rows, and their size
 
 
 def test_large_rows_make_small_batches_where_a_model_bounds_their_values() -> None:
-    model = FakeModel(FakeSession(), name="free")
+    model = FreeModel(FakeSession(), name="free")
     model.most_values = 40
     queue = Queue(100, 8)
     for rows, size in ((20, 4), (3, 20), (2, 50)):
-        queue.put(Job(cast(Model, model), np.zeros((rows, size), np.float32), ("entropy",), cast(Any, None)))
+        queue.put(sized(model, rows, size))
     assert [rows for _, rows in sizes(queue)] == [[8], [8], [4], [2], [1], [1], [1]]
 
 
 def test_with_a_delay_only_rows_of_the_oldest_size_fill_a_batch() -> None:
-    queue = Queue(100, 4, delay=60.0)
+    queue, free = Queue(100, 4, delay=60.0), FreeModel(FakeSession())
     for rows, size in ((2, 2), (4, 5)):
-        queue.put(Job(A, np.zeros((rows, size), np.float32), ("entropy",), cast(Any, None)))
+        queue.put(sized(free, rows, size))
     taken: list[Any] = []
     thread = threading.Thread(target=lambda: taken.append(queue.take()))
     thread.start()
     while not queue.takers:  # 6 rows wait, but no more than 2 of them can share the next batch
         assert not taken
-    queue.put(job(2))
+    queue.put(sized(free, 2, 2))
     thread.join(30)
     assert [part.rows for part in taken[0]] == [2, 2]
 

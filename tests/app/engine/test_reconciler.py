@@ -310,7 +310,7 @@ def test_a_new_version_takes_over_and_the_old_one_leaves_memory(
     assert states(running) == {1: "standby", 2: "available"}
     with pytest.raises(UnknownVersion):
         running.registry.find("tiny", 1)
-    assert old.sessions[0].run(np.zeros((1, 6), np.float32), ["entropy"])  # for those who are still at it
+    assert old.sessions[0].run({"input": np.zeros((1, 6), np.float32)}, ["entropy"])  # for those who are still at it
     left = weakref.ref(old)
     assert not trimmed
     del old

@@ -180,7 +180,7 @@ def test_a_version_is_rejected_for_its_portable_file_alone(tmp_path: Path, verif
 def test_files_of_one_version_must_hold_one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, "a", 1)
     plan_path(tmp_path, "a", 1, "cpu").write_bytes(b"another")
-    other = CONTRACT.model_copy(update={"labels": ("c", "d")})
+    other = CONTRACT.with_head(CONTRACT.head, labels=("c", "d"))
 
     def verify(paths: object, *_: object, **__: object) -> dict[Path, Verification]:
         contracts: list[schema.Contract] = [CONTRACT, other]

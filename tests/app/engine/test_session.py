@@ -16,7 +16,7 @@ CPU, CUDA = Device("cpu", "cpu", ""), Device("cuda", "cuda", "")
 
 def test_runs_and_gives_what_was_asked(tiny_repository: Path) -> None:
     session = Session((tiny_repository / "tiny" / "1" / "model.onnx").read_bytes(), CPU)
-    found = session.run(np.ones((5, 6), np.float32), ["submodels", "entropy"])
+    found = session.run({"input": np.ones((5, 6), np.float32)}, ["submodels", "entropy"])
     assert session.provider == "CPUExecutionProvider"
     assert {name: values.shape for name, values in found.items()} == {"submodels": (5, 3, 3), "entropy": (5,)}
 
@@ -57,11 +57,11 @@ def test_a_lack_of_memory_is_known_by_its_words(
         raise RuntimeError(f"[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code: {words}")
 
     monkeypatch.setattr(session, "_run", fail)
-    with pytest.raises(DeviceOutOfMemory, match="no memory for 5 rows"):
-        session.run(np.ones((5, 6), np.float32), ["entropy"])
+    with pytest.raises(DeviceOutOfMemory, match=r"no memory for inputs of \[5, 6\]"):
+        session.run({"input": np.ones((5, 6), np.float32)}, ["entropy"])
     words = "cuDNN does not like this shape"
     with pytest.raises(RuntimeError, match=words):
-        session.run(np.ones((5, 6), np.float32), ["entropy"])
+        session.run({"input": np.ones((5, 6), np.float32)}, ["entropy"])
 
 
 @pytest.mark.gpu
@@ -74,7 +74,8 @@ def test_a_gpu_answers_what_a_cpu_answers() -> None:
     names = ["probabilities", "submodels", "entropy", "mutual_information"]
     on_gpu = Session(content, CUDA)
     assert on_gpu.provider == "CUDAExecutionProvider"
-    found, expected = on_gpu.run(pictures().inputs, names), Session(content, CPU).run(pictures().inputs, names)
+    inputs = {"input": pictures().inputs}
+    found, expected = on_gpu.run(inputs, names), Session(content, CPU).run(inputs, names)
     for name in names:
         np.testing.assert_allclose(found[name], expected[name], atol=1e-4, err_msg=name)
 
@@ -115,8 +116,8 @@ def test_200_free_sizes_keep_no_more_memory_than_the_largest_needs() -> None:
     session = Session(model.SerializeToString(), CPU, free=True)
     rng = np.random.default_rng(0)
     sizes = sorted([(512, 512), *rng.integers(8, 513, (200, 2)).tolist()], key=math.prod)  # the worst order
-    session.run(np.ones((1, 8, 8), np.float32), ["y"])
+    session.run({"x": np.ones((1, 8, 8), np.float32)}, ["y"])
     before = _resident()
     for size in sizes:
-        assert session.run(np.ones((1, *size), np.float32), ["y"])["y"] == pytest.approx(1)
+        assert session.run({"x": np.ones((1, *size), np.float32)}, ["y"])["y"] == pytest.approx(1)
     assert _resident() - before < 2.2 * 64  # two values of 32 MiB, in an arena that doubles

@@ -88,8 +88,11 @@ def fixed_batch(model: onnx.ModelProto) -> None:
     ("change", "reason"),
     [
         (contract(schema_version=6), "contract: schema_version: 6 is newer than 5"),
-        (contract(num_submodels=4), "outputs.submodels.shape: declared ['B', 'N', 'K'], the graph has ['B', 3, 3]"),
-        (contract(labels=["a", "b"]), "outputs.probabilities.shape: declared ['B', 'K'], the graph has ['B', 3]"),
+        (contract(num_submodels=4), "outputs.submodels.shape: declared ['B', 4, 3], the graph has ['B', 3, 3]"),
+        (
+            contract(heads__0__labels=["a", "b"]),
+            "outputs.probabilities.shape: declared ['B', 2], the graph has ['B', 3]",
+        ),
         (contract(inputs__0__shape=["B", 7]), "inputs.input.shape: declared ['B', 7], the graph has ['B', 6]"),
         (contract(inputs__0__dtype="uint8"), "inputs.input.dtype: declared uint8, the graph has float32"),
         (contract(inputs__0__name="x"), "inputs: declared x, the graph has input"),
@@ -124,7 +127,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path, content: bytes) -> None:
 
 def test_another_temperature_than_declared_is_refused(digits_repository: Path, tmp_path: Path) -> None:
     model = onnx.load(digits_repository / "digits" / "1" / "model.onnx")
-    contract(calibration__temperature=1.5)(model)
+    contract(heads__0__calibration__temperature=1.5)(model)
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
     assert "calibration.temperature: declared 1.5, the graph has" in (verify([path])[path].rejected or "accepted")

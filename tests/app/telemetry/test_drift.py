@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from app.contract.tasks import regression
+from app.contract.tasks import classification, regression
 from app.telemetry.drift import monitored_outputs, reference_deciles
 from app.telemetry.metrics import Telemetry
 from tests import graphs
@@ -13,21 +13,21 @@ from tests.app.telemetry.test_metrics import samples, value
 
 
 def test_the_edges_are_the_reference_deciles() -> None:
-    assert reference_deciles(calibrated(entropy=EVEN), "entropy").tolist() == pytest.approx(
+    assert reference_deciles(calibrated(entropy=EVEN).head, "entropy").tolist() == pytest.approx(
         [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
     )
 
 
 def test_equal_deciles_are_one_edge() -> None:
     table = [0.0] * 50 + [1.0] * 30 + [2.0] * 21
-    assert reference_deciles(calibrated(entropy=table), "entropy").tolist() == [0.0, 1.0, 2.0]
+    assert reference_deciles(calibrated(entropy=table).head, "entropy").tolist() == [0.0, 1.0, 2.0]
 
 
 def test_there_are_none_without_a_calibration_or_for_a_score_that_is_constant() -> None:
-    assert reference_deciles(CONTRACT, "entropy").size == 0
-    assert reference_deciles(calibrated(entropy=EVEN), "mutual_information").size == 0
+    assert reference_deciles(CONTRACT.head, "entropy").size == 0
+    assert reference_deciles(calibrated(entropy=EVEN).head, "mutual_information").size == 0
     contract = calibrated(entropy=EVEN, mutual_information=[0.0] * 101)
-    assert reference_deciles(contract, "mutual_information").size == 0
+    assert reference_deciles(contract.head, "mutual_information").size == 0
     telemetry = Telemetry()
     telemetry.series("one", 1, contract).computed(1, 0.1, {"entropy": np.ones(1), "mutual_information": np.zeros(1)})
     names = {name for name, _ in samples(telemetry)}
@@ -36,8 +36,8 @@ def test_there_are_none_without_a_calibration_or_for_a_score_that_is_constant() 
 
 
 def test_what_a_model_has_not_is_not_monitored() -> None:
-    parts = {"task": "regression", "outputs": regression.outputs(False)}
-    contract = calibrated(entropy=EVEN).model_copy(update=parts)
+    contract = calibrated(entropy=EVEN)
+    contract = contract.with_head(contract.head, task="regression", outputs=regression.outputs(False))
     assert monitored_outputs(contract) == ()
     Telemetry().series("one", 1, contract).computed(1, 0.1, {"prediction": np.ones(1)})
 
@@ -52,28 +52,44 @@ def test_scores_fall_into_the_buckets_of_their_own_version() -> None:
         first.computed(100, 0.1, {"entropy": part})
         second.computed(100, 0.1, {"entropy": part})
     for version, edge in (("1", 0.3), ("2", 0.6)):
-        found = value(telemetry, "masksembles_entropy_nats_bucket", model="one", version=version, le=str(edge))
+        found = value(telemetry, "masksembles_entropy_nats_bucket", model="one", version=version, head="", le=str(edge))
         assert found == (drawn <= edge).sum()
-    assert value(telemetry, "masksembles_entropy_nats_bucket", model="one", version="1", le="+Inf") == 1000
-    assert value(telemetry, "masksembles_entropy_nats_count", model="one", version="1") == 1000
-    total = value(telemetry, "masksembles_entropy_nats_sum", model="one", version="1")
+    assert value(telemetry, "masksembles_entropy_nats_bucket", model="one", version="1", head="", le="+Inf") == 1000
+    assert value(telemetry, "masksembles_entropy_nats_count", model="one", version="1", head="") == 1000
+    total = value(telemetry, "masksembles_entropy_nats_sum", model="one", version="1", head="")
     assert total == pytest.approx(drawn.sum())
 
 
 def test_a_row_of_several_labels_is_counted_once_by_its_mean() -> None:
     telemetry = Telemetry()
-    contract = graphs.multilabel()[1].model_copy(update={"calibration": calibrated(entropy=EVEN).calibration})
+    contract = graphs.multilabel()[1]
+    contract = contract.with_head(contract.head, calibration=calibrated(entropy=EVEN).head.calibration)
     series = telemetry.series("one", 1, contract)
     series.computed(2, 0.1, {"entropy": np.array([[0.1, 0.2, 0.3], [0.9, 0.9, 0.6]], np.float32)})
-    assert value(telemetry, "masksembles_entropy_nats_count", model="one", version="1") == 2
-    total = value(telemetry, "masksembles_entropy_nats_sum", model="one", version="1")
+    assert value(telemetry, "masksembles_entropy_nats_count", model="one", version="1", head="") == 2
+    total = value(telemetry, "masksembles_entropy_nats_sum", model="one", version="1", head="")
     assert total == pytest.approx(1.0)
+
+
+def test_each_head_has_its_own_and_a_dense_one_that_of_its_rows() -> None:
+    telemetry = Telemetry()
+    contract = calibrated(entropy=EVEN)
+    steering = contract.head.model_copy(update={"name": "steering"})
+    road = contract.head.model_copy(update={"name": "road", "grid": (2, 2), "outputs": classification.outputs((2, 2))})
+    both = contract.model_copy(update={"heads": (steering, road)})
+    assert monitored_outputs(both) == (
+        "steering.entropy", "steering.mutual_information", "road.row_entropy", "road.row_mutual_information",
+    )  # fmt: skip
+    found = {"steering.entropy": np.array([0.25, 0.5]), "road.row_entropy": np.array([1.5, 2.0])}
+    telemetry.series("one", 1, both).computed(2, 0.1, found)
+    for head, total in (("steering", 0.75), ("road", 3.5)):
+        assert value(telemetry, "masksembles_entropy_nats_sum", model="one", version="1", head=head) == total
 
 
 def test_a_value_on_an_edge_belongs_below_it_and_nan_nowhere() -> None:
     telemetry = Telemetry()
     series = telemetry.series("one", 1, calibrated(entropy=EVEN))
     series.computed(3, 0.1, {"entropy": np.array([0.5, math.nan, math.inf])})
-    assert value(telemetry, "masksembles_entropy_nats_bucket", model="one", version="1", le="0.4") == 0
-    assert value(telemetry, "masksembles_entropy_nats_bucket", model="one", version="1", le="0.5") == 1
-    assert value(telemetry, "masksembles_entropy_nats_count", model="one", version="1") == 1
+    assert value(telemetry, "masksembles_entropy_nats_bucket", model="one", version="1", head="", le="0.4") == 0
+    assert value(telemetry, "masksembles_entropy_nats_bucket", model="one", version="1", head="", le="0.5") == 1
+    assert value(telemetry, "masksembles_entropy_nats_count", model="one", version="1", head="") == 1

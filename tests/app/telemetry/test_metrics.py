@@ -27,7 +27,7 @@ def test_requests_batches_and_times_are_counted() -> None:
     series.answered("queue_full", 0.001)
     series.waited(0.004)
     series.computed(5, 0.01, {})
-    series.decided({"accept": 4, "defer": 1})
+    series.decided({("", "accept"): 4, ("", "defer"): 1})
     telemetry.rejected("unknown_model")
     telemetry.reloaded("one", "rejected")
     telemetry.halved()
@@ -41,9 +41,22 @@ def test_requests_batches_and_times_are_counted() -> None:
     assert value(telemetry, "masksembles_batch_rows_bucket", **labels, le="8.0") == 1
     assert value(telemetry, "masksembles_batch_rows_bucket", **labels, le="4.0") == 0
     for action, rows in (("accept", 4), ("defer", 1), ("reject", 0)):
-        assert value(telemetry, "masksembles_decisions_total", **labels, action=action) == rows
+        assert value(telemetry, "masksembles_decisions_total", **labels, head="", action=action) == rows
     assert value(telemetry, "masksembles_reloads_total", model="one", result="rejected") == 1
     assert value(telemetry, "masksembles_out_of_memory_total") == 1
+
+
+def test_each_head_has_its_own_decisions_from_zero_on() -> None:
+    telemetry = Telemetry()
+    heads = tuple(CONTRACT.head.model_copy(update={"name": name}) for name in ("steering", "road"))
+    series = telemetry.series("one", 1, CONTRACT.model_copy(update={"heads": heads}))
+    series.decided({("road", "defer"): 2})
+    for head, action, rows in (("road", "defer", 2), ("road", "accept", 0), ("steering", "defer", 0)):
+        found = value(telemetry, "masksembles_decisions_total", model="one", version="1", head=head, action=action)
+        assert found == rows
+    for version in range(2, 9):
+        telemetry.series("one", version, CONTRACT)
+    assert "road" not in {dict(labels).get("head") for _, labels in samples(telemetry)}
 
 
 def test_series_are_bounded_in_number() -> None:
@@ -53,7 +66,7 @@ def test_series_are_bounded_in_number() -> None:
         series = telemetry.series("one", version, calibrated(entropy=EVEN))
         series.answered("ok", 0.02)
         series.computed(5, 0.01, {"entropy": np.ones(5)})
-        series.decided({"defer": 2})
+        series.decided({("", "defer"): 2})
         sizes.append(len(samples(telemetry)))
     assert sizes[3] < sizes[4] + 1 == sizes[-1] + 1
     versions = {dict(labels).get("version") for _, labels in samples(telemetry)}
@@ -75,7 +88,7 @@ def test_what_is_told_to_an_ended_series_goes_nowhere() -> None:
     for version in range(2, 9):
         telemetry.series("one", version, CONTRACT)
     first.answered("client_gone", 0.1)
-    first.decided({"accept": 1})
+    first.decided({("", "accept"): 1})
     assert "1" not in {dict(labels).get("version") for _, labels in samples(telemetry)}
 
 

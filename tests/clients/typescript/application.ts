@@ -36,6 +36,7 @@ assert.deepEqual(
   ["digits", "fashion-mnist"],
 );
 
+assert(Array.isArray(request.inputs), "a model of one input takes an array");
 const { data: inferred, error: failed } = await client.POST("/v2/models/{name}/infer", {
   params: { path: { name: answer.model.name } },
   body: {

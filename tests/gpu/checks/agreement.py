@@ -39,9 +39,9 @@ def _float32(setting: Setting, model: Served) -> None:
         worst: dict[str, float] = {}
         for kind, session in (("bound", bound), ("plain", plain)):
             for batch in _BATCHES:
-                found = session.run(model.rows[:batch], model.outputs)
+                found = session.run(model.feeds(model.rows[:batch]), model.outputs)
                 wanted = {name: values[:batch] for name, values in expected.items()}
-                for name, share in shares(found, wanted, model.contract.task).items():
+                for name, share in shares(found, wanted, model.contract.head.task).items():
                     key = f"{kind} {name}"
                     worst[key] = max(worst.get(key, 0.0), share)
         setting.figures.record(f"{model.name} {'tf32' if tf32 else 'float32'}, shares of what is allowed", worst)
@@ -64,7 +64,8 @@ def _float16(setting: Setting) -> None:
         session = IOBindingSession(half.path.read_bytes(), setting.choose(Cuda(tf32=tf32)), half.contract, _MOST)
         found: Arrays = {"entropy": np.empty(0)}
         for at in range(0, len(rows), _MOST):
-            found["entropy"] = np.append(found["entropy"], session.run(rows[at : at + _MOST], ["entropy"])["entropy"])
+            part = session.run(half.feeds(rows[at : at + _MOST]), ["entropy"])
+            found["entropy"] = np.append(found["entropy"], part["entropy"])
         difference = np.abs(found["entropy"] - expected)
         usual, largest = float(np.quantile(difference, 0.99)), float(difference.max())
         setting.figures.record(f"float16{', tf32' if tf32 else ''}", {"99 % within": usual, "all within": largest})

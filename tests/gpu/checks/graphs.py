@@ -72,12 +72,12 @@ def _compare(sessions: tuple[IOBindingSession, IOBindingSession], model: Served,
     for _ in range(_ROUNDS):
         for rows in range(1, _MOST + 1):
             begun = time.perf_counter()
-            found = recorded.run(model.rows[:rows], model.outputs)
+            found = recorded.run(model.feeds(model.rows[:rows]), model.outputs)
             if rows in recorded.sizes:
                 told.setdefault(f"seconds of the first run of {rows} rows", time.perf_counter() - begun)
-            same = plain.run(model.rows[:rows], model.outputs)
+            same = plain.run(model.feeds(model.rows[:rows]), model.outputs)
             wanted = {name: values[:rows] for name, values in expected.items()}
-            share = max(shares(found, wanted, model.contract.task).values())
+            share = max(shares(found, wanted, model.contract.head.task).values())
             apart = max(float(np.abs(found[name] - same[name]).max()) for name in found)
             told["share of what is allowed"] = max(told["share of what is allowed"], share)
             told["from no graphs"] = max(told["from no graphs"], apart)
@@ -88,10 +88,10 @@ def _change(session: IOBindingSession, model: Served) -> float:
     """What it costs that the size of a batch changes: two sizes in turn, less the same runs in a row."""
 
     def seconds(sizes: list[int]) -> float:
-        session.run(model.rows[: sizes[0]], model.outputs)
+        session.run(model.feeds(model.rows[: sizes[0]]), model.outputs)
         begun = time.perf_counter()
         for rows in sizes:
-            session.run(model.rows[:rows], model.outputs)
+            session.run(model.feeds(model.rows[:rows]), model.outputs)
         return time.perf_counter() - begun
 
     half = _MOST // 2
@@ -109,7 +109,7 @@ def _load_beside(setting: Setting, model: Served) -> None:
         while not done.is_set():
             for rows in session.sizes:
                 try:
-                    session.run(model.rows[:rows], model.outputs)
+                    session.run(model.feeds(model.rows[:rows]), model.outputs)
                 except Exception as error:
                     failed.append(f"a run fails: {error}")
                     return

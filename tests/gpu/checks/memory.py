@@ -16,6 +16,7 @@ from app.engine.batcher import Batcher
 from app.engine.device import Cuda
 from app.engine.model import Model
 from app.engine.queue import Queue
+from app.engine.row_shapes import Feeds
 from app.engine.session import Session
 from app.errors import DeviceOutOfMemory
 from app.telemetry.metrics import Telemetry
@@ -32,9 +33,10 @@ _TOO_MANY = 100  # rows, where a CPU plays the device
 class _Small(Session):
     """Plays a device without memory, where there is none."""
 
-    def run(self, inputs: Any, outputs: Sequence[str], seconds: float | None = None) -> dict[str, Any]:
-        if len(inputs) > _TOO_MANY:
-            raise DeviceOutOfMemory(f"no memory for {len(inputs)} rows")
+    def run(self, inputs: Feeds, outputs: Sequence[str], seconds: float | None = None) -> dict[str, Any]:
+        (rows,) = inputs.values()
+        if len(rows) > _TOO_MANY:
+            raise DeviceOutOfMemory(f"no memory for {len(rows)} rows")
         return super().run(inputs, outputs, seconds)
 
 
@@ -48,7 +50,9 @@ def check(setting: Setting) -> None:
     if setting.on_gpu:
         with setting.figures.part("full card"):
             session = Session(content, setting.choose())
-            session.run(model.rows, model.outputs)  # what libraries reserve with their first use, they have then
+            session.run(
+                model.feeds(model.rows), model.outputs
+            )  # what libraries reserve with their first use, they have then
             with _full_card(setting):
                 _halves(setting, model, session, "full card")
 
@@ -65,7 +69,7 @@ def _halves(setting: Setting, model: Served, session: Session, kind: str) -> Non
     )
     halved = float(told.split()[1])
     expected = {name: _repeated(values, size) for name, values in model.reference().items()}
-    worst = max(shares(found, expected, model.contract.task).values())
+    worst = max(shares(found, expected, model.contract.head.task).values())
     setting.figures.record(kind, {"rows": size, "halved": halved, "share of what is allowed": worst})
     setting.figures.expect(halved >= 1, f"{kind}: no batch was halved")
     setting.figures.expect(worst <= 1, f"{kind}: halves answer {worst:.3g} times what is allowed from the CPU")
@@ -80,7 +84,7 @@ def _too_many(session: Session, model: Served) -> int:
     size = _FIRST
     while size <= _MOST:
         try:
-            session.run(_repeated(model.rows, size), model.outputs)
+            session.run(model.feeds(_repeated(model.rows, size)), model.outputs)
         except DeviceOutOfMemory as error:
             print(f"{size} rows: {error.__cause__ or error}", flush=True)
             return size
@@ -92,7 +96,7 @@ async def _predict(model: Model, rows: NDArray[Any], outputs: list[str], telemet
     batcher = Batcher(Queue(2 * _MOST, len(rows)), 1, telemetry)
     batcher.start()
     try:
-        return await batcher.predict(model, rows, tuple(outputs), 60)
+        return await batcher.predict(model, {model.contract.given.name: rows}, tuple(outputs), 60)
     finally:
         await batcher.close()
 

@@ -69,7 +69,7 @@ def _serve(setting: Setting, models: list[Served], expected: dict[str, Any], nam
             found = _answers(client, model)
             took[f"first answers of {model.name}"] = time.perf_counter() - began
             for protocol, values in found.items():
-                worst = shares(values, expected[model.name][protocol], model.contract.task)
+                worst = shares(values, expected[model.name][protocol], model.contract.head.task)
                 figures.record(f"{name}, {model.name}, {protocol}, shares of what is allowed", worst)
                 beyond = {key: share for key, share in worst.items() if share > 1}
                 figures.expect(not beyond, f"{name}: {model.name} by {protocol}: too far from the CPU, times: {beyond}")
@@ -106,11 +106,11 @@ def _started(device: str, **settings: str) -> Iterator[tuple[httpx.Client, "subp
 
 def _answers(client: httpx.Client, model: Served) -> dict[str, dict[str, NDArray[Any]]]:
     """What both protocols answer to the rows, as arrays by name."""
-    names = _OUTPUTS[model.contract.task]
+    names = _OUTPUTS[model.contract.head.task]
     body = {"model": model.name, "inputs": model.rows.tolist()}
     rows = client.post("/predict", json=body).raise_for_status().json()["predictions"]
     predict = {name: np.array([row[name] for row in rows]) for name in names if name != "submodels"}
-    key = "probabilities" if model.contract.task == "classification" else "prediction"
+    key = "probabilities" if model.contract.head.task == "classification" else "prediction"
     predict["submodels"] = np.array([[each[key] for each in row["submodels"]] for row in rows])
     return {"predict": predict, "v2": _v2(client, model.name, model.rows, names)}
 
@@ -124,7 +124,7 @@ def _v2(client: httpx.Client, name: str, rows: NDArray[Any], outputs: tuple[str,
 
 def _many(client: httpx.Client, model: Served, expected: dict[str, NDArray[Any]], figures: Any) -> dict[str, float]:
     """Requests of different sizes at the same time, so that batches form; every answer is compared."""
-    names = _OUTPUTS[model.contract.task]
+    names = _OUTPUTS[model.contract.head.task]
 
     def ask(seed: int) -> float:
         rng, worst = np.random.default_rng(seed), 0.0
@@ -133,7 +133,7 @@ def _many(client: httpx.Client, model: Served, expected: dict[str, NDArray[Any]]
             at = int(rng.integers(0, len(model.rows) - size))
             found = _v2(client, model.name, model.rows[at : at + size], names)
             wanted = {key: values[at : at + size] for key, values in expected.items()}
-            worst = max(worst, *shares(found, wanted, model.contract.task).values())
+            worst = max(worst, *shares(found, wanted, model.contract.head.task).values())
         return worst
 
     began = time.perf_counter()

@@ -30,7 +30,8 @@ def repository(tmp_path: Path) -> Path:
     action = labels_of(logits.mean(axis=1))
     steering = means + np.random.default_rng(1).normal(0, 0.3, means.shape)
     arrays: dict[str, Any] = {f"inputs.{name}": rows for name, rows in inputs.items()}
-    np.savez(tmp_path / "rows.npz", **arrays, **{"labels.action": action, "labels.steering": steering})
+    arrays |= {"labels.action": action, "labels.steering": steering}
+    np.savez(tmp_path / "rows.npz", **arrays)
     return tmp_path / "repository"
 
 

@@ -94,7 +94,7 @@ def test_imagenet_c_is_read_lazily_and_not_resized(tmp_path: Path) -> None:
 def test_generated_rows_are_corrupts(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.data.corrupted._ROWS", 3)
     pictures = RNG.integers(0, 256, (7, 1, 8, 8), np.uint8)
-    scaled = pictures / np.float32(255)
+    scaled = (pictures / np.float32(255)).astype(np.float32)
     split = Split(pictures if dtype == np.uint8 else scaled, np.arange(7))
     found = list(generated(split, "imagenet", seed=2))
     assert [(kind, severity) for kind, severity, _ in found] == [(k, s) for k in KINDS for s in SEVERITIES]

@@ -101,6 +101,6 @@ def test_pictures_that_are_read_when_needed_are_augmented_by_whoever_reads_them(
         def augmented(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             return PICTURES[rows] // 2
 
-    split = Split(Pictures(), np.arange(10))  # type: ignore[arg-type]
+    split = Split(Pictures(), np.arange(10))
     for rows, labels in Batches(RECIPE, split).epoch(0):
         torch.testing.assert_close(rows, torch.from_numpy(PICTURES[labels.numpy()] // 2).float() / 255)

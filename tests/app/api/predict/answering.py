@@ -1,16 +1,13 @@
 """Models as whoever writes their answers sees them, and what their graphs gave for two rows."""
 
-from types import SimpleNamespace
-from typing import cast
-
 import numpy as np
 
-from app.api.predict.tasks.task import Arrays
 from app.contract import policy
 from app.contract.calibration import Calibration, Interval, PredictionSet
-from app.contract.decisions import policy_for
+from app.contract.decisions import policies_for
 from app.contract.percentiles import quantile_tables
 from app.contract.schema import Contract
+from app.engine.job import Arrays
 from app.engine.model import Model
 from tests import graphs
 from tests.app.contract.calibrated import EVEN
@@ -30,8 +27,12 @@ def calibration(**guarantees: tuple[PredictionSet | Interval, ...]) -> Calibrati
     return Calibration(data="held out", rows=100, temperature=1.0, quantiles={"entropy": EVEN}, **guarantees)
 
 
-CLASSIFIER = CONTRACT.model_copy(update={"calibration": calibration(prediction_sets=SETS)})
-REGRESSOR = graphs.regressor(aleatoric=True)[1].model_copy(update={"calibration": calibration(intervals=INTERVALS)})
+def calibrated(contract: Contract, **guarantees: tuple[PredictionSet | Interval, ...]) -> Contract:
+    return contract.with_head(contract.head, calibration=calibration(**guarantees))
+
+
+CLASSIFIER = calibrated(CONTRACT, prediction_sets=SETS)
+REGRESSOR = calibrated(graphs.regressor(aleatoric=True)[1], intervals=INTERVALS)
 
 CLASSES: Arrays = {
     "prediction": np.array([0, 1]),
@@ -58,9 +59,12 @@ NUMBERS: Arrays = {
 
 def model_of(contract: Contract, policies: str = "") -> Model:
     """A model without sessions, under the operator's policies."""
-    parts = {
-        "contract": contract,
-        "tables": quantile_tables(contract),
-        "policy": policy_for(policy.parse_all(policies), "a", contract),
-    }
-    return cast(Model, SimpleNamespace(name="a", version=3, **parts))
+    model = Model.__new__(Model)
+    vars(model).update(
+        name="a",
+        version=3,
+        contract=contract,
+        tables={head.name: quantile_tables(head) for head in contract.heads},
+        policies=policies_for(policy.parse_all(policies), "a", contract),
+    )
+    return model

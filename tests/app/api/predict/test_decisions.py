@@ -39,9 +39,9 @@ SCORES = ("confidence", "entropy", "expected_entropy", "mutual_information", "en
 def decided(digits_repository: Path, folder: Path, name: str, own: Policy | None = OWN) -> None:
     """Writes the next version of a model with prediction sets and a policy."""
     model, contract = artefacts.read(digits_repository, "digits")
-    assert contract.calibration is not None
-    calibration = contract.calibration.model_copy(update={"prediction_sets": SETS})
-    artefacts.write(folder, name, model, contract.model_copy(update={"calibration": calibration, "policy": own}))
+    assert contract.head.calibration is not None
+    calibration = contract.head.calibration.model_copy(update={"prediction_sets": SETS})
+    artefacts.write(folder, name, model, contract.with_head(contract.head, calibration=calibration, policy=own))
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +85,10 @@ def arrays(client: httpx.Client, inputs: np.ndarray, **query: Any) -> dict[str, 
 
 
 def written(repository: Path, name: str) -> dict[str, Any]:
-    """The contract as the file has it."""
+    """The head of the contract as the file has it."""
     (entry,) = onnx.load(repository / name / "1" / "model.onnx").metadata_props
-    document: dict[str, Any] = json.loads(entry.value)
-    return document
+    (head,) = json.loads(entry.value)["heads"]
+    return head
 
 
 def scores_of(row: dict[str, Any]) -> dict[str, float]:
@@ -208,16 +208,16 @@ def test_the_catalog_shows_the_policy_in_force(repository: Path, load: str) -> N
     with serving(repository, policy="other=reject confidence<p20, defer entropy>0.5", load=load) as client:
         other, own, tiny = client.get("/models").json()["models"]
         assert [model["versions"][0]["loaded"] for model in (other, own, tiny)] == [load == "start"] * 3
-        assert own["policy"] == {"source": "model", "rules": written(repository, "own")["policy"]["rules"]}
+        assert own["heads"][0]["policy"] == {"source": "model", "rules": written(repository, "own")["policy"]["rules"]}
         least = written(repository, "other")["calibration"]["quantiles"]["confidence"][20]
-        assert other["policy"] == {
+        assert other["heads"][0]["policy"] == {
             "source": "operator",
             "rules": [
                 {"action": "reject", "score": "confidence", "threshold": least},
                 {"action": "defer", "score": "entropy", "threshold": 0.5},
             ],
         }
-        assert "policy" not in tiny
+        assert "policy" not in tiny["heads"][0]
         assert [client.get(f"/models/{model['name']}").json() for model in (other, own, tiny)] == [other, own, tiny]
 
 
@@ -225,14 +225,14 @@ def test_a_version_that_will_not_keep_it_shows_none(repository: Path, tmp_path: 
     shutil.copytree(repository / "own", tmp_path / "own")
     opened = open_models(tmp_path, policy="*=defer entropy>p95", load="lazy")
     model, contract = artefacts.read(tmp_path, "own")
-    artefacts.write(tmp_path, "own", model, contract.model_copy(update={"calibration": None}))
+    artefacts.write(tmp_path, "own", model, contract.with_head(contract.head, calibration=None))
     opened.refresh()
     with serving(tmp_path, models=opened) as client:
         before = client.get("/models/own").json()
-        assert (before["version"], "policy" in before) == (2, False)
+        assert (before["version"], "policy" in before["heads"][0]) == (2, False)
         predict(client, np.zeros((1, 1, 8, 8), np.float32))
         after = client.get("/models/own").json()
-        assert (after["version"], after["policy"]["source"]) == (1, "operator")
+        assert (after["version"], after["heads"][0]["policy"]["source"]) == (1, "operator")
 
 
 @pytest.mark.parametrize(("coverage", "least"), [(None, 0.4), (0.9, 0.4), (0.99, 0.02)])
@@ -315,7 +315,7 @@ def test_a_new_version_that_cannot_keep_it_is_refused_and_the_old_one_serves_on(
     shutil.copytree(repository / "own", tmp_path / "own")
     opened = open_models(tmp_path, policy="*=defer entropy>p95")
     model, contract = artefacts.read(tmp_path, "own")
-    artefacts.write(tmp_path, "own", model, contract.model_copy(update={"calibration": None}))
+    artefacts.write(tmp_path, "own", model, contract.with_head(contract.head, calibration=None))
     opened.refresh()
     assert {version.number: version.state for version in opened.registry.models["own"].versions} == {
         1: "available",

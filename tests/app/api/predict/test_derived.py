@@ -3,22 +3,22 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from app.api.predict import derived
+from app.api.predict import derived, outputs
+from app.api.predict.params import PredictParams
 from app.api.predict.tasks.task import OutputSelection
-from app.contract import policy
-from app.contract.decisions import Action, DecisionPolicy
+from app.contract.decisions import Decided
 from app.contract.schema import Contract
 from tests.app.api.predict.answering import CLASSES, CLASSIFIER, NUMBERS, REGRESSOR, model_of
 from tests.app.engine.fakes import CONTRACT
 
 
-def selection(text: str | None = None, contract: Contract = CLASSIFIER) -> OutputSelection:
-    own = None if text is None else DecisionPolicy(policy.resolve(policy.parse(text), contract), "request")
-    return OutputSelection((), (), own, ())
+def selection(contract: Contract = CLASSIFIER, policy: str | None = None, operator: str = "") -> OutputSelection:
+    (found,) = outputs.choose(PredictParams(policy=policy), model_of(contract, operator))
+    return found
 
 
 def test_without_tables_there_are_no_percentiles() -> None:
-    assert derived.percentiles(model_of(CONTRACT), CLASSES) is None
+    assert derived.percentiles(selection(CONTRACT), CLASSES) is None
 
 
 @pytest.mark.parametrize(
@@ -26,20 +26,20 @@ def test_without_tables_there_are_no_percentiles() -> None:
     [([-1, 0], [0, 0]), ([1, 7], [100, 100]), ([0.25, 0.123456], [25, 12.35]), ([float("inf"), 0.5], [100, 50])],
 )
 def test_percentiles_have_two_decimals_and_end_at_0_and_100(entropies: list[float], expected: list[float]) -> None:
-    found = derived.percentiles(model_of(CLASSIFIER), {**CLASSES, "entropy": np.array(entropies)})
+    found = derived.percentiles(selection(), {**CLASSES, "entropy": np.array(entropies)})
     assert found is not None
     assert {name: values.tolist() for name, values in found.items()} == {"entropy": expected}
 
 
 def test_those_of_a_regressor_are_of_its_own_scores() -> None:
-    found = derived.percentiles(model_of(REGRESSOR), NUMBERS)
+    found = derived.percentiles(selection(REGRESSOR), NUMBERS)
     assert found is not None
     assert found["entropy"].tolist() == [25, 50]
 
 
 def test_without_a_policy_nothing_is_decided() -> None:
-    decided: Counter[Action] = Counter()
-    assert derived.decisions(model_of(CLASSIFIER), selection(), CLASSES, decided) is None
+    decided: Decided = Counter()
+    assert derived.decisions(selection(), CLASSES, decided) is None
     assert not decided
 
 
@@ -56,9 +56,9 @@ def test_without_a_policy_nothing_is_decided() -> None:
 def test_a_request_makes_decisions_stricter_and_counts_nothing(
     operator: str, request_s: str | None, actions: list[str], sources: list[str], counted: dict[str, int]
 ) -> None:
-    decided: Counter[Action] = Counter()
-    found = derived.decisions(model_of(CLASSIFIER, operator), selection(request_s), CLASSES, decided)
+    decided: Decided = Counter()
+    found = derived.decisions(selection(policy=request_s, operator=operator), CLASSES, decided)
     assert found is not None
     assert [one.action for one in found] == actions
     assert [one.policy for one in found] == sources
-    assert decided == counted
+    assert decided == {("", action): rows for action, rows in counted.items()}

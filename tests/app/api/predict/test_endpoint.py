@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app.api.predict.schemas.classification import ClassificationAnswer
+from app.engine.row_shapes import Feeds
 from app.engine.session import Session
 from tests import artefacts
 from tests.pictures import digits
@@ -50,13 +51,13 @@ def test_answers_what_the_artefact_says(client: httpx.Client, folder: Path) -> N
             "energy", "submodels", "percentiles", "prediction_set", "decision",
         }  # fmt: skip
         assert prediction["index"] == expected["prediction"][row]
-        assert prediction["label"] == contract.labels[prediction["index"]]
+        assert prediction["label"] == contract.head.labels[prediction["index"]]
         assert prediction["confidence"] == max(prediction["probabilities"])
         np.testing.assert_allclose(prediction["probabilities"], expected["probabilities"][row], rtol=1e-5, atol=1e-7)
         for index, submodel in enumerate(prediction["submodels"]):
             np.testing.assert_allclose(submodel["probabilities"], expected["submodels"][row, index], rtol=1e-5)
             assert submodel["index"] == expected["submodels"][row, index].argmax()
-            assert submodel["label"] == contract.labels[submodel["index"]]
+            assert submodel["label"] == contract.head.labels[submodel["index"]]
         for score in ("entropy", "expected_entropy", "mutual_information", "energy"):
             assert prediction[score] == pytest.approx(expected[score][row], rel=1e-4, abs=1e-6)
 
@@ -94,7 +95,7 @@ def test_an_output_nobody_asked_for_is_not_fetched(client: httpx.Client, monkeyp
     fetched: list[str] = []
     run = Session.run
 
-    def spy(self: Session, inputs: np.ndarray, outputs: list[str]) -> dict[str, np.ndarray]:
+    def spy(self: Session, inputs: Feeds, outputs: list[str]) -> dict[str, np.ndarray]:
         fetched.extend(outputs)
         return run(self, inputs, outputs)
 
@@ -262,8 +263,8 @@ def test_rows_on_which_the_graph_fails_are_a_failure_of_the_model(
 ) -> None:
     real = Session.run
 
-    def run(self: Session, inputs: np.ndarray, *rest: Any) -> dict[str, np.ndarray]:
-        if (inputs == 0.5).all():
+    def run(self: Session, inputs: Feeds, *rest: Any) -> dict[str, np.ndarray]:
+        if (inputs["input"] == 0.5).all():
             raise RuntimeError("secret path /home")
         return real(self, inputs, *rest)
 

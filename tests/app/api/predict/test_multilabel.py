@@ -43,8 +43,7 @@ def client(tmp_path_factory: pytest.TempPathFactory, expected: Outputs) -> Itera
     artefacts.write(folder, "plain", model, contract)
     quantiles = {name: table_of(expected[name].mean(axis=1)) for name in SCORES}
     fitted = Calibration(data="random", rows=40, temperature=1, quantiles=quantiles, prediction_sets=SETS)
-    contract = contract.model_copy(update={"calibration": fitted, "policy": POLICY})
-    artefacts.write(folder, "fruit", model, contract)
+    artefacts.write(folder, "fruit", model, contract.with_head(contract.head, calibration=fitted, policy=POLICY))
     with serving(folder) as opened:
         yield opened
 
@@ -143,9 +142,9 @@ def test_the_example_of_the_document_is_an_answer() -> None:
 def test_its_metrics_are_those_of_rows(client: httpx.Client) -> None:
     predict(client)
     lines = client.get("/metrics").text.splitlines()
-    of = '{model="fruit",version="1"}'
+    of = 'model="fruit",version="1"}'
     count, rows, total = (
-        next(float(line.split()[1]) for line in lines if line.startswith(f"masksembles_{name}{of}"))
+        next(float(line.split()[1]) for line in lines if line.startswith(f"masksembles_{name}{{") and of in line)
         for name in ("entropy_nats_count", "batch_rows_sum", "entropy_nats_sum")
     )
     assert count == rows > 0  # once a row, and not once a label
@@ -160,4 +159,4 @@ def test_what_it_has_not_is_refused(client: httpx.Client, asked: dict[str, Any])
 
 
 def test_its_labels_are_listed(client: httpx.Client) -> None:
-    assert client.get("/models/fruit").json()["labels"] == ["red", "round", "ripe"]
+    assert client.get("/models/fruit").json()["heads"][0]["labels"] == ["red", "round", "ripe"]

@@ -5,10 +5,16 @@ import pytest
 
 from app.api.predict import outputs
 from app.api.predict.params import PredictParams
+from app.api.predict.tasks.task import OutputSelection
 from app.contract.schema import Contract
 from app.errors import InvalidInput
-from tests.app.api.predict.answering import CLASSIFIER, INTERVALS, REGRESSOR, SETS
+from tests.app.api.predict.answering import CLASSIFIER, INTERVALS, REGRESSOR, SETS, model_of
 from tests.app.engine.fakes import CONTRACT
+
+
+def chosen(contract: Contract, **asked: Any) -> OutputSelection:
+    (found,) = outputs.choose(PredictParams(**asked), model_of(contract))
+    return found
 
 
 @pytest.mark.parametrize(
@@ -27,32 +33,38 @@ from tests.app.engine.fakes import CONTRACT
 )
 def test_what_the_model_has_not_is_refused(contract: Contract, asked: dict[str, Any], field: str, message: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        outputs.choose(PredictParams(**asked), contract)
+        chosen(contract, **asked)
     assert caught.value.field == field
     assert message in caught.value.message
 
 
 def test_without_a_wish_it_is_all_but_logits_the_first_set_and_every_interval() -> None:
-    selection = outputs.choose(PredictParams(), CLASSIFIER)
+    selection = chosen(CLASSIFIER)
     assert "logits" not in selection.chosen
     assert selection.chosen[0] == "prediction"
-    assert (selection.policy, selection.regions) == (None, SETS[:1])
-    assert outputs.choose(PredictParams(), REGRESSOR).regions == INTERVALS
-    assert outputs.choose(PredictParams(), CONTRACT).regions == ()
+    assert (selection.policies, selection.regions) == ((), SETS[:1])
+    assert chosen(REGRESSOR).regions == INTERVALS
+    assert chosen(CONTRACT).regions == ()
 
 
 @pytest.mark.parametrize("coverage", [0.99, float(np.float32(0.99))])
 def test_a_coverage_is_found_as_any_client_writes_it(coverage: float) -> None:
-    assert outputs.choose(PredictParams(coverage=coverage), CLASSIFIER).regions == SETS[1:]
+    assert chosen(CLASSIFIER, coverage=coverage).regions == SETS[1:]
 
 
 def test_only_what_is_needed_is_asked_of_the_graph() -> None:
-    selection = outputs.choose(PredictParams(outputs=["submodels", "entropy"]), CLASSIFIER)
+    selection = chosen(CLASSIFIER, outputs=["submodels", "entropy"])
     assert (selection.chosen, selection.needed) == (("entropy", "submodels"), ("submodels", "entropy"))
 
 
 def test_a_policy_of_the_request_is_looked_up_in_the_calibration() -> None:
-    selection = outputs.choose(PredictParams(policy="defer entropy>p95"), CLASSIFIER)
-    assert selection.policy is not None
-    assert selection.policy.source == "request"
-    assert selection.policy.policy.rules[0].threshold == pytest.approx(0.95)
+    (policy,) = chosen(CLASSIFIER, policy="defer entropy>p95").policies
+    assert policy.source == "request"
+    assert policy.policy.rules[0].threshold == pytest.approx(0.95)
+
+
+def test_a_policy_of_the_request_comes_after_that_of_the_operator() -> None:
+    model = model_of(CLASSIFIER, "*=defer entropy>0.5")
+    (selection,) = outputs.choose(PredictParams(policy="reject energy>0"), model)
+    assert [policy.source for policy in selection.policies] == ["operator", "request"]
+    assert list(selection.tables) == ["entropy"]

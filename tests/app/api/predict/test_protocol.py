@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 import pytest
 
+from app.api.body import LARGE
 from app.api.predict.protocol import PredictCall
 from app.engine.bare_model import BareModel
 from app.errors import InvalidInput, UnsupportedMediaType
@@ -18,7 +19,7 @@ BODY = b'{"model": "a", "version": 3, "outputs": ["entropy"], "inputs": [[1, 2],
 
 
 def call(headers: dict[bytes, bytes] = JSON) -> PredictCall:
-    return PredictCall(headers, b"", max_rows=4)
+    return PredictCall(headers, b"", (4, 10_000))
 
 
 @pytest.mark.parametrize("headers", [{}, {b"content-type": b"text/plain"}])
@@ -51,7 +52,8 @@ def test_the_body_names_the_model_and_what_is_wanted_of_it() -> None:
     found = asked.locate(BODY)
     assert (found.name, found.version) == ("a", 3)
     rows = asked.decode(BODY, model_of(CLASSIFIER))
-    np.testing.assert_array_equal(rows.inputs, np.array([[1, 2], [3, 4]], np.float32))
+    assert rows.inputs.keys() == {"input"}
+    np.testing.assert_array_equal(rows.inputs["input"], np.array([[1, 2], [3, 4]], np.float32))
     assert rows.outputs == ("entropy",)
 
 
@@ -75,7 +77,12 @@ def test_what_is_long_is_heavy_to_read_and_what_is_much_heavy_to_write() -> None
     asked = call()
     assert not asked.is_heavy(BODY, None)
     assert asked.is_heavy(bytes(10_000_000), None)
-    assert asked.size({"entropy": np.zeros(100, np.float32)}) >= 400
+    asked.locate(BODY)
+    asked.decode(BODY, model_of(CLASSIFIER))
+    assert 400 <= asked.size({"entropy": np.zeros(100, np.float32)}) < LARGE
+    picture = call({**JSON, b"accept": b"image/png"})
+    picture._wanted = asked._wanted
+    assert picture.size({"entropy": np.zeros(1, np.float32)}) > LARGE
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/x-npy"])
@@ -90,5 +97,5 @@ def test_rows_that_wait_do_not_keep_the_body(kind: str) -> None:
     asked = call({b"content-type": kind.encode()})
     asked.locate(body)
     found = asked.decode(body, model_of(CLASSIFIER))
-    np.testing.assert_array_equal(found.inputs, rows)
+    np.testing.assert_array_equal(found.inputs["input"], rows)
     assert sys.getrefcount(body) == before

@@ -66,7 +66,7 @@ def test_answers_mean_variances_and_submodels(client: httpx.Client, repository: 
 
 
 def test_intervals_percentiles_and_decisions_follow_from_them(client: httpx.Client, repository: Path) -> None:
-    calibration = artefacts.read(repository, "numbers")[1].calibration
+    calibration = artefacts.read(repository, "numbers")[1].head.calibration
     assert calibration is not None
     found = predict(client, "numbers")
     for row in found:
@@ -146,13 +146,14 @@ def test_a_variance_that_makes_no_interval_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_catalogue_names_the_targets(client: httpx.Client) -> None:
-    summary = client.get("/models/numbers").json()
+    (summary,) = client.get("/models/numbers").json()["heads"]
     assert summary["task"] == "regression"
     assert summary["targets"] == [{"name": "price", "unit": "euro"}, {"name": "weight", "unit": "kg"}]
     assert "labels" not in summary
     contract = client.get("/models/numbers/versions/1").json()["contract"]
-    assert contract["calibration"]["intervals"][0]["factors"] == [1.2, 1.3]
-    assert contract["policy"]["rules"][0]["score"] == "entropy"
+    (head,) = contract["heads"]
+    assert head["calibration"]["intervals"][0]["factors"] == [1.2, 1.3]
+    assert head["policy"]["rules"][0]["score"] == "entropy"
 
 
 def test_entropies_below_zero_have_their_buckets_too(client: httpx.Client) -> None:
@@ -180,4 +181,4 @@ def test_the_inference_protocol_serves_them(client: httpx.Client, repository: Pa
     asked = {"inputs": [tensor], "outputs": [{"name": "prediction", "parameters": {"classification": 1}}]}
     response = client.post(f"/v2/models/{model}/infer", json=asked)
     assert response.status_code == 400
-    assert "regressor" in response.json()["error"]
+    assert "prediction is of a head without labels" in response.json()["error"]

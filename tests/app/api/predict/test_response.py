@@ -7,23 +7,30 @@ import numpy as np
 import pytest
 
 from app.api.predict import outputs, response
+from app.api.predict.maps import MapForm
 from app.api.predict.params import PredictParams
+from app.api.predict.response import Wanted
 from app.contract.calibration import Interval
 from app.contract.schema import Contract
+from app.engine.job import Arrays
 from app.errors import OutputNotFinite
-from tests.app.api.predict.answering import CLASSES, CLASSIFIER, NUMBERS, REGRESSOR, calibration, model_of
+from tests.app.api.predict.answering import CLASSES, CLASSIFIER, NUMBERS, REGRESSOR, calibrated, model_of
 from tests.app.engine.fakes import CONTRACT
 
 
-def as_json(contract: Contract, found: dict[str, Any], id: str | None = None, **asked: Any) -> dict[str, Any]:
-    selection = outputs.choose(PredictParams(**asked), contract)
-    answer: dict[str, Any] = json.loads(response.write_json(id, model_of(contract), selection, found, Counter()))
+def wanted(contract: Contract, id: str | None, asked: dict[str, Any]) -> Wanted:
+    params = PredictParams(**asked)
+    return Wanted(id, outputs.choose(params, model_of(contract)), response.JSON, MapForm(None, None), False, {"B": 2})
+
+
+def as_json(contract: Contract, found: Arrays, id: str | None = None, **asked: Any) -> dict[str, Any]:
+    content = response.write_json(wanted(contract, id, asked), model_of(contract), found, Counter())
+    answer: dict[str, Any] = json.loads(content)
     return answer
 
 
-def as_npz(contract: Contract, found: dict[str, Any], id: str | None = None, **asked: Any) -> dict[str, Any]:
-    selection = outputs.choose(PredictParams(**asked), contract)
-    content = response.write_npz(id, model_of(contract), selection, found, Counter())
+def as_npz(contract: Contract, found: Arrays, id: str | None = None, **asked: Any) -> dict[str, Any]:
+    content = response.write_npz(wanted(contract, id, asked), model_of(contract), found, Counter())
     with np.load(io.BytesIO(content), allow_pickle=False) as opened:
         return dict(opened)
 
@@ -32,9 +39,9 @@ def as_npz(contract: Contract, found: dict[str, Any], id: str | None = None, **a
 @pytest.mark.parametrize("variance", [-1.0, float("nan"), 3e38])
 def test_a_variance_that_makes_no_interval_is_an_error(write: Any, variance: float) -> None:
     intervals = (Interval(coverage=0.9, factors=(1e38, 1e38), rows=100),)
-    wide = REGRESSOR.model_copy(update={"calibration": calibration(intervals=intervals)})
+    wide = calibrated(REGRESSOR, intervals=intervals)
     found = {**NUMBERS, "variance": np.full((2, 2), variance, np.float32)}
-    with pytest.raises(OutputNotFinite, match="a:3 gave a variance that makes no interval"):
+    with pytest.raises(OutputNotFinite, match="a variance that makes no interval"):
         write(wide, found)
 
 
@@ -66,7 +73,7 @@ def test_what_needs_a_calibration_is_null_without_one_and_no_array() -> None:
 
 
 @pytest.mark.parametrize(("contract", "found"), [(CLASSIFIER, CLASSES), (REGRESSOR, NUMBERS)])
-def test_arrays_have_the_numbers_of_json(contract: Contract, found: dict[str, Any]) -> None:
+def test_arrays_have_the_numbers_of_json(contract: Contract, found: Arrays) -> None:
     asked = {"policy": "defer entropy>0.3"}
     rows, arrays = as_json(contract, found, **asked)["predictions"], as_npz(contract, found, **asked)
     assert (arrays["model"], arrays["version"]) == ("a", 3)
@@ -80,11 +87,12 @@ def test_arrays_have_the_numbers_of_json(contract: Contract, found: dict[str, An
     "accept",
     [
         "", "*/*", "application/*", "application/json", "application/x-npz;q=0", "application/json, application/x-npz",
-        "application/x-npz;q=0.5, application/json", "text/npz", "application/x-npz2",
+        "application/x-npz;q=0.5, application/json", "text/npz", "application/x-npz2", "image/png;q=0", "image/*",
+        "application/json, image/png", "text/png",
     ],
 )  # fmt: skip
-def test_json_is_answered_unless_arrays_are_preferred(accept: str) -> None:
-    assert not response.wants_npz(accept.encode())
+def test_json_is_answered_unless_something_else_is_preferred(accept: str) -> None:
+    assert response.media_type(accept.encode()) == response.JSON
 
 
 @pytest.mark.parametrize(
@@ -95,4 +103,9 @@ def test_json_is_answered_unless_arrays_are_preferred(accept: str) -> None:
     ],
 )  # fmt: skip
 def test_arrays_are_answered_where_they_are(accept: str) -> None:
-    assert response.wants_npz(accept.encode())
+    assert response.media_type(accept.encode()) == response.NPZ
+
+
+@pytest.mark.parametrize("accept", ["image/png", "Image/PNG", "application/json;q=0.2, image/png", "image/png, */*"])
+def test_a_picture_is_answered_where_it_is(accept: str) -> None:
+    assert response.media_type(accept.encode()) == response.PNG

@@ -55,14 +55,14 @@ def test_a_model_with_a_contract_gets_its_rows(binary: bool) -> None:
     body, headers = write(asked, *blobs)
     (length,) = headers.values() or (None,)
     rows = call(length).decode(body, model())
-    np.testing.assert_array_equal(rows.inputs, ROWS)
+    np.testing.assert_array_equal(rows.inputs["input"], ROWS)
     assert (rows.outputs, rows.seconds) == (("energy",), 5.0)
 
 
 def test_one_without_gets_all_inputs_by_name_as_one_row() -> None:
     of = Signature(inputs=(Port(name="x", dtype="float32", sizes=(None, 2)),), outputs=())
     rows = call().decode(write({"inputs": [tensor("x", ROWS)]})[0], model(None, of))
-    ((name, values),) = rows.inputs[0].items()
+    ((name, values),) = rows.inputs.items()
     assert name == "x"
     np.testing.assert_array_equal(values, ROWS)
 
@@ -89,4 +89,4 @@ def test_rows_that_wait_do_not_keep_the_body() -> None:
     asked = call()
     rows = asked.decode(body, model())
     assert sys.getrefcount(body) == before
-    np.testing.assert_array_equal(rows.inputs, ROWS)
+    np.testing.assert_array_equal(rows.inputs["input"], ROWS)

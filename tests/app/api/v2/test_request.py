@@ -10,7 +10,9 @@ import pytest
 from app.api.v2 import request as requests
 from app.api.v2.request import Request
 from app.contract import signature
+from app.contract.axis import FreeAxis, Padding
 from app.contract.signature import Port, Signature
+from app.contract.tensor import Tensor
 from app.engine.bare_model import Servable
 from app.errors import InvalidInput, MalformedBody
 from tests.app.api.v2.protocol import Head, binary_tensor, packed, tensor, write
@@ -187,3 +189,48 @@ def test_every_channel_is_held_against_its_own_range() -> None:
     with pytest.raises(InvalidInput, match=r"expected values in \[50, 100\] \(feature\), got 49") as caught:
         requests.arrays(read({"inputs": [tensor("input", np.array([[1, 50], [1, 49]], np.float32))]}), model(of), 8)
     assert caught.value.field == "inputs[0].data[1][1]"
+
+
+PADDED = CONTRACT.model_copy(
+    update={
+        "inputs": (
+            Tensor(name="ids", dtype="int64", shape=("B", "T"), unit="token", range=(0, 9)),
+            Tensor(name="mark", dtype="bool", shape=("B", "T"), unit=""),
+            Tensor(name="level", dtype="float32", shape=("B", 1), unit="m"),
+        ),
+        "axes": {"T": FreeAxis(least=2, most=8, padding=Padding(mark="mark"))},
+    }
+)
+IDS, LEVEL = tensor("ids", np.array([[1, 2, 3]])), tensor("level", np.array([[0.5]], np.float32))
+
+
+def test_inputs_come_in_any_order_and_marks_may_be_left_out() -> None:
+    of = signature.of(PADDED)
+    found = requests.arrays(read({"inputs": [LEVEL, IDS]}, of=of), model(PADDED, of), 8)
+    assert {name: values.tolist() for name, values in found.items()} == {
+        "ids": [[1, 2, 3]], "mark": [[True, True, True]], "level": [[0.5]],
+    }  # fmt: skip
+    assert list(found) == ["ids", "mark", "level"]
+    marks = tensor("mark", np.array([[True, True, False]]))
+    found = requests.arrays(read({"inputs": [LEVEL, marks, IDS]}, of=of), model(PADDED, of), 8)
+    assert found["mark"].tolist() == [[True, True, False]]
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "message"),
+    [
+        ([IDS], "inputs", "expected the input 'level', too"),
+        ([LEVEL], "inputs", "expected the input 'ids', too"),
+        ([IDS, IDS, LEVEL], "inputs[1].name", "'ids' is there more than once"),
+        ([tensor("ids", np.array([[1]])), LEVEL], "inputs[0].shape[1]", "expected T = 2 to 8, got 1"),
+        ([tensor("ids", np.array([[1, 10]])), LEVEL], "inputs[0].data[0][1]", "expected whole numbers in [0, 9]"),
+        ([tensor("ids", np.array([[1, 2]] * 2)), LEVEL], "inputs[1].shape", "expected the shape [B, 1]"),
+        ([IDS, tensor("mark", np.array([[True] * 2])), LEVEL], "inputs[1].shape", "expected the shape [B, T]"),
+    ],
+)
+def test_inputs_of_several_that_do_not_go_together_are_refused(given: list[Head], field: str, message: str) -> None:
+    of = signature.of(PADDED)
+    with pytest.raises(InvalidInput) as caught:
+        requests.arrays(read({"inputs": given}, of=of), model(PADDED, of), 8)
+    assert caught.value.field == field
+    assert message in caught.value.message

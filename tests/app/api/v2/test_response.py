@@ -21,8 +21,19 @@ def wanted(*outputs: RequestedOutput, id: str | None = None) -> Request:
 
 
 def test_classes_of_a_regressor_are_refused() -> None:
-    with pytest.raises(InvalidInput, match="a is a regressor: none of its outputs are classes"):
+    with pytest.raises(InvalidInput, match="prediction is of a head without labels: none of its values are classes"):
         response.write(wanted(RequestedOutput("prediction", classes=1)), model(REGRESSOR), NUMBERS)
+
+
+def test_classes_have_the_labels_of_their_own_head() -> None:
+    road = CLASSIFIER.head.model_copy(update={"name": "road", "labels": ("dry", "wet")})
+    angle = REGRESSOR.head.model_copy(update={"name": "angle"})
+    both = model(CLASSIFIER.model_copy(update={"heads": (road, angle)}))
+    found = {"road.probabilities": CLASSES["probabilities"], "angle.prediction": NUMBERS["prediction"]}
+    body, _ = response.write(wanted(RequestedOutput("road.probabilities", classes=1)), both, found)
+    assert b"0.750000:0:dry" in body
+    with pytest.raises(InvalidInput, match=r"angle\.prediction is of a head without labels"):
+        response.write(wanted(RequestedOutput("angle.prediction", classes=1)), both, found)
 
 
 def test_what_json_has_not_is_an_error_and_goes_out_as_bytes() -> None:

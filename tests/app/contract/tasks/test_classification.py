@@ -29,9 +29,9 @@ def test_a_class_on_the_least_probability_is_in_the_set_however_it_was_rounded()
 
 
 def test_scores_are_those_of_the_contract() -> None:
-    outputs: dict[str, Any] = {name: np.full(2, at, np.float32) for at, name in enumerate(CONTRACT.scores)}
+    outputs: dict[str, Any] = {name: np.full(2, at, np.float32) for at, name in enumerate(CONTRACT.head.scores)}
     outputs |= {"probabilities": np.array([[0.2, 0.8], [0.7, 0.3]], np.float32), "logits": np.zeros((2, 1, 2))}
-    found = CONTRACT.score_values(outputs)
-    assert tuple(found) == CONTRACT.scores
+    found = CONTRACT.head.score_values(outputs)
+    assert tuple(found) == CONTRACT.head.scores
     assert found["confidence"].tolist() == outputs["probabilities"].max(axis=1).tolist()
     assert all((found[name] == outputs[name]).all() for name in found if name != "confidence")

@@ -64,7 +64,7 @@ def test_one_half_of_the_rows_fits_whatever_the_file_held_before(before: float) 
     logits = artefacts.run(model, ROWS, ["logits"])["logits"]
     fitting, guaranteeing = np.arange(0, 200, 2), np.arange(1, 200, 2)
     artefact.set_temperature(model, contract.head, before)
-    found = TASK.fit(model, contract.head, CalibrationRows(ROWS, LABELS, fitting, guaranteeing))
+    found = TASK.fit(model, contract, contract.head, CalibrationRows(ROWS, LABELS, fitting, guaranteeing))
     assert found.temperature == np.float32(fit_temperature(logits[fitting], LABELS[fitting]))
     assert found.temperature != pytest.approx(fit_temperature(logits, LABELS), rel=0.01)
     assert found.nll_before == pytest.approx(negative_log_likelihood(logits, LABELS, 1.0))
@@ -93,7 +93,7 @@ def checked(scale: float, labels: np.ndarray) -> tuple[float, list[str]]:
     scaled = onnx.numpy_helper.to_array(weight) * np.float32(scale)
     weight.CopyFrom(onnx.numpy_helper.from_array(scaled, "weight"))
     rows = CalibrationRows(SPREAD, labels, *WHICH)
-    fit = TASK.fit(model, contract.head, rows)
+    fit = TASK.fit(model, contract, contract.head, rows)
     return fit.temperature, TASK.check_calibration(contract.head, rows, fit)
 
 

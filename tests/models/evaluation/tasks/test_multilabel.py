@@ -32,7 +32,7 @@ def drawn(sharpness: float = 1.0) -> NDArray[np.bool_]:
 def checked(labels: NDArray[Any]) -> tuple[float, list[str]]:
     model, contract = graphs.multilabel()
     rows = CalibrationRows(ROWS, labels, *WHICH)
-    fit = TASK.fit(model, contract.head, rows)
+    fit = TASK.fit(model, contract, contract.head, rows)
     return fit.temperature, TASK.check_calibration(contract.head, rows, fit)
 
 
@@ -62,7 +62,7 @@ def test_coverages_and_risks_can_be_guaranteed() -> None:
 def test_one_half_of_the_rows_fits_the_temperature() -> None:
     model, contract = graphs.multilabel()
     labels = drawn(3.0)
-    found = TASK.fit(model, contract.head, CalibrationRows(ROWS, labels, *WHICH))
+    found = TASK.fit(model, contract, contract.head, CalibrationRows(ROWS, labels, *WHICH))
     assert found.temperature == np.float32(fit_label_temperature(LOGITS[WHICH[0]], labels[WHICH[0]]))
     assert 0.25 < found.temperature < 0.5
     assert found.nll_before == pytest.approx(binary_cross_entropy(LOGITS, labels, 1.0))
@@ -91,7 +91,7 @@ def test_answers_that_are_all_right_leave_the_temperature() -> None:
     model, contract = graphs.multilabel()
     agreed = np.flatnonzero(((LOGITS > 0) == (LOGITS[:, :1] > 0)).all(axis=(1, 2)))
     rows = CalibrationRows(ROWS, LOGITS[:, 0] > 0, fitting=agreed, guaranteeing=WHICH[1])
-    fit = TASK.fit(model, contract.head, rows)
+    fit = TASK.fit(model, contract, contract.head, rows)
     assert fit.temperature == 1
     assert "the temperature stays 1" in TASK.check_calibration(contract.head, rows, fit)[-1]
 

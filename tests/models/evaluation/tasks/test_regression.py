@@ -66,7 +66,7 @@ def test_one_half_of_the_rows_fits_whatever_the_file_held_before() -> None:
     means, variances = raw["submodels"], raw["submodel_variances"]
     artefact.set_temperature(model, contract.head, 7.0)
     fitting, guaranteeing = HALVES
-    found = TASK.fit(model, contract.head, CalibrationRows(ROWS, TRUTH, fitting, guaranteeing))
+    found = TASK.fit(model, contract, contract.head, CalibrationRows(ROWS, TRUTH, fitting, guaranteeing))
     expected = fit_variance_factor(TRUTH[fitting], means[fitting], variances[fitting])
     assert found.temperature == pytest.approx(expected, rel=1e-5)
     assert found.temperature != pytest.approx(fit_variance_factor(TRUTH, means, variances), rel=0.01)
@@ -78,8 +78,8 @@ def test_one_half_of_the_rows_fits_whatever_the_file_held_before() -> None:
 
 
 def test_without_variances_nothing_is_fitted() -> None:
-    model, _ = graphs.regressor(aleatoric=False)
-    found = TASK.fit(model, BARE, CalibrationRows(ROWS, TRUTH, *HALVES))
+    model, contract = graphs.regressor(aleatoric=False)
+    found = TASK.fit(model, contract, BARE, CalibrationRows(ROWS, TRUTH, *HALVES))
     assert (found.temperature, found.nll_before, found.nll_after) == (1.0, None, None)
     assert found.outputs["prediction"].shape == (200, 2)
     told = calibration().model_copy(update={"nll_before": None})
@@ -93,7 +93,7 @@ def checked(errors: float, shuffled: bool = False) -> list[str]:
     noise = np.random.default_rng(0).normal(0, 1, (200, 2)) * np.sqrt(found["variance"])
     middle = np.roll(found["prediction"], 77, axis=0) if shuffled else found["prediction"]
     rows = CalibrationRows(ROWS, (middle + errors * noise).astype(np.float32), *HALVES)
-    return TASK.check_calibration(contract.head, rows, TASK.fit(model, contract.head, rows))
+    return TASK.check_calibration(contract.head, rows, TASK.fit(model, contract, contract.head, rows))
 
 
 def test_a_factor_at_an_end_of_its_range() -> None:
@@ -111,7 +111,7 @@ def test_errors_far_smaller_than_predicted_are_warned_of() -> None:
             one.CopyFrom(onnx.numpy_helper.from_array(values, one.name))
     truth = artefacts.run(model, ROWS, ["prediction"])["prediction"] + np.float32(1e-4)
     rows = CalibrationRows(ROWS, truth, *HALVES)
-    (warning,) = TASK.check_calibration(contract.head, rows, TASK.fit(model, contract.head, rows))
+    (warning,) = TASK.check_calibration(contract.head, rows, TASK.fit(model, contract, contract.head, rows))
     assert "errors are a twentieth of the predicted, or less" in warning
 
 
