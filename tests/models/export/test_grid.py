@@ -91,7 +91,7 @@ def test_what_does_not_fit_names_its_head() -> None:
     traced = [trace(Two(), torch.rand(2, 5))]
     kind, size = describe_heads(traced, [(5,)], ExportOptions(heads=heads))
     assert (kind.name, size.name, len(size.outputs)) == ("kind", "size", 9)
-    with pytest.raises(ValueError, match="heads.kind: labels: the network has 3 classes, got 2 labels"):
+    with pytest.raises(ValueError, match=r"heads\.kind: labels: the network has 3 classes, got 2 labels"):
         describe_heads(traced, [(5,)], ExportOptions(heads={**heads, "kind": HeadOptions(labels="ab")}))
-    with pytest.raises(ValueError, match="heads.size: precision: a regressor's numbers stay in float32"):
+    with pytest.raises(ValueError, match=r"heads\.size: precision: a regressor's numbers stay in float32"):
         describe_heads(traced, [(5,)], ExportOptions(heads=heads, precision="float16"))
