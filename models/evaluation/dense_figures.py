@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.evaluation.answers import Answers, Outputs
-from models.evaluation.cells import counted, error_shares
+from models.evaluation.cells import counted, error_shares, take_cells
 from models.evaluation.confusion import cell_accuracy, confusion, mean_iou, overlaps
 from models.evaluation.likelihood import Floats, log_mean_probability
 from models.evaluation.metrics import BINS, calibration_gaps, top_calibration_error
@@ -45,7 +45,7 @@ class DenseFigures:
         some = counts.reshape(len(counts), -1).any(axis=-1)
         self._confusion += confusion(found["prediction"], labels, len(self._confusion))
         for row in np.flatnonzero(some):
-            self._add_cells(found["logits"][row][:, :, counts[row]], labels[row][counts[row]])
+            self._add_cells(take_cells(found["logits"][row], counts[row]), take_cells(labels[row], counts[row]))
         errors = error_shares(found["prediction"] != labels, counts)
         rows = {"error": errors, "confidence": found["row_confidence"], **row_scores(found)}
         self._rows.append({name: values[some] for name, values in rows.items()})
