@@ -15,7 +15,9 @@ def add(commands: "arguments.Commands") -> None:
     command.add_argument("dataset", choices=sorted(LOADERS))
     arguments.add_method(command)
     command.add_argument(
-        "--network", choices=["cnn", "mlp", "resnet", "wide_resnet"], help="default: what suits the data set"
+        "--network",
+        choices=["char_cnn", "cnn", "mlp", "resnet", "unet", "wide_resnet"],
+        help="default: what suits the data set",
     )
     command.add_argument(
         "--submodels", type=arguments.positive, metavar="N", help="default 4; of a deep ensemble its networks"

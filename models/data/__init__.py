@@ -10,7 +10,9 @@ from models.data.digit_traits import digit_traits
 from models.data.digits import digits
 from models.data.fashion_mnist import fashion_mnist
 from models.data.imagenet import imagenet
+from models.data.languages import languages
 from models.data.npz import npz
+from models.data.scenes import scenes
 from models.data.sinusoids import sinusoids
 
 __all__ = ["LOADERS", "Dataset", "DatasetError", "Split", "load"]
@@ -22,6 +24,8 @@ LOADERS: dict[str, Callable[[Path | None], Dataset]] = {
     "digits": digits,
     "fashion-mnist": fashion_mnist,
     "imagenet": imagenet,
+    "languages": languages,
+    "scenes": scenes,
     "sinusoids": sinusoids,
 }
 

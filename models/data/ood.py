@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.data.dataset import Dataset, DatasetError, Split
+from models.data.scenes import with_digits
 
 _NOISE_ROWS = 2000
 
@@ -30,7 +31,7 @@ def noise(count: int, shape: tuple[int, ...], seed: int = 0) -> NDArray[np.float
 def ood_inputs(dataset: Dataset) -> dict[str, NDArray[Any]]:
     """Out-of-distribution images for a data set of images, by name, of its dtype; none for others.
 
-    Digits and noise for Fashion-MNIST, noise for all others.
+    Digits and noise for Fashion-MNIST, test scenes with digits in them and noise for scenes, noise for all others.
     """
     if not dataset.layout:
         return {}
@@ -38,7 +39,11 @@ def ood_inputs(dataset: Dataset) -> dict[str, NDArray[Any]]:
     images: NDArray[Any] = noise(_NOISE_ROWS, shape)
     if dtype == np.uint8:
         images = np.rint(images * 255).astype(np.uint8)
-    return {"digits": digits_28(), "noise": images} if dataset.name == "fashion-mnist" else {"noise": images}
+    if dataset.name == "fashion-mnist":
+        return {"digits": digits_28(), "noise": images}
+    if dataset.name == "scenes":
+        return {"digits": with_digits(dataset.test).inputs[:], "noise": images}
+    return {"noise": images}
 
 
 def held_out(dataset: Dataset, classes: Collection[str]) -> tuple[Dataset, Split]:

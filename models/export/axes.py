@@ -56,9 +56,7 @@ def check_examples(shapes: Mapping[str, Shape], axes: Axes, examples: Mapping[st
         if not fits:
             of = f" of {name}" if len(shapes) > 1 else ""
             bounds = "".join(f", {letter} = {axis.expected}" for letter, axis in axes.items())
-            raise ValueError(
-                f"example_input: expected rows{of} {list(shape)}{bounds}; got {list(example.shape[1:])}"
-            )
+            raise ValueError(f"example_input: expected rows{of} {list(shape)}{bounds}; got {list(example.shape[1:])}")
     if len(set(map(len, examples.values()))) > 1:
         raise ValueError("example_input: expected as many rows of each input")
 

@@ -162,7 +162,9 @@ class _Meter(Interpreter):
     def run_node(self, node: Node) -> Any:
         with FlopCounterMode(display=False) as counter:
             result = super().run_node(node)
-        if node.op == "call_function" and isinstance(result, Tensor):
+        # a recurrent layer gives several
+        results = [value for value in (result if isinstance(result, tuple) else [result]) if isinstance(value, Tensor)]
+        if node.op == "call_function" and results:
             packet = getattr(node.target, "overloadpacket", None)
             groups = arguments(node).get("groups", 1) if packet in CONVOLUTIONS else 1
             given = [self.env[x] for x in node.all_input_nodes if isinstance(self.env.get(x), Tensor)]
@@ -170,7 +172,7 @@ class _Meter(Interpreter):
                 _Work(
                     packet=packet,
                     macs=counter.get_total_flops() // 2,  # torch counts a multiplication and an addition
-                    bytes=result.numel() * result.element_size() * 2,  # read once, written once
+                    bytes=sum(value.numel() * value.element_size() for value in results) * 2,  # read once, written once
                     grouped=groups != 1,
                     aligned=not given or given[0].ndim < 3 or _aligned(given[0], packet in CONVOLUTIONS, groups),
                 )

@@ -5,13 +5,15 @@ rows in submodel-major order, n·B + b; a value that enters that part from outsi
 """
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
 
 from models.export.mark import MARK
-from models.export.nodes import copied, counts_rows
+from models.export.nodes import batch_axes, copied, counts_rows, same, shape
+from models.export.operation import SHAPES
 
 _aten = torch.ops.aten
 
@@ -31,9 +33,11 @@ def fold(traced: GraphModule, submodels: int) -> Folded:
     """Folds a traced graph [B, …] → [B, K, …] for N submodels; a graph without marks stays as it is.
 
     Raises:
-        ValueError: a value has the batch on several axes, or a mask applies to one that has it on another axis than 0.
+        ValueError: a value has the batch on several axes, or a mask applies to one that has it on another axis than 0;
+            or samples lie in between tokens, or a size grows with the number of rows, and not in proportion.
     """
     graph = copied(traced)
+    apart = _apart(graph)
     folded: set[Node] = set()
     expanded: dict[Node, Node] = {}
     shared = 0
@@ -44,6 +48,8 @@ def fold(traced: GraphModule, submodels: int) -> Folded:
             shared += isinstance(node.meta.get("val"), torch.Tensor)
             continue
         if node.target is not MARK:
+            if entering := apart.difference(folded).intersection(node.all_input_nodes):
+                raise ValueError(_in_between(entering.pop()))
             with graph.graph.inserting_before(node):
                 node.args, node.kwargs = torch.fx.map_arg(
                     (node.args, node.kwargs), lambda value: _enter(graph, value, submodels, folded, expanded)
@@ -51,6 +57,8 @@ def fold(traced: GraphModule, submodels: int) -> Folded:
             folded.add(node)
             continue
         x, masks = node.args
+        if x in apart:
+            raise ValueError(_in_between(x))
         if _batch_axis(x) != 0:
             raise ValueError(
                 f"a mask applies to {x.name}, which has the batch on another axis than 0: {list(x.meta['val'].shape)}"
@@ -81,9 +89,7 @@ def fold(traced: GraphModule, submodels: int) -> Folded:
     if folded:
         output = graph.graph.output_node()
         with graph.graph.inserting_before(output):  # what no mask reaches is the same for all submodels
-            output.args = torch.fx.map_arg(
-                output.args, lambda value: _enter(graph, value, submodels, folded, expanded)
-            )
+            output.args = torch.fx.map_arg(output.args, lambda value: _enter(graph, value, submodels, folded, expanded))
     graph.graph.lint()
     graph.recompile()
     return Folded(graph, shared, total)
@@ -95,6 +101,11 @@ def _enter(graph: GraphModule, value: Node, submodels: int, folded: set[Node], e
     if value in folded:
         return value
     if counts_rows(value, meaning):  # a size that counts B rows must count N·B there
+        if not _in_proportion(value):
+            raise ValueError(
+                f"{value.name} = {meaning} grows with the number of rows, and not in proportion: the submodels cannot "
+                "share a batch"
+            )
         return graph.graph.call_function(_mul, (value, submodels))
     if not isinstance(meaning, torch.Tensor) or not any(counts_rows(value, size) for size in meaning.shape):
         return value
@@ -120,6 +131,39 @@ def _batch_axis(value: Node) -> int:
     if len(axes) != 1:
         raise ValueError(f"{value.name} carries the batch on several axes: {list(sizes)}")
     return axes[0]
+
+
+def _apart(graph: GraphModule) -> set[Node]:
+    """The values whose axis of the batch holds the samples in between, as [T·B, C] does that was [T, B, C]."""
+    outer: dict[Node, Any] = {}
+    for node in graph.graph.nodes:
+        axes, given = batch_axes(node), [x for x in node.all_input_nodes if x in outer]
+        if len(axes) != 1:
+            continue
+        # how many values of that axis lie around the samples; an operation that does not change shapes leaves them
+        outer[node] = next((outer[x] for x in given if not same(outer[x], 1)), 1)
+        if given and getattr(node.target, "overloadpacket", None) in SHAPES:
+            (axis,) = batch_axes(given[0])
+            around, here = prod(shape(given[0])[:axis]) * outer[given[0]], prod(shape(node)[: axes[0]])
+            outer[node] = 1 if same(around, here) else around // here
+    return {node for node, number in outer.items() if not same(number, 1)}
+
+
+def _in_between(x: Node) -> str:
+    return (
+        f"{x.name} has the tokens of all samples in turn, {list(x.meta['val'].shape)}, where masks begin or apply: "
+        "put the samples first before you flatten, as [B, T, C] to [B·T, C]"
+    )
+
+
+def _in_proportion(value: Node) -> bool:
+    """Whether a size is k·B; what is no polynomial of B is taken for one."""
+    size = value.meta["val"].node.expr
+    given = next(node for node in value.graph.nodes if node.op == "placeholder")
+    for rows in given.meta["val"].shape[0].node.expr.free_symbols & size.free_symbols:
+        if size.is_polynomial(rows) and (size.subs(rows, 2 * rows) - 2 * size).expand() != 0:
+            return False
+    return True
 
 
 def _mul(size: int, submodels: int) -> int:

@@ -46,7 +46,7 @@ _REDUCTIONS = {_aten.mean, _aten.sum, _aten.amax, _aten.amin}
 ALONG = {*_REDUCTIONS, _aten.softmax, _aten.log_softmax, _aten.flip, _aten.slice, _aten.select}
 _PADDING = {_aten.pad, _aten.constant_pad_nd}
 _SIZED = {_aten.view, _aten.reshape, _aten._unsafe_view}
-_SHAPES = {*_SIZED, _aten.flatten, _aten.squeeze, _aten.unsqueeze, _aten.unflatten}
+SHAPES = {*_SIZED, _aten.flatten, _aten.squeeze, _aten.unsqueeze, _aten.unflatten}
 _SHUFFLES = {_aten.pixel_shuffle, _aten.pixel_unshuffle}
 _PERMUTATIONS = {_aten.permute, _aten.transpose}
 _COPIES = {_aten.clone, _aten.contiguous, _aten.alias, _aten.detach, _aten.dropout, _aten._to_copy, _aten.to}
@@ -85,7 +85,7 @@ class Operation:
             return len(shape(self.x)) - 1
         packet = getattr(self.node.target, "overloadpacket", None)
         joins = _is_pointwise(self.node) or packet is _aten.cat
-        if not joins and packet not in {*ALONG, *_PADDING, *_PERMUTATIONS, *_SHAPES}:
+        if not joins and packet not in {*ALONG, *_PADDING, *_PERMUTATIONS, *SHAPES}:
             return 1
         known = next((axis for node in self.inputs if (axis := self.axes.get(node)) is not None), None)
         if known is not None:
@@ -136,7 +136,7 @@ class Operation:
     @property
     def reshapes(self) -> bool:
         """Whether the operation only rearranges values."""
-        return getattr(self.node.target, "overloadpacket", None) in _SHAPES
+        return getattr(self.node.target, "overloadpacket", None) in SHAPES
 
     @property
     def sizes(self) -> bool:
@@ -186,7 +186,7 @@ def _kind(operation: Operation) -> Kind | None:
         return "pointwise" if _channels_agree(operation) else None
     if len(operation.inputs) > 1 or node.args[0] is not operation.inputs[0]:
         return None
-    if packet in _SHAPES:
+    if packet in SHAPES:
         return _kind_of_shape(operation)
     others = [x for x in node.all_input_nodes if x is not operation.x and x not in operation.constants]
     if not all(map(_is_free_size, others)):

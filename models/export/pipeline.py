@@ -119,9 +119,7 @@ class Reference(nn.Sequential):
         return network(*each(preprocess(*inputs)))  # type: ignore[no-any-return]
 
 
-def _trace(
-    network: nn.Module, example: Tensors, free: Sequence[Dims], options: ExportOptions
-) -> GraphModule:
+def _trace(network: nn.Module, example: Tensors, free: Sequence[Dims], options: ExportOptions) -> GraphModule:
     try:
         return trace(network, example, free)
     except ValueError as error:

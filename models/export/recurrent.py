@@ -126,7 +126,7 @@ def keep_whole(network: nn.Module) -> None:
         if isinstance(layer, nn.LSTM | nn.GRU) and type(layer) in _GATES and not layer.proj_size:  # ONNX has none
             # the layer stays what it is, and all that a network asks of it
             layer.add_module("whole", Recurrent(layer))
-            layer.forward = layer.whole.forward  # type: ignore[assignment, union-attr]
+            layer.forward = layer.whole.forward  # type: ignore[method-assign, union-attr]
 
 
 def _flat(states: Any) -> Any:

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.node import map_aggregate
 
-from models.given import Tensors, each
 from models.export.nodes import carries_batch
+from models.given import Tensors, each
 
 
 def check_independence(graph: GraphModule, rows: Tensors) -> None:

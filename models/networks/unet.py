@@ -1,7 +1,7 @@
 """A U-Net (Ronneberger et al., arXiv 1505.04597) with a mask after every convolution but those of the first level.
 
 Each value is masked once, so that the way down and the skip connection read the same channels, and the export computes
-no others. Not in `BUILDERS`: no task of the contract answers for cells yet.
+no others. It answers for cells: its labels are those of a grid as large as the input.
 """
 
 from collections.abc import Sequence

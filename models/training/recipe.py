@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from app.contract.tasks import TaskName
+from models.data.languages import IDS
 from models.networks import BUILDERS
 from models.training.methods import METHODS
 from models.training.methods.method import Trainable
@@ -17,6 +18,7 @@ from models.training.tasks import TASKS
 
 _OWN = {"input_shape", "classes", "submodels", "scale", "seed", "align"}
 """Arguments of every network's builder that have a field of their own."""
+_OF_IMAGES = BUILDERS.keys() - {"char_cnn", "mlp"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Recipe:
     """Mirror half of the images, anew in each epoch."""
     crop: int = 0
     """Shift images by up to this many pixels, anew in each epoch."""
+    trim: bool = False
+    """Cut the rows [B, T] of a batch where the longest one ends; what follows is padding, 0."""
     seed: int = 0
 
     def build(self) -> nn.Module:
@@ -82,7 +86,7 @@ class Recipe:
         return cls(**{name: _tuples(value) for name, value in values.items()})
 
     def _check(self) -> None:
-        if self.network != "mlp" and len(self.input_shape) != 3:
+        if self.network in _OF_IMAGES and len(self.input_shape) != 3:
             raise ValueError(f"{self.network} takes images [channels, height, width], not {list(self.input_shape)}")
         known = inspect.signature(BUILDERS[self.network]).parameters.keys() - _OWN
         if unknown := sorted(self.options.keys() - known):
@@ -94,6 +98,23 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "digits": {"network": "mlp", "epochs": 60, "batch_size": 64},
     "digit-traits": {"network": "mlp", "epochs": 60, "batch_size": 64},
     "fashion-mnist": {"network": "cnn", "epochs": 20, "flip": True},
+    "languages": {
+        "network": "char_cnn",
+        "options": {"ids": IDS},
+        "epochs": 8,
+        "batch_size": 256,
+        "learning_rate": 4e-3,
+        "trim": True,
+    },
+    "scenes": {
+        "network": "unet",
+        "options": {"channels": 12, "depth": 3},
+        "align": 8,
+        "epochs": 5,
+        "batch_size": 16,
+        "learning_rate": 3e-3,
+        "flip": True,
+    },
     "sinusoids": {
         "network": "mlp",
         "options": {"hidden": [100], "widen": True},

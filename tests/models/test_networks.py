@@ -11,8 +11,11 @@ from models.networks.gaussian import Gaussian
 from models.networks.masking import Masking
 
 SHAPES: dict[str, tuple[int, ...]] = {
-    "cnn": (1, 28, 28), "mlp": (5,), "resnet": (3, 32, 32), "wide_resnet": (3, 32, 32),
+    "char_cnn": (9,), "cnn": (1, 28, 28), "mlp": (5,), "resnet": (3, 32, 32), "unet": (1, 16, 8),
+    "wide_resnet": (3, 32, 32),
 }  # fmt: skip
+GRIDS = {"unet": (16, 8)}
+"""Cells that networks answer for, those of the input."""
 SMALL: dict[str, dict[str, Any]] = {"wide_resnet": {"depth": 10, "widening": 1}}
 
 
@@ -20,9 +23,10 @@ SMALL: dict[str, dict[str, Any]] = {"wide_resnet": {"depth": 10, "widening": 1}}
 def test_each_submodel_answers_for_each_row(name: str) -> None:
     torch.manual_seed(0)
     network = BUILDERS[name](SHAPES[name], 7, submodels=3, align=1, **SMALL.get(name, {})).eval()
+    rows = torch.rand(2, *SHAPES[name])
     with torch.no_grad():
-        found = submodels(network, torch.rand(2, *SHAPES[name]))
-    assert found.shape == (3, 2, 7)
+        found = submodels(network, (rows * 128).long() if name == "char_cnn" else rows)
+    assert found.shape == (3, 2, 7, *GRIDS.get(name, ()))
     assert (found[0] != found[1]).any()
     assert layers(network)
 

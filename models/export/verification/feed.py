@@ -21,8 +21,9 @@ def feed(contract: Contract, rows: Tensors) -> dict[str, NDArray[Any]]:
 
 def rows_at_once(contract: Contract, sizes: Sizes) -> int:
     """How many rows of these sizes can be compared at once; 0 if not even one."""
-    return _MOST_VALUES // sum(_values(contract, head.grid, sizes) * max(len(head.labels), 2 * len(head.targets))
-                               for head in contract.heads)
+    return _MOST_VALUES // sum(
+        _values(contract, head.grid, sizes) * max(len(head.labels), 2 * len(head.targets)) for head in contract.heads
+    )
 
 
 def _values(contract: Contract, grid: tuple[int | str, ...], sizes: Sizes) -> int:

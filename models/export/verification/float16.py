@@ -20,7 +20,9 @@ _BATCHES = (1, 2, 3, 5, 16)
 _ROWS_AT_ONCE = 16
 
 
-def verify_float16(model: onnx.ModelProto, contract: Contract, network: nn.Module, rows: Tensors) -> tuple[float, float]:
+def verify_float16(
+    model: onnx.ModelProto, contract: Contract, network: nn.Module, rows: Tensors
+) -> tuple[float, float]:
     """Compares a model in float16 with its network in float32.
 
     Returns:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,9 +18,21 @@ class ClassificationTrainer(TaskTrainer):
         return len(dataset.classes)
 
     def loss(self, network: nn.Module, found: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy in nats, of logits [B, K] and classes [B]."""
+        """Cross-entropy in nats, the mean over rows and cells, of logits [B, K, …] and classes [B, …].
+
+        Raises:
+            ValueError: the network and the labels have another grid.
+        """
+        if found.shape[2:] != labels.shape[1:]:
+            raise ValueError(
+                f"the network answers for {_grid(found.shape[2:])}, the labels are those of {_grid(labels.shape[1:])}"
+            )
         return F.cross_entropy(found, labels)
 
     def export_options(self, dataset: Dataset) -> dict[str, Any]:
         """The classes' names."""
         return {"labels": dataset.classes}
+
+
+def _grid(sizes: torch.Size) -> str:
+    return f"{'×'.join(map(str, sizes))} cells" if sizes else "rows"

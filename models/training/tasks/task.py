@@ -20,7 +20,7 @@ class TaskTrainer(ABC):
         """K classes or labels, or D targets."""
 
     def outputs(self, answers: int) -> int:
-        """The last layer's outputs for a row, given the number of answers; by default one for each."""
+        """The last layer's outputs for a row or cell, given the number of answers; by default one for each."""
         return answers
 
     def complete(self, network: nn.Module, recipe: "Recipe") -> nn.Module:

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from models.data import DatasetError, load
-from models.data.ood import digits_28, held_out, noise
+from models.data import Dataset, DatasetError, Split, load
+from models.data.ood import digits_28, held_out, noise, ood_inputs
+from models.data.scenes import DIGIT, with_digits
 
 
 def test_digits_are_enlarged() -> None:
@@ -19,6 +20,18 @@ def test_noise_is_uniform_and_repeatable() -> None:
     assert found.mean() == pytest.approx(0.5, abs=0.01)
     assert (noise(200, (1, 8, 8), seed=1) == found).all()
     assert (noise(200, (1, 8, 8), seed=2) != found).any()
+
+
+def test_the_ood_of_scenes_are_the_same_scenes_with_digits() -> None:
+    rng = np.random.default_rng(0)
+    split = Split(rng.integers(0, 256, (5, 1, 64, 64), dtype=np.uint8), np.zeros((5, 64, 64), np.int64))
+    found = ood_inputs(Dataset("scenes", (), split, split, split, (0, 255), "", "BCHW"))
+    assert [(name, rows.dtype) for name, rows in found.items()] == [("digits", np.uint8), ("noise", np.uint8)]
+    pasted = with_digits(split)
+    np.testing.assert_array_equal(found["digits"], pasted.inputs)
+    elsewhere = pasted.labels != DIGIT
+    np.testing.assert_array_equal(found["digits"][:, 0][elsewhere], split.inputs[:, 0][elsewhere])
+    assert 0.3 < elsewhere.mean() < 0.98
 
 
 def test_classes_are_held_out() -> None:

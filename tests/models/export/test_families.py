@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from app.contract.axis import Axes, FreeAxis, Padding
+from app.contract.axis import FreeAxis, Padding
 from app.contract.schema import Contract
 from models import artefact, runtime
 from models.export import ExportOptions, HeadOptions, InputOptions, export
@@ -130,7 +130,9 @@ def test_several_heads_answer_by_their_names(tmp_path: Path) -> None:
     ordered = InOrderOf(network, list(SCENES))
     for batch, height, width in ((1, 16, 64), (3, 40, 24)):
         assert_agrees(session, contract, ordered.eval(), {"input": torch.rand(batch, 3, height, width)})
-    found = session.run(["weather.submodels", "weather.mutual_information"], {"input": torch.rand(2, 3, 16, 16).numpy()})
+    found = session.run(
+        ["weather.submodels", "weather.mutual_information"], {"input": torch.rand(2, 3, 16, 16).numpy()}
+    )
     assert found[0].shape == (2, 4, 2)
     assert found[1].max() < 1e-6  # four equal submodels
 

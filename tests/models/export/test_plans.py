@@ -124,7 +124,9 @@ def test_devices_that_choose_alike_get_files_of_their_own(
 def test_tuning_measures_every_plan_on_every_device(converted: list[Served], monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[tuple[set[str], int, str]] = []
 
-    def tune(models: Mapping[PlanName, onnx.ModelProto], inputs: Mapping[str, np.ndarray], device: DeviceName) -> Choice:
+    def tune(
+        models: Mapping[PlanName, onnx.ModelProto], inputs: Mapping[str, np.ndarray], device: DeviceName
+    ) -> Choice:
         measured.append((set(models), len(inputs["input"]), device))
         return Choice("grouped" if device == "cpu" else "folded", "measured")
 

@@ -138,3 +138,47 @@ def test_a_value_with_the_batch_on_two_axes_cannot_be_expanded() -> None:
     assert submodels(network, torch.rand(2, 8)).shape == (3, 2, 4)
     with pytest.raises(ValueError, match="matmul carries the batch on several axes"):
         fold(trace(network, torch.rand(2, 8)), 3)
+
+
+class Tokens(nn.Module):
+    """[B, 5, 6] flattened to rows, with the samples first or the tokens first, and a mask over their features."""
+
+    def __init__(self, tokens_first: bool, masked_there: bool) -> None:
+        super().__init__()
+        self.tokens_first, self.masked_there = tokens_first, masked_there
+        self.first, self.mask, self.last = nn.Linear(6, 8), Masksembles1d(8, 3, seed=0), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        if not self.masked_there:
+            x = self.mask(x.transpose(1, 2)).transpose(1, 2)
+        x = x.transpose(0, 1) if self.tokens_first else x
+        rows = x.reshape(-1, 8)
+        answers = self.last(self.mask(rows) if self.masked_there else rows).reshape(*x.shape[:2], 4)
+        return answers.mean(dim=0 if self.tokens_first else 1)
+
+
+@pytest.mark.parametrize(("tokens_first", "masked_there"), [(False, True), (False, False), (True, False)])
+def test_tokens_become_rows(tokens_first: bool, masked_there: bool) -> None:
+    check(Tokens(tokens_first, masked_there), (5, 6), 3)
+
+
+def test_a_mask_over_the_tokens_of_all_samples_in_turn_is_refused() -> None:
+    network = Tokens(tokens_first=True, masked_there=True).eval()
+    with pytest.raises(ValueError, match=r"has the tokens of all samples in turn, .*put the samples first"):
+        fold(trace(network, torch.rand(2, 5, 6)), 3)
+
+
+def test_a_size_that_does_not_grow_in_proportion_is_refused() -> None:
+    class OneMore(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mask, self.last = Masksembles1d(8, 3, seed=0), nn.Linear(8, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            places = torch.arange(x.shape[0] + 1)[:-1]
+            return self.last(self.mask(x) + (self.mask(x).new_zeros(x.shape[0] + 1, 8)[:-1] + places[:, None]) * 0)
+
+    network = OneMore().eval()
+    with pytest.raises(ValueError, match="grows with the number of rows, and not in proportion"):
+        fold(trace(network, torch.rand(2, 8)), 3)

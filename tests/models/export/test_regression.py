@@ -16,10 +16,10 @@ from app.contract.tasks.regression import RegressionEvaluation
 from app.engine.verifier import verify as service_verifies
 from models import artefact, runtime
 from models.data import Dataset, DatasetError, Split
-from models.evaluation.respondent import Respondent
 from models.evaluation.calibration import calibrate
 from models.evaluation.evaluation import evaluate
 from models.evaluation.policy_outcome import apply_policy
+from models.evaluation.respondent import Respondent
 from models.export import ExportOptions, export
 from models.export.verification import VerificationError, verify
 from models.layers import Masksembles1d

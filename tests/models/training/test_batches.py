@@ -60,6 +60,22 @@ def test_half_of_the_pictures_are_mirrored() -> None:
     )  # the data itself stays
 
 
+def test_labels_of_cells_are_mirrored_with_their_picture() -> None:
+    cells = Split(PICTURES, PICTURES[:, 0].astype(np.int64))
+    before = cells.labels.copy()
+    turned = 0
+    for rows, labels in Batches(replace(RECIPE, flip=True), cells).epoch(0):
+        assert torch.equal((rows[:, 0] * 255).round().long(), labels)
+        turned += sum(not (before == label.numpy()).all(axis=(1, 2)).any() for label in labels)
+    assert 0 < turned < 10
+    np.testing.assert_array_equal(cells.labels, before)  # the data itself stays
+
+
+def test_pictures_whose_cells_have_labels_are_not_shifted() -> None:
+    with pytest.raises(ValueError, match="crop: images whose cells have labels cannot be shifted, got 2"):
+        Batches(replace(RECIPE, crop=2), Split(PICTURES, PICTURES[:, 0].astype(np.int64)))
+
+
 def test_normalised_by_channel() -> None:
     recipe = replace(RECIPE, normalise=((0.5, 0.25), (0.5, 2.0)), batch_size=10)
     ((rows, labels),) = Batches(recipe, SPLIT).epoch(0)
@@ -94,6 +110,17 @@ def test_whole_is_every_row_in_order_without_changes_at_random() -> None:
 def test_only_the_rows_that_were_asked_for() -> None:
     labels = torch.cat([labels for _, labels in Batches(replace(RECIPE, rows=6), SPLIT).epoch(0)])
     assert sorted(labels.tolist()) == list(range(6))
+
+
+def test_ids_stay_whole_numbers_and_are_cut_where_the_longest_row_ends() -> None:
+    ids = np.tril(np.arange(1, 13)).astype(np.int64)[:10]  # row i has i + 1 ids, then padding
+    recipe = replace(RECIPE, network="char_cnn", input_shape=(12,))
+    split = Split(ids, np.arange(10))
+    for trim in (False, True):
+        for rows, labels in Batches(replace(recipe, trim=trim), split).epoch(0):
+            longest = int(labels.max()) + 1 if trim else 12
+            assert rows.dtype == torch.int64
+            assert np.array_equal(rows, ids[labels.numpy(), :longest])
 
 
 def test_pictures_that_are_read_when_needed_are_augmented_by_whoever_reads_them() -> None:

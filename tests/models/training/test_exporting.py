@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from app.contract.axis import FreeAxis
 from models.data import Dataset, Split
 from models.export import ExportOptions
 from models.training.exporting import export_options
@@ -42,6 +43,12 @@ def test_images_bring_their_axes_colours_and_normalisation() -> None:
     example, options = export_options([recipe], images)
     assert tuple(example.shape) == (2, 3, 2, 2)
     assert (options.layout, options.colour, options.normalise) == ("BCHW", "rgb", recipe.normalise)
+
+
+def test_axes_of_free_size_are_passed_on() -> None:
+    axes = {"W": FreeAxis(least=8, most=64, multiple_of=8)}
+    options = export_options([RECIPE], replace(POINTS, input_shape=("W",), axes=axes))[1]
+    assert without_rows(options) == replace(PLAIN, input_shape=("W",), axes=axes)
 
 
 def test_a_regressor_has_targets_and_no_labels() -> None:

@@ -62,8 +62,21 @@ def test_a_regressor_has_a_mean_and_a_variance_for_each_target() -> None:
     torch.testing.assert_close(network.loss(found, truth) + shift, -normal.log_prob(truth).mean())
 
 
+def test_images_and_words_are_not_mixed_up() -> None:
+    with pytest.raises(ValueError, match=r"cnn takes images \[channels, height, width\], not \[32\]"):
+        replace(RECIPE, input_shape=(32,)).build()
+    with pytest.raises(ValueError, match=r"char_cnn takes ids \[T\], not \[1, 8, 8\]"):
+        replace(RECIPE, network="char_cnn").build()
+
+
 def test_there_are_defaults_for_every_data_set() -> None:
     assert set(DEFAULTS) == set(LOADERS)
-    for name, shape in {"cifar-10": (3, 32, 32), "imagenet": (3, 224, 224), "diabetes": (10,)}.items():
+    for name, shape in {
+        "cifar-10": (3, 32, 32),
+        "imagenet": (3, 224, 224),
+        "diabetes": (10,),
+        "scenes": (1, 64, 64),
+        "languages": (32,),
+    }.items():
         task: TaskName = "regression" if name == "diabetes" else "classification"
         Recipe(data=name, input_shape=shape, classes=10, task=task, **DEFAULTS[name]).build()

@@ -62,3 +62,31 @@ def test_only_a_regressor_is_scaled_and_by_its_own_rows() -> None:
 def test_the_loss_of_classes_is_in_nats(logits: list[list[float]], loss: float) -> None:
     found = TASKS["classification"].loss(nn.Identity(), torch.tensor(logits), torch.tensor([0]))
     assert found.item() == pytest.approx(loss, abs=1e-6)
+
+
+@pytest.mark.parametrize("grid", [(2,), (3, 2), (2, 1, 4)])
+def test_the_loss_of_cells_is_their_mean(grid: tuple[int, ...]) -> None:
+    logits = torch.randn(4, 3, *grid, dtype=torch.float64)
+    labels = torch.randint(3, (4, *grid))
+    each = [
+        -logits[row][(slice(None), *cell)].log_softmax(0)[labels[row][cell]]
+        for row in range(4)
+        for cell in map(tuple, torch.ones(grid).nonzero().tolist())
+    ]
+    found = TASKS["classification"].loss(nn.Identity(), logits, labels)
+    torch.testing.assert_close(found, torch.stack(each).mean())
+
+
+@pytest.mark.parametrize(
+    ("answers", "labels", "message"),
+    [
+        ((2, 3), (2, 4, 4), "answers for rows, the labels are those of 4×4 cells"),
+        ((2, 3, 4, 4), (2,), "answers for 4×4 cells, the labels are those of rows"),
+        ((2, 3, 4, 4), (2, 4, 2), "answers for 4×4 cells, the labels are those of 4×2 cells"),
+    ],
+)
+def test_answers_for_another_grid_than_the_labels_are_refused(
+    answers: tuple[int, ...], labels: tuple[int, ...], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        TASKS["classification"].loss(nn.Identity(), torch.zeros(answers), torch.zeros(labels, dtype=torch.int64))

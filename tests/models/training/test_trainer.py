@@ -7,22 +7,46 @@ import pytest
 import torch
 
 from models.data import Dataset, Split
+from models.data import load as load_data
 from models.layers import digest, submodels
 from models.networks.gaussian import Gaussian
-from models.training.recipe import Recipe
+from models.training import trainer
+from models.training.recipe import DEFAULTS, Recipe
 from models.training.trainer import CheckpointError, load, train
+from tests.models import word_lists
 
 RECIPE = Recipe(data="digits", network="mlp", input_shape=(1, 8, 8), classes=10, epochs=3, batch_size=200, flip=True)
+
+
+CELLS = Recipe(
+    data="cells", network="unet", input_shape=(1, 16, 16), classes=3, options={"channels": 8, "depth": 1}, align=None,
+    epochs=3, batch_size=8, flip=True,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cells() -> Dataset:
+    """40 pictures of noise with a dark and a bright square, whose cells are the second and the third class."""
+    rng = np.random.default_rng(0)
+    inputs = rng.integers(100, 156, (40, 1, 16, 16), dtype=np.uint8)
+    labels = np.zeros((40, 16, 16), np.int64)
+    for picture, label, (dark, bright) in zip(inputs, labels, rng.integers(0, 12, (40, 2, 2))):
+        for kind, (y, x), grey in ((1, dark, 40), (2, bright, 215)):
+            picture[0, y : y + 4, x : x + 4], label[y : y + 4, x : x + 4] = grey, kind
+    split = Split(inputs, labels)
+    return Dataset("cells", ("rest", "dark", "bright"), split, split, split, (0, 255), "grey value", "BCHW")
 
 
 class Interrupted(Exception):
     pass
 
 
+@pytest.mark.parametrize("name", ["digits", "cells"])
 def test_an_interrupted_training_ends_with_the_same_weights(
-    digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    undisturbed = train(RECIPE, digits, tmp_path / "a.pt", progress=False)
+    recipe, dataset = {"digits": RECIPE, "cells": CELLS}[name], request.getfixturevalue(name)
+    undisturbed = train(recipe, dataset, tmp_path / "a.pt", progress=False)
 
     save, saved = torch.save, list[object]()
 
@@ -33,11 +57,36 @@ def test_an_interrupted_training_ends_with_the_same_weights(
 
     monkeypatch.setattr(torch, "save", save_once)
     with pytest.raises(Interrupted):
-        train(RECIPE, digits, tmp_path / "b.pt", progress=False)
+        train(recipe, dataset, tmp_path / "b.pt", progress=False)
     with pytest.raises(CheckpointError, match="stopped after 1 of 3 epochs"):
         load(tmp_path / "b.pt")
     monkeypatch.undo()
-    resumed = train(RECIPE, digits, tmp_path / "b.pt", progress=False)
+    resumed = train(recipe, dataset, tmp_path / "b.pt", progress=False)
+    for (name, one), other in zip(undisturbed.state_dict().items(), resumed.state_dict().values()):
+        assert torch.equal(one, other), name
+
+
+def test_a_network_of_words_learns_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    word_lists.write(tmp_path)
+    words = load_data("languages", tmp_path)
+    recipe = Recipe(data="languages", input_shape=(32,), classes=8, **{**DEFAULTS["languages"], "epochs": 4})
+    undisturbed = train(recipe, words, tmp_path / "a.pt", progress=False)
+    right = submodels(undisturbed, torch.from_numpy(words.test.inputs)).softmax(-1).mean(0).argmax(-1).numpy()
+    assert (right == words.test.labels).mean() > 0.6
+
+    write, epochs = trainer._write, list[int]()
+
+    def interrupted(path: Path, state: dict[str, Any]) -> None:
+        write(path, state)
+        epochs.append(state["epochs_done"])
+        if epochs == [1, 2]:
+            raise Interrupted
+
+    monkeypatch.setattr(trainer, "_write", interrupted)
+    with pytest.raises(Interrupted):
+        train(recipe, words, tmp_path / "b.pt", progress=False)
+    resumed = train(recipe, words, tmp_path / "b.pt", progress=False)
+    assert epochs == [1, 2, 3, 4]
     for (name, one), other in zip(undisturbed.state_dict().items(), resumed.state_dict().values()):
         assert torch.equal(one, other), name
 
@@ -54,6 +103,15 @@ def test_load_gives_the_network_that_was_trained(digits: Dataset, tmp_path: Path
 def test_training_learns(digits: Dataset, digits_network: torch.nn.Module) -> None:
     mean = submodels(digits_network, torch.from_numpy(digits.test.inputs)).softmax(-1).mean(0)
     assert (mean.argmax(-1).numpy() == digits.test.labels).mean() > 0.9
+
+
+def test_training_learns_the_class_of_every_cell(cells: Dataset, tmp_path: Path) -> None:
+    network = train(replace(CELLS, epochs=40, learning_rate=1e-2), cells, tmp_path / "a.pt", progress=False)
+    mean = submodels(network, torch.from_numpy(cells.test.inputs) / 255).softmax(2).mean(0)
+    found = mean.argmax(1).numpy()
+    assert found.shape == cells.test.labels.shape
+    for kind in range(3):
+        assert (found == kind)[cells.test.labels == kind].mean() > 0.9
 
 
 def test_another_recipe_is_refused(digits: Dataset, tmp_path: Path) -> None:
