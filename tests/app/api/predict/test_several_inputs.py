@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -40,7 +41,7 @@ def client(folder: Path) -> Iterator[httpx.Client]:
 
 def weights() -> dict[str, NDArray[np.float32]]:
     model, _ = dense_graphs.two_heads()
-    return {tensor.name: artefacts.onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
 def wanted() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -51,7 +52,7 @@ def wanted() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return kinds, (joined @ of["prices"]).mean(axis=1, keepdims=True)
 
 
-def npz(**arrays: NDArray[Any]) -> bytes:
+def npz(**arrays: Any) -> bytes:
     stream = io.BytesIO()
     np.savez(stream, **arrays)
     return stream.getvalue()
