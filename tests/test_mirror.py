@@ -18,6 +18,7 @@ ELSEWHERE = {
     "app/api/predict/openapi.py": "tests/app/api/test_openapi.py",  # parts of a document, which is read as a whole
     "app/api/v2/openapi.py": "tests/app/api/test_openapi.py",
     "models/__main__.py": "tests/e2e/test_line.py",
+    "models/export/held.py": "tests/models/export/test_compact.py",  # of graphs, each of which is held against the loop
     "models/cli/": "tests/models/cli/test_commands.py",  # commands, each run as a whole
 }
 """What has no test at its place, and where it is tested."""
