@@ -42,7 +42,7 @@ def verify_plans(
             _log.info("verify: %s, 99 %% of entropies within %.2g nats, all within %.2g", name, usual, largest)
             continue
         own = dict(letters(rows, shapes))
-        worst = verify(model, contract, reference, rows_of(rows, slice(_ROWS)), _fitting(contract, own, BATCHES))
+        worst = verify(model, contract, reference, rows_of(rows, slice(_ROWS)), _fitting(contract, own, BATCHES) or [1])
         for sizes in sizes_to_try(shapes, contract.axes):
             few = resized(rows_of(rows, slice(_FREE_ROWS)), shapes, sizes)
             worst = max(worst, verify(model, contract, reference, few, _fitting(contract, sizes, _FREE_BATCHES)))

@@ -242,3 +242,43 @@ def test_a_network_whose_answers_depend_on_padding_is_refused(tmp_path: Path) ->
     with pytest.raises(artefact.ArtefactError, match=r"axes\.T\.padding: .* of rows of T = 1 differs by .* padded to"):
         export(seeded(Careless), words(2, 9), WORDS, name="mine", repository=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+class Named(nn.Module):
+    """Operations that torch names as its inputs are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.mask, self.last = nn.Linear(3, 8), Masksembles1d(8, 4, 2.0, seed=0), nn.Linear(8, 3)
+
+    def forward(self, linear: Tensor, add: Tensor, on: Tensor) -> Tensor:
+        # functional dropout, and a number a row
+        dropped = nn.functional.dropout(self.first(linear) + add, 0.3, training=self.training)
+        answer: Tensor = self.last(self.mask(dropped) * on.unsqueeze(1))
+        return answer
+
+
+def test_inputs_may_have_names_of_operations(tmp_path: Path) -> None:
+    def given(count: int) -> dict[str, Tensor]:
+        return {"linear": torch.rand(count, 3), "add": torch.rand(count, 8), "on": torch.rand(count)}
+
+    network = seeded(Named)
+    options = ExportOptions(labels=CLASSES, inputs=dict.fromkeys(("linear", "add", "on"), InputOptions()))
+    session, contract = exported(network, given(2), options, tmp_path)
+    assert [one.name for one in session.get_inputs()] == ["linear", "add", "on"]
+    for batch in (1, 3):
+        assert_agrees(session, contract, network, given(batch))
+
+
+def test_calls_of_dropout_are_frozen_with_several_inputs(tmp_path: Path) -> None:
+    class Calls(Named):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mask = nn.Identity()  # type: ignore[assignment]
+
+    options = ExportOptions(labels=CLASSES, inputs=dict.fromkeys(("linear", "add", "on"), InputOptions()), mc_dropout=3)
+    example = {"linear": torch.rand(2, 3), "add": torch.rand(2, 8), "on": torch.rand(2)}
+    session, contract = exported(seeded(Calls), example, options, tmp_path)
+    assert (contract.method, contract.num_submodels) == ("mc-dropout", 3)
+    found = session.run(["mutual_information"], {name: x.numpy() for name, x in example.items()})
+    assert found[0].max() > 1e-4
