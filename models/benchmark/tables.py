@@ -36,21 +36,42 @@ def predictive(compared: Sequence[Entry], figures: Figures) -> str:
         "AURC": lambda one: one["test"]["aurc"]["entropy"],
         "disagreement": lambda one: one["test"]["disagreement"],
     }
-    digits = {"weights": 1, "cost": 2}
-    return _table(
-        ["method", *columns],
-        [
-            [
-                entry.label,
-                *(
-                    _spread([of(one) for one in figures[entry.name]], digits.get(name, 4))
-                    for name, of in columns.items()
-                ),
-            ]
-            for entry in compared
-            if not entry.held_out
-        ],
+    return _methods(compared, figures, columns)
+
+
+def cells(compared: Sequence[Entry], figures: Figures) -> str:
+    """How right and how well calibrated the cells of maps are, and the confidence of rows; and what an answer costs."""
+    single = figures[reference(compared).name]
+    macs, held = (np.mean([one[name] for one in single]) for name in ("macs", "weights"))
+    return _methods(
+        compared,
+        figures,
+        {
+            "weights": lambda one: one["weights"] / held,
+            "cost": lambda one: one["macs"] / macs,
+            "accuracy": lambda one: one["test"]["accuracy"],
+            "mean IoU": lambda one: one["test"]["mean_iou"],
+            "NLL, T = 1": lambda one: one["test"]["nll_uncalibrated"],
+            "NLL": lambda one: one["test"]["nll"],
+            "ECE, T = 1": lambda one: one["test"]["ece_uncalibrated"],
+            "ECE": lambda one: one["test"]["ece"],
+            "ECE of rows": lambda one: one["test"]["row_ece"],
+            "AURC of rows": lambda one: one["test"]["aurc"]["entropy"],
+        },
     )
+
+
+def ranking(compared: Sequence[Entry], figures: Figures) -> str:
+    """How well each score of rows ranks them by their shares of wrong cells: AUROC of the worst tenth, and Spearman."""
+    rows = []
+    for entry in (entry for entry in compared if not entry.held_out):
+        ranked = [one["test"]["ranking"] for one in figures[entry.name]]
+        told = (
+            ", ".join(_spread([one[score][of] for one in ranked], 3) for of in ("auroc_worst_tenth", "spearman"))
+            for score in _SHORT
+        )
+        rows.append([entry.label, *told])
+    return _table(["method", *_SHORT.values()], rows)
 
 
 def severities(compared: Sequence[Entry], figures: Figures) -> str:
@@ -73,21 +94,21 @@ def by_seed(figures: Sequence[Mapping[str, Any]], name: str, severity: int) -> l
     return [float(np.mean([kind[severity][name] for kind in one["corrupted"].values()])) for one in figures]
 
 
-def ood(compared: Sequence[Entry], figures: Figures) -> str:
-    """AUROC with its spread, AUPR and FPR95 of each score, by OOD set and method."""
+def ood(compared: Sequence[Entry], figures: Figures, of: str = "ood") -> str:
+    """AUROC with its spread, AUPR and FPR95 of each score, by OOD set and method; `of` are the figures' name."""
     rows = [
-        [name, entry.label, *(_detected(figures[entry.name], name, score) for score in _SHORT)]
+        [name, entry.label, *(_detected(figures[entry.name], (of, name), score) for score in _SHORT)]
         for entry in compared
-        for name in figures[entry.name][0]["ood"]
+        for name in figures[entry.name][0][of]
     ]
     order = {name: index for index, name in enumerate(dict.fromkeys(row[0] for row in rows))}
     return _table(["OOD set", "method", *_SHORT.values()], sorted(rows, key=lambda row: order[row[0]]))
 
 
-def _detected(figures: Sequence[Mapping[str, Any]], ood_set: str, score: str) -> str:
+def _detected(figures: Sequence[Mapping[str, Any]], where: tuple[str, str], score: str) -> str:
     if figures[0]["num_submodels"] == 1 and score == "mutual_information":
         return "–"  # always 0 for one submodel, so it ranks nothing
-    found = [one["ood"][ood_set][score] for one in figures]
+    found = [one[where[0]][where[1]][score] for one in figures]
     aupr, fpr95 = (f"{np.mean([one[name] for one in found]):.3f}" for name in ("aupr", "fpr95"))
     return f"{_spread([one['auroc'] for one in found], 3)}, {aupr}, {fpr95}"
 
@@ -106,6 +127,19 @@ def seconds(ratios: Mapping[str, Mapping[str, float]], labels: Mapping[str, str]
     batches = list(next(iter(ratios.values())))
     rows = [[labels[name], *(f"{one[batch]:.2f}" for batch in batches)] for name, one in ratios.items()]
     return _table(["time relative to single", *(f"batch {batch}" for batch in batches)], rows)
+
+
+def _methods(
+    compared: Sequence[Entry], figures: Figures, columns: Mapping[str, Callable[[Mapping[str, Any]], Any]]
+) -> str:
+    digits = {"weights": 1, "cost": 2}
+    rows = [
+        [entry.label]
+        + [_spread([of(one) for one in figures[entry.name]], digits.get(name, 4)) for name, of in columns.items()]
+        for entry in compared
+        if not entry.held_out
+    ]
+    return _table(["method", *columns], rows)
 
 
 def _spread(values: Sequence[float | None], digits: int) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.contract.axis import FreeAxis
+from app.contract.axis import FreeAxis, Padding
 from models.data.dataset import Dataset, DatasetError, Split
 
 Ids = NDArray[np.int64]
@@ -81,7 +81,7 @@ def languages(folder: Path | None = None) -> Dataset:
         unit="id of a letter",
         layout="",
         input_shape=("T",),
-        axes={"T": FreeAxis(least=1, most=LONGEST)},
+        axes={"T": FreeAxis(least=1, most=LONGEST, padding=Padding())},
     )
 
 

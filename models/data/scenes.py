@@ -89,6 +89,12 @@ def with_digits(found: Split, seed: int = 0) -> Split:
     return Split(inputs, labels)
 
 
+def digit_cells(found: Split) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Scenes with digits, and which cells are a digit's."""
+    made = with_digits(found)
+    return made.inputs, made.labels == DIGIT
+
+
 def items(pictures: Split, height: int, width: int, draws: Draws) -> Iterator[Piece]:
     """The items of a scene, later ones over earlier ones: up to one for every 800 cells, at least half as many."""
     most = max(height * width // _CELLS, 1)

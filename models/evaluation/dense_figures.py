@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.evaluation import metrics
 from models.evaluation.answers import Outputs
-from models.evaluation.cells import counted, error_shares
+from models.evaluation.cells import counted, error_shares, take_cells
 from models.evaluation.confusion import cell_accuracy, class_counts, mean_iou, overlaps
 from models.evaluation.likelihood import Floats, log_mean_probability
 from models.evaluation.ranking import rankings
@@ -32,7 +32,7 @@ def summaries(found: Outputs, labels: NDArray[np.int64], temperature: float) -> 
     """
     counts = counted(labels)
     of_rows = [
-        _sums(logits[:, :, counting], of_row[counting], temperature)
+        _sums(take_cells(logits, counting), of_row[counting], temperature)
         for logits, of_row, counting in zip(found["logits"], labels, counts)
     ]
     return {

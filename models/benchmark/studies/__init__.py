@@ -1,16 +1,18 @@
-"""The studies: the paper's tables, Fashion-MNIST on a small machine, and the path on two sinusoids. A new one is
-registered here."""
+"""The studies: the paper's tables, Fashion-MNIST and scenes of it on a small machine, and the path on two sinusoids. A
+new one is registered here."""
 
 from models.benchmark.studies.entry import Entry, all_methods, masked
 from models.benchmark.studies.images import ImageStudy
+from models.benchmark.studies.maps import MapStudy
 from models.benchmark.studies.sinusoids import PathStudy
 from models.benchmark.studies.study import MEMBERS, Exported, Figures, Report, Study
 from models.data import svhn
 from models.data.corrupted import CIFAR_10_C, IMAGENET_C
+from models.data.scenes import digit_cells
 
 __all__ = [
-    "BENCHMARKS", "CIFAR_10", "FASHION_MNIST", "IMAGENET", "MEMBERS", "SINUSOIDS", "Entry", "Exported", "Figures",
-    "ImageStudy", "PathStudy", "Report", "Study",
+    "BENCHMARKS", "CIFAR_10", "FASHION_MNIST", "IMAGENET", "MEMBERS", "SCENES", "SINUSOIDS", "Entry",
+    "Exported", "Figures", "ImageStudy", "MapStudy", "PathStudy", "Report", "Study",
 ]  # fmt: skip
 
 _FIVE, _ONE = (0, 1, 2, 3, 4), (0,)
@@ -59,6 +61,16 @@ SINUSOIDS = PathStudy(
     ),
 )
 
+SCENES = MapStudy(
+    data="scenes",
+    classes=11,
+    input_shape=(1, 64, 64),
+    compared=all_methods(masked((2.0,), ("width",), (0, 1)), (0, 1)),
+    dropout=0.2,
+    corrupted_rows=100,
+    strange={"digits": digit_cells},
+)
+
 CIFAR_10 = ImageStudy(
     data="cifar-10",
     classes=10,
@@ -85,5 +97,6 @@ BENCHMARKS: dict[str, tuple[Study, ...]] = {
     "cifar-10": (CIFAR_10,),
     "fashion-mnist": (FASHION_MNIST, SINUSOIDS),
     "imagenet": (IMAGENET,),
+    "scenes": (SCENES,),
 }
 """The studies that `python -m models benchmark NAME` runs."""

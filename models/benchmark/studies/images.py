@@ -82,7 +82,10 @@ class ImageStudy(Study):
                 "ood": tables.ood(self.compared, found),
                 "seconds": tables.seconds(times, points),
             },
-            {"entries": {name: [_short(one) for one in each] for name, each in found.items()}, "seconds": times},
+            {
+                "entries": {name: [without_curves(one) for one in each] for name, each in found.items()},
+                "seconds": times,
+            },
         )
 
     def published(self) -> dict[str, str]:
@@ -122,7 +125,7 @@ class ImageStudy(Study):
         return generated(test, self.family, _CORRUPTION_SEED)
 
 
-def _short(figures: Figures) -> Figures:
+def without_curves(figures: Figures) -> Figures:
     """What was measured, without the curves."""
     test = {name: value for name, value in figures["test"].items() if name not in _CURVES}
     return {**figures, "test": test}

@@ -40,7 +40,7 @@ def test_every_training_is_there_once(study: Study) -> None:
 
 def test_what_can_be_asked_for() -> None:
     assert list(command._STUDIES) == sorted(BENCHMARKS)
-    assert list(STUDIES) == ["cifar-10", "fashion-mnist", "sinusoids", "imagenet"]
+    assert list(STUDIES) == ["cifar-10", "fashion-mnist", "sinusoids", "imagenet", "scenes"]
 
 
 def test_the_path_from_a_single_network_to_an_ensemble() -> None:

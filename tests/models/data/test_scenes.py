@@ -11,7 +11,7 @@ from models.data.clutter import clutter
 from models.data.digests import split_digest
 from models.data.draws import Draws
 from models.data.fashion_mnist import fashion_mnist
-from models.data.scenes import DIGIT, OWN, Piece, compose, digits, items, paste, with_digits
+from models.data.scenes import DIGIT, OWN, Piece, compose, digit_cells, digits, items, paste, with_digits
 from tests.models import official
 
 SIZES = [(64, 64), (32, 32), (96, 64), (40, 120)]
@@ -147,3 +147,11 @@ def test_it_says_that_sizes_are_free(found: Dataset) -> None:
 def test_the_folder_is_that_of_fashion_mnist(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds neither train-images"):
         load("scenes", tmp_path)
+
+
+def test_cells_of_digits_are_known(found: Dataset) -> None:
+    inputs, strange = digit_cells(found.test)
+    made = with_digits(found.test)
+    np.testing.assert_array_equal(inputs, made.inputs)
+    np.testing.assert_array_equal(strange, made.labels == DIGIT)
+    assert 0 < strange.mean() < 0.5
