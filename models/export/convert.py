@@ -72,7 +72,7 @@ def convert(served: Served, example: Tensors, free: Sequence[Dims] = ()) -> onnx
 
 
 def _name_inputs(graph: onnx.GraphProto, names: Sequence[str]) -> None:
-    """Gives inputs their names; a value inside that has one of them, such as that of an operation `add`, gets another."""
+    """Gives inputs their names; a value inside that has one of them, such as that of an operation, gets another."""
     renamed = {name: f"{name}.inside" for name in names} | {_GIVEN + name: name for name in names}
     _rename(graph, renamed)
 

@@ -62,8 +62,8 @@ def export(
             their squares (`models.networks.gaussian`). Axes after these are the grid of a dense head, [B, K, H, W].
             With several heads, a tuple of such tensors, or a dict.
             With Masksembles layers of any known kind (see `models.adopt`), or without, which gives a model of one
-            submodel. Two or more networks without masks, trained independently, become the submodels of a deep ensemble,
-            in one file.
+            submodel. Two or more networks without masks, trained independently, become the submodels of a deep
+            ensemble, in one file.
         example_input: at least one row in natural units, of type float32, uint8 (divided by 255 in the graph), int64,
             int32 or bool; of several inputs, each by its name.
         options: see `ExportOptions`.

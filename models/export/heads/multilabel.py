@@ -35,11 +35,15 @@ class MultilabelExporter(TaskExporter):
         # of a map before the labels: its cells stay side by side
         sides = -2 - grid if grid else -1
         found = mixture(two_sided(logits, dim=sides), temperature, sides)
-        probabilities, each = (x.select(sides, 1) if grid else x[..., 1] for x in (found.mean, found.submodels))
+
+        def on(values: Tensor) -> Tensor:
+            return values.select(sides, 1) if grid else values[..., 1]
+
+        probabilities = on(found.mean)
         # as a binary classifier at 0.5, which says the first class: off
         prediction = (probabilities > 0.5).long()
         scores = (found.entropy, found.expected_entropy, found.mutual_information)
-        of_cells = (prediction, probabilities, each, *scores, logits)
+        of_cells = (prediction, probabilities, on(found.submodels), *scores, logits)
         if not grid:
             return of_cells
         shares = over_grid(prediction.float(), grid)
