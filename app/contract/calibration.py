@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from app.contract.contract_model import ContractModel, Fraction, Score
+from app.contract.contract_model import ContractModel, Fraction, Parts, Score
 
 
 class Threshold(ContractModel):
@@ -77,8 +77,8 @@ class Calibration(ContractModel):
     nll_after: float | None = None
     quantiles: dict[Score, Annotated[tuple[float, ...], Field(min_length=101, max_length=101)]]
     """For each score its 0 %, 1 %, … 100 % quantiles on the calibration rows."""
-    thresholds: tuple[Threshold, ...] = ()
-    prediction_sets: tuple[PredictionSet, ...] = ()
-    intervals: tuple[Interval, ...] = ()
-    warnings: tuple[str, ...] = ()
+    thresholds: Parts[Threshold] = ()
+    prediction_sets: Parts[PredictionSet] = ()
+    intervals: Parts[Interval] = ()
+    warnings: Parts[str] = ()
     """What these rows could hardly bear, in words."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from app.contract.calibration import Calibration
-from app.contract.contract_model import ContractModel, Score
+from app.contract.contract_model import ContractModel, Parts, Score
 from app.contract.policy import Policy
 from app.contract.repository import TEMPERATURE
 from app.contract.tasks import TASKS, Evaluation, Task, TaskName
@@ -28,13 +28,13 @@ class Head(ContractModel):
     name: Annotated[str, Field(pattern="^([a-z][a-z0-9_-]{0,63})?$")] = ""
     """Empty if the model has one head: its outputs have plain names then."""
     task: TaskName = "classification"
-    grid: tuple[Axis, ...] = ()
+    grid: Parts[Axis] = ()
     """The axes G of a dense head, which answers for each cell of a map or each step of a sequence; none of others."""
-    labels: tuple[str, ...] = ()
+    labels: Parts[str] = ()
     """The K classes of a classifier, or labels of a multilabel head, in order."""
-    targets: tuple[Target, ...] = ()
+    targets: Parts[Target] = ()
     """For a regressor: the D numbers that it predicts."""
-    outputs: tuple[Tensor, ...]
+    outputs: Parts[Tensor]
     """By their plain names."""
     calibration: Calibration | None = None
     policy: Policy | None = None

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 import numpy as np
 from pydantic import Field, model_validator
 
-from app.contract.contract_model import ContractModel, Score
+from app.contract.contract_model import ContractModel, Parts, Score
 from app.contract.repository import check_name
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Rule(ContractModel):
 class Policy(ContractModel):
     """What to do with an answer: the first rule that applies says so, and where none does the answer is accepted."""
 
-    rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
+    rules: Annotated[Parts[Rule], Field(min_length=1)]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from app.contract.axis import MOST_VALUES, Axes, Padding, divisor_of
-from app.contract.contract_model import ContractModel, Fraction
+from app.contract.contract_model import ContractModel, Fraction, Parts
 from app.contract.head import Head
 from app.contract.tensor import RESERVED, Tensor
 
@@ -35,7 +35,7 @@ class MaskedLayer(ContractModel):
 class Masks(ContractModel):
     """The masks of a Masksembles network, layer by layer, and a digest of all of them."""
 
-    layers: tuple[MaskedLayer, ...]
+    layers: Parts[MaskedLayer]
     digest: str
 
 
@@ -71,10 +71,10 @@ class Contract(ContractModel):
     method: Method
     num_submodels: Annotated[int, Field(ge=1)]
     masks: Masks | None = None
-    inputs: Annotated[tuple[Tensor, ...], Field(min_length=1)]
+    inputs: Annotated[Parts[Tensor], Field(min_length=1)]
     axes: Axes = Field(default_factory=dict)
     """The inputs' axes whose size a request chooses, by the letter in their shapes."""
-    heads: Annotated[tuple[Head, ...], Field(min_length=1)]
+    heads: Annotated[Parts[Head], Field(min_length=1)]
     plan: Literal["folded", "branches", "grouped"] = "folded"
     """`folded`: submodels in the batch. `branches`, `grouped`: without the channels that a submodel never sees, one
     submodel beside the other or together in grouped convolutions."""

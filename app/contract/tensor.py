@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from app.contract.contract_model import ContractModel
+from app.contract.contract_model import ContractModel, Parts
 
 Axis = Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern="^[A-Z](/[1-9][0-9]{0,3})?$")]
 """A size, or B for the batch, N for the submodels, K for the classes or labels, D for the targets; any other letter is
@@ -33,7 +33,7 @@ class Tensor(ContractModel):
 
     name: str
     dtype: Dtype
-    shape: tuple[Axis, ...]
+    shape: Parts[Axis]
     unit: str
     range: tuple[float, float] | None = None
     """Smallest and largest value; an input outside is refused."""

@@ -1,7 +1,8 @@
 """`export`: a trained network, compiled and calibrated, into the model repository."""
 
 import argparse
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from app.contract.axis import Axes
+    from models.data import Split
     from models.export import ExportOptions
 
 
@@ -182,6 +184,7 @@ def _trained_elsewhere(arguments: argparse.Namespace) -> _Source:
         if not is_file(arguments.data):
             raise DatasetError(f"--data: with --network an .npz file with inputs and labels, got {arguments.data}")
         calibration = load(str(arguments.data)).calibration
+    _check_one_input(networks[0], calibration)
     axes = dict(arguments.axis or ())
     rows = torch.from_numpy(calibration.inputs[:2]) if calibration else _made_up(arguments.input_shape, axes)
     if not axes and tuple(rows.shape[1:]) != arguments.input_shape:
@@ -205,6 +208,14 @@ def _trained_elsewhere(arguments: argparse.Namespace) -> _Source:
         ),
         name=arguments.name,
     )
+
+
+def _check_one_input(network: "nn.Module", calibration: "Split | None") -> None:
+    """Checks that a network takes one input: several have names and options of their own."""
+    parameters = inspect.signature(network.forward).parameters.values()
+    needed = [one.name for one in parameters if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
+    if len(needed) > 1 or (calibration is not None and isinstance(calibration.inputs, Mapping)):
+        raise ValueError("--network is for networks of one input: export others from Python, with ExportOptions.inputs")
 
 
 def _made_up(shape: Sequence[int | str], axes: "Axes") -> "Tensor":

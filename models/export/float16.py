@@ -1,5 +1,6 @@
 """The body of a graph in float16, its last layer and what follows in float32."""
 
+import operator
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,10 @@ from models.export.operation import CONVOLUTIONS
 from models.given import Tensors, each
 
 _aten = torch.ops.aten
-_PRODUCTS = {*CONVOLUTIONS, _aten.linear, _aten.bmm, _aten.matmul, _aten.addmm, _aten.mm}
+_PRODUCTS = {
+    *CONVOLUTIONS, _aten.linear, _aten.bmm, _aten.matmul, _aten.addmm, _aten.mm,
+    torch.ops.masksembles.gru, torch.ops.masksembles.lstm,
+}  # fmt: skip
 
 
 def to_float16(body: GraphModule, example: Tensors) -> GraphModule:
@@ -36,6 +40,7 @@ def to_float16(body: GraphModule, example: Tensors) -> GraphModule:
         raise ValueError("precision: there is only one layer, and the last one stays in float32")
     floats = _floats(graph, example)
     inside = {node for node in inside if floats.intersection(node.all_input_nodes)}  # not zeros(B, 3) and the like
+    inside.update(*(_results(node) for node in list(inside)))
     cast: dict[tuple[Node, torch.dtype], Node] = {}
 
     def as_type(value: Node, dtype: torch.dtype) -> Node:
@@ -66,6 +71,11 @@ def to_float16(body: GraphModule, example: Tensors) -> GraphModule:
     graph.graph.lint()
     graph.recompile()
     return graph
+
+
+def _results(node: Node) -> list[Node]:
+    """What an operation with several results gives, whoever needs it."""
+    return [user for user in node.users if user.target is operator.getitem]
 
 
 def _before_last_product(graph: GraphModule) -> set[Node]:

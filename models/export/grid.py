@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import sympy
+import sympy  # type: ignore[import-untyped]
 from torch import SymInt
 from torch.fx import GraphModule
 
@@ -31,17 +31,22 @@ def describe_heads(traced: Sequence[GraphModule], shapes: Sequence[Shape], optio
             members differ.
     """
     heads = []
-    for place, (name, asked) in enumerate(options.head_options.items()):
+    asked_of = options.head_options
+    for graph in traced:
+        if (gives := len(results(graph))) != len(asked_of):
+            raise ValueError(f"the network gives {gives} tensors, expected {len(asked_of)}: see ExportOptions.heads")
+    for place, (name, asked) in enumerate(asked_of.items()):
         task, of = named_task(asked), f"heads.{name}: " if name else ""
         if options.precision != "float32" and task.named_by == "targets":
             raise ValueError(f"{of}precision: a regressor's numbers stay in float32")
         found = {_shape(graph, place, shapes, options.axes, of) for graph in traced}
         if len(found) > 1:
-            gives = " and ".join(str(list(sizes)) for sizes in sorted(found, key=str))
-            raise ValueError(f"{of}network: expected all networks to give as many numbers, got {gives}")
+            got = " and ".join(str(list(sizes)) for sizes in sorted(found, key=str))
+            raise ValueError(f"{of}network: expected all networks to give as many numbers, got {got}")
         ((width, *grid),) = found
         try:
-            heads.append(task.head(name, int(width), grid, asked))
+            # an only head has plain outputs, whatever the network calls it
+            heads.append(task.head(name if len(asked_of) > 1 else "", int(width), grid, asked))
         except ValueError as error:
             raise ValueError(f"{of}{error}") from error
     return tuple(heads)

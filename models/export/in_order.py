@@ -46,7 +46,8 @@ def in_order(network: nn.Module, example: Tensors, heads: Collection[str]) -> nn
         if missing:
             raise ValueError(f"heads: the network gives no tensor {missing[0]!r}, but {_kind(answers)}")
         return InOrder(network, list(heads))
-    if not isinstance(answers, (tuple, list)) or [type(answer) for answer in answers] != [Tensor] * len(heads):
+    tensors = isinstance(answers, (tuple, list)) and all(isinstance(answer, Tensor) for answer in answers)
+    if not tensors or len(answers) != len(heads):
         raise ValueError(f"heads: expected a tensor for each of {', '.join(heads)}, the network gives {_kind(answers)}")
     return InOrder(network, [0]) if len(heads) == 1 else network
 

@@ -23,7 +23,7 @@ def copied(graph: GraphModule) -> GraphModule:
 def results(graph: GraphModule) -> list[Node]:
     """What a graph gives: a value for each head, in order."""
     given: Any = graph.graph.output_node().args[0]
-    return [given] if isinstance(given, Node) else list(given)
+    return [given] if isinstance(given, Node) else [value for value in given or () if isinstance(value, Node)]
 
 
 def shape(node: Node) -> tuple[Any, ...]:

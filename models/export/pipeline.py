@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
+from app.contract.calibration import Calibration
 from app.contract.head import Head
 from app.contract.policy import parse, resolve
 from app.contract.repository import check_name
@@ -59,9 +60,10 @@ def export(
             of a multilabel model, [B, …] → logits [B, K], one for each label;
             of a regressor, [B, …] → [B, D] means, or [B, 2·D] means and then ln variances, in units of the targets and
             their squares (`models.networks.gaussian`). Axes after these are the grid of a dense head, [B, K, H, W].
-            With several heads, a tuple of such tensors, or a dict. With Masksembles layers of any known kind (see `models.adopt`),
-            or without, which gives a model of one submodel. Two or more networks without masks, trained
-            independently, become the submodels of a deep ensemble, in one file.
+            With several heads, a tuple of such tensors, or a dict.
+            With Masksembles layers of any known kind (see `models.adopt`), or without, which gives a model of one
+            submodel. Two or more networks without masks, trained independently, become the submodels of a deep ensemble,
+            in one file.
         example_input: at least one row in natural units, of type float32, uint8 (divided by 255 in the graph), int64,
             int32 or bool; of several inputs, each by its name.
         options: see `ExportOptions`.
@@ -139,32 +141,30 @@ def _check_splits(contract: Contract, options: ExportOptions) -> None:
 
 def _measure(model: onnx.ModelProto, contract: Contract, options: ExportOptions) -> Contract:
     """Adds calibration, policy and evaluation of each head to the contract; sets the model's temperatures."""
-    for name, asked in options.head_options.items():
+    for place, asked in enumerate(options.head_options.values()):
         if options.calibration is not None:
+            head = contract.heads[place]
             fitted = calibrate(
-                model, contract, _named(contract, name), options.data, options.calibration,
+                model, contract, head, options.data, options.calibration,
                 coverages=asked.coverages, risks=asked.risks,
             )  # fmt: skip
-            if fitted.nll_before is not None:
-                _log.info(
-                    "calibrate: temperature %.4f, NLL %.4f → %.4f",
-                    fitted.temperature,
-                    fitted.nll_before,
-                    fitted.nll_after,
-                )
-            contract = contract.with_head(_named(contract, name), calibration=fitted)
+            _tell(head, fitted)
+            contract = contract.with_head(head, calibration=fitted)
         if asked.policy is not None:
-            head = _named(contract, name)
-            contract = contract.with_head(head, policy=resolve(parse(asked.policy), [head])[name])
+            head = contract.heads[place]
+            contract = contract.with_head(head, policy=resolve(parse(asked.policy), [head])[head.name])
         if options.evaluation is not None:
-            head = _named(contract, name)
+            head = contract.heads[place]
             figures = evaluate(model, contract, head, options.data, options.evaluation)
             contract = contract.with_head(head, evaluation=figures)
     return contract
 
 
-def _named(contract: Contract, name: str) -> Head:
-    return next(head for head in contract.heads if head.name == name)
+def _tell(head: Head, fitted: Calibration) -> None:
+    if fitted.nll_before is not None:
+        of = f" {head.name}" if head.name else ""
+        figures = (fitted.temperature, fitted.nll_before, fitted.nll_after)
+        _log.info("calibrate%s: temperature %.4f, NLL %.4f → %.4f", of, *figures)
 
 
 def _rows_to_verify(rows: tuple[Tensor, ...], contract: Contract, options: ExportOptions) -> tuple[Tensor, ...]:

@@ -171,7 +171,7 @@ def _graphs(traced: GraphModule, submodels: int, forced: PlanName | None) -> dic
 
 
 def _choose(
-    graphs: Mapping[PlanName, GraphModule], example: Tensor, device: DeviceName, forced: PlanName | None
+    graphs: Mapping[PlanName, GraphModule], example: Tensors, device: DeviceName, forced: PlanName | None
 ) -> Choice:
     if forced is None:
         return cost.choose(graphs, example, device)

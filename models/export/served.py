@@ -50,7 +50,7 @@ class Served(nn.Module):
         raws = each(self.body(*each(self.preprocess(*inputs))))
         found: list[Tensor] = []
         for head, raw in zip(self.heads, raws, strict=True):
-            temperature = getattr(self, _buffer(head)) if head.has_temperature else None
+            temperature = self.get_buffer(_buffer(head)) if head.has_temperature else torch.ones(())
             found += TASKS[head.task].outputs(head, raw, self.submodels, temperature)
         return tuple(found)
 

@@ -85,7 +85,8 @@ def _check_results(graph: GraphModule, program: ExportedProgram) -> None:
     if not whole or not all([isinstance(size, int) for size in sizes[:2]] == [False, True] for sizes in shapes):
         raise ValueError(
             "the network must give one tensor of logits [B, K], or of numbers to predict, for any batch size B, "
-            f"got {f'a {packed.__name__} of ' if packed else ''}{shapes}"
+            f"got {f'a {packed.__name__} of ' if packed else ''}{shapes}; several heads have names, see "
+            "ExportOptions.heads"
         )
     for rows, *_ in shapes:
         if not statically_known_true(rows == given):

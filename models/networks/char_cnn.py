@@ -47,7 +47,7 @@ def char_cnn(
     seed: int = 0,
     align: int | None = None,
     ids: int = 128,
-    widths: Sequence[int] = (24, 64, 64, 64, 96),
+    widths: Sequence[int] = (32, 96, 96, 96, 128),
     kernel: int = 3,
 ) -> CharCNN:
     """[B, T] → logits [B, K].

@@ -110,9 +110,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "network": "unet",
         "options": {"channels": 12, "depth": 3},
         "align": 8,
-        "epochs": 5,
+        "epochs": 10,
         "batch_size": 16,
-        "learning_rate": 3e-3,
+        "learning_rate": 1e-2,
         "flip": True,
     },
     "sinusoids": {

@@ -73,13 +73,14 @@ def read(folder: Path, name: str) -> Expected:
 
 def _vary(model: onnx.ModelProto, contract: Contract, number: int) -> None:
     """Makes a variant of the one before."""
-    calibration = contract.calibration
+    head = contract.head
+    calibration = head.calibration
     if variant(number) == 0 or calibration is None:
         return
     if variant(number) == 1:
-        hotter = artefact.set_temperature(model, calibration.temperature * _HOTTER)
+        hotter = artefact.set_temperature(model, head, calibration.temperature * _HOTTER)
         changed = calibration.model_copy(update={"temperature": hotter})
-        artefact.embed(model, contract.model_copy(update={"calibration": changed}))
+        artefact.embed(model, contract.with_head(head, calibration=changed))
         return
     # of the first layer, before any mask: plans have the others in parts
     first = next(tensor for tensor in model.graph.initializer if len(tensor.dims) > 1)

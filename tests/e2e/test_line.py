@@ -55,7 +55,7 @@ def test_the_service_answers_as_the_torch_loop_over_the_masks(line: tuple[Path, 
     checkpoint, repository = line
     recipe, network = load(checkpoint)
     assert recipe.scale == 3
-    temperature = artefact.read(repository, "mine")[1].temperature
+    temperature = artefact.read(repository, "mine")[1].head.temperature
     x = digits.test.inputs
     with torch.no_grad():
         logits = submodels(network, torch.from_numpy(x)).double()
@@ -79,7 +79,7 @@ def test_a_recalibrated_version_keeps_the_plans_of_devices(
     workshop("calibrate", "digits:1", "--repository", repository, "--data", rows)
     folded, contract, _ = artefact.read(repository, "digits", 2)
     (plan, planned) = artefact.read_plans(repository, "digits", 2)["cpu"]
-    assert (planned.plan, planned.temperature) == ("grouped", contract.head.temperature)
+    assert (planned.plan, planned.head.temperature) == ("grouped", contract.head.temperature)
     x = digits.test.inputs[:20]
     for name, values in runtime.run(folded, x, ["probabilities", "entropy"]).items():
         np.testing.assert_allclose(runtime.run(plan, x, [name])[name], values, rtol=1e-5, atol=1e-6)
@@ -164,7 +164,7 @@ def test_a_recalibrated_version_takes_over(line: tuple[Path, Path], tmp_path: Pa
 def test_a_model_recalibrated_on_a_file_still_knows_its_own_data(
     line: tuple[Path, Path], tmp_path: Path, digits: Dataset
 ) -> None:
-    np.savez(tmp_path / "more.npz", inputs=digits.calibration.inputs, labels=digits.calibration.labels)  # type: ignore[arg-type]
+    np.savez(tmp_path / "more.npz", inputs=digits.calibration.inputs, labels=digits.calibration.labels)
     workshop("calibrate", "mine:1", "--repository", line[1], "--data", tmp_path / "more.npz")
     assert "digits, 300 test rows" in workshop("evaluate", "mine", "--repository", line[1])
 
@@ -214,7 +214,7 @@ def test_the_process_ends_with_what_main_gives() -> None:
 
 def test_other_classes_than_the_model_s_are_refused(line: tuple[Path, Path], tmp_path: Path, digits: Dataset) -> None:
     names = np.array(digits.classes[::-1])
-    np.savez(tmp_path / "x.npz", inputs=digits.test.inputs, labels=digits.test.labels, classes=names)  # type: ignore[arg-type]
+    np.savez(tmp_path / "x.npz", inputs=digits.test.inputs, labels=digits.test.labels, classes=names)
     printed = workshop("evaluate", "mine:1", "--repository", line[1], "--data", tmp_path / "x.npz", fails=True)
     assert printed.startswith("error: classes: expected 0, 1, 2")
 

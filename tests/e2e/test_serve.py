@@ -40,7 +40,7 @@ def test_500_pictures_over_http(running: Running) -> None:
         body = {"model": "fashion-mnist", "inputs": split.inputs[first : first + 100].tolist()}
         answers += client.post("/predict", json=body).raise_for_status().json()["predictions"]
     contract = client.get("/models/fashion-mnist/versions/3").json()["contract"]
-    expected = contract["evaluation"]["accuracy"]
+    expected = contract["heads"][0]["evaluation"]["accuracy"]
     assert expected >= 0.91
     accuracy = np.mean([answer["index"] for answer in answers] == split.labels)
     assert accuracy == pytest.approx(expected, abs=3 * np.sqrt(expected * (1 - expected) / 500))

@@ -20,7 +20,7 @@ def test_a_classifier_is_judged_as_the_verifier_judges(scale: float, off: float)
     logits = LOGITS * np.float32(scale)
     expected = classifier_reference(logits, 1.0)
     found = {name: values + off if name != "prediction" else values for name, values in expected.items()}
-    uncalibrated = CONTRACT.model_copy(update={"calibration": None})
+    uncalibrated = CONTRACT.head.model_copy(update={"calibration": None})
     verified = ClassificationVerifier().shares(found, logits, uncalibrated)
     assert tolerance.shares(found, expected, "classification") == pytest.approx(verified)
 

@@ -54,6 +54,8 @@ def files() -> Iterator[Hostile]:
         "labels": (lambda: _head(labels=["x"] * 500_000), "outputs.probabilities.shape"),
         "many-labels": (lambda: _head(labels=[f"{at:x}" for at in range(400_000)]), "outputs.probabilities.shape"),
         "heads": (lambda: _contract(heads=[{}] * 500_000), "heads.0.outputs: Field required"),
+        "targets": (lambda: _head(targets=[{}] * 500_000), "heads.0.targets.0.name: Field required"),
+        "layers": (lambda: _contract(masks={"digest": "", "layers": [{}] * 500_000}), "masks.layers.0.scale: Field"),
         "inputs": (lambda: _contract(inputs=[{}] * 500_000), "inputs.0.name: Field required"),
         "grid": (lambda: _head(grid=["H/1"] * 500_000), "outputs must be prediction"),
         "submodels": (lambda: _contract(num_submodels=2**62), "outputs.submodels.shape"),

@@ -28,7 +28,6 @@ class InputRows:
     def __init__(self, contract: Contract, most: int) -> None:
         self.contract = contract
         self.most = most
-        self._tensors = {given.name: given for given in contract.inputs}
         self._found: Feeds = {}
         self.sizes: dict[str, int] = {}
         """Of B and of free axes, by letter, as far as inputs were read."""
@@ -41,20 +40,26 @@ class InputRows:
                 what `read` raises.
         """
         field = _FIELD if name is None else f"{_FIELD}.{name[:100]}"
-        if name is None and len(self._tensors) == 1:
-            name = next(iter(self._tensors))
-        if name is None:
-            raise InvalidInput(f"expected each input by its name; there are: {', '.join(self._tensors)}", field)
-        given = self._tensors.get(name)
-        if given is None:
-            raise InvalidInput(f"unknown input; there are: {', '.join(self._tensors)}", field)
-        if name in self._found:
+        given = self._named(name, field)
+        if given.name in self._found:
             raise InvalidInput("expected once", field)
         values = read(given, field)
         rows = self.sizes.setdefault("B", len(values))
         if len(values) != rows:
             raise InvalidInput(f"expected {rows} rows, as many as the other inputs have, got {len(values)}", field)
-        self._found[name] = values
+        self._found[given.name] = values
+
+    def _named(self, name: str | None, field: str) -> Tensor:
+        inputs = self.contract.inputs
+        if name is None and len(inputs) == 1:  # nearly every request
+            return inputs[0]
+        for given in inputs:
+            if given.name == name:
+                return given
+        there = f"there are: {', '.join(given.name for given in inputs)}"
+        raise InvalidInput(
+            f"expected each input by its name; {there}" if name is None else f"unknown input; {there}", field
+        )
 
     def misfit(self, given: Tensor, sizes: Sequence[int]) -> tuple[int, str] | None:
         """See `Contract.misfit`; free axes have the same size on all inputs."""
@@ -66,8 +71,9 @@ class InputRows:
         Raises:
             InvalidInput: one is missing.
         """
+        inputs = self.contract.inputs
         found = complete(self.contract, self._found)
-        for name in self._tensors:
-            if name not in found:
-                raise InvalidInput("expected this input, too", f"{_FIELD}.{name}" if len(self._tensors) > 1 else _FIELD)
+        if len(found) < len(inputs):
+            name = next(given.name for given in inputs if given.name not in found)
+            raise InvalidInput("expected this input, too", f"{_FIELD}.{name}" if len(inputs) > 1 else _FIELD)
         return found

@@ -24,6 +24,7 @@ _by_name = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 _SETTING = "(MASKSEMBLES_MAX_ROWS)"
 _OTHERS = bytes(set(range(256)) - set(b"[],"))
+_OBJECT = ord("{")
 _MOST_COLONS = 1000  # in an object of arrays: one after each name, and in names
 _SPARE = 5  # letters of false, the longest value that is no number
 _ELEMENTS: dict[str, Any] = {
@@ -42,7 +43,7 @@ def read(raw: msgspec.Raw, rows: InputRows) -> None:
         InvalidInput: an input is unknown or missing; the values are not numbers or not finite, lie outside the declared
             range, or have another shape; or there are no rows or more than allowed. The field names the first place.
     """
-    if bytes(memoryview(raw)[:1]) != b"{":
+    if memoryview(raw)[0] != _OBJECT:
         rows.add(None, lambda given, field: read_array(raw, given, rows, field))
         return
     text = bytes(memoryview(raw))
@@ -95,11 +96,12 @@ def _read_numbers(
     rows = (len(brackets) - 1) // (len(form.row) + 1)
     if not 1 <= rows <= most or brackets != b"[" + b",".join([form.row] * rows) + b"]":
         return None
-    kind = np.dtype(np.uint8) if given.dtype == "bool" else form.dtype  # true and false are left to the slow way
+    marks = given.dtype == "bool"
+    kind = np.dtype(np.uint8) if marks else form.dtype  # true and false are left to the slow way
     values = json_arrays.read_all(text, kind, rows * form.size, given.limits)
     if values is None:
         return None
-    array = values.astype(form.dtype, copy=False).reshape(rows, *form.shape)
+    array = (values.astype(bool) if marks else values).reshape(rows, *form.shape)
     return None if given.channel_ranges is not None and given.outside(array).any() else array
 
 

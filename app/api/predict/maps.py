@@ -1,9 +1,8 @@
 """The maps of dense heads in an answer: as numbers in JSON, or as PNG."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +25,7 @@ _OTHER_WAYS = (
 )
 
 
-@dataclass(frozen=True)
-class MapForm:
+class MapForm(NamedTuple):
     """How a request wants maps as pictures."""
 
     colormap: Literal["viridis"] | None
@@ -58,18 +56,22 @@ def check_size(model: Model, selections: Sequence[OutputSelection], sizes: Mappi
     Raises:
         InvalidInput: they would.
     """
-    numbers = sum(
-        prod(shape_at(selection.head.resolved(tensor, model.contract.num_submodels).shape, sizes))
-        for selection in selections
-        for tensor in selection.head.outputs
-        for name in of(selection)
-        if tensor.name in ANSWERS[selection.head.task].menu(selection.head).selectable[name]
-    )
+    numbers = 0
+    for selection in selections:
+        if selection.head.grid:
+            numbers += _numbers(selection, model.contract.num_submodels, sizes)
     if numbers > MOST_NUMBERS:
         raise InvalidInput(
             f"{numbers} numbers are too many for JSON, which has at most {MOST_NUMBERS} of maps: {_OTHER_WAYS}",
             "outputs",
         )
+
+
+def _numbers(selection: OutputSelection, submodels: int, sizes: Mapping[str, int]) -> int:
+    head = selection.head
+    menu = ANSWERS[head.task].menu(head).selectable
+    shapes = {tensor.name: head.resolved(tensor, submodels).shape for tensor in head.outputs}
+    return sum(prod(shape_at(shapes[output], sizes)) for name in of(selection) for output in menu[name])
 
 
 def check_picture(selections: Sequence[OutputSelection], sizes: Mapping[str, int]) -> None:

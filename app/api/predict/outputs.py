@@ -23,23 +23,22 @@ def choose(asked: PredictParams, model: Model) -> tuple[OutputSelection, ...]:
     """
     heads = model.contract.heads
     own = {} if asked.policy is None else _policies(asked.policy, heads)
-    regions = {head.name: _regions(head, asked.coverage) for head in heads}
-    if asked.coverage is not None and not any(regions.values()):
+    if asked.coverage is not None and not any(_regions(head, asked.coverage) for head in heads):
         there = [f"{one.coverage}" for head in heads for one in _known(head)]
         known = ", ".join(dict.fromkeys(there)) or "none"
         raise InvalidInput(f"the model was not calibrated for that coverage; there are: {known}", "coverage")
     selections: list[OutputSelection] = []
     for head, outputs in _by_head(asked.outputs, heads):
-        chosen, needed = ANSWERS[head.task].menu(head).choose(outputs)
-        policies = (model.policies.get(head.name), own.get(head.name))
+        name = head.name
+        chosen, needed = _task(head).menu(head).choose(outputs)
         selections.append(
             OutputSelection(
                 head,
                 chosen,
-                tuple(map(head.graph_name, needed)) if head.name else needed,
-                tuple(policy for policy in policies if policy is not None),
-                model.tables[head.name],
-                regions[head.name],
+                tuple(map(head.graph_name, needed)) if name else needed,
+                tuple([policies[name] for policies in (model.policies, own) if name in policies]),
+                model.tables[name],
+                _regions(head, asked.coverage),
             )
         )
     return tuple(selections)

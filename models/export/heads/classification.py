@@ -30,7 +30,7 @@ class ClassificationExporter(TaskExporter):
             raise ValueError(f"labels: the network has {classes} classes, got {len(labels)} labels")
         return Head(name=name, task=self.task, grid=tuple(grid), labels=labels, outputs=classification.outputs(grid))
 
-    def outputs(self, head: Head, raw: Tensor, submodels: int, temperature: Tensor | None) -> tuple[Tensor, ...]:
+    def outputs(self, head: Head, raw: Tensor, submodels: int, temperature: Tensor) -> tuple[Tensor, ...]:
         """Prediction [B, *G], probabilities [B, K, *G], submodels [B, N, K, *G], four scores [B, *G], logits; of a
         dense head the shares [B, K] and the means [B] of confidence and scores over the grid.
 

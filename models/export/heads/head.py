@@ -34,12 +34,12 @@ class TaskExporter(ABC):
         """
 
     @abstractmethod
-    def outputs(self, head: Head, raw: Tensor, submodels: int, temperature: Tensor | None) -> tuple[Tensor, ...]:
+    def outputs(self, head: Head, raw: Tensor, submodels: int, temperature: Tensor) -> tuple[Tensor, ...]:
         """The outputs of a head, in the order of its contract, from what the network gives for N submodels.
 
         Args:
             raw: [N·B, K, *G], submodel-major; K classes, labels or numbers.
-            temperature: a scalar; None if the head has none.
+            temperature: a scalar, of no use if the head has none.
         """
 
 
@@ -56,4 +56,5 @@ def by_submodel(folded: Tensor, submodels: int, grid: int) -> Tensor:
     """
     if not grid:
         return folded.reshape(submodels, -1, folded.shape[-1]).permute(1, 0, 2)
-    return folded.unflatten(0, (submodels, -1)).transpose(0, 1)
+    found: Tensor = folded.unflatten(0, (submodels, -1)).transpose(0, 1)
+    return found

@@ -23,7 +23,7 @@ class MultilabelExporter(TaskExporter):
             raise ValueError(f"labels: the network gives {width} logits, one for each label, got {len(labels)} labels")
         return Head(name=name, task=self.task, grid=tuple(grid), labels=labels, outputs=multilabel.outputs(grid))
 
-    def outputs(self, head: Head, raw: Tensor, submodels: int, temperature: Tensor | None) -> tuple[Tensor, ...]:
+    def outputs(self, head: Head, raw: Tensor, submodels: int, temperature: Tensor) -> tuple[Tensor, ...]:
         """Prediction and probabilities [B, K, *G], submodels [B, N, K, *G], three scores [B, K, *G], logits; of a dense
         head the shares [B, K] of cells, and the means [B] of the scores over labels and grid.
 

@@ -28,7 +28,7 @@ class RegressionExporter(TaskExporter):
         found = regression.outputs(width == 2 * len(targets), grid)
         return Head(name=name, task=self.task, grid=tuple(grid), targets=targets, outputs=found)
 
-    def outputs(self, head: Head, raw: Tensor, submodels: int, temperature: Tensor | None) -> tuple[Tensor, ...]:
+    def outputs(self, head: Head, raw: Tensor, submodels: int, temperature: Tensor) -> tuple[Tensor, ...]:
         """Prediction [B, D, *G], submodels [B, N, D, *G], variance, epistemic variance [B, D, *G]; then aleatoric
         variance [B, D, *G], submodel variances [B, N, D, *G] and three scores [B, *G]; of a dense head the means of
         prediction [B, D], submodels [B, N, D] and scores [B] over the grid.
@@ -47,7 +47,7 @@ class RegressionExporter(TaskExporter):
         mean = means.mean(dim=1)
         epistemic = (means - mean.unsqueeze(1)).square().mean(dim=1)
         of_rows = (over_grid(mean, grid), over_grid(means, grid)) if grid else ()
-        if temperature is None:
+        if not head.has_temperature:
             # ONNX gives a value one name, so two outputs are two
             return mean, means, epistemic, epistemic.clone(), *of_rows
         logarithms = found.narrow(axis, targets, targets) if grid else found[..., targets:]

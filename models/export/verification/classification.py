@@ -11,6 +11,7 @@ from app.contract.tasks.classification import SCORES
 from app.contract.tasks.task import row_output
 from models.export.verification.task import ABSOLUTE, RELATIVE, Arrays, Raw, TaskVerifier
 
+SHARES = row_output("shares")
 # Unbounded sums: one near zero is as uncertain as its largest neighbour.
 _SCALED_BY_LARGEST = ("energy", "logits", row_output("energy"))
 
@@ -26,6 +27,9 @@ class ClassificationVerifier(TaskVerifier):
 
     def shares(self, found: Arrays, raw: Raw, head: Head) -> dict[str, float]:
         expected = self.expected(raw, head)
+        if head.grid:
+            # of the graph's own prediction, which may differ where two classes are equally probable
+            expected[SHARES] = _shares(found["prediction"], len(head.labels))
         coarse = coarseness(expected["logits"], head)
         return {
             name: (
@@ -59,10 +63,16 @@ def classifier_reference(logits: Raw, temperature: float) -> dict[str, NDArray[A
     if z.ndim == 3:
         return found
     cells = tuple(range(1, z.ndim - 2))
-    named = [(found["prediction"] == index).mean(axis=cells) for index in range(z.shape[2])]
     scores = {name: found[name].mean(axis=cells) for name in SCORES if name in found}
-    of_rows = {"shares": np.stack(named, axis=1), "confidence": mean.max(axis=1).mean(axis=cells), **scores}
-    return found | {row_output(name): values for name, values in of_rows.items()}
+    of_rows = {"confidence": mean.max(axis=1).mean(axis=cells), **scores}
+    shares = {SHARES: _shares(found["prediction"], z.shape[2])}
+    return found | shares | {row_output(name): values for name, values in of_rows.items()}
+
+
+def _shares(prediction: NDArray[Any], classes: int) -> NDArray[np.float64]:
+    """The share of the cells that each class has, [B, K]."""
+    flat = prediction.reshape(len(prediction), -1)
+    return np.stack([(flat == index).mean(axis=1) for index in range(classes)], axis=1)
 
 
 def _two_classes(logits: Raw) -> Raw:

@@ -9,7 +9,7 @@ from scipy.special import entr, expit
 from app.contract.head import Head
 from app.contract.tasks.multilabel import SCORES
 from app.contract.tasks.task import row_output
-from models.export.verification.classification import coarseness, share
+from models.export.verification.classification import SHARES, coarseness, share
 from models.export.verification.task import ABSOLUTE, RELATIVE, Arrays, Raw, TaskVerifier
 
 
@@ -23,6 +23,8 @@ class MultilabelVerifier(TaskVerifier):
 
     def shares(self, found: Arrays, raw: Raw, head: Head) -> dict[str, float]:
         expected = self.expected(raw, head)
+        if head.grid:  # of the graph's own prediction
+            expected[SHARES] = found["prediction"].mean(axis=tuple(range(2, raw.ndim - 1)))
         coarse = coarseness(raw, head)
         return {
             name: (
@@ -54,8 +56,8 @@ def multilabel_reference(logits: Raw, temperature: float) -> dict[str, NDArray[A
         return found
     cells = tuple(range(2, z.ndim - 1))
     scores = {name: found[name].mean(axis=(1, *cells)) for name in SCORES}
-    of_rows = {"shares": found["prediction"].mean(axis=cells), **scores}
-    return found | {row_output(name): values for name, values in of_rows.items()}
+    shares = {SHARES: found["prediction"].mean(axis=cells)}
+    return found | shares | {row_output(name): values for name, values in scores.items()}
 
 
 def _on_the_other_side(probabilities: NDArray[Any], prediction: NDArray[Any]) -> float:

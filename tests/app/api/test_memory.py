@@ -141,7 +141,7 @@ def test_rows_that_wait_count_however_they_came(
     real = Session.run
 
     def run(session: Session, inputs: Any, *rest: Any) -> Any:
-        running.append(len(inputs))
+        running.append(len(inputs["input"]))
         assert free.wait(60)
         return real(session, inputs, *rest)
 

@@ -1,4 +1,5 @@
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, get_args
@@ -144,8 +145,9 @@ def test_room_is_left_for_what_comes(document: dict[str, Any]) -> None:
 def test_answers_may_grow(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     closed = {name for name, schema in schemas.items() if schema.get("additionalProperties") is False}
-    assert closed == {"PredictRequest", "PredictForm"}
-    fields = schemas["Contract"]["properties"]
+    assert closed == {"PredictRequest"}
+    assert schemas["PredictForm"]["additionalProperties"]["format"] == "binary"  # inputs by their names
+    fields = schemas["Contract"]["properties"] | schemas["Head"]["properties"]
     assert not any("const" in fields[name] for name in ("plan", "precision", "task"))
 
 
@@ -177,15 +179,19 @@ def test_v2_says_400_for_what_is_422_elsewhere(document: dict[str, Any]) -> None
 
 
 def test_answers_show_what_can_be_asked_for(document: dict[str, Any]) -> None:
-    asked = document["components"]["schemas"]["PredictRequest"]["properties"]["outputs"]["anyOf"][0]["items"]["enum"]
-    (classifier,), (regressor, without_scores) = TASKS["classification"].menus, TASKS["regression"].menus
-    (multilabel,) = TASKS["multilabel"].menus
-    classes, labels, numbers = (set(menu.selectable) for menu in (classifier, multilabel, regressor))
-    assert set(asked) == classes | labels | numbers
-    assert set(without_scores.selectable) < numbers
-    assert classes - {"prediction"} <= set(Classification.model_fields)
-    assert labels - {"prediction"} == set(Multilabel.model_fields) - {"labels"}
-    assert numbers == set(Regression.model_fields)
+    asked = document["components"]["schemas"]["PredictRequest"]["properties"]["outputs"]["anyOf"][0]["items"]["anyOf"]
+    plain, of_a_head = set(asked[0]["enum"]), asked[1]["pattern"]
+    menus = {task: [set(menu.selectable) for menu in answers.menus] for task, answers in TASKS.items()}
+    assert plain == {output for of_task in menus.values() for menu in of_task for output in menu}
+    assert all(re.search(of_a_head, f"road-2.{output}") for output in plain)
+    assert not re.search(of_a_head, "entropy")
+    regressor, without_scores, dense, dense_without_scores = menus["regression"]
+    assert without_scores < regressor
+    assert dense_without_scores < dense
+    for task, fields in (("classification", Classification), ("multilabel", Multilabel), ("regression", Regression)):
+        maps = {name for menu in TASKS[task].menus for name in menu.maps}
+        assert maps < plain
+        assert {name for menu in menus[task] for name in menu} - {"prediction"} <= set(fields.model_fields)
 
 
 @pytest.mark.parametrize(

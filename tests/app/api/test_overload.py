@@ -29,7 +29,7 @@ class Held:
         real = Session.run
 
         def run(session: Session, inputs: Any, *rest: Any) -> Any:
-            self.rows.append(len(inputs))
+            self.rows.append(len(inputs["input"]))
             assert self.free.wait(30)
             return real(session, inputs, *rest)
 

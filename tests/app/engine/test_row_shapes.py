@@ -15,7 +15,7 @@ from tests.app.engine.fakes import CONTRACT, FREE
 
 
 def tensor(name: str, *shape: int | str, dtype: str = "float32", **more: Any) -> Tensor:
-    return Tensor(name=name, dtype=dtype, shape=("B", *shape), unit="", **more)  # type: ignore[arg-type]
+    return Tensor(name=name, dtype=dtype, shape=("B", *shape), unit="", **more)
 
 
 TOKENS = FreeAxis(least=4, most=20, padding=Padding(fill={"ids": 9}, mark="mark"))

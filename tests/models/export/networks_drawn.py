@@ -9,7 +9,7 @@ from models.layers import Masksembles1d, Masksembles2d
 LAYERS = (
     "conv", "depthwise", "groups", "transposed", "norm", "relu", "silu", "softplus", "pool", "pad", "mask", "residual",
     "cat", "gate", "layernorm", "attention", "upsample", "scale",
-    "transposed groups", "groupnorm", "instancenorm", "shuffle", "tokens",
+    "transposed groups", "groupnorm", "instancenorm", "shuffle", "tokens", "halves",
 )  # fmt: skip
 
 
@@ -104,6 +104,9 @@ class Drawn(nn.Module):
                 return mixed.reshape(x.shape)
             case "shuffle":
                 return nn.functional.pixel_shuffle(nn.functional.pixel_unshuffle(x, 2).relu(), 2)
+            case "halves":
+                one, other = x.chunk(2, dim=1)
+                return torch.cat([other * one.sigmoid(), one.flip(2)], dim=1)
             case "tokens":
                 tokens = part(x.flatten(2).transpose(1, 2)).relu()
                 return tokens.transpose(1, 2).reshape(x.shape)

@@ -34,8 +34,8 @@ class Raw(Served):
         super().__init__(body, submodels, preprocess)
         self.outputs = ("raw",)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return (self.body(self.preprocess(x)),)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return (self.body(self.preprocess(*inputs)),)
 
 
 def to_onnx(graph: GraphModule, submodels: int, rows: Tensor, free: Dims | None = None) -> onnx.ModelProto:

@@ -133,14 +133,15 @@ def test_every_size_answers_as_the_loop_over_the_masks(family: str, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_free_axes_in_float16_and_by_measurement(tmp_path: Path) -> None:
-    _, shape, example, axes, _ = FAMILIES["convolutional"]
-    network, x = seeded(Convolutional), torch.rand(2, *example)
+@pytest.mark.parametrize(("family", "other"), [("convolutional", (1, 8, 50)), ("remembering", (31, 3))])
+def test_free_axes_in_float16_and_by_measurement(family: str, other: tuple[int, ...], tmp_path: Path) -> None:
+    made, shape, example, axes, _ = FAMILIES[family]
+    network, x = seeded(made), torch.rand(2, *example)
     options = ExportOptions(labels="abc", input_shape=shape, axes=axes, plan="branches", precision="float16")
     export(network, x, options, name="half", repository=tmp_path)
     for model in (artefact.read(tmp_path, "half", 1)[0], artefact.read_plans(tmp_path, "half", 1)["cpu"][0]):
         assert onnx.TensorProto.FLOAT16 in {tensor.data_type for tensor in model.graph.initializer}
-        found = run_session(session(model), torch.rand(3, 1, 8, 50).numpy(), ["entropy"])["entropy"]
+        found = run_session(session(model), torch.rand(3, *other).numpy(), ["entropy"])["entropy"]
         assert np.isfinite(found).all()
     export(network, x, replace(options, plan=None, precision="float32", tune=True), name="tuned", repository=tmp_path)
     assert artefact.read(tmp_path, "tuned", 1)[1].compilation.chosen_by == "measurement"

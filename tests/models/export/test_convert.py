@@ -33,22 +33,22 @@ class Head(Served):
 
 
 class Divides(Head):
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        body = self.body(self.preprocess(x))
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        body = self.body(self.preprocess(*inputs))
         return body / self.temperature, body * 3.0
 
 
 class Twice(Head):
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        body = self.body(x)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        body = self.body(*inputs)
         return body / self.temperature, body + self.temperature
 
 
 class Golden(Head):
     """Has a number of its own that the exporter takes for the temperature."""
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        body = self.body(x)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        body = self.body(*inputs)
         return body / self.temperature, body * 1.6180340
 
 
@@ -56,8 +56,8 @@ class Plain(Head):
     names = ("plain",)
     buffers_as: ClassVar[dict[str, str]] = {}
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return (self.body(x),)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return (self.body(*inputs),)
 
 
 def head(kind: type[Head]) -> Head:

@@ -1,6 +1,7 @@
 """What people have: dense answers of free size, several heads and inputs, tokens; each against a plain torch loop."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ class InOrderOf(nn.Module):
 BOTH = ExportOptions(
     inputs={
         "picture": InputOptions(layout="BCHW", colour="grey", normalise=(0.3, 0.5)),
-        "row": InputOptions(value_range=[(0, 1)] * 4 + [(-5, 5)], normalise=([0, 0, 0, 0, 1], [1, 1, 1, 1, 2]), unit="m"),
+        "row": InputOptions(value_range=[(0, 1)] * 4 + [(-5, 5)], normalise=([0, 0, 0, 0, 1], [1, 1, 1, 1, 2])),
     },
     heads={"kind": HeadOptions(labels=CLASSES), "size": HeadOptions(targets=[("x", "m"), ("y", "m")])},
 )  # fmt: skip
@@ -175,8 +176,6 @@ def pictures_and_rows(count: int) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("plan", ["folded", "branches", "grouped"])
 def test_a_picture_and_a_table_row_give_two_answers(plan: Any, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     network = seeded(Both)
     path = export(network, pictures_and_rows(2), replace(BOTH, plan=plan), name="mine", repository=tmp_path)
     for file in path.parent.glob("*.onnx"):
@@ -224,8 +223,6 @@ def test_ids_of_tokens_with_a_mask_of_the_real_ones(tmp_path: Path) -> None:
 
 
 def test_dropout_of_tokens_is_frozen(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     session, contract = exported(seeded(Words, 0.4), words(2, 9), replace(WORDS, mc_dropout=3), tmp_path)
     assert (contract.method, contract.num_submodels) == ("mc-dropout", 3)
     feed = {name: x.numpy() for name, x in words(2, 7).items()}

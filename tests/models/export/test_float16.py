@@ -29,8 +29,8 @@ def test_entropies_of_a_trained_network_stay_where_they_were(
             digits_network, torch.from_numpy(digits.test.inputs[:2]), options, name="digits", repository=tmp_path
         )
         file = path if plan == "folded" else path.parent / "model.cpu.onnx"
-        model = onnx.load(file)
-        artefact.set_temperature(model, 1.0)
+        model, contract = artefact._read(file)
+        artefact.set_temperature(model, contract.head, 1.0)
         found[precision] = runtime.run(model, digits.test.inputs, ["entropy"])["entropy"]
         types = {tensor.data_type for tensor in model.graph.initializer if len(tensor.dims) >= 2}
         assert (onnx.TensorProto.FLOAT16 in types) == (precision == "float16")

@@ -33,7 +33,7 @@ def test_whole_numbers_need_a_range(dtype: torch.dtype) -> None:
         described(ids)
     with pytest.raises(ValueError, match="value_range: expected whole numbers"):
         described(ids, value_range=(0, 9.5))
-    with pytest.raises(ValueError, match="normalise: int(32|64) goes to the network as it is"):
+    with pytest.raises(ValueError, match=r"normalise: int(32|64) goes to the network as it is"):
         described(ids, value_range=(0, 9), normalise=(1, 2))
     assert described(ids, value_range=(0, 9)).range == (0, 9)
 

@@ -186,11 +186,18 @@ def test_bad_rows_are_refused_before_anything_is_compiled(
         export(network, torch.rand(2, 6), options, name="mine", repository=tmp_path)
 
 
-class Pooled(nn.Module):
-    """Gives a map, not logits."""
+class Summed(nn.Module):
+    """Gives one number a row, without an axis of its own."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.relu()
+        return x.sum((1, 2))
+
+
+class Doubled(nn.Module):
+    """Gives two answers."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x * 1, x * 2
 
 
 class Baked(nn.Module):
@@ -248,7 +255,8 @@ def test_every_scale_is_accepted_by_the_service(tmp_path: Path, scale: float) ->
 @pytest.mark.parametrize(
     ("network", "shape", "labels", "message"),
     [
-        (Pooled(), (2, 3, 4), "abc", r"one tensor of logits \[B, K\]"),
+        (Summed(), (2, 3, 4), "abc", r"one tensor of logits \[B, K\]"),
+        (Doubled(), (2, 3), "abc", r"gives 2 tensors, expected 1: see ExportOptions\.heads"),
         (Baked(), (2, 3), "abc", "any batch size"),
         (nn.Linear(6, 3), (2, 6), "ab", "the network has 3 classes, got 2 labels"),
     ],

@@ -68,7 +68,7 @@ def test_a_layer_counts_its_products() -> None:
             return self.body(x)[0].mean(1)
 
     x = torch.rand(2, 5, 3)
-    graph = trace(Last().eval().requires_grad_(False), x, {1: T})
+    graph = trace(Last().eval().requires_grad_(False), x, [{1: T}])
     assert "masksembles.gru" in str(graph.graph)
     assert cost.macs(graph, x) == 5 * 2 * 3 * 4 * (3 + 4)
 

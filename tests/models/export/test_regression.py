@@ -247,7 +247,7 @@ def test_rows_that_do_not_fit_are_named(repository: Path, data: Dataset) -> None
         (Split(x, y.astype(np.int64)), "got int64"),
         (Split(x, np.where(y > 6000, np.nan, y)), r"labels\[\d+\]\[0\]: expected finite numbers, got nan"),
         (Split(x[:0], y[:0]), "no rows"),
-        (Split(x * 2, y), r"inputs\[\d+\]\[\d\]: expected values in \[-2, 2\]"),  # type: ignore[arg-type]
+        (Split(x * 2, y), r"inputs\[\d+\]\[\d\]: expected values in \[-2, 2\]"),
     ):
         with pytest.raises(DatasetError, match=message):
             evaluate(model, contract, contract.head, "mine", split)

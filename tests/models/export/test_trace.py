@@ -98,8 +98,12 @@ def broken(x: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda x: (x, x * 2), r"must give one tensor of logits .*, got a tuple of \[\[s\S+, 3\], \[s\S+, 3\]\]"),
-        (lambda x: (x, x), "must give one tensor of logits .*, got a tuple of"),
+        (
+            lambda x: (x * 2,),
+            r"must give one tensor of logits .*, got a tuple of \[\[s\S+, 3\]\]; several heads have names",
+        ),
+        (lambda x: (x, x.sum(1)), "must give one tensor of logits .*, got a tuple of"),
+        (lambda x: (x, x[:1]), "gives 1 rows for"),
         (lambda x: {"logits": x * 2}, "must give one tensor of logits .*, got a dict of"),
         (lambda x: None, r"must give one tensor of logits .*, got \[\]"),
         (lambda x: x.sum(1), "must give one tensor of logits"),

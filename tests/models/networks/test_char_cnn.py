@@ -59,7 +59,7 @@ def test_all_submodels_share_the_first_convolution(network: torch.nn.Module) -> 
 
 def test_it_is_traced_for_every_length(network: torch.nn.Module) -> None:
     masks = {name: layer.masks.float() for name, layer in layers(network).items()}
-    graph = trace(network, words(5), {1: torch.export.Dim("T", min=1, max=LONGEST)})
+    graph = trace(network, words(5), [{1: torch.export.Dim("T", min=1, max=LONGEST)}])
     assert sum("mark" in str(node.target) for node in graph.graph.nodes) == len(masks)
     for length in (1, 2, LONGEST):
         assert graph(words(length)).shape == (5, 7)

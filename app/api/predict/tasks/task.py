@@ -2,8 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,7 @@ from app.contract.tasks.task import Arrays, row_output
 JsonRows = list[dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class OutputSelection:
+class OutputSelection(NamedTuple):
     """What a request wants from a head."""
 
     head: Head

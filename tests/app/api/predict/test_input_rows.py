@@ -63,7 +63,7 @@ def test_an_input_that_is_missing_is_named(missing: str, field: str) -> None:
     rows = rows_of(SEVERAL)
     for name, values in {"ids": np.zeros((1, 4), np.int64), "level": level()}.items():
         if name != missing:
-            rows.add(name, lambda *_, values=values: values)  # type: ignore[misc]
+            rows.add(name, lambda *_, values=values: values)
     assert refusal(rows.whole) == (field, "expected this input, too")
     assert refusal(rows_of(ONE).whole) == ("inputs", "expected this input, too")
 
