@@ -40,6 +40,9 @@ def describe(
             recipe=options.recipe,
         ),
     )
+    taken = {tensor.name for tensor in contract.outputs} | {head.temperature_name for head in heads}
+    if both := taken.intersection(given.name for given in inputs):
+        raise ValueError(f"inputs: {min(both)} is also the name of an output, or of a temperature: choose another one")
     for index, layer in enumerate(contract.masks.layers if contract.masks else ()):
         scale = "∞" if layer.effective_scale is None else f"{layer.effective_scale:.2f}"
         _log.info("masks %d: %d of %d channels kept, effective scale %s", index, layer.kept, layer.channels, scale)

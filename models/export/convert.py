@@ -3,7 +3,7 @@
 import logging
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -19,6 +19,8 @@ from models.export.untraceable import written
 from models.given import Tensors
 
 OPSET = 20
+_GIVEN = "given."
+"""Stands before the name of an input while a graph is made: values in it have no dots, and weights other ones."""
 
 # said at every export, also of networks that need nothing of torchvision
 logging.getLogger("torch.onnx._internal.exporter._registration").addFilter(
@@ -47,7 +49,7 @@ def convert(served: Served, example: Tensors, free: Sequence[Dims] = ()) -> onnx
                 dynamic_shapes=dynamic_shapes(
                     served, [{0: torch.export.Dim("B"), **dims} for dims in free or [{}] * len(rows)]
                 ),
-                input_names=list(served.inputs),
+                input_names=[_GIVEN + name for name in served.inputs],
                 output_names=list(served.outputs),
                 opset_version=OPSET,
                 custom_translation_table=TRANSLATIONS,
@@ -60,12 +62,29 @@ def convert(served: Served, example: Tensors, free: Sequence[Dims] = ()) -> onnx
     if program is None:
         raise RuntimeError("torch.onnx.export gave no program")
     model: onnx.ModelProto = program.model_proto
+    _name_inputs(model.graph, served.inputs)
     # stack traces name paths of this machine, and would make equal exports differ
     artefact.slim(model)
     for buffer, name in served.temperatures.items():
         # after the export, whose optimiser would have dropped a division by 1
         _name_temperature(model.graph, buffer, name)
     return model
+
+
+def _name_inputs(graph: onnx.GraphProto, names: Sequence[str]) -> None:
+    """Gives inputs their names; a value inside that has one of them, such as that of an operation, gets another."""
+    renamed = {name: f"{name}.inside" for name in names} | {_GIVEN + name: name for name in names}
+    _rename(graph, renamed)
+
+
+def _rename(graph: onnx.GraphProto, renamed: Mapping[str, str]) -> None:
+    for tensor in (*graph.input, *graph.initializer):
+        tensor.name = renamed.get(tensor.name, tensor.name)
+    for node in graph.node:
+        for values in (node.input, node.output):
+            values[:] = [renamed.get(value, value) for value in values]
+        for attribute in node.attribute:  # the body of a loop sees the values around it
+            _rename(attribute.g, renamed)
 
 
 def _name_temperature(graph: onnx.GraphProto, buffer: str, name: str) -> None:

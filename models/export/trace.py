@@ -81,7 +81,7 @@ def _check_results(graph: GraphModule, program: ExportedProgram) -> None:
     given = next(node.meta["val"].shape[0] for node in graph.graph.nodes if node.op == "placeholder")
     packed = program.call_spec.out_spec.type  # of a dict or a tuple, even one of a single tensor
     shapes = [list(node.meta["val"].shape) for node in results(graph)]
-    whole = packed is None or (packed is tuple and len(shapes) > 1)
+    whole = shapes and (packed is None or (packed is tuple and len(shapes) > 1))
     if not whole or not all([isinstance(size, int) for size in sizes[:2]] == [False, True] for sizes in shapes):
         raise ValueError(
             "the network must give one tensor of logits [B, K], or of numbers to predict, for any batch size B, "

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.export.verification.classification import ClassificationVerifier, classifier_reference
-from models.export.verification.float16 import _LARGEST, _USUAL
+from models.export.verification.float16 import LARGEST, USUAL
 from tests import artefacts
 from tests.gpu import tolerance
 from tests.serving import ROOT
@@ -26,7 +26,7 @@ def test_a_classifier_is_judged_as_the_verifier_judges(scale: float, off: float)
 
 
 def test_half_precision_is_judged_as_the_verifier_judges() -> None:
-    assert (tolerance.USUAL, tolerance.LARGEST) == (_USUAL, _LARGEST)
+    assert (tolerance.USUAL, tolerance.LARGEST) == (USUAL, LARGEST)
     np.testing.assert_allclose(tolerance.entropy(LOGITS), REFERENCE["entropy"], atol=1e-12)
 
 

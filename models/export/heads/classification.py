@@ -9,7 +9,7 @@ from app.contract.head import Head
 from app.contract.tasks import classification
 from app.contract.tensor import Axis
 from models.export.heads.head import TaskExporter, by_submodel, over_grid
-from models.export.heads.mixture import mixture, two_sided
+from models.export.heads.mixture import log_sum_exp, mixture, two_sided
 from models.export.options import HeadOptions
 
 
@@ -39,7 +39,7 @@ class ClassificationExporter(TaskExporter):
         logits = by_submodel(two_classes(raw), submodels, len(head.grid))
         classes = -1 - len(head.grid)
         found = mixture(logits, temperature, classes)
-        energy = 0.0 - torch.logsumexp(logits, dim=classes).mean(dim=1)
+        energy = 0.0 - log_sum_exp(logits, classes, of_map=bool(head.grid)).mean(dim=1)
         scores = (found.entropy, found.expected_entropy, found.mutual_information, energy)
         prediction = found.mean.argmax(dim=classes)
         of_cells = (prediction, found.mean, found.submodels, *scores, logits)

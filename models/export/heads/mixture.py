@@ -34,10 +34,10 @@ def mixture(logits: Tensor, temperature: Tensor, axis: int = -1) -> Mixture:
     """
     submodels, classes = logits.shape[1], logits.shape[axis]
     # not softmax and then log, which gives −∞ where a probability rounds to 0, and NaN once 0 multiplies it
-    log_p = torch.log_softmax(logits / temperature, dim=axis)
+    log_p = log_softmax(logits / temperature, axis)
     p = log_p.exp()
     # the logarithm of the mean from logarithms: a mean that rounds to 0 would give −∞
-    log_mean = torch.logsumexp(log_p, dim=1) - log(submodels)
+    log_mean = log_sum_exp(log_p, 1, of_map=axis != -1) - log(submodels)
     mean = p.mean(dim=1)
     # 0 − x and not −x, which gives −0 where a submodel is certain
     entropy = 0.0 - (mean * log_mean).sum(dim=axis)
@@ -51,6 +51,23 @@ def mixture(logits: Tensor, temperature: Tensor, axis: int = -1) -> Mixture:
         expected_entropy.clamp(0.0, _log_below(classes)),
         divergence.clamp(0.0, _log_below(min(submodels, classes))),
     )
+
+
+def log_softmax(values: Tensor, axis: int) -> Tensor:
+    """ln softmax over an axis counted from the end; of maps in plain operations, since onnxruntime's own one takes
+    several times as long over another axis than the last."""
+    if axis == -1:
+        return torch.log_softmax(values, dim=-1)
+    apart = values - values.amax(dim=axis, keepdim=True)
+    return apart - apart.exp().sum(dim=axis, keepdim=True).log()
+
+
+def log_sum_exp(values: Tensor, axis: int, *, of_map: bool) -> Tensor:
+    """ln Σ exp(values) over an axis; of maps in plain operations, as `log_softmax`."""
+    if not of_map:
+        return torch.logsumexp(values, dim=axis)
+    largest = values.amax(dim=axis, keepdim=True)
+    return (values - largest).exp().sum(dim=axis).log() + largest.squeeze(axis)
 
 
 def two_sided(logits: Tensor, dim: int = -1) -> Tensor:

@@ -30,15 +30,21 @@ class MultilabelExporter(TaskExporter):
         Each label is a mixture of two classes, off and on, by itself: p̄ = mean_n sigmoid(z_n / T), entropies are
         Bernoulli's.
         """
-        logits = by_submodel(raw, submodels, len(head.grid))
-        found = mixture(two_sided(logits), temperature)
-        probabilities = found.mean[..., 1]
+        grid = len(head.grid)
+        logits = by_submodel(raw, submodels, grid)
+        # of a map before the labels: its cells stay side by side
+        sides = -2 - grid if grid else -1
+        found = mixture(two_sided(logits, dim=sides), temperature, sides)
+
+        def on(values: Tensor) -> Tensor:
+            return values.select(sides, 1) if grid else values[..., 1]
+
+        probabilities = on(found.mean)
         # as a binary classifier at 0.5, which says the first class: off
         prediction = (probabilities > 0.5).long()
         scores = (found.entropy, found.expected_entropy, found.mutual_information)
-        of_cells = (prediction, probabilities, found.submodels[..., 1], *scores, logits)
-        if not head.grid:
+        of_cells = (prediction, probabilities, on(found.submodels), *scores, logits)
+        if not grid:
             return of_cells
-        grid = len(head.grid)
         shares = over_grid(prediction.float(), grid)
         return (*of_cells, shares, *(over_grid(score, grid + 1) for score in scores))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from app.contract.schema import Contract
 from models.export.axes import Sizes, letters, resized, sizes_to_try
 from models.export.verification.feed import rows_at_once
-from models.export.verification.float16 import verify_float16
+from models.export.verification.float16 import LARGEST, verify_float16
 from models.export.verification.float32 import BATCHES, verify
 from models.export.verification.loop import VerificationError
 from models.export.verification.padding import verify_padding
@@ -37,13 +37,19 @@ def verify_plans(
     shapes = [given.shape[1:] for given in contract.inputs]
     for name, model in plans.items():
         onnx.checker.check_model(model, full_check=True)
+        own, tried = dict(letters(rows, shapes)), sizes_to_try(shapes, contract.axes)
         if contract.precision == "float16":
-            usual, largest = verify_float16(model, contract, reference, rows)
+            whole = rows_of(rows, slice(max(1, rows_at_once(contract, own))))
+            usual, largest = verify_float16(model, contract, reference, whole)
+            for sizes in tried:
+                few = resized(rows_of(rows, slice(min(_FREE_ROWS, rows_at_once(contract, sizes)))), shapes, sizes)
+                if len(few[0]):
+                    verify_float16(model, contract, reference, few, usual=LARGEST)
+            verify_padding(model, contract, rows, LARGEST)
             _log.info("verify: %s, 99 %% of entropies within %.2g nats, all within %.2g", name, usual, largest)
             continue
-        own = dict(letters(rows, shapes))
-        worst = verify(model, contract, reference, rows_of(rows, slice(_ROWS)), _fitting(contract, own, BATCHES))
-        for sizes in sizes_to_try(shapes, contract.axes):
+        worst = verify(model, contract, reference, rows_of(rows, slice(_ROWS)), _fitting(contract, own, BATCHES) or [1])
+        for sizes in tried:
             few = resized(rows_of(rows, slice(_FREE_ROWS)), shapes, sizes)
             worst = max(worst, verify(model, contract, reference, few, _fitting(contract, sizes, _FREE_BATCHES)))
         verify_padding(model, contract, rows)

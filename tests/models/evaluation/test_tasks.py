@@ -1,15 +1,9 @@
-import pytest
-
-from app.contract.head import Head
-from app.contract.tasks import classification
 from models.evaluation.tasks import DENSE, TASKS, evaluator_of
+from tests import dense_graphs
+from tests.models.evaluation.answered import CONTRACT
 
 
-@pytest.mark.parametrize(("grid", "kinds"), [((), TASKS), (("H", "W"), DENSE)])
-def test_heads_with_a_grid_are_evaluated_by_their_own_kind(grid: tuple[str, ...], kinds: object) -> None:
-    head = Head(labels=("a", "b"), grid=grid, outputs=classification.outputs(grid))
-    assert evaluator_of(head) is kinds["classification"]  # type: ignore[index]
-
-
-def test_every_task_has_both_kinds() -> None:
-    assert TASKS.keys() == DENSE.keys()
+def test_a_head_with_a_grid_has_an_evaluator_of_its_own() -> None:
+    assert evaluator_of(CONTRACT.head) is TASKS["classification"]
+    assert evaluator_of(dense_graphs.segmentation()[1].head) is DENSE["classification"]
+    assert evaluator_of(dense_graphs.density()[1].head) is DENSE["regression"]

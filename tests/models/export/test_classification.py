@@ -35,6 +35,28 @@ def test_the_scores_stay_sound_for_extreme_logits(size: float) -> None:
     assert (found["entropy"].astype(np.float64) <= np.log(7)).all()
 
 
+@pytest.mark.parametrize("size", [1.0, 30.0, 1e4, 3e37])
+def test_a_map_is_as_sound_as_a_row(size: float) -> None:
+    task = TASKS["classification"]
+    row, dense = (task.head("", 7, grid, HeadOptions(labels="abcdefg")) for grid in ((), (5, 10)))
+    cells = torch.randn(3, 7, 50) * size
+    cells[:, :, 0] = 0
+    cells[:, :, 1] = torch.eye(7)[:3] * size
+    one = torch.ones(())
+    rows = task.outputs(row, cells.permute(0, 2, 1).reshape(150, 7), 3, one)  # each cell as a row
+    maps = task.outputs(dense, cells.reshape(3, 7, 5, 10), 3, one)
+    of_rows = {tensor.name: values for tensor, values in zip(row.outputs, rows, strict=True)}
+    of_maps = {tensor.name: values[0] for tensor, values in zip(dense.outputs, maps, strict=True)}
+    for name, values in of_rows.items():
+        assert of_maps[name].isfinite().all()
+        as_rows = of_maps[name].flatten(-2).movedim(-1, 0)
+        torch.testing.assert_close(as_rows, values, rtol=1e-5, atol=2e-6 * max(1, size if name in LARGE else 1))
+    assert (of_maps["row_shares"].sum() - 1).abs() < 1e-6
+
+
+LARGE = ("logits", "energy")
+
+
 def test_onnxruntime_answers_extreme_logits(tmp_path: Path) -> None:
     network = nn.Linear(3, 3, bias=False)
     network.weight.data = torch.eye(3)

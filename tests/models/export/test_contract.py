@@ -10,7 +10,7 @@ from torch import nn
 from app.contract import schema
 from app.contract.head import Target
 from app.contract.tensor import Tensor
-from models.export import ExportOptions
+from models.export import ExportOptions, HeadOptions
 from models.export.contract import describe
 from models.export.heads import named_task
 from models.layers import DeepEnsemble, FrozenDropout, Masksembles1d, digest
@@ -85,3 +85,11 @@ def test_a_regressor_tells_its_targets() -> None:
     assert (found.head.task, found.head.labels) == ("regression", ())
     assert found.head.targets == (Target(name="length", unit="mm"),)
     assert {tensor.name for tensor in found.outputs} >= {"variance", "entropy"}
+
+
+@pytest.mark.parametrize("name", ["entropy", "temperature"])
+def test_an_input_has_no_name_of_an_output(name: str) -> None:
+    heads = [named_task(asked).head("", 3, (), asked) for asked in [HeadOptions(labels="abc")]]
+    given = GIVEN.model_copy(update={"name": name})
+    with pytest.raises(ValueError, match=f"inputs: {name} is also the name of an output, or of a temperature"):
+        describe(nn.Linear(6, 3), [given], heads, ExportOptions(labels="abc"))

@@ -74,9 +74,9 @@ class Words(nn.Module):
         return answer
 
 
-def seeded(made: Any, *arguments: Any) -> Any:
+def seeded(made: Any, *arguments: Any, **named: Any) -> Any:
     torch.manual_seed(0)
-    return made(*arguments).eval()
+    return made(*arguments, **named).eval()
 
 
 def exported(
@@ -94,20 +94,25 @@ SCENES = {
 }
 
 
+SMALL = {"channels": 4, "depth": 1, "align": 1}
+
+
 @pytest.mark.parametrize(("task", "fields"), [
-    ("classification", {"labels": CLASSES}), ("multilabel", {"labels": CLASSES, "task": "multilabel"}),
-    ("regression", {"targets": [("x", "m"), ("y", "m"), ("z", "m")]}),
+    ("classification", {"labels": CLASSES}),
+    pytest.param("multilabel", {"labels": CLASSES, "task": "multilabel"}, marks=pytest.mark.slow),
+    pytest.param("regression", {"targets": [("x", "m"), ("y", "m"), ("z", "m")]}, marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_a_unet_answers_for_every_cell(task: str, fields: dict[str, Any], tmp_path: Path) -> None:
-    network = seeded(unet, (3, 16, 16), 3)
-    options = ExportOptions(input_shape=(3, "H", "W"), axes={"H": H, "W": W}, **fields)
+    network = seeded(unet, (3, 16, 16), 3, **SMALL)
+    options = ExportOptions(input_shape=(3, "H", "W"), axes={"H": H, "W": W}, plan="folded", **fields)
     session, contract = exported(network, torch.rand(2, 3, 32, 16), options, tmp_path)
     assert (contract.head.task, contract.head.grid) == (task, ("H", "W"))
     for batch, height, width in ((1, 16, 64), (2, 40, 24), (3, 96, 32)):
         assert_agrees(session, contract, network, {"input": torch.rand(batch, 3, height, width)})
 
 
-def test_a_grid_may_have_a_fixed_size(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_grid_may_have_a_fixed_size_and_every_plan(tmp_path: Path) -> None:
     network = seeded(unet, (3, 16, 16), 3)
     path = export(network, torch.rand(2, 3, 16, 16), ExportOptions(labels=CLASSES, plan="branches"),
                   name="mine", repository=tmp_path)  # fmt: skip
@@ -118,10 +123,34 @@ def test_a_grid_may_have_a_fixed_size(tmp_path: Path) -> None:
     assert len(list(path.parent.iterdir())) == 2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["single", "mc-dropout", "deep-ensemble"])
+def test_every_method_answers_for_steps_of_a_sequence(method: str, tmp_path: Path) -> None:
+    def made() -> nn.Module:
+        dropout = nn.Dropout1d(0.4) if method == "mc-dropout" else nn.Identity()
+        return nn.Sequential(nn.Conv1d(3, 8, 3, padding=1), nn.ReLU(), dropout, nn.Conv1d(8, 1, 3, padding=1)).eval()
+
+    networks = [made(), made()] if method == "deep-ensemble" else made()
+    axes = {"T": FreeAxis(least=2, most=40)}
+    frozen = 3 if method == "mc-dropout" else None
+    options = ExportOptions(labels=("no", "yes"), input_shape=(3, "T"), axes=axes, mc_dropout=frozen)
+    session, contract = exported(networks, torch.rand(2, 3, 12), options, tmp_path)
+    assert (contract.method, contract.head.grid) == (method, ("T",))
+    assert contract.num_submodels == {"single": 1, "mc-dropout": 3, "deep-ensemble": 2}[method]
+    if method == "mc-dropout":
+        assert session.run(["row_mutual_information"], {"input": torch.rand(2, 3, 9).numpy()})[0].min() > 0
+        return
+    network = DeepEnsemble(networks).eval() if isinstance(networks, list) else networks
+    for batch, length in ((1, 2), (3, 31)):
+        assert_agrees(session, contract, network, {"input": torch.rand(batch, 3, length)})
+
+
 def test_several_heads_answer_by_their_names(tmp_path: Path) -> None:
     network = seeded(Scenes)
-    options = ExportOptions(heads=SCENES, input_shape=(3, "H", "W"), axes={"H": H, "W": W})
+    options = ExportOptions(heads=SCENES, input_shape=(3, "H", "W"), axes={"H": H, "W": W}, plan="branches")
     session, contract = exported(network, torch.rand(2, 3, 32, 16), options, tmp_path)
+    ((plan, planned),) = artefact.read_plans(tmp_path, "mine", 1).values()
+    assert (planned.plan, planned.heads) == ("branches", contract.heads)
     grids = {head.name: (head.task, head.grid) for head in contract.heads}
     assert grids == {
         "cells": ("classification", ("H", "W")), "weather": ("multilabel", ()), "depth": ("regression", ("H/8", "W/8")),
@@ -130,7 +159,8 @@ def test_several_heads_answer_by_their_names(tmp_path: Path) -> None:
     assert {"cells.entropy", "cells.row_entropy", "weather.entropy", "depth.row_prediction"} < set(names)
     ordered = InOrderOf(network, list(SCENES))
     for batch, height, width in ((1, 16, 64), (3, 40, 24)):
-        assert_agrees(session, contract, ordered.eval(), {"input": torch.rand(batch, 3, height, width)})
+        for opened in (session, runtime.session(plan)):
+            assert_agrees(opened, contract, ordered.eval(), {"input": torch.rand(batch, 3, height, width)})
     found = session.run(
         ["weather.submodels", "weather.mutual_information"], {"input": torch.rand(2, 3, 16, 16).numpy()}
     )
@@ -242,3 +272,43 @@ def test_a_network_whose_answers_depend_on_padding_is_refused(tmp_path: Path) ->
     with pytest.raises(artefact.ArtefactError, match=r"axes\.T\.padding: .* of rows of T = 1 differs by .* padded to"):
         export(seeded(Careless), words(2, 9), WORDS, name="mine", repository=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+class Named(nn.Module):
+    """Operations that torch names as its inputs are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.mask, self.last = nn.Linear(3, 8), Masksembles1d(8, 4, 2.0, seed=0), nn.Linear(8, 3)
+
+    def forward(self, linear: Tensor, add: Tensor, on: Tensor) -> Tensor:
+        # functional dropout, and a number a row
+        dropped = nn.functional.dropout(self.first(linear) + add, 0.3, training=self.training)
+        answer: Tensor = self.last(self.mask(dropped) * on.unsqueeze(1))
+        return answer
+
+
+def test_inputs_may_have_names_of_operations(tmp_path: Path) -> None:
+    def given(count: int) -> dict[str, Tensor]:
+        return {"linear": torch.rand(count, 3), "add": torch.rand(count, 8), "on": torch.rand(count)}
+
+    network = seeded(Named)
+    options = ExportOptions(labels=CLASSES, inputs=dict.fromkeys(("linear", "add", "on"), InputOptions()))
+    session, contract = exported(network, given(2), options, tmp_path)
+    assert [one.name for one in session.get_inputs()] == ["linear", "add", "on"]
+    for batch in (1, 3):
+        assert_agrees(session, contract, network, given(batch))
+
+
+def test_calls_of_dropout_are_frozen_with_several_inputs(tmp_path: Path) -> None:
+    class Calls(Named):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mask = nn.Identity()  # type: ignore[assignment]
+
+    options = ExportOptions(labels=CLASSES, inputs=dict.fromkeys(("linear", "add", "on"), InputOptions()), mc_dropout=3)
+    example = {"linear": torch.rand(2, 3), "add": torch.rand(2, 8), "on": torch.rand(2)}
+    session, contract = exported(seeded(Calls), example, options, tmp_path)
+    assert (contract.method, contract.num_submodels) == ("mc-dropout", 3)
+    found = session.run(["mutual_information"], {name: x.numpy() for name, x in example.items()})
+    assert found[0].max() > 1e-4

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from models.export.preprocess import Preprocess
+from models.export.preprocess import Preprocess, preprocess_each
 
 
 def test_bytes_become_shares_before_they_are_normalised() -> None:
@@ -28,3 +28,19 @@ def test_what_does_not_fit_is_named() -> None:
         Preprocess((0.0, [1.0, 2.0]), (5, 3))
     with pytest.raises(ValueError, match="standard deviation must be positive"):
         Preprocess((0.0, 0.0), (5, 3))
+
+
+def test_ids_and_truth_values_stay_as_they_are() -> None:
+    ids, on, pixels = torch.tensor([[3, 4]]), torch.tensor([True]), torch.tensor([[0, 255]], dtype=torch.uint8)
+    step = preprocess_each([None, None, (0.5, 0.5)], [ids.shape, on.shape, pixels.shape])
+    found = step(ids, on, pixels)
+    assert torch.equal(found[0], ids)
+    assert torch.equal(found[1], on)
+    assert found[2].tolist() == [[-1, 1]]
+
+
+def test_a_number_a_row_has_one_mean() -> None:
+    step = preprocess_each([(1.0, 2.0)], [(1,)])
+    assert step(torch.tensor([3.0, 5.0])).tolist() == [1, 2]
+    with pytest.raises(ValueError, match="normalise: expected 1 or 1 values for the mean, got 2"):
+        preprocess_each([((1.0, 2.0), 1.0)], [(1,)])

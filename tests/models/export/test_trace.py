@@ -103,7 +103,7 @@ def broken(x: Tensor) -> Tensor:
             r"must give one tensor of logits .*, got a tuple of \[\[s\S+, 3\]\]; several heads have names",
         ),
         (lambda x: (x, x.sum(1)), "must give one tensor of logits .*, got a tuple of"),
-        (lambda x: (x, x[:1]), "gives 1 rows for"),
+        (lambda x: (x, torch.cat([x, x])), r"gives 2\*s\S+ rows for"),
         (lambda x: {"logits": x * 2}, "must give one tensor of logits .*, got a dict of"),
         (lambda x: None, r"must give one tensor of logits .*, got \[\]"),
         (lambda x: x.sum(1), "must give one tensor of logits"),

@@ -7,14 +7,23 @@ import pytest
 import torch
 from torch import nn
 
+from app.contract.axis import FreeAxis, Padding
+from app.contract.tasks import TaskName
+from app.contract.tensor import Tensor
 from models import artefact, runtime
 from models.data import Dataset
 from models.export import ExportOptions, VerificationError, export
+from models.export.heads import TASKS as HEADS
+from models.export.options import HeadOptions
 from models.export.verification import verify, verify_float16
 from models.export.verification.classification import classifier_reference
+from models.export.verification.feed import rows_at_once
 from models.export.verification.loop import torch_loop
+from models.export.verification.padding import padded
 from models.export.verification.regression import regressor_reference
+from models.export.verification.tasks import TASKS
 from models.networks.mlp import mlp
+from tests import graphs
 
 
 def test_the_reference_is_the_definition() -> None:
@@ -84,3 +93,48 @@ def test_the_loop_runs_row_by_row_where_it_is_asked(digits_network: nn.Module, d
     (together,), (alone,) = torch_loop(digits_network, [x]), torch_loop(digits_network, x.split(1))
     assert together.shape == alone.shape == (3, 4, 10)
     np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
+
+
+TASKS_OF_MAPS: dict[TaskName, tuple[int, HeadOptions]] = {
+    "classification": (3, HeadOptions(labels="abc")), "multilabel": (3, HeadOptions(labels="abc", task="multilabel")),
+    "regression": (4, HeadOptions(targets=[("x", "m"), ("y", "m")])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", TASKS_OF_MAPS)
+def test_each_wrong_output_of_a_map_is_seen(task: TaskName) -> None:
+    width, options = TASKS_OF_MAPS[task]
+    head = HEADS[task].head("", width, (5, 6), options)
+    raw = np.random.default_rng(0).normal(size=(2, 4, width, 5, 6)).astype(np.float32)
+    right = TASKS[task].expected(raw, head)
+    assert set(right) == {tensor.name for tensor in head.outputs}
+    assert max(TASKS[task].shares(right, raw, head).values()) < 1e-6
+    for name, values in right.items():
+        wrong = {**right, name: 1 - values if values.dtype == np.int64 else values + 2e-3}
+        shares = TASKS[task].shares(wrong, raw, head)
+        assert shares[name] > 1, name
+        assert all(share < 1 for other, share in shares.items() if other not in (name, "row_shares"))
+
+
+def test_few_rows_of_large_maps_are_compared_at_once() -> None:
+    contract = graphs.classifier(GIVEN, "abc", submodels=4, axes={"T": FreeAxis(least=1, most=9)})[1]
+    head = HEADS["classification"].head("", 3, ("H/8", 10), HeadOptions(labels="abc"))
+    dense = contract.model_copy(update={"heads": (head,)})
+    assert rows_at_once(dense, {"H": 800}) == 2**23 // (4 * 3 * 100 * 10)
+    assert rows_at_once(contract, {}) == 2**23 // (4 * 3)
+
+
+GIVEN = Tensor(name="ids", dtype="int64", shape=("B", "T"), unit="id", range=(0, 9))
+MARK = Tensor(name="real", dtype="bool", shape=("B", "T"), unit="")
+
+
+def test_rows_are_padded_as_the_contract_says() -> None:
+    padding = Padding(fill={"ids": 7}, mark="real")
+    contract = graphs.classifier(MARK, "abc", axes={"T": FreeAxis(least=1, most=9)})[1]
+    contract = contract.model_copy(
+        update={"inputs": (GIVEN, MARK), "axes": {"T": FreeAxis(least=1, most=9, padding=padding)}}
+    )
+    ids, real = padded((torch.tensor([[1, 2]]), torch.tensor([[True, True]])), contract, "T", 4)
+    assert ids.tolist() == [[1, 2, 7, 7]]
+    assert real.tolist() == [[True, True, False, False]]
+    assert (ids.dtype, real.dtype) == (torch.int64, torch.bool)

@@ -1,22 +1,15 @@
 from typing import get_args
 
 from app.contract.tasks import TaskName
-from models.evaluation.tasks import DENSE, TASKS, evaluator_of
+from models.evaluation.tasks import DENSE, TASKS
 from models.evaluation.tasks.task import four_decimals
-from tests import dense_graphs
-from tests.models.evaluation.answered import CONTRACT, calibration
+from tests.models.evaluation.answered import calibration
 
 
 def test_every_task_is_registered_under_its_name() -> None:
     assert set(TASKS) == set(get_args(TaskName))
     assert [type(TASKS[name]).__name__ for name in TASKS] == [f"{name.capitalize()}Evaluator" for name in TASKS]
     assert [type(DENSE[name]).__name__ for name in TASKS] == [f"Dense{name.capitalize()}Evaluator" for name in TASKS]
-
-
-def test_a_head_with_a_grid_has_an_evaluator_of_its_own() -> None:
-    assert evaluator_of(CONTRACT.head) is TASKS["classification"]
-    assert evaluator_of(dense_graphs.segmentation()[1].head) is DENSE["classification"]
-    assert evaluator_of(dense_graphs.density()[1].head) is DENSE["regression"]
 
 
 def test_numbers_have_four_decimals() -> None:
