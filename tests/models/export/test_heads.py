@@ -2,11 +2,17 @@
 
 from typing import Any, get_args
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from app.contract.tasks import TaskName
+from models import runtime
+from models.export.convert import convert
 from models.export.heads import TASKS, named_task
 from models.export.options import HeadOptions
+from models.export.served import Served
 
 
 def test_every_task_has_a_head() -> None:
@@ -60,3 +66,13 @@ def test_a_network_that_does_not_fit_is_refused(fields: dict[str, Any], width: i
 def test_a_regressor_has_scores_where_it_has_variances(width: int, outputs: int) -> None:
     options = HeadOptions(targets=[("x", "m"), ("y", "m")])
     assert len(named_task(options).head("", width, (), options).outputs) == outputs
+
+
+def test_means_over_large_maps_stay_exact_in_onnxruntime() -> None:
+    options = HeadOptions(labels="abcdefghijk")
+    head = named_task(options).head("", 11, (272, 272), options)
+    model = convert(Served(nn.Identity(), 1, nn.Identity(), [head]).eval(), torch.rand(1, 11, 272, 272))
+    logits = np.random.default_rng(0).normal(0, 0.05, (1, 11, 272, 272)).astype(np.float32)
+    found = runtime.run(model, logits, ["entropy", "row_entropy", "energy", "row_energy"])
+    for name in ("entropy", "energy"):
+        assert found[f"row_{name}"][0] == pytest.approx(found[name].astype(np.float64).mean(), rel=2e-6)
