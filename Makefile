@@ -68,11 +68,13 @@ swagger: ## Fetch the files of /docs at the version of app/web/swagger/package-l
 	rm -r $(SWAGGER)/node_modules
 
 models: $(ALL) ## Train and export the shipped models anew
-	for data in digits fashion-mnist diabetes; do \
+	for data in digits fashion-mnist diabetes scenes languages; do \
 	  case $$data in \
 	    digits) policy="reject energy>c99, defer entropy>c95" ;; \
 	    fashion-mnist) policy="reject energy>c99, defer entropy>r5" ;; \
 	    diabetes) policy="defer entropy>c95" ;; \
+	    scenes) policy="reject mutual_information>c99, defer entropy>c95" ;; \
+	    languages) policy="reject mutual_information>c99, defer entropy>r10" ;; \
 	  esac; \
 	  rm -f models/checkpoints/$$data.pt; \
 	  $(PYTHON) -m models train $$data && $(PYTHON) -m models export $$data --policy "$$policy" || exit 1; \
@@ -108,8 +110,8 @@ soak: $(ALL) ## Mixed load beside clients that do all sorts of things (SECONDS=6
 soak-connections: $(ALL) ## A client beside 1000 silent connections and 300 that drip (SECONDS=120, JSON=file)
 	$(PYTHON) -m tests.bench.slow_clients $(if $(SECONDS),--seconds $(SECONDS)) $(if $(JSON),--json $(JSON))
 
-soak-shapes: $(ALL) ## Memory of the service while clients send pictures of 1000 sizes
-	$(PYTHON) -m tests.bench.shapes
+soak-shapes: $(ALL) ## Memory of the service while clients send pictures of 1000 sizes (SCENES=1 to the shipped model)
+	$(PYTHON) -m tests.bench.shapes $(if $(SCENES),--scenes)
 
 soak-reloads: $(ALL) ## 64 clients of models whose versions come and go (RELOADS=50, JSON=file)
 	$(PYTHON) -m tests.bench.reloads $(if $(RELOADS),--reloads $(RELOADS)) $(if $(JSON),--json $(JSON))

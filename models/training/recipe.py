@@ -110,7 +110,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "network": "unet",
         "options": {"channels": 12, "depth": 3},
         "align": 8,
-        "epochs": 7,
+        "epochs": 16,
         "batch_size": 16,
         "learning_rate": 1e-2,
         "flip": True,
