@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from app.api.predict.params import PredictParams
 from app.api.predict.tasks import ANSWERS
@@ -12,6 +13,10 @@ from app.contract.head import Head
 from app.engine.model import Model
 from app.errors import InvalidInput
 
+_plain: WeakKeyDictionary[Model, tuple[OutputSelection, ...]] = WeakKeyDictionary()
+"""What nearly every request wants: all that a model answers by default. To work it out takes as long as to read a
+small body."""
+
 _COVERAGE_TOLERANCE = 1e-6  # a client may send 0.9 as a float32
 
 
@@ -21,6 +26,9 @@ def choose(asked: PredictParams, model: Model) -> tuple[OutputSelection, ...]:
     Raises:
         InvalidInput: the model lacks an output, a score of the policy or the coverage, or the policy is invalid.
     """
+    plain = asked.outputs is None and asked.policy is None and asked.coverage is None
+    if plain and model in _plain:
+        return _plain[model]
     heads = model.contract.heads
     own = {} if asked.policy is None else _policies(asked.policy, heads)
     if asked.coverage is not None and not any(_regions(head, asked.coverage) for head in heads):
@@ -41,7 +49,10 @@ def choose(asked: PredictParams, model: Model) -> tuple[OutputSelection, ...]:
                 _regions(head, asked.coverage),
             )
         )
-    return tuple(selections)
+    found = tuple(selections)
+    if plain:
+        _plain[model] = found
+    return found
 
 
 def _by_head(outputs: Sequence[str] | None, heads: Sequence[Head]) -> list[tuple[Head, Sequence[str] | None]]:
