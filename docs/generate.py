@@ -49,7 +49,8 @@ _METRICS = """\
 
 <!-- Written by `python -m docs.generate`. -->
 
-They are at `/metrics`, in Prometheus's text format. Those of a model have the labels `model` and `version`. There are
+They are at `/metrics`, in Prometheus's text format. Those of a model have the labels `model` and `version`; those of
+its answers also have `head`, which is empty for a model with one head. There are
 also those of the process, such as `process_resident_memory_bytes`. [Operate](operate.md#monitoring) says what to watch.
 
 """

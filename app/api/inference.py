@@ -21,7 +21,7 @@ from app.api.memory import SMALL, Held, held
 from app.api.request_metrics import RequestMetrics
 from app.api.services import services
 from app.contract.decisions import Decided
-from app.engine.bare_model import Servable
+from app.engine.bare_model import BareModel, Servable
 from app.engine.job import Arrays
 from app.engine.row_shapes import Feeds
 from app.errors import InvalidInput
@@ -131,7 +131,7 @@ async def answer(request: Request, call: Call, headers: Mapping[bytes, bytes]) -
             metrics.found(model)
         rows, size = await _run(heavy, _decode, call, body, model)
         del body  # it may be megabytes, and the rows may wait for seconds
-        memory.resize(size)
+        memory.resize(size + _answer_size(model, rows, memory.most))
         if rows.seconds is not None:
             seconds = min(seconds, rows.seconds)
         metrics.read = perf_counter()
@@ -161,6 +161,24 @@ def _decode(call: Call, body: bytes, model: Servable) -> tuple[Rows, int]:
     if size < len(body) and any(np.may_share_memory(values, np.frombuffer(body, np.uint8)) for values in inputs):
         size = len(body)
     return rows, size
+
+
+def _answer_size(model: Servable, rows: Rows, most: int) -> int:
+    """How many bytes the outputs will have: a few compressed bytes can ask for gigabytes of maps.
+
+    Raises:
+        InvalidInput: more than requests may ever hold.
+    """
+    if isinstance(model, BareModel):  # nothing says what its graph gives
+        return 0
+    size = model.answer_bytes(rows.inputs, rows.outputs)
+    if size > most:
+        raise InvalidInput(
+            f"these outputs take {size} bytes, and requests may hold {most} (MASKSEMBLES_MEMORY_BUDGET_MB): ask for "
+            "fewer outputs, or send fewer or smaller rows",
+            "outputs",
+        )
+    return size
 
 
 def _bytes_of(values: NDArray[Any]) -> int:

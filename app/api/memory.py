@@ -89,6 +89,11 @@ class Held:
         self._budget = budget
         self._size = 0
 
+    @property
+    def most(self) -> int:
+        """What a request can hold at most."""
+        return self._budget.size
+
     def resize(self, size: int) -> None:
         """Sets how many bytes the request holds from now on.
 

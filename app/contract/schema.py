@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from app.contract.axis import MOST_VALUES, Axes, Padding, divisor_of
 from app.contract.contract_model import ContractModel, Fraction, Parts
 from app.contract.head import Head
-from app.contract.tensor import RESERVED, Tensor
+from app.contract.tensor import DTYPE_LIMITS, RESERVED, Tensor
 
 SCHEMA_VERSION = 5
 
@@ -89,6 +89,8 @@ class Contract(ContractModel):
         _check_names("heads", [head.name for head in self.heads])
         if len(self.heads) > 1 and not all(head.name for head in self.heads):
             raise ValueError("heads must all have names where there are several")
+        if len(self.heads) == 1 and self.heads[0].name:
+            raise ValueError("heads.0.name must be empty, since there is one head")
         self._check_axes()
         for letter, axis in self.axes.items():
             if axis.padding is not None:
@@ -130,6 +132,10 @@ class Contract(ContractModel):
         for name in padding.fill:
             if name not in padded:
                 raise ValueError(f"{field}.fill must name inputs with the axis {letter}, got {name}")
+            low, high = DTYPE_LIMITS.get(padded[name].dtype, (-math.inf, math.inf))
+            whole = padded[name].dtype == "float32" or padding.fill[name].is_integer()
+            if not whole or not low <= padding.fill[name] <= high:
+                raise ValueError(f"{field}.fill.{name} must be a value of {padded[name].dtype}")
         if padding.mark is None:
             return
         mark = padded.get(padding.mark)

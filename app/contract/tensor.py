@@ -20,7 +20,7 @@ WHOLE: frozenset[Dtype] = frozenset(("uint8", "int64", "int32"))
 """The dtypes of whole numbers."""
 
 
-_LIMITS: dict[Dtype, tuple[float, float]] = {
+DTYPE_LIMITS: dict[Dtype, tuple[float, float]] = {
     "uint8": (0, 255),
     "bool": (0, 1),
     "int32": (-(2**31), 2**31 - 1),
@@ -49,7 +49,7 @@ class Tensor(ContractModel):
     @property
     def limits(self) -> tuple[float, float]:
         """The smallest and the largest value."""
-        return self.range or _LIMITS.get(self.dtype, (-inf, inf))
+        return self.range or DTYPE_LIMITS.get(self.dtype, (-inf, inf))
 
     def outside(self, values: NDArray[Any]) -> NDArray[np.bool_]:
         """Which values [B, …] are below the smallest or above the largest; NaN is neither."""

@@ -1,8 +1,9 @@
 """A model that can answer: name, version, contract, and a session on each device."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -87,12 +88,22 @@ class Model:
         """Most rows that are quick enough to run in the event loop; 0 on a GPU."""
         self._rows = [row_of(contract, sizes) for sizes in sizes_to_try(contract)]
         self._largest = self._rows[-1]
+        self._pads = any(axis.padding is not None for axis in contract.axes.values())
         values = sum(array.size for array in self._largest.values())
         self.most_values = max(_VALUES, values) if contract.axes else None
         """Most values in a batch of a model with free axes: fewer rows where they are large. None for others."""
         for session in self.sessions:
             self._warm_up(session)
             session.check_provider()  # again: onnxruntime can move a session to the CPU during a run
+
+    def answer_bytes(self, inputs: Feeds, outputs: Collection[str]) -> int:
+        """The size of some of its outputs for these inputs [B, …] by name."""
+        letters = self.shapes.letters(inputs)
+        return sum(
+            prod(shape_at(tensor.shape, letters)) * np.dtype(tensor.dtype).itemsize
+            for tensor in self.outputs
+            if tensor.name in outputs
+        )
 
     def probe(self, index: int) -> None:
         """Runs one row on one of the devices as the warm-up did; raises what onnxruntime raises."""
@@ -111,8 +122,9 @@ class Model:
         names = [tensor.name for tensor in self.outputs]
         first, *others = self._rows
         batches = [{name: np.repeat(values, rows, axis=0) for name, values in first.items()} for rows in session.sizes]
+        padded = [self.shapes.join([first, row]) for row in others] if self._pads else []
         # what the contract claims is tried: a size that fails would fail for every request
-        for inputs in [*batches, *others]:
+        for inputs in [*batches, *others, *padded]:
             rows = len(next(iter(inputs.values())))
             try:
                 found = session.run(inputs, names, _SECONDS_TO_WARM_UP)

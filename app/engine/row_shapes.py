@@ -20,7 +20,7 @@ class RowShapes:
     """The free axes of a model's inputs, seen from its batches."""
 
     def __init__(self, contract: Contract) -> None:
-        places: dict[str, tuple[str, int]] = {}
+        self._places = places = dict[str, tuple[str, int]]()
         for given in contract.inputs:
             for index, size in enumerate(given.shape):
                 if size in contract.axes:
@@ -40,6 +40,11 @@ class RowShapes:
             given.name: tuple(list(padded).index(str(size)) for size in given.shape if size in padded)
             for given in contract.inputs
         }
+
+    def letters(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+        """The sizes of B and of free axes, by letter."""
+        found = {letter: inputs[name].shape[axis] for letter, (name, axis) in self._places.items()}
+        return {"B": len(next(iter(inputs.values()))), **found}
 
     def shared(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[int, ...]:
         """The sizes that all rows of a batch must have."""

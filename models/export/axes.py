@@ -63,7 +63,7 @@ def check_examples(shapes: Mapping[str, Shape], axes: Axes, examples: Mapping[st
 
 def sizes_to_try(shapes: Sequence[Shape], axes: Axes) -> list[Sizes]:
     """Sizes of free axes: each at its least, the next, a middle and its largest size, the others at their least and at
-    a middle; without those that make a row of more than a million values."""
+    a middle, and all at their largest; without those that make a row of more than a million values."""
     chosen = {letter: _sizes_of(axis) for letter, axis in axes.items()}
     found: list[Sizes] = []
     for place, letter in product((0, -2), axes):
@@ -71,6 +71,8 @@ def sizes_to_try(shapes: Sequence[Shape], axes: Axes) -> list[Sizes]:
         for size in chosen[letter]:
             if (picked := {**rest, letter: size}) not in found:
                 found.append(picked)
+    if (largest := {letter: axis.most for letter, axis in axes.items()}) not in found:
+        found.append(largest)
     return [sizes for sizes in found if sum(prod(numbers(shape, sizes)) for shape in shapes) <= _MOST_VALUES]
 
 

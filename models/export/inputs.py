@@ -121,10 +121,10 @@ def _varied(example: Tensor, given: ContractTensor, axes: Axes, generator: Gener
     drawn = torch.randint(low, high + 1, shape, generator=generator).to(example.dtype)
     if given.name in marks(axes):
         drawn[:, 0] = 1  # of a row without a real entry nothing can be said
-    for axis in axes.values():
-        if axis.padding is not None and axis.padding.mark is None and given.name in axis.padding.fill:
+    for letter, axis in axes.items():
+        if axis.padding is not None and axis.padding.mark is None and letter in given.shape[1:]:
             # what marks itself by its value must be real here
-            fill = axis.padding.fill[given.name]
+            fill = axis.padding.fill.get(given.name, 0)
             drawn = torch.where(drawn == fill, torch.tensor(low if fill != low else high), drawn).to(example.dtype)
     return drawn
 

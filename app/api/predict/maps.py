@@ -1,12 +1,13 @@
 """The maps of dense heads in an answer: as numbers in JSON, or as PNG."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.api.body import MOST_NUMBERS
 from app.api.predict import pictures
 from app.api.predict.pictures import MapRange
 from app.api.predict.tasks import ANSWERS
@@ -15,9 +16,6 @@ from app.contract.schema import shape_at
 from app.contract.tasks.task import Arrays
 from app.engine.model import Model
 from app.errors import InvalidInput
-
-MOST_NUMBERS = 2**18
-"""Of maps in JSON: they take about 5 MB, which a client reads in a tenth of a second."""
 
 _OTHER_WAYS = (
     "ask for arrays with `Accept: application/x-npz`, for one map of one row as a picture with `Accept: image/png`, or "
@@ -74,15 +72,19 @@ def _numbers(selection: OutputSelection, submodels: int, sizes: Mapping[str, int
     return sum(prod(shape_at(shapes[output], sizes)) for name in of(selection) for output in menu[name])
 
 
+def is_one(selections: Sequence[OutputSelection]) -> bool:
+    """Whether a request wants one map, and nothing else."""
+    return sum(len(selection.chosen) for selection in selections) == 1 and any(map(of, selections))
+
+
 def check_picture(selections: Sequence[OutputSelection], sizes: Mapping[str, int]) -> None:
     """Checks that a request for a picture wants one map of one row.
 
     Raises:
         InvalidInput: it wants something else.
     """
-    wanted = [name for selection in selections for name in selection.chosen]
-    found = [name for selection in selections for name in of(selection)]
-    if len(wanted) != 1 or found != wanted:
+    if not is_one(selections):
+        wanted = [selection.head.graph_name(name) for selection in selections for name in selection.chosen]
         raise InvalidInput(
             "with `Accept: image/png` expected one map, such as outputs=entropy, of a model that answers for each cell "
             f"of a map; got {', '.join(wanted)}"[:500],
@@ -92,10 +94,29 @@ def check_picture(selections: Sequence[OutputSelection], sizes: Mapping[str, int
         raise InvalidInput(f"with `Accept: image/png` expected one row, got {sizes['B']}", "inputs")
 
 
-def put_numbers(rows: JsonRows, name: str, values: NDArray[Any]) -> None:
-    """Gives each row a map as nested numbers, of values [B, …, G]."""
+def check_pictures(model: Model, selections: Sequence[OutputSelection]) -> None:
+    """Checks that all maps that a request wants can be shown as pictures.
+
+    Raises:
+        InvalidInput: one is no map with height and width, or several on top of each other.
+    """
+    for selection in selections:
+        head = selection.head
+        graphs = {tensor.name: head.resolved(tensor, model.contract.num_submodels).shape for tensor in head.outputs}
+        for name in of(selection):
+            above = graphs.get(name, ("B", 2))[1 : -len(head.grid)]  # derived ones have several for each cell
+            if len(head.grid) != 2 or name not in graphs or any(size != 1 for size in above):
+                raise InvalidInput(
+                    f"{head.graph_name(name)} is no single map [H, W], which a picture could show: ask for arrays with "
+                    "`Accept: application/x-npz`",
+                    "outputs",
+                )
+
+
+def put_numbers(rows: JsonRows, name: str, values: Iterable[NDArray[Any] | None]) -> None:
+    """Gives each row a map as nested numbers, of values [B, …, G]; null where there are none."""
     for row, own in zip(rows, values):
-        row.setdefault("maps", {})[name] = np.ascontiguousarray(own)
+        row.setdefault("maps", {})[name] = None if own is None else np.ascontiguousarray(own)
 
 
 def put_pictures(
@@ -116,10 +137,9 @@ def picture(
     """One row's map as a PNG file, and what its pixels stand for if they are no classes.
 
     Args:
-        values: [G], or [1, G] of the only label or target.
+        values: [H, W], or [1, H, W] of the only label or target.
 
     Raises:
-        InvalidInput: this is no map with height and width, or several on top of each other.
         OutputNotFinite: a value is not finite.
     """
     head, task = selection.head, ANSWERS[selection.head.task]

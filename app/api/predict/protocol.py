@@ -41,7 +41,8 @@ class PredictCall(Call):
         self._kind = content_types.kind_of(self._content_type)
         self._query = query
         self._limits = limits
-        self._media_type = response.media_type(headers.get(b"accept", b""))
+        self._accept = headers.get(b"accept", b"")
+        self._media_type = response.media_type(self._accept)
 
     def target(self) -> RequestedModel | None:
         """None: the body names the model, or the query, which is read with the body."""
@@ -68,10 +69,15 @@ class PredictCall(Call):
         self._read(rows)
         inputs = rows.whole()
         in_pictures = asked.maps is not None
+        # a browser that prefers pictures takes anything
+        if self._media_type == response.PNG and not maps.is_one(selections) and response.also_json(self._accept):
+            self._media_type = response.JSON
         self._wanted = Wanted(asked.id, selections, self._media_type, form, in_pictures, rows.sizes)
-        if self._media_type == response.PNG:
+        if self._wanted.media_type == response.PNG:
             maps.check_picture(selections, rows.sizes)
-        elif self._media_type == response.JSON and not in_pictures:
+        if self._wanted.media_type == response.PNG or (self._wanted.media_type == response.JSON and in_pictures):
+            maps.check_pictures(model, selections)
+        elif self._wanted.media_type == response.JSON:
             maps.check_size(model, selections, rows.sizes)
         needed = [name for selection in selections for name in selection.needed]
         del self._params, self._read  # they hold the body, and the rows may wait for seconds

@@ -47,7 +47,6 @@ def write_json(wanted: Wanted, model: Model, found: Arrays, decided: Decided) ->
         decided: see derived.decisions.
 
     Raises:
-        InvalidInput: a map has no form as a picture.
         OutputNotFinite: an interval is not finite, or a map that is to be a picture.
     """
     rows: JsonRows = [{} for _ in range(wanted.sizes["B"])]
@@ -98,13 +97,16 @@ def _put(
 def _put_map(
     rows: JsonRows, selection: OutputSelection, choice: str, found: Arrays, wanted: Wanted, model: Model
 ) -> None:
-    write = ANSWERS[selection.head.task].npz.get(choice)
-    arrays = found if write is None else write(selection, found)
     if wanted.in_pictures:
-        maps.put_pictures(rows, selection, choice, arrays, model, wanted.form)
+        maps.put_pictures(rows, selection, choice, found, model, wanted.form)
         return
-    for name in (choice,) if write is None else [name for name in arrays if not name.endswith(".coverage")]:
-        maps.put_numbers(rows, name, arrays[name])
+    write = ANSWERS[selection.head.task].npz.get(choice)
+    arrays = {choice: found[choice]} if write is None else write(selection, found)
+    if not arrays:  # sets or intervals that the model was not calibrated for
+        maps.put_numbers(rows, choice, [None] * len(rows))
+    for name in arrays:
+        if not name.endswith(".coverage"):
+            maps.put_numbers(rows, name, arrays[name])
 
 
 def _put_percentiles(rows: JsonRows, places: Arrays | None) -> None:
@@ -162,14 +164,11 @@ def write_png(wanted: Wanted, model: Model, found: Arrays) -> tuple[bytes, dict[
     """Writes the one chosen map of the one row as a PNG file; also returns a header with what its pixels stand for.
 
     Raises:
-        InvalidInput: the map has no form as a picture.
         OutputNotFinite: a value is not finite.
     """
     (selection,) = wanted.selections
     (name,) = selection.chosen
-    own = selection.head.own(found)
-    write = ANSWERS[selection.head.task].npz.get(name)
-    values = (own if write is None else write(selection, own))[name][0]
+    values = selection.head.own(found)[name][0]
     png, limits = maps.picture(selection, name, values, model, wanted.form)
     return png, {} if limits is None else {RANGE_HEADER: limits.spell()}
 
@@ -182,3 +181,9 @@ def media_type(accept: bytes) -> MediaType:
     ours = {kind: weight for kind, weight in wanted.items() if kind in (JSON, NPZ, PNG) and weight > 0}
     best: Any = max(ours, key=lambda kind: ours[kind], default=JSON)  # max returns the first of equals
     return best  # type: ignore[no-any-return]
+
+
+def also_json(accept: bytes) -> bool:
+    """Whether an Accept header takes JSON, too."""
+    wanted = weights(accept)
+    return any(wanted.get(kind, 0) > 0 for kind in (JSON, "application/*", "*/*"))

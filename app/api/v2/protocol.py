@@ -3,14 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from app.api.body import LARGE, LARGE_BINARY
+from app.api.body import LARGE, LARGE_BINARY, MOST_NUMBERS
 from app.api.inference import Call, Encoded, RequestedModel, Rows
 from app.api.v2 import request as requests
 from app.api.v2 import response
 from app.contract.decisions import Decided
 from app.engine.bare_model import Servable
 from app.engine.job import Arrays
+from app.engine.model import Model
+from app.engine.row_shapes import Feeds
+from app.errors import InvalidInput
 
+_NUMBER = 4  # bytes
 _LENGTH = "Inference-Header-Content-Length"
 
 
@@ -50,8 +54,21 @@ class InferCall(Call):
         """Reads the JSON and the tensors in it or after it."""
         self._request = requests.read(body, self._length, model.signature)
         given = requests.arrays(self._request, model, self._max_rows)
+        if isinstance(model, Model) and any(head.grid for head in model.contract.heads):
+            self._check_json(model, given)
         self._request = replace(self._request, inputs=())  # they hold the body, and the rows may wait for seconds
         return Rows(given, tuple(output.name for output in self._request.outputs), self._request.seconds)
+
+    def _check_json(self, model: Model, given: Feeds) -> None:
+        """Checks that maps in JSON would not be too large."""
+        text = [output.name for output in self._request.outputs if not output.binary and not output.classes]
+        size = model.answer_bytes(given, text)
+        if size > _NUMBER * MOST_NUMBERS:
+            raise InvalidInput(
+                f"about {size // _NUMBER} numbers are too many for JSON, which has at most {MOST_NUMBERS} of a model "
+                "that answers for cells: ask for them with the parameter binary_data",
+                "outputs",
+            )
 
     def size(self, found: Arrays) -> int:
         """Size of the requested outputs in their requested form."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app.contract.head import Head
 from app.contract.schema import Contract
-from app.contract.tasks.classification import SET_TOLERANCE, DenseClassificationEvaluation
+from app.contract.tasks.classification import DenseClassificationEvaluation, dense_set_members
 from models import artefact
 from models.data import DatasetError
 from models.evaluation import adequacy, conformal, dense_figures, metrics
@@ -94,8 +94,7 @@ class DenseClassificationEvaluator(TaskEvaluator):
             return kept
         kept |= dense_figures.summaries(found, labels, head.temperature)
         for one in head.calibration.prediction_sets if head.calibration else ():
-            inside = found["probabilities"] >= one.least_probability - SET_TOLERANCE
-            np.put_along_axis(inside, found["prediction"][:, None], True, axis=1)
+            inside = dense_set_members(one, found["probabilities"])
             true = np.take_along_axis(inside, np.maximum(labels, 0)[:, None], axis=1)[:, 0]
             kept[f"held {one.coverage}"] = 1 - error_shares(~true, counted(labels))
             kept[f"size {one.coverage}"] = inside.reshape(len(labels), -1).sum(axis=-1) / labels[0].size

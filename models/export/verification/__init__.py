@@ -48,7 +48,7 @@ def verify_plans(
             verify_padding(model, contract, rows, LARGEST)
             _log.info("verify: %s, 99 %% of entropies within %.2g nats, all within %.2g", name, usual, largest)
             continue
-        worst = verify(model, contract, reference, rows_of(rows, slice(_ROWS)), _fitting(contract, own, BATCHES) or [1])
+        worst = verify(model, contract, reference, rows_of(rows, slice(_ROWS)), _fitting(contract, own, BATCHES))
         for sizes in tried:
             few = resized(rows_of(rows, slice(_FREE_ROWS)), shapes, sizes)
             worst = max(worst, verify(model, contract, reference, few, _fitting(contract, sizes, _FREE_BATCHES)))
@@ -57,6 +57,6 @@ def verify_plans(
 
 
 def _fitting(contract: Contract, sizes: Sizes, batches: Sequence[int]) -> list[int]:
-    """The batch sizes whose answers can be compared at once."""
+    """The batch sizes whose answers can be compared at once; a single row of the largest maps is, too."""
     most = rows_at_once(contract, sizes)
-    return [batch for batch in batches if batch <= most]
+    return [batch for batch in batches if batch <= most] or [1]

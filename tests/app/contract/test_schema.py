@@ -11,6 +11,7 @@ from app.contract.head import Head
 from app.contract.schema import Compilation, Contract, numbers, shape_at
 from app.contract.tasks import classification
 from app.contract.tensor import Tensor
+from tests import dense_graphs
 from tests.app.contract.calibrated import EVEN, calibrated
 from tests.app.engine.fakes import CONTRACT
 
@@ -129,3 +130,17 @@ def test_the_plan_is_no_part_of_the_model_and_the_calibration_is() -> None:
     assert CONTRACT.same_model(CONTRACT.model_copy(update={"plan": "grouped", "compilation": compilation}))
     assert not CONTRACT.same_model(calibrated(entropy=EVEN))
     assert not CONTRACT.same_model(CONTRACT.with_head(CONTRACT.head, labels=("b", "a")))
+
+
+def test_an_only_head_has_no_name() -> None:
+    _, contract = dense_graphs.two_heads()
+    with pytest.raises(ValidationError, match=r"heads.0.name must be empty"):
+        Contract.model_validate({**contract.model_dump(), "heads": [contract.heads[0].model_dump()]})
+
+
+@pytest.mark.parametrize("fill", [8.5, 1e30])
+def test_padding_is_a_value_of_its_input(fill: float) -> None:
+    _, contract = dense_graphs.tokens()
+    axes = {"T": {"least": 1, "most": 8, "padding": {"fill": {"ids": fill}}}}
+    with pytest.raises(ValidationError, match=r"axes.T.padding.fill.ids must be a value of int64"):
+        Contract.model_validate({**contract.model_dump(), "axes": axes})

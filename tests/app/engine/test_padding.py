@@ -15,6 +15,7 @@ from app.engine.model import Model
 from app.engine.queue import Queue
 from app.engine.row_shapes import Feeds, RowShapes, buckets, sizes_to_try
 from app.engine.session import Session
+from app.errors import ModelRejected
 from app.telemetry.metrics import Telemetry
 from tests import dense_graphs
 
@@ -105,3 +106,11 @@ def test_answers_are_those_of_each_request_alone(model: Model) -> None:
         alone = model.sessions[0].run(one, names)
         for name in names:
             np.testing.assert_allclose(found[name], alone[name], atol=1e-6)
+
+
+def test_a_model_that_cannot_run_on_its_padding_is_rejected() -> None:
+    padding = Padding(fill={"ids": 10}, mark="real")  # the embedding has ten rows
+    axes = {"T": CONTRACT.axes["T"].model_copy(update={"padding": padding})}
+    session = Session(MODEL.SerializeToString(), Device("cpu", "cpu", "to test"), free=True)
+    with pytest.raises(ModelRejected, match="its first run on 2 rows"):
+        Model("tokens", 1, CONTRACT.model_copy(update={"axes": axes}), [session])

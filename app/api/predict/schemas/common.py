@@ -11,7 +11,7 @@ GRID = "Of a dense head: how many cells it answers for along each axis"
 SHARES = "Of a dense head: the share of the row's cells that each class has, or in which each label is on [K]"
 MAPS = (
     "Of a dense head, the maps that were asked for by name: numbers nested as [G], or [K, G] and so on; with `maps` = "
-    "`png` pictures"
+    "`png` pictures; null of sets or intervals that the model was not calibrated for"
 )
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -52,4 +52,4 @@ class MapPicture(BaseModel):
     most: float | None = Field(None, description="What the largest pixel stands for; between them it is linear")
 
 
-Maps = dict[str, MapPicture | list[Any]]
+Maps = dict[str, MapPicture | list[Any] | None]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.api.predict import maps
+from app.api.v2 import protocol
 from app.contract.calibration import Calibration, PredictionSet, Threshold
 from app.contract.policy import Policy, Rule
 from tests import artefacts, dense_graphs
@@ -34,6 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     policy = Policy(rules=(Rule(action="defer", score="entropy", threshold=0.5),))
     artefacts.write(folder, "scenes", model, contract.with_head(contract.head, calibration=calibration, policy=policy))
     artefacts.write(folder, "density", *dense_graphs.density())
+    artefacts.write(folder, "plain", model, contract)
     return folder
 
 
@@ -194,7 +196,7 @@ REFUSED = [
     ({"outputs": "entropy,prediction"}, "outputs", "expected one map"),
     ({"outputs": "shares"}, "outputs", "expected one map"),
     ({}, "outputs", "expected one map"),
-    ({"outputs": "probabilities"}, "outputs", "expected a map"),
+    ({"outputs": "probabilities"}, "outputs", "no single map"),
     ({"outputs": "entropy", "bits": 16, "colormap": "viridis"}, "bits", "expected 8"),
     ({"outputs": "entropy", "bits": 12}, "bits", "12"),
     ({"outputs": "entropy", "colormap": "jet"}, "colormap", "jet"),
@@ -250,3 +252,45 @@ def test_what_rows_are_like_shows_in_metrics_and_models(client: httpx.Client) ->
     assert model["axes"]["H"] == {"least": 8, "most": 64, "multiple_of": 8}
     assert model["inputs"][0]["image"] is True
     assert model["heads"][0]["labels"] == list(LABELS)
+
+
+@pytest.mark.parametrize(("model", "output"), [("density", "intervals"), ("plain", "prediction_set")])
+def test_maps_that_need_a_calibration_are_null_without(client: httpx.Client, model: str, output: str) -> None:
+    (row,) = ask(client, picture(16, 8), model=model, outputs=output).json()["predictions"]
+    assert row["maps"] == {output: None}
+    for accept, query in (("image/png", {}), ("application/json", {"maps": "png"})):
+        headers = {"Content-Type": "image/png", "Accept": accept}
+        asked = {"model": model, "outputs": output, **query}
+        answer = client.post("/predict", params=asked, content=png(picture(16, 8)), headers=headers)
+        assert (answer.status_code, answer.json()["error"]["field"]) == (422, "outputs")
+
+
+def test_who_prefers_pictures_and_takes_anything_gets_json_where_there_is_none(client: httpx.Client) -> None:
+    answer = ask(client, picture(16, 8), "image/avif,image/png,*/*;q=0.5")
+    assert list(answer.json()["predictions"][0])[:2] == ["grid", "shares"]
+    answer = ask(client, picture(16, 8), "image/avif,image/png,*/*;q=0.5", outputs="entropy")
+    assert answer.headers["content-type"] == "image/png"
+
+
+def test_v2_refuses_maps_too_large_for_json(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "MOST_NUMBERS", 100)
+    tensor = {"name": "input", "datatype": "UINT8", "shape": [1, 1, 8, 16], "data": [0] * 128}
+    request: dict[str, Any] = {"inputs": [tensor], "outputs": [{"name": "entropy"}]}
+    answer = client.post("/v2/models/scenes/infer", json=request)
+    assert answer.status_code == 400
+    assert "binary_data" in answer.json()["error"]
+    request["outputs"] = [{"name": "entropy", "parameters": {"binary_data": True}}]
+    assert client.post("/v2/models/scenes/infer", json=request).status_code == 200
+
+
+def test_an_answer_that_no_budget_holds_is_refused_before_it_is_computed(folder: Path) -> None:
+    stream = io.BytesIO()
+    np.save(stream, np.zeros((8, 1, 64, 96), np.uint8))
+    with serving(folder, max_rows=8, default_model="scenes", memory_budget_mb=1) as small:
+        headers = {"Content-Type": "application/x-npy", "Accept": "application/x-npz"}
+        answer = small.post("/predict?outputs=submodels,logits", content=stream.getvalue(), headers=headers)
+        assert answer.status_code == 422
+        error = answer.json()["error"]
+        assert error["field"] == "outputs"
+        assert "MASKSEMBLES_MEMORY_BUDGET_MB" in error["message"]
+        assert small.post("/predict?outputs=shares", content=stream.getvalue(), headers=headers).status_code == 200

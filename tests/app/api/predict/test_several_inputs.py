@@ -230,6 +230,7 @@ WRONG_TOKENS: list[tuple[Any, str, str]] = [
     ({"ids": [[1, 2]], "real": [[True, True, True]]}, "inputs.real[0]", "same T"),
     ({"ids": [[1, 2]], "real": [[True, 2]]}, "inputs.real[0][1]", ""),
     ({"real": [[True, True]]}, "inputs.ids", "expected this input"),
+    ({"ids": [[1, 2], [3, 4]], "real": [[True, False], [0, 0]]}, "inputs.real[1]", "at least one real entry"),
 ]
 
 
