@@ -15,7 +15,8 @@ from app.contract.repository import METADATA_KEY, list_versions, model_path
 
 
 def save(path: Path, model: onnx.ModelProto, contract: schema.Contract) -> Path:
-    """Writes a model with its contract, and with the temperatures that the contract declares."""
+    """Writes a model with its contract, of today's schema version, and with the temperatures that it declares."""
+    contract = contract.model_copy(update={"schema_version": schema.SCHEMA_VERSION})
     del model.metadata_props[:]
     model.metadata_props.add(key=METADATA_KEY, value=contract.model_dump_json(exclude_none=True))
     temperatures = {head.temperature_name: head.temperature for head in contract.heads}

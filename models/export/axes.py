@@ -71,7 +71,7 @@ def sizes_to_try(shapes: Sequence[Shape], axes: Axes) -> list[Sizes]:
         for size in chosen[letter]:
             if (picked := {**rest, letter: size}) not in found:
                 found.append(picked)
-    if (largest := {letter: axis.most for letter, axis in axes.items()}) not in found:
+    if axes and (largest := {letter: axis.most for letter, axis in axes.items()}) not in found:
         found.append(largest)
     return [sizes for sizes in found if sum(prod(numbers(shape, sizes)) for shape in shapes) <= _MOST_VALUES]
 

@@ -188,7 +188,7 @@ def test_bad_files_are_refused_and_the_good_one_serves(tmp_path: Path) -> None:
     files = [(content, None), (content[:50_000], "truncated")]
     for change, reason in (
         (without_contract, "has no contract"),
-        (disagreeing, "contract: outputs.submodels.shape: declared ['B', 'N', 'K'], the graph has ['B', 4, 10]"),
+        (disagreeing, "contract: outputs.submodels.shape: declared ['B', 5, 10], the graph has ['B', 4, 10]"),
         (external, "lie in an external file"),
     ):
         model = onnx.load_model_from_string(content)

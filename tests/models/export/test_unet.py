@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.export import ExportOptions, export
-from models.export.trace import trace
 from models.layers import Masksembles2d
 from models.networks.unet import unet
 from tests.models import third_party
@@ -148,11 +147,3 @@ def test_a_unet_with_a_pooled_answer_is_exported_and_verified(plan: str, tmp_pat
     options = ExportOptions(labels="abcd", plan=plan)  # type: ignore[arg-type]
     export(network, torch.rand(2, 3, 16, 16), options, name="unet", repository=tmp_path)
     assert (tmp_path / "unet" / "1" / "model.cpu.onnx").exists()
-
-
-def test_answers_for_cells_are_traced_and_not_exported_yet(tmp_path: Path) -> None:
-    network = unet((1, 4, 4), 3, channels=4, depth=1).eval()
-    (output,) = trace(network, torch.rand(2, 1, 4, 4)).graph.output_node().all_input_nodes
-    assert output.meta["val"].shape[1:] == (3, 4, 4)
-    with pytest.raises(ValueError, match="answers for each cell of a map cannot be exported yet"):
-        export(network, torch.rand(2, 1, 4, 4), ExportOptions(labels="abc"), name="unet", repository=tmp_path)
