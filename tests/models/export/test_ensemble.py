@@ -79,7 +79,7 @@ def test_what_is_no_deep_ensemble_says_why(members: list[nn.Module], tmp_path: P
         ([members[0], masked], {}, r"network\[1\] has Masksembles layers"),
         (members, {"mc_dropout": 4}, "mc_dropout: a deep ensemble"),
         (members, {"plan": "branches"}, "share nothing"),
-        ([members[0], nn.Linear(6, 4)], {}, "4 classes, got 3 labels"),
+        ([members[0], nn.Linear(6, 4)], {}, "to give as many numbers"),
     ):
         options = ExportOptions(labels=LABELS, **fields)
         with pytest.raises(ValueError, match=why):
