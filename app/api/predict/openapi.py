@@ -100,6 +100,7 @@ _ANSWER: dict[str, Any] = {
         }
     },
     "content": {
+        response.JSON: {},  # first: a generator knows one kind of answer, that which it finds first
         response.NPZ: _file(
             "With `Accept: application/x-npz`: the chosen outputs as arrays, as `numpy.load` reads them, and `model`, "
             "`version` and `id`; `percentiles.SCORE` [B], `prediction_set` as booleans [B, K, G] and "
