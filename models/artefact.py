@@ -49,11 +49,12 @@ def read(repository: Path, name: str, version: int | None = None) -> tuple[onnx.
 
 
 def embed(model: onnx.ModelProto, contract: schema.Contract) -> None:
-    """Writes the contract into the file's metadata, in place of any other metadata.
+    """Writes the contract into the file's metadata, in place of any other metadata, and in today's schema version.
 
     Raises:
         ArtefactError: reading it back would give another contract.
     """
+    contract = contract.model_copy(update={"schema_version": schema.SCHEMA_VERSION})
     text = contract.model_dump_json(exclude_none=True)
     # a contract that the service would read otherwise must not be published
     if read_contract(text) != contract:

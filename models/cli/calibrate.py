@@ -5,7 +5,7 @@ import argparse
 from app.contract import policy
 from app.contract.head import Head
 from app.contract.repository import parse_reference
-from app.contract.schema import SCHEMA_VERSION, Contract
+from app.contract.schema import Contract
 from models import artefact
 from models.cli import arguments
 from models.cli.console import fitted, tell
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> None:
     rules = policy.parse(options.policy) if options.policy not in (None, "none") else None
     dataset = data_of(options.data, options.model, contract)
     origin = contract.origin.model_copy(update={"recalibrated_from": version})
-    contract = contract.model_copy(update={"schema_version": SCHEMA_VERSION, "origin": origin})
+    contract = contract.model_copy(update={"origin": origin})
     for head in contract.heads:
         calibration = calibrate(
             model,

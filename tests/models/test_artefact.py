@@ -7,10 +7,13 @@ import numpy as np
 import onnx
 import pytest
 
-from app.contract.reader import ContractError
+from app.contract.reader import ContractError, read
+from app.contract.schema import SCHEMA_VERSION
 from models import artefact
 from models.artefact import ArtefactError
+from tests import artefacts
 from tests.models.evaluation.two_heads import two_heads
+from tests.serving import ROOT
 
 
 @pytest.fixture
@@ -97,3 +100,11 @@ def test_each_head_has_a_temperature_of_its_own() -> None:
     assert (held["action.temperature"], held["steering.temperature"]) == (np.float32(0.1), 1.5)
     with pytest.raises(ArtefactError, match=r"the graph has no initializer named 'other\.temperature'"):
         artefact.set_temperature(model, steering.model_copy(update={"name": "other"}), 2)
+
+
+def test_what_is_written_is_of_todays_schema() -> None:
+    model, old = artefacts.read(ROOT / "models" / "repository", "digits", 3)
+    assert old.schema_version < SCHEMA_VERSION
+    artefact.embed(model, old)
+    (text,) = (entry.value for entry in model.metadata_props)
+    assert read(text) == old.model_copy(update={"schema_version": SCHEMA_VERSION})
