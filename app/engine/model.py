@@ -134,12 +134,7 @@ class Model:
             self._check_shapes(inputs, rows, found)
 
     def _check_shapes(self, inputs: Feeds, rows: int, found: Mapping[str, NDArray[Any]]) -> None:
-        letters = {
-            size: values.shape[at]
-            for given, values in zip(self.contract.inputs, inputs.values())
-            for at, size in enumerate(given.shape)
-            if isinstance(size, str)
-        }
+        letters = self.shapes.letters(inputs)
         for tensor in self.outputs:
             sizes = shape_at(tensor.shape, letters)
             if found[tensor.name].shape != sizes:  # a declared shape is a claim: only a run proves it

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.answers import Outputs
+from app.contract.head import Head
+from models.evaluation import conformal
+from models.evaluation.answers import Answers, Outputs
 from models.evaluation.cells import sample_cells
 from models.evaluation.head_session import HeadSession
-from models.evaluation.risk_control import LossCurves
-from models.evaluation.tasks.task import CalibrationRows
+from models.evaluation.risk_control import LossCurves, join, risk_controlled_sets
+from models.evaluation.tasks.task import CalibrationRows, Guarantees, Sets
 
 _SAME_CELLS, _FEATURES = 64, 2048
 
@@ -75,6 +77,22 @@ def kept_curves(each: Sequence[Sequence[LossCurves]]) -> NDArray[Any]:
         for index, one in enumerate(of_row):
             found[row, index] = one
     return found
+
+
+def guarantee_sets(answers: Answers, guaranteeing: NDArray[np.int64], coverages: Sequence[float] | None) -> Guarantees:
+    """Sets that on average hold a share of what is true of a row, from the curves of what they miss; cells of one row
+    are not independent, rows are."""
+    losses = join(answers.outputs["curves"][guaranteeing, 0].tolist())
+    covered = conformal.COVERAGES if coverages is None else coverages
+    return Guarantees(prediction_sets=risk_controlled_sets(losses, covered))
+
+
+def kept_sets(head: Head, answers: Answers) -> Sets:
+    """The share of what is true of a row that each set of the calibration holds, and the sets' mean size, as `keep` has
+    put them down."""
+    found = answers.outputs
+    sets = head.calibration.prediction_sets if head.calibration else ()
+    return {one.coverage: (found[f"held {one.coverage}"], found[f"size {one.coverage}"]) for one in sets}
 
 
 def _flat(array: NDArray[Any], axes: int) -> NDArray[Any]:

@@ -13,14 +13,14 @@ from app.contract.schema import Contract
 from app.contract.tasks.classification import DenseClassificationEvaluation, dense_set_members
 from models import artefact
 from models.data import DatasetError
-from models.evaluation import adequacy, conformal, dense_figures, metrics
+from models.evaluation import adequacy, dense_figures, metrics
 from models.evaluation.answers import Answers, Outputs
 from models.evaluation.cells import counted, error_shares
 from models.evaluation.head_session import HeadSession
 from models.evaluation.likelihood import fit_temperature, log_mean_probability, negative_log_likelihood
 from models.evaluation.risk_bound import Losses
-from models.evaluation.risk_control import class_losses, join, risk_controlled_sets
-from models.evaluation.tasks.dense import kept_curves, row_outputs, sample
+from models.evaluation.risk_control import class_losses
+from models.evaluation.tasks.dense import guarantee_sets, kept_curves, kept_sets, row_outputs, sample
 from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, Sets, TaskEvaluator, four_decimals
 
 
@@ -116,9 +116,7 @@ class DenseClassificationEvaluator(TaskEvaluator):
     ) -> Guarantees:
         """Sets of classes that on average hold a share of a row's cells; cells of one row are not independent, rows
         are."""
-        covered = conformal.COVERAGES if coverages is None else coverages
-        losses = join(answers.outputs["curves"][guaranteeing, 0].tolist())
-        return Guarantees(prediction_sets=risk_controlled_sets(losses, covered))
+        return guarantee_sets(answers, guaranteeing, coverages)
 
     def evaluate(self, head: Head, data: str, answers: Answers) -> DenseClassificationEvaluation:
         """Accuracy, overlap, NLL and calibration error of cells, and what the scores of rows are worth."""
@@ -137,9 +135,7 @@ class DenseClassificationEvaluator(TaskEvaluator):
 
     def prediction_sets(self, head: Head, answers: Answers) -> Sets:
         """The share of a row's cells whose true class each set of the calibration holds, and the sets' mean size."""
-        found = answers.outputs
-        sets = head.calibration.prediction_sets if head.calibration else ()
-        return {one.coverage: (found[f"held {one.coverage}"], found[f"size {one.coverage}"]) for one in sets}
+        return kept_sets(head, answers)
 
     def measure(self, head: Head, answers: Answers) -> dict[str, Any]:
         """See `models.evaluation.dense_figures`."""

@@ -13,14 +13,14 @@ from app.contract.schema import Contract
 from app.contract.tasks.multilabel import MultilabelEvaluation, prediction_set_members
 from models import artefact
 from models.data import DatasetError
-from models.evaluation import adequacy, conformal, dense_label_figures
+from models.evaluation import adequacy, dense_label_figures
 from models.evaluation.answers import Answers, Outputs
 from models.evaluation.cells import error_shares
 from models.evaluation.head_session import HeadSession
 from models.evaluation.likelihood import binary_cross_entropy, fit_label_temperature, log_mean_labels
 from models.evaluation.risk_bound import Losses
-from models.evaluation.risk_control import join, label_losses, risk_controlled_sets
-from models.evaluation.tasks.dense import kept_curves, row_outputs, sample
+from models.evaluation.risk_control import label_losses
+from models.evaluation.tasks.dense import guarantee_sets, kept_curves, kept_sets, row_outputs, sample
 from models.evaluation.tasks.multilabel import MultilabelEvaluator
 from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, Sets
 
@@ -113,9 +113,7 @@ class DenseMultilabelEvaluator(MultilabelEvaluator):
         self, answers: Answers, guaranteeing: NDArray[np.int64], coverages: Sequence[float] | None
     ) -> Guarantees:
         """Sets that on average hold a share of the true labels of all cells of a row."""
-        covered = conformal.COVERAGES if coverages is None else coverages
-        losses = join(answers.outputs["curves"][guaranteeing, 0].tolist())
-        return Guarantees(prediction_sets=risk_controlled_sets(losses, covered))
+        return guarantee_sets(answers, guaranteeing, coverages)
 
     def evaluate(self, head: Head, data: str, answers: Answers) -> MultilabelEvaluation:
         """Right cells and labels, NLL and calibration error."""
@@ -123,9 +121,7 @@ class DenseMultilabelEvaluator(MultilabelEvaluator):
 
     def prediction_sets(self, head: Head, answers: Answers) -> Sets:
         """The share of a row's true labels that each set of the calibration holds, and the sets' mean size."""
-        found = answers.outputs
-        sets = head.calibration.prediction_sets if head.calibration else ()
-        return {one.coverage: (found[f"held {one.coverage}"], found[f"size {one.coverage}"]) for one in sets}
+        return kept_sets(head, answers)
 
     def measure(self, head: Head, answers: Answers) -> dict[str, Any]:
         """None beyond those of the contract."""

@@ -1,31 +1,10 @@
-"""Heads, and what their graphs gave for two rows."""
+"""Heads, and what their graphs gave for two rows: the same as those whose answers the service writes."""
 
-import numpy as np
-
-from app.contract.calibration import Calibration, Interval, PredictionSet
 from app.contract.tensor import Tensor
-from models.evaluation.answers import Outputs
 from tests import graphs
+from tests.app.api.predict.answering import CLASSES, INTERVALS, NUMBERS, SETS, calibration
 
-SETS = (
-    PredictionSet(coverage=0.9, least_probability=0.5, rows=100),
-    PredictionSet(coverage=0.99, least_probability=0.2, rows=100),
-)
-INTERVALS = (
-    Interval(coverage=0.8, factors=(1.0, 2.0), rows=100),
-    Interval(coverage=0.9, factors=(2.0, 4.0), rows=100),
-)
-
-
-def calibration(**guarantees: tuple[PredictionSet | Interval, ...]) -> Calibration:
-    return Calibration(
-        data="held out",
-        rows=100,
-        temperature=1.0,
-        quantiles={"entropy": tuple((np.arange(101) / 100).tolist())},
-        **guarantees,
-    )
-
+__all__ = ["CLASSES", "CLASSIFIER", "CONTRACT", "INTERVALS", "NUMBERS", "REGRESSOR", "SETS", "calibration"]
 
 CONTRACT = graphs.classifier(Tensor(name="input", dtype="float32", shape=("B", 2), unit="feature"), "ab", 2)[1]
 """Of two classes, uncalibrated."""
@@ -33,25 +12,3 @@ CLASSIFIER = CONTRACT.head.model_copy(update={"calibration": calibration(predict
 REGRESSOR = graphs.regressor(aleatoric=True)[1].head.model_copy(
     update={"calibration": calibration(intervals=INTERVALS)}
 )
-
-CLASSES: Outputs = {
-    "prediction": np.array([0, 1]),
-    "probabilities": np.array([[0.75, 0.25], [0.375, 0.625]], np.float32),
-    "submodels": np.array([[[1, 0], [0.5, 0.5]], [[0.25, 0.75], [0.5, 0.5]]], np.float32),
-    "entropy": np.array([0.25, 0.5], np.float32),
-    "expected_entropy": np.array([0.125, 0.5], np.float32),
-    "mutual_information": np.array([0.125, 0], np.float32),
-    "energy": np.array([-2, -1], np.float32),
-    "logits": np.zeros((2, 2, 2), np.float32),
-}
-NUMBERS: Outputs = {
-    "prediction": np.array([[1, 2], [3, 4]], np.float32),
-    "submodels": np.array([[[0, 1], [2, 3]], [[3, 4], [3, 4]]], np.float32),
-    "variance": np.array([[4, 9], [1, 0]], np.float32),
-    "epistemic_variance": np.array([[1, 1], [0, 0]], np.float32),
-    "aleatoric_variance": np.array([[3, 8], [1, 0]], np.float32),
-    "submodel_variances": np.array([[[3, 8], [3, 8]], [[1, 0], [1, 0]]], np.float32),
-    "entropy": np.array([0.25, 0.5], np.float32),
-    "expected_entropy": np.array([0.25, 0.5], np.float32),
-    "mutual_information": np.array([0, 0], np.float32),
-}
