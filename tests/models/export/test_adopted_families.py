@@ -108,12 +108,14 @@ def test_recurrent_layers_behind_masks(mask: str, kind: type[nn.LSTM] | type[nn.
 
 
 @pytest.mark.slow
-def test_every_family_in_onnxruntime() -> None:
-    maps, sequences = MAPS["ours"], SEQUENCES["ours"]
+@pytest.mark.parametrize("mask", MAPS)
+def test_every_family_in_onnxruntime(mask: str) -> None:
+    maps, sequences = MAPS[mask], SEQUENCES[mask]
     others = [torch.rand(7, 2, 4, 4), torch.rand(7, 2, 12, 6)]
     every = ["folded", "branches", "grouped"]
     plans(Separable(maps), torch.rand(7, 2, 6, 8), free={2: H, 3: W}, others=others, onnx_of=every)  # type: ignore[arg-type]
     ids = [torch.randint(1, 20, (7, size)) for size in (8, 2, 15)]
     plans(Sentences(sequences), ids[0], free={1: T}, others=ids[1:], onnx_of=["folded", "branches"])
-    network = Remembers(sequences, nn.GRU)
-    plans(network, torch.rand(7, 6, 5), free={1: T}, others=[torch.rand(7, 17, 5)], onnx_of=["folded", "branches"])
+    for kind in (nn.LSTM, nn.GRU):
+        rows, others = torch.rand(7, 6, 5), [torch.rand(7, 17, 5)]
+        plans(Remembers(sequences, kind), rows, free={1: T}, others=others, onnx_of=["folded", "branches"])
