@@ -14,10 +14,13 @@ KSERVE := $(VENV)/kserve/.installed
 TYPESCRIPT := tests/clients/typescript
 NODE_MODULES := $(TYPESCRIPT)/node_modules/.installed
 SWAGGER := app/web/swagger
+VENDOR := app/web/page/vendor
+VENDOR_FILES := preact/dist/preact.mjs preact/hooks/dist/hooks.mjs htm/dist/htm.mjs uplot/dist/uPlot.esm.js uplot/dist/uPlot.min.css
+VENDOR_PACKAGES := preact htm uplot
 SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-ui-bundle.js.LICENSE.txt swagger-ui.css
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock serve test test-service test-slow test-clients test-docker coverage fuzz check openapi swagger \
+.PHONY: help install lock serve test test-service test-slow test-clients test-docker coverage fuzz check openapi vendor \
   models benchmark benchmark-quick bench bench-model bench-formats bench-sizes bench-gpu bench-hostile soak soak-connections \
   soak-reloads soak-shapes endurance clean
 
@@ -62,10 +65,13 @@ check: $(ALL) ## Lint, formatting, types and imports
 openapi: $(SERVICE) ## Rewrite app/openapi.json
 	$(PYTHON) -m app --openapi > app/openapi.json
 
-swagger: ## Fetch the files of /docs at the version of app/web/swagger/package-lock.json (npm)
+vendor: ## Fetch the files of / and /docs at the versions of their package-lock.json (npm)
 	cd $(SWAGGER) && npm ci --ignore-scripts --loglevel=error
 	cd $(SWAGGER) && cp $(addprefix node_modules/swagger-ui-dist/,$(SWAGGER_FILES)) . && sha256sum $(SWAGGER_FILES) > SHA256SUMS
-	rm -r $(SWAGGER)/node_modules
+	cd $(VENDOR) && npm ci --ignore-scripts --loglevel=error
+	cd $(VENDOR) && cp $(addprefix node_modules/,$(VENDOR_FILES)) . && sha256sum $(notdir $(VENDOR_FILES)) > SHA256SUMS
+	cd $(VENDOR) && for name in $(VENDOR_PACKAGES); do cp node_modules/$$name/LICENSE LICENSE.$$name; done
+	rm -r $(SWAGGER)/node_modules $(VENDOR)/node_modules
 
 models: $(ALL) ## Train and export the shipped models anew
 	for data in digits fashion-mnist diabetes scenes languages; do \

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import docs, error_handlers, health, metrics, models, openapi
+from app.api import docs, error_handlers, health, metrics, models, openapi, page
 from app.api.memory import MemoryBudget, budget_size
 from app.api.middleware import Gateway
 from app.api.predict import endpoint as predict
@@ -69,6 +69,8 @@ def create_app(settings: Settings, reconciler: Reconciler, telemetry: Telemetry,
     memory = MemoryBudget(budget_size(settings.memory_budget_mb), telemetry.memory_refused)
     services = Services(settings, reconciler, batcher, telemetry, memory)
     app = routes(lifespan)
+    if settings.page:
+        page.install(app)
     app.state.services = services
     telemetry.watch(
         queue_rows=lambda: queue.rows,

@@ -128,6 +128,7 @@ class Settings(BaseSettings):
         description="How long a client may take to send the head of a request, in seconds: from when it connects, or "
         "from the first byte of a later request",
     )
+    page: bool = Field(True, description="Show a page at `/` on which people try models")
     access_log: bool = Field(False, description="Log every request, not only those that fail")
 
     @property

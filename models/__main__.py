@@ -1,11 +1,11 @@
-"""The workshop's command line: train, export, calibrate, evaluate, benchmark."""
+"""The workshop's command line: train, export, calibrate, evaluate, benchmark, examples."""
 
 import argparse
 import logging
 import sys
 from collections.abc import Sequence
 
-from models.cli import benchmark, calibrate, evaluate, export, train
+from models.cli import benchmark, calibrate, evaluate, examples, export, train
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (train, export, calibrate, evaluate, benchmark):
+    for command in (train, export, calibrate, evaluate, examples, benchmark):
         command.add(commands)
     return parser
 

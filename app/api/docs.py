@@ -5,7 +5,7 @@ from pathlib import Path
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
-from app.api.security_headers import PAGES
+from app.api.security_headers import DOCS
 from app.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
@@ -21,13 +21,13 @@ _FILES = {
 """The files that the page loads, by name: path and media type."""
 
 
-@router.get(PAGES)
+@router.get(DOCS)
 async def page() -> FileResponse:
     """The page; its links are relative, so that it works behind a proxy that puts a prefix before every path."""
     return FileResponse(_PAGE, media_type="text/html")
 
 
-@router.get(PAGES + "/{name}")
+@router.get(DOCS + "/{name}")
 async def file(name: str) -> FileResponse:
     """A file that the page loads.
 
@@ -35,6 +35,6 @@ async def file(name: str) -> FileResponse:
         NotFound: there is no such file.
     """
     if name not in _FILES:  # a list of names, never a path made of what the client sent
-        raise NotFound(f"no such path: {PAGES}/{name}")
+        raise NotFound(f"no such path: {DOCS}/{name}")
     path, media_type = _FILES[name]
     return FileResponse(path, media_type=media_type)

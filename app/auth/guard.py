@@ -15,8 +15,10 @@ from app.errors import InsufficientScope, RateLimited, Unauthorized
 _log = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LOOKS = 1.0
-_OPEN = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json"})
-_OPEN_FOLDER = "/docs/"  # the files that the page loads
+_OPEN = frozenset(
+    {"/", "/docs", "/openapi.json", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"}
+)
+_OPEN_FOLDERS = ("/page/", "/docs/")  # the files that the pages load
 _ADMIN = re.compile(r"(/v2/repository)?/models/[^/]+/(un)?load")
 _PORT = re.compile(r":\d*$")
 _EXPECTED = "expected an API key, as Authorization: Bearer … or X-API-Key: …"
@@ -27,7 +29,7 @@ def needed(path: str) -> Scope | None:
     path = path.removesuffix("\n")  # a route's pattern ends with $, which matches before it: `load\n` needs admin, too
     if path == "/predict":
         return "predict"
-    if path in _OPEN or path.startswith(_OPEN_FOLDER):
+    if path in _OPEN or path.startswith(_OPEN_FOLDERS):
         return None
     if path == "/metrics":
         return "metrics"

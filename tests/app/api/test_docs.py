@@ -102,4 +102,4 @@ def test_swagger_s_files_are_those_of_the_version_in_the_lock() -> None:
     locked = json.loads((SWAGGER / "package-lock.json").read_text())["packages"]["node_modules/swagger-ui-dist"]
     assert locked["version"] == wanted
     bundle = (SWAGGER / "swagger-ui-bundle.js").read_text()
-    assert f'PACKAGE_VERSION:"{wanted}"' in bundle, "stale: make swagger"
+    assert f'PACKAGE_VERSION:"{wanted}"' in bundle, "stale: make vendor"
