@@ -31,16 +31,17 @@ _WORDS = {
     "źdźbło": "Polish, which it has never seen",
 }
 """Ours, not a list's."""
-_HARD = 669
+HARD = 669
 """A test row of Fashion-MNIST on which the submodels of the shipped model contradict each other."""
 
 
-def write(folder: Path, address: str) -> list[Path]:
+def write(folder: Path, address: str, data: Path | None = None) -> list[Path]:
     """Writes pictures as PNG, and `examples.json`: by data set, `pictures` with name and file, `texts`, `rows` or
     `points` of a plane.
 
     Args:
         address: what stands before the names of files in it.
+        data: the folder with Fashion-MNIST's files.
 
     Raises:
         DatasetError: a data set is not available.
@@ -57,7 +58,7 @@ def write(folder: Path, address: str) -> list[Path]:
         return found
 
     folder.mkdir(parents=True, exist_ok=True)
-    fashion = fashion_mnist(None)
+    fashion = fashion_mnist(data)
     examples: dict[str, dict[str, Any]] = {
         "fashion-mnist": {"pictures": pictures("fashion-mnist", _garments(fashion))},
         "digits": {"pictures": pictures("digits", _firsts(digits(None)))},
@@ -85,7 +86,7 @@ def _firsts(dataset: Dataset) -> list[tuple[str, NDArray[np.uint8]]]:
 def _garments(fashion: Dataset) -> list[tuple[str, NDArray[np.uint8]]]:
     """A bag that is hard to tell first, one of each class, and a digit."""
     return [
-        ("a bag that is hard to tell", _grey(fashion.test.inputs[_HARD])),
+        ("a bag that is hard to tell", _grey(fashion.test.inputs[HARD])),
         *reversed(_firsts(fashion)),
         ("a digit, which it has never seen", _grey(digits_28()[3])),
     ]

@@ -3,40 +3,18 @@
 import hashlib
 import json
 import re
-from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 import pytest
 
 from app.api import docs
+from tests.page_links import Links, directives
 from tests.serving import ROOT
 
 WEB = ROOT / "app" / "web"
 SWAGGER = WEB / "swagger"
 SUMS = {name: digest for digest, name in (line.split() for line in (SWAGGER / "SHA256SUMS").read_text().splitlines())}
-
-
-class Links(HTMLParser):
-    """What a page loads or leads to, and whether a script or a style stands in it."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.inline: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        self.found += [value for name in ("src", "href") if (value := given.get(name)) is not None]
-        handlers = [name for name in given if name.startswith(("on", "style"))]
-        if handlers or tag == "style" or (tag == "script" and "src" not in given):
-            self.inline.append(tag)
-
-
-def directives(response: httpx.Response) -> dict[str, list[str]]:
-    parts = (part.split() for part in response.headers["content-security-policy"].split(";"))
-    return {name: sources for name, *sources in parts}
 
 
 def test_what_the_page_names_is_there_and_here(client: httpx.Client) -> None:

@@ -63,12 +63,15 @@ def test_every_path_of_the_document_needs_what_it_should() -> None:
 
 
 def test_the_document_and_its_page_are_open_and_other_paths_are_not() -> None:
+    assert needed("/") is None
+    assert needed("/page/main.js") is None
     assert needed("/docs") is None
     assert needed("/docs/swagger-ui.css") is None
     assert needed("/openapi.json") is None
     others = (
-        "/",
         "",
+        "/page",
+        "/pagex",
         "/nowhere",
         "/docsx",
         "/openapi.json/x",
