@@ -28,6 +28,10 @@ DTYPE_LIMITS: dict[Dtype, tuple[float, float]] = {
 }
 
 
+_Names = Annotated[Parts[str], Field(exclude_if=lambda names: not names)]
+"""Left out of the document where there are none."""
+
+
 class Tensor(ContractModel):
     """An input or output of the graph; the first axis of its shape is B."""
 
@@ -39,6 +43,11 @@ class Tensor(ContractModel):
     """Smallest and largest value; an input outside is refused."""
     channel_ranges: tuple[tuple[float, float], ...] | None = None
     """The same for each channel or feature, on axis 1, of an input that is no image; `range` spans them all."""
+    features: _Names = ()
+    """The names of the F features of an input [B, F], in order, if they have any."""
+    symbols: _Names = ()
+    """What each id of an input of whole numbers stands for, from id 0 on, if it is told: a letter, a piece of a
+    word; "" for padding and for what is unknown."""
     layout: str | None = None
     """A letter for each axis of an image, such as BCHW."""
     colour: Literal["grey", "rgb"] | None = None
@@ -76,6 +85,8 @@ class Tensor(ContractModel):
         if self.range is not None and self.range[0] >= self.range[1]:
             raise ValueError(f"range must be [smallest, largest], got {list(self.range)}")
         self._check_channels()
+        self._check_features()
+        self._check_symbols()
         return self
 
     def _check_channels(self) -> None:
@@ -90,3 +101,23 @@ class Tensor(ContractModel):
         lows, highs = zip(*self.channel_ranges)
         if self.range != (min(lows), max(highs)):
             raise ValueError(f"range must span channel_ranges, got {self.range}")
+
+    def _check_features(self) -> None:
+        if not self.features:
+            return
+        if len(self.shape) != 2 or self.shape[1] != len(self.features):
+            raise ValueError(f"features must name each of an input [B, {len(self.features)}], got {list(self.shape)}")
+        if len(set(self.features)) < len(self.features) or "" in self.features:
+            raise ValueError("features must have different names, none of them empty")
+
+    def _check_symbols(self) -> None:
+        if not self.symbols:
+            return
+        low, high = self.limits
+        if self.dtype not in WHOLE or low < 0 or high != len(self.symbols) - 1:
+            raise ValueError(
+                f"symbols must be as many as there are ids, from 0 to the largest of the range, got {len(self.symbols)}"
+            )
+        spelled = [symbol for symbol in self.symbols if symbol]
+        if len(set(spelled)) < len(spelled):
+            raise ValueError("symbols must differ, or which id a text has would depend on the reader")

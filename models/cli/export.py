@@ -76,6 +76,12 @@ def add(commands: "arguments.Commands") -> None:
         metavar="LOW,HIGH[/…]",
         help="of input values, one pair or one a channel; the service refuses others",
     )
+    other.add_argument(
+        "--features", type=lambda text: text.split(","), metavar="A,B,…", help="of a row of numbers, in order"
+    )
+    other.add_argument(
+        "--symbols", type=Path, metavar="FILE", help="what each id of a token stands for, one a line from id 0 on"
+    )
     other.add_argument("--layout", metavar="BCHW", help="a letter for each axis of pictures, to be posted as files")
     other.add_argument("--colour", choices=["grey", "rgb"], help="of pictures")
     other.add_argument("--resize", choices=["stretch", "crop"], help="make pictures of another size fit")
@@ -99,6 +105,12 @@ def add(commands: "arguments.Commands") -> None:
         help="of everything before the last layer, default float32",
     )
     arguments.add_repository(export)
+
+
+_OF_INPUTS = (
+    "input_shape", "axis", "labels", "task", "normalise", "value_range", "features", "symbols", "layout", "colour",
+    "resize",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -145,7 +157,7 @@ def _trained_here(arguments: argparse.Namespace) -> _Source:
 
     if arguments.dataset is None:
         raise ValueError("name the data set of a network that was trained here, or give --network")
-    for option in ("input_shape", "axis", "labels", "task", "normalise", "value_range", "layout", "colour", "resize"):
+    for option in _OF_INPUTS:
         if getattr(arguments, option) is not None:
             raise ValueError(f"--{option.replace('_', '-')} goes with --network; the data set says it here")
     if arguments.no_checkpoint:
@@ -199,6 +211,8 @@ def _trained_elsewhere(arguments: argparse.Namespace) -> _Source:
             task=arguments.task,
             normalise=arguments.normalise,
             value_range=arguments.value_range,
+            features=arguments.features,
+            symbols=_lines(arguments.symbols) if arguments.symbols else None,
             layout=arguments.layout,
             colour=arguments.colour,
             resize=arguments.resize,
@@ -208,6 +222,11 @@ def _trained_elsewhere(arguments: argparse.Namespace) -> _Source:
         ),
         name=arguments.name,
     )
+
+
+def _lines(path: Path) -> list[str]:
+    # not splitlines: a vocabulary may hold other characters that end a line
+    return path.read_text("utf-8").removesuffix("\n").split("\n")
 
 
 def _check_one_input(network: "nn.Module", calibration: "Split | None") -> None:

@@ -97,6 +97,10 @@ class Dataset:
     """Of a row, with a letter for each axis of free size, such as (1, "H", "W"); empty: the rows' own."""
     axes: Axes = field(default_factory=dict)
     """The sizes that those axes may have."""
+    features: tuple[str, ...] = ()
+    """Names of the features of rows [B, F]; empty if they have none."""
+    symbols: tuple[str, ...] = ()
+    """What each id of rows of ids stands for, "" for padding and unknown; empty for other inputs."""
 
     @property
     def colour(self) -> Literal["grey", "rgb"] | None:

@@ -8,6 +8,10 @@ import numpy as np
 from models.data.dataset import Dataset, DatasetError, Split, shuffled
 
 _TEST, _CALIBRATION = 100, 100
+_FEATURES = (
+    "age", "sex", "body mass index", "blood pressure", "total cholesterol", "low-density lipoproteins",
+    "high-density lipoproteins", "total/HDL cholesterol", "log of triglycerides", "blood sugar",
+)  # fmt: skip
 
 
 def diabetes(folder: Path | None = None) -> Dataset:
@@ -37,6 +41,7 @@ def diabetes(folder: Path | None = None) -> Dataset:
         unit="age in years, sex 1 or 2, body mass index, average blood pressure, six blood serum measurements: total "
         "cholesterol, low-density and high-density lipoproteins, total/HDL, perhaps log of triglycerides, blood sugar",
         layout="",
+        features=_FEATURES,
         targets=(("progression", "quantitative measure of disease progression one year after baseline"),),
         task="regression",
     )

@@ -80,6 +80,7 @@ def languages(folder: Path | None = None) -> Dataset:
         value_range=(0, IDS - 1),
         unit="id of a letter",
         layout="",
+        symbols=("", "", *LETTERS),
         input_shape=("T",),
         axes={"T": FreeAxis(least=1, most=LONGEST, padding=Padding())},
     )

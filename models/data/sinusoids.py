@@ -40,4 +40,5 @@ def sinusoids(folder: Path | None = None) -> Dataset:
         value_range=None,
         unit="coordinate",
         layout="",
+        features=("x", "y"),
     )

@@ -27,7 +27,7 @@ def summaries(found: Outputs, labels: NDArray[np.int64], temperature: float) -> 
 
     Returns:
         `cells` [B], the number that count; `wrong` [B], the share of them that is; `class_counts` [B, 3, K]; sums over
-        cells: `submodels_right` [B, N], and `nll` [B] and `gaps` [B, 15] (see `calibration_gaps`), both also
+        cells: `submodels_right` [B, N], and `nll` [B] and `bins` [B, 3, 15] (see `calibration_sums`), both also
         `_uncalibrated`, at temperature 1.
     """
     counts = counted(labels)
@@ -60,9 +60,7 @@ def figures(rows: Outputs) -> dict[str, Any]:
         "mean_iou": mean_iou(counts),
         "iou": overlaps(counts),
         **{f"nll{name}": float(rows[f"nll{name}"].sum() / cells) for name in ("", "_uncalibrated")},
-        **{
-            f"ece{name}": float(np.abs(rows[f"gaps{name}"].sum(axis=0)).sum() / cells) for name in ("", "_uncalibrated")
-        },
+        **{f"ece{name}": _error(rows[f"bins{name}"]) for name in ("", "_uncalibrated")},
         "row_ece": metrics.top_calibration_error(rows["row_confidence"][some], 1 - errors),
         "submodel_accuracy": (rows["submodels_right"].sum(axis=0) / cells).tolist(),
         "ranking": rankings(scores, errors),
@@ -77,16 +75,22 @@ def row_scores(found: Outputs) -> dict[str, Floats]:
     return {name: 1 - found["row_confidence"] if name == "max_probability" else found[f"row_{name}"] for name in SCORES}
 
 
+def _error(bins: Floats) -> float:
+    """The calibration error, of the bins [B, 3, 15] of rows."""
+    cells, sure, hits = bins.sum(axis=0)
+    return float(np.abs(hits - sure).sum() / cells.sum())
+
+
 def _sums(logits: Floats, labels: NDArray[np.int64], temperature: float) -> dict[str, Any]:
     """Over the M cells of a row, logits [N, K, M] and labels [M], a few of which are looked at at a time."""
     sums: dict[str, Any] = {"submodels_right": (logits.argmax(axis=1) == labels).sum(axis=-1)}
     step = max(1, _AT_ONCE // (logits.shape[0] * logits.shape[1]))
     for name, at in (("", temperature), ("_uncalibrated", 1.0)):
-        sums |= {f"nll{name}": 0.0, f"gaps{name}": np.zeros(metrics.BINS)}
+        sums |= {f"nll{name}": 0.0, f"bins{name}": np.zeros((3, metrics.BINS))}
         for first in range(0, len(labels), step):
             true = labels[first : first + step]
             log_p = log_mean_probability(logits[None, :, :, first : first + step], at)[0]
             sums[f"nll{name}"] -= float(log_p[true, np.arange(len(true))].sum())
             right = log_p.argmax(axis=0) == true
-            sums[f"gaps{name}"] += metrics.calibration_gaps(np.exp(log_p.max(axis=0)), right)
+            sums[f"bins{name}"] += metrics.calibration_sums(np.exp(log_p.max(axis=0)), right)
     return sums

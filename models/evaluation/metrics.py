@@ -46,14 +46,15 @@ def top_calibration_error(confidence: Floats, right: NDArray[np.bool_] | Floats)
     Σ over bins of (rows in bin / rows) · |accuracy − mean confidence| (arXiv 1706.04599). Of dense rows: from the mean
     confidence and the share of right cells of each.
     """
-    return float(np.abs(calibration_gaps(confidence, right)).sum() / len(confidence))
+    _, sure, hits = calibration_sums(confidence, right)
+    return float(np.abs(hits - sure).sum() / len(confidence))
 
 
-def calibration_gaps(confidence: Floats, right: NDArray[np.bool_] | Floats) -> NDArray[np.float64]:
-    """The sum of right − confidence in each of the 15 bins, which add up over chunks of rows."""
+def calibration_sums(confidence: Floats, right: NDArray[np.bool_] | Floats) -> NDArray[np.float64]:
+    """[3, 15] rows, and sums of their confidence and of what is right, in each bin; they add up over chunks of rows."""
     # bins are open below and closed above, as in the paper; a confidence of 0 joins the first
     bins = np.clip(np.ceil(confidence.astype(np.float64) * BINS) - 1, 0, BINS - 1).astype(int)
-    return np.bincount(bins, right - confidence.astype(np.float64), BINS).astype(np.float64)
+    return np.stack([np.bincount(bins, of, BINS) for of in (np.ones(len(bins)), confidence.astype(np.float64), right)])
 
 
 def adaptive_calibration_error(probabilities: Floats, labels: Labels) -> float:
@@ -95,10 +96,15 @@ def risk_coverage_area(score: Floats, wrong: NDArray[np.bool_]) -> float:
 
     arXiv 1805.08206. Rows with equal scores share their errors, so that their order does not matter.
     """
+    return float(risks(score, wrong).mean())
+
+
+def risks(score: Floats, wrong: NDArray[np.bool_] | Floats) -> NDArray[np.float64]:
+    """The mean error among the 1, 2, … B rows with the lowest scores; rows with equal scores share their errors."""
     order = np.argsort(score, kind="stable")
     _, group, sizes = np.unique(score[order], return_inverse=True, return_counts=True)
     shared = (np.bincount(group, weights=wrong[order]) / sizes)[group]
-    return float((shared.cumsum() / np.arange(1, len(score) + 1)).mean())
+    return np.asarray(shared.cumsum() / np.arange(1, len(score) + 1))
 
 
 def disagreement(votes: NDArray[np.int64]) -> float | None:

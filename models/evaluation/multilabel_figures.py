@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app.contract.head import Head
 from app.contract.tasks import TASKS
 from app.contract.tasks.multilabel import SCORES, MultilabelEvaluation
-from models.evaluation import metrics
+from models.evaluation import curves, metrics
 from models.evaluation.answers import Answers, Outputs
 from models.evaluation.likelihood import Floats, binary_cross_entropy, log_mean_labels
 
@@ -34,6 +34,8 @@ def reached(head: Head, data: str, answers: Answers) -> MultilabelEvaluation:
         ece=float(np.mean(_errors(found["probabilities"], labels))),
         ece_uncalibrated=float(np.mean(_errors(_on(found["logits"], 1.0), labels))),
         submodel_exact_match=tuple(((found["logits"] > 0) == labels[:, None]).all(axis=-1).mean(axis=0).tolist()),
+        reliability=curves.reliability(metrics.calibration_sums(found["probabilities"].ravel(), labels.ravel())),
+        risk_coverage=curves.risk_coverage(head, found, (predicted != labels).any(axis=-1)),
     )
 
 
@@ -45,7 +47,7 @@ def predictive(head: Head, answers: Answers) -> dict[str, Any]:
     precisions = [one["average_precision"] for one in of_labels if one["average_precision"] is not None]
     scores = _scores(found)
     return {
-        **reached(head, "", answers).model_dump(exclude={"data", "rows"}),
+        **reached(head, "", answers).model_dump(exclude={"data", "rows", "reliability", "risk_coverage"}),
         "nll_uncalibrated": binary_cross_entropy(found["logits"], labels, 1.0),
         "labels": of_labels,
         "mean_average_precision": float(np.mean(precisions)) if precisions else None,

@@ -83,6 +83,8 @@ def _describe(
         unit=asked.unit,
         range=spanned,
         channel_ranges=ranges,
+        features=tuple(asked.features or ()),
+        symbols=tuple(asked.symbols or ()),
         layout=asked.layout,
         colour=asked.colour,
         resize=asked.resize,

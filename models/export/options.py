@@ -22,6 +22,8 @@ class InputOptions:
     normalise: Normalise | None = None
     value_range: Range | Sequence[Range] | None = None
     unit: str = ""
+    features: Sequence[str] | None = None
+    symbols: Sequence[str] | None = None
     layout: str | None = None
     colour: Literal["grey", "rgb"] | None = None
     resize: Literal["stretch", "crop"] | None = None
@@ -75,6 +77,11 @@ class ExportOptions:
     refuses others. Whole numbers of type int32 or int64, such as ids of tokens, must have one."""
     unit: str = ""
     """What an input value is."""
+    features: Sequence[str] | None = None
+    """The names of the F features of an input [B, F], so that a form can ask for them."""
+    symbols: Sequence[str] | None = None
+    """What each id of an input of whole numbers stands for, from id 0 to the largest of `value_range`, so that a client
+    can turn a text into ids; "" for padding and for what is unknown."""
     layout: str | None = None
     """A letter for each axis of images, such as BCHW. With layout, colour and, for float32, value_range, the service
     also takes image files."""

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from app.contract.calibration import PredictionSet
 from app.contract.contract_model import ContractModel, Fraction, Score
+from app.contract.curves import Reliability, RiskCoverage
 from app.contract.tasks.task import Arrays, Task, row_output, row_scores
 from app.contract.tensor import Axis, Tensor
 
@@ -35,6 +36,10 @@ class ClassificationEvaluation(ContractModel):
     ece_uncalibrated: Fraction
     """The same at temperature 1."""
     submodel_accuracy: tuple[Fraction, ...]
+    reliability: Reliability = ()
+    """Of the confidence."""
+    risk_coverage: RiskCoverage = Field(default_factory=dict)
+    """What is gained by leaving the doubtful rows out."""
 
 
 class DenseClassificationEvaluation(ContractModel):
@@ -65,6 +70,10 @@ class DenseClassificationEvaluation(ContractModel):
     spearman: dict[Score, float] = Field(default_factory=dict)
     """Of rows, for each of their scores: the rank correlation of doubt and the share of wrong cells; absent if one of
     them does not vary."""
+    reliability: Reliability = ()
+    """Of the confidence of cells."""
+    risk_coverage: RiskCoverage = Field(default_factory=dict)
+    """What is gained by leaving the doubtful rows out."""
 
 
 class ClassificationTask(Task):

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from app.contract.calibration import PredictionSet
 from app.contract.contract_model import ContractModel, Fraction, Score
+from app.contract.curves import Reliability, RiskCoverage
 from app.contract.tasks.classification import SET_TOLERANCE
 from app.contract.tasks.task import Arrays, Task, row_output, row_scores
 from app.contract.tensor import Axis, Tensor
@@ -41,6 +42,10 @@ class MultilabelEvaluation(ContractModel):
     ece_uncalibrated: Fraction
     """The same at temperature 1."""
     submodel_exact_match: tuple[Fraction, ...]
+    reliability: Reliability = ()
+    """Of the probability of each label."""
+    risk_coverage: RiskCoverage = Field(default_factory=dict)
+    """What is gained by leaving the doubtful rows out."""
 
 
 class MultilabelTask(Task):

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from app.contract.contract_model import ContractModel, Fraction, Score
+from app.contract.contract_model import ContractModel, Fraction, Parts, Score
+from app.contract.curves import ErrorPoint, LevelCoverage
 from app.contract.tasks.task import Task, row_output, row_scores
 from app.contract.tensor import Axis, Tensor
 
@@ -30,6 +31,11 @@ class RegressionEvaluation(ContractModel):
     """Share of true values within each interval, by its guaranteed coverage in percent."""
     width: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     """Mean width of each interval, in units of the target."""
+    coverage_by_level: Parts[LevelCoverage] = ()
+    """Of the predicted distribution, at 10 %, 20 %, … 90 %; empty if no variance is predicted."""
+    risk_coverage: dict[Score, Parts[ErrorPoint]] = Field(default_factory=dict)
+    """What is gained by leaving the doubtful rows out, for `entropy` and for each score that the head's policy names;
+    of a dense head's rows. Empty if no variance is predicted."""
 
 
 class RegressionTask(Task):

@@ -12,7 +12,7 @@ from app.contract.schema import Contract
 from app.contract.tasks.classification import ClassificationEvaluation, prediction_set_members
 from models import artefact
 from models.data import DatasetError
-from models.evaluation import adequacy, classifier_figures, conformal
+from models.evaluation import adequacy, classifier_figures, conformal, curves
 from models.evaluation.answers import Answers, Outputs
 from models.evaluation.head_session import HeadSession
 from models.evaluation.likelihood import (
@@ -21,7 +21,7 @@ from models.evaluation.likelihood import (
     log_mean_probability,
     negative_log_likelihood,
 )
-from models.evaluation.metrics import top_calibration_error
+from models.evaluation.metrics import calibration_sums, top_calibration_error
 from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, Sets, TaskEvaluator, four_decimals
 
 
@@ -91,19 +91,21 @@ class ClassificationEvaluator(TaskEvaluator):
         return Guarantees(prediction_sets=conformal.prediction_sets(truth[guaranteeing], covered))
 
     def evaluate(self, head: Head, data: str, answers: Answers) -> ClassificationEvaluation:
-        """Accuracy, NLL and calibration error."""
+        """Accuracy, NLL, calibration error and curves."""
         found, labels = answers.outputs, answers.labels
         uncalibrated = np.exp(log_mean_probability(found["logits"], 1.0))
-        right = ~self.wrong(answers)
+        confidence, right = found["probabilities"].max(axis=-1), ~self.wrong(answers)
         return ClassificationEvaluation(
             data=data,
             rows=len(answers),
             accuracy=float(right.mean()),
             # from the logits: p̄ in float32 may be 0
             nll=negative_log_likelihood(found["logits"], labels, head.temperature),
-            ece=top_calibration_error(found["probabilities"].max(axis=-1), right),
+            ece=top_calibration_error(confidence, right),
             ece_uncalibrated=top_calibration_error(uncalibrated.max(axis=-1), uncalibrated.argmax(axis=-1) == labels),
             submodel_accuracy=tuple((found["submodels"].argmax(axis=-1) == labels[:, None]).mean(axis=0).tolist()),
+            reliability=curves.reliability(calibration_sums(confidence, right)),
+            risk_coverage=curves.risk_coverage(head, found, ~right),
         )
 
     def prediction_sets(self, head: Head, answers: Answers) -> Sets:

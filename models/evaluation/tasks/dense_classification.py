@@ -13,7 +13,7 @@ from app.contract.schema import Contract
 from app.contract.tasks.classification import DenseClassificationEvaluation, dense_set_members
 from models import artefact
 from models.data import DatasetError
-from models.evaluation import adequacy, dense_figures, metrics
+from models.evaluation import adequacy, curves, dense_figures, metrics
 from models.evaluation.answers import Answers, Outputs
 from models.evaluation.cells import counted, error_shares
 from models.evaluation.head_session import HeadSession
@@ -120,13 +120,18 @@ class DenseClassificationEvaluator(TaskEvaluator):
 
     def evaluate(self, head: Head, data: str, answers: Answers) -> DenseClassificationEvaluation:
         """Accuracy, overlap, NLL and calibration error of cells, and what the scores of rows are worth."""
-        found = dense_figures.figures(answers.outputs)
+        rows = answers.outputs
+        found, some = dense_figures.figures(rows), rows["cells"] > 0
         kept = ("rows", "cells", "accuracy", "mean_iou", "nll", "ece", "ece_uncalibrated", "row_ece")
         ranking = {"confidence" if name == "max_probability" else name: of for name, of in found["ranking"].items()}
         return DenseClassificationEvaluation(
             data=data,
             **{name: found[name] for name in kept},
             submodel_accuracy=tuple(found["submodel_accuracy"]),
+            reliability=curves.reliability(rows["bins"].sum(axis=0)),
+            risk_coverage=curves.risk_coverage(
+                head, {name: rows[name][some] for name in row_outputs(rows)}, rows["wrong"][some]
+            ),
             **{
                 name: {score: of[name] for score, of in ranking.items() if of[name] is not None}
                 for name in ("auroc_worst_tenth", "spearman")

@@ -117,7 +117,7 @@ class DenseMultilabelEvaluator(MultilabelEvaluator):
 
     def evaluate(self, head: Head, data: str, answers: Answers) -> MultilabelEvaluation:
         """Right cells and labels, NLL and calibration error."""
-        return dense_label_figures.reached(data, answers.outputs)
+        return dense_label_figures.reached(head, data, answers.outputs)
 
     def prediction_sets(self, head: Head, answers: Answers) -> Sets:
         """The share of a row's true labels that each set of the calibration holds, and the sets' mean size."""

@@ -14,7 +14,7 @@ from app.contract.tasks.regression import RegressionEvaluation
 from app.contract.tasks.task import row_output
 from models import artefact
 from models.data import DatasetError
-from models.evaluation import conformal
+from models.evaluation import conformal, curves
 from models.evaluation.answers import Answers, Outputs
 from models.evaluation.head_session import HeadSession
 from models.evaluation.likelihood import Floats, fit_variance_factor, log_mixture
@@ -71,16 +71,18 @@ class DenseRegressionEvaluator(RegressionEvaluator):
         return super().check_calibration(head, means, fit)
 
     def keep(self, head: Head, found: Outputs, labels: NDArray[Any] | None) -> Outputs:
-        """The outputs of rows; with labels also means over cells: `squared` errors [B, D], `nll` [B] where variances
-        are predicted, and `held …` and `width …` [B, D] of the calibration's intervals."""
+        """The outputs of rows; with labels also means over cells: `squared` errors [B, D], where variances are
+        predicted `nll` [B] and `within` [B, L, D] (see `within_levels`), and `held …` and `width …` [B, D] of the
+        calibration's intervals."""
         kept = row_outputs(found)
         if labels is None:
             return kept
         errors = np.abs(labels.astype(np.float64) - found["prediction"])
         kept["squared"] = _means(np.square(errors))
         if head.has_temperature:
-            log_p = log_mixture(labels, found["submodels"], found["submodel_variances"])
-            kept["nll"] = -log_p.reshape(len(labels), -1).mean(axis=-1)
+            mixture = labels, found["submodels"], found["submodel_variances"]
+            kept["nll"] = -log_mixture(*mixture).reshape(len(labels), -1).mean(axis=-1)
+            kept["within"] = np.stack([_means(of_level) for of_level in curves.within_levels(*mixture)], axis=1)
         spread = np.sqrt(found["variance"].astype(np.float64))
         for one in head.calibration.intervals if head.calibration else ():
             reach = spread * np.array(one.factors).reshape(-1, *[1] * len(head.grid))
@@ -111,6 +113,8 @@ class DenseRegressionEvaluator(RegressionEvaluator):
             rows=len(answers),
             rmse=tuple(self.mean_error(found["squared"])),
             nll=float(found["nll"].mean()) if "nll" in found else None,
+            coverage_by_level=curves.level_coverage(found["within"].mean(axis=0)) if "within" in found else (),
+            risk_coverage=curves.error_coverage(head, found, found["squared"]),
             **{
                 name: {
                     percent: tuple(found[f"{what} {one.coverage}"].mean(axis=0).tolist())

@@ -8,12 +8,13 @@ import onnx
 from numpy.typing import NDArray
 
 from app.contract.calibration import Calibration
+from app.contract.curves import LevelCoverage
 from app.contract.head import Head
 from app.contract.schema import Contract
 from app.contract.tasks.regression import RegressionEvaluation
 from models import artefact
 from models.data import DatasetError
-from models.evaluation import adequacy, conformal
+from models.evaluation import adequacy, conformal, curves
 from models.evaluation.adequacy import CalibrationError
 from models.evaluation.answers import Answers
 from models.evaluation.head_session import HeadSession
@@ -101,11 +102,13 @@ class RegressionEvaluator(TaskEvaluator):
         return Guarantees(intervals=conformal.intervals(scores[guaranteeing], covered))
 
     def evaluate(self, head: Head, data: str, answers: Answers) -> RegressionEvaluation:
-        """Errors, NLL if variances are predicted, and coverage and width of the intervals."""
+        """Errors, NLL and curves if variances are predicted, and coverage and width of the intervals."""
         found, (errors, spread) = answers.outputs, _distances(answers)
-        nll = None
+        nll, levels = None, tuple[LevelCoverage, ...]()
         if head.has_temperature:
-            nll = float(-log_mixture(answers.labels, found["submodels"], found["submodel_variances"]).mean())
+            mixture = answers.labels, found["submodels"], found["submodel_variances"]
+            nll = float(-log_mixture(*mixture).mean())
+            levels = curves.level_coverage(curves.within_levels(*mixture).mean(axis=1))
         kept = head.calibration.intervals if head.calibration else ()
         reach = {f"{100 * interval.coverage:g}": spread * np.array(interval.factors) for interval in kept}
         return RegressionEvaluation(
@@ -115,6 +118,8 @@ class RegressionEvaluator(TaskEvaluator):
             nll=nll,
             coverage={percent: tuple((errors <= far).mean(axis=0).tolist()) for percent, far in reach.items()},
             width={percent: tuple((2 * far).mean(axis=0).tolist()) for percent, far in reach.items()},
+            coverage_by_level=levels,
+            risk_coverage=curves.error_coverage(head, found, np.square(errors)),
         )
 
     def errors(self, answers: Answers) -> NDArray[Any]:

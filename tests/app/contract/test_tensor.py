@@ -84,3 +84,32 @@ def test_every_letter_has_its_place() -> None:
     assert tensor(shape=("B", "N", "K", 3)).shape == ("B", "N", "K", 3)
     assert tensor(shape=("B",)).shape == ("B",)
     assert tensor(range=(-1, 1)).range == (-1.0, 1.0)
+
+
+def test_features_and_symbols_have_names() -> None:
+    assert tensor(features=("x", "y")).features == ("x", "y")
+    letters = tensor(dtype="int64", shape=("B", "T"), range=(0, 3), symbols=("", "", "a", "b"))
+    assert letters.symbols == ("", "", "a", "b")
+    assert tensor(dtype="uint8", shape=("B", "T"), symbols=tuple(map(str, range(256)))).symbols[255] == "255"
+    assert not {"features", "symbols"} & tensor().model_dump().keys()  # a document without them stays as it was
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"features": ("x",)}, r"features must name each of an input \[B, 1\], got \['B', 2\]"),
+        ({"features": ("x", "y"), "shape": ("B", 2, 3)}, "features must name each"),
+        ({"features": ("x", "y"), "shape": ("B", "T")}, "features must name each"),
+        ({"features": ("x", "x")}, "features must have different names"),
+        ({"features": ("x", "")}, "none of them empty"),
+        ({"symbols": ("a", "b")}, "symbols must be as many as there are ids"),
+        ({"symbols": ("a", "b"), "dtype": "int64"}, "symbols must be as many as there are ids"),
+        ({"symbols": ("a", "b"), "dtype": "int64", "range": (0, 2)}, "from 0 to the largest of the range, got 2"),
+        ({"symbols": ("a", "b"), "dtype": "int64", "range": (-1, 1)}, "from 0 to the largest of the range, got 2"),
+        ({"symbols": ("a", "a"), "dtype": "int64", "range": (0, 1)}, "symbols must differ"),
+        ({"symbols": (1, 2), "dtype": "int64", "range": (0, 1)}, "valid string"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        tensor(**change)

@@ -208,6 +208,33 @@ def test_a_range_may_be_one_pair_or_one_for_each_channel(tmp_path: Path, capsys:
         assert "expected LOW,HIGH, such as 0,1, or one a channel" in capsys.readouterr().err
 
 
+def test_features_have_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert export_theirs(tmp_path, "--no-checkpoint", "--features", "a,b,c,d,e,f") == 0
+    assert artefact.read(tmp_path, "theirs")[1].given.features == ("a", "b", "c", "d", "e", "f")
+    assert export_theirs(tmp_path, "--no-checkpoint", "--features", "a,b") == 1
+    assert "features must name each of an input [B, 2]" in capsys.readouterr().err
+    assert main(["export", "digits", "--features", "a,b"]) == 1
+    assert "--features goes with --network; the data set says it here" in capsys.readouterr().err
+
+
+def words() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Embedding(4, 8), torch.nn.Flatten(), torch.nn.Linear(40, 3)).eval()
+
+
+def test_ids_have_symbols_one_a_line(tmp_path: Path) -> None:
+    (tmp_path / "symbols.txt").write_text("\n?\na\nß\n", "utf-8")
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 4, (60, 5))
+    logits = words()(torch.from_numpy(ids)).detach().numpy()
+    np.savez(tmp_path / "rows.npz", inputs=ids, labels=(logits - logits.mean(axis=0)).argmax(axis=-1))
+    options = ["--input-shape", "5", "--value-range", "0,3", "--symbols", str(tmp_path / "symbols.txt")]
+    factory = ["--network", "tests.models.cli.test_commands:words", "--no-checkpoint", "--labels", "a,b,c"]
+    where = ["--data", str(tmp_path / "rows.npz"), "--name", "words", "--repository", str(tmp_path / "repository")]
+    assert main(["export", *factory, *options, *where]) == 0
+    assert artefact.read(tmp_path / "repository", "words")[1].given.symbols == ("", "?", "a", "ß")
+
+
 def test_several_checkpoints_of_a_network_from_elsewhere_are_a_deep_ensemble(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

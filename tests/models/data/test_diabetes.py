@@ -17,6 +17,12 @@ def test_features_and_progression_are_in_natural_units() -> None:
     assert (progression.min(), progression.max()) == (25, 346)
     assert 40 < found.train.inputs[:, 0].mean() < 60  # years
     assert [name for name, _ in found.targets] == ["progression"]
+    assert len(found.features) == 10
+    columns = dict(zip(found.features, found.train.inputs.T))
+    assert set(columns["sex"]) == {1, 2}
+    np.testing.assert_allclose(
+        columns["total/HDL cholesterol"], columns["total cholesterol"] / columns["high-density lipoproteins"], atol=1
+    )
 
 
 def test_there_is_no_folder(tmp_path: Path) -> None:

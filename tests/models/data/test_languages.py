@@ -43,6 +43,13 @@ def test_letters_have_ids_and_words_end_in_padding() -> None:
     assert decode(found) == ["ab", "ü", "z" * LONGEST]
 
 
+def test_ids_stand_for_the_letters_that_they_encode(folder: Path) -> None:
+    symbols = languages(folder).symbols
+    assert len(symbols) == IDS
+    assert symbols[PADDING] == symbols[UNKNOWN] == ""
+    assert [symbols[index] for index in encode(["straße"])[0, :6]] == list("straße")
+
+
 def test_every_letter_is_lower_case_composed_and_there_once() -> None:
     assert unicodedata.normalize("NFC", LETTERS).lower() == LETTERS
     assert len(set(LETTERS)) == len(LETTERS) == IDS - 2

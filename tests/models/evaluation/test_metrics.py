@@ -18,12 +18,14 @@ def test_calibration_error_is_that_of_the_contract() -> None:
     assert metrics.calibration_error(probabilities, labels) == pytest.approx(expected, abs=1e-6)
 
 
-def test_gaps_add_up_over_chunks() -> None:
+def test_bins_add_up_over_chunks() -> None:
     probabilities, labels = predictions()
     confidence, right = probabilities.max(axis=-1), probabilities.argmax(axis=-1) == labels
-    parts = [metrics.calibration_gaps(confidence[part], right[part]) for part in (slice(0, 7), slice(7, 500))]
-    assert len(parts[0]) == metrics.BINS
-    assert np.abs(sum(parts)).sum() / 500 == pytest.approx(metrics.top_calibration_error(confidence, right))
+    parts = [metrics.calibration_sums(confidence[part], right[part]) for part in (slice(0, 7), slice(7, 500))]
+    assert parts[0].shape == (3, metrics.BINS)
+    rows, sure, hits = parts[0] + parts[1]
+    assert rows.sum() == 500
+    assert np.abs(hits - sure).sum() / 500 == pytest.approx(metrics.top_calibration_error(confidence, right))
 
 
 def test_adaptive_calibration_error_of_one_confidence_is_its_gap() -> None:

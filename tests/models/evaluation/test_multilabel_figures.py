@@ -33,6 +33,9 @@ def test_figures_of_a_contract() -> None:
     assert found.brier == pytest.approx(np.square(1 - TRUE).mean())
     assert found.ece == pytest.approx((0.25 + 0.45 + 0.35) / 3)
     assert found.submodel_exact_match == (0.5, 0.5 * 2)
+    bins = [(one.count, one.confidence, one.accuracy) for one in found.reliability]
+    assert bins == [(2, 0.3, 0.0), (1, 0.4, 1.0), (1, 0.6, 1.0), (1, 0.7, 1.0), (1, 0.8, 1.0)]
+    assert [(one.coverage, one.risk) for one in found.risk_coverage["entropy"]] == [(0.5, 0.5), (1.0, 0.5)]  # a tie
 
 
 def test_every_label_has_figures_of_its_own() -> None:

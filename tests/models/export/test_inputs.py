@@ -38,6 +38,16 @@ def test_whole_numbers_need_a_range(dtype: torch.dtype) -> None:
     assert described(ids, value_range=(0, 9)).range == (0, 9)
 
 
+def test_features_and_ids_have_names() -> None:
+    assert described(torch.zeros(2, 3), features=["x", "y", "z"]).features == ("x", "y", "z")
+    with pytest.raises(ValueError, match="features must name each of an input"):
+        described(torch.zeros(2, 3), features=["x", "y"])
+    ids = torch.zeros(2, 5, dtype=torch.int64)
+    assert described(ids, value_range=(0, 2), symbols=["", "a", "b"]).symbols == ("", "a", "b")
+    with pytest.raises(ValueError, match="symbols must be as many as there are ids"):
+        described(ids, value_range=(0, 9), symbols=["", "a", "b"])
+
+
 def test_several_inputs_have_their_names_and_order() -> None:
     options = ExportOptions(labels="ab", inputs={"row": InputOptions(unit="m"), "on": InputOptions()})
     examples = named_examples({"on": torch.zeros(2, dtype=torch.bool), "row": torch.zeros(2, 3)}, options)

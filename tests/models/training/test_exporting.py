@@ -51,6 +51,13 @@ def test_axes_of_free_size_are_passed_on() -> None:
     assert without_rows(options) == replace(PLAIN, input_shape=("W",), axes=axes)
 
 
+def test_names_of_features_and_symbols_are_passed_on() -> None:
+    named = export_options([RECIPE], replace(POINTS, features=("x", "y")))[1]
+    assert without_rows(named) == replace(PLAIN, features=("x", "y"))
+    spelled = export_options([RECIPE], replace(POINTS, symbols=("", "a")))[1]
+    assert without_rows(spelled) == replace(PLAIN, symbols=("", "a"))
+
+
 def test_a_regressor_has_targets_and_no_labels() -> None:
     numbers = replace(POINTS, classes=(), targets=(("price", "euro"),), task="regression")
     options = export_options([replace(RECIPE, classes=1, task="regression")], numbers)[1]

@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
+from app.contract.curves import ReliabilityBin
 from app.contract.tasks.classification import ClassificationEvaluation
 from app.contract.tensor import Tensor
 from models import artefact
@@ -159,12 +160,15 @@ def test_figures_of_a_contract() -> None:
         "submodels": np.tile([[2 / 3, 1 / 3], [2 / 3, 1 / 3], [1 / 3, 2 / 3]], (4, 1, 1)),
         "probabilities": np.tile([5 / 9, 4 / 9], (4, 1)),
         "prediction": np.zeros(4, np.int64),
+        "entropy": np.array([0.1, 0.2, 0.2, 0.3]),
     }
     warm = CLASSIFIER.model_copy(update={"calibration": calibration().model_copy(update={"temperature": 2.0})})
     got = TASK.evaluate(warm, "mine", Answers(found, np.array([0, 0, 0, 1])))
     assert (got.data, got.rows, got.accuracy, got.submodel_accuracy) == ("mine", 4, 0.75, (0.75, 0.75, 0.25))
     assert got.nll == pytest.approx(-(3 * log(5 / 9) + log(4 / 9)) / 4)
     assert (got.ece, got.ece_uncalibrated) == (pytest.approx(0.75 - 5 / 9), pytest.approx(0.15))
+    assert got.reliability == (ReliabilityBin(count=4, confidence=0.55556, accuracy=0.75),)
+    assert [(one.coverage, one.risk) for one in got.risk_coverage["entropy"]][-2:] == [(0.75, 0.0), (1.0, 0.25)]
 
 
 def test_errors_are_wrong_classes() -> None:

@@ -171,7 +171,9 @@ def test_figures_are_the_same_whatever_rows_are_run_at_once(monkeypatch: pytest.
     monkeypatch.setattr(head_session, "_VALUES_AT_ONCE", 7 * CELLS * K * dense_graphs.N)
     parts = evaluate(model, contract, contract.head, "drawn", split)
     assert isinstance(whole, DenseClassificationEvaluation)
-    for name, value in whole.model_dump(exclude={"data"}).items():
+    assert [one.count for one in parts.reliability] == [one.count for one in whole.reliability]
+    assert sum(one.count for one in whole.reliability) == whole.cells
+    for name, value in whole.model_dump(exclude={"data", "reliability", "risk_coverage"}).items():
         assert getattr(parts, name) == pytest.approx(value), name
     assert (whole.rows, whole.cells) == (COUNT, (split.labels >= 0).sum())
     assert whole.ece < whole.ece_uncalibrated
@@ -198,6 +200,7 @@ def test_further_figures_are_those_of_rows_and_cells() -> None:
     reached = TASK.evaluate(contract.head, "drawn", answers)
     assert (measured["mean_iou"], measured["row_ece"]) == (reached.mean_iou, reached.row_ece)
     assert measured["risk_by_coverage"]["entropy"][-1] == pytest.approx(TASK.wrong(answers).mean())
+    assert reached.risk_coverage["entropy"][-1].risk == pytest.approx(TASK.wrong(answers).mean(), rel=1e-4)
     corrupted = TASK.measure_corrupted(contract.head, answers)
     assert corrupted.items() <= measured.items()
     noise = np.random.default_rng(0).integers(0, 256, split.inputs.shape).astype(np.uint8)

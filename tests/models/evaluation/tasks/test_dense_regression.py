@@ -131,6 +131,9 @@ def test_new_rows_are_within_intervals_as_guaranteed() -> None:
         pytest.approx(2 * fitted.intervals[1].factors[0] * np.sqrt(served["variance"]).mean(), rel=1e-5),
     )
     assert found.nll is not None
+    for one in found.coverage_by_level:  # the truth is drawn from the mixture that is predicted
+        assert one.coverage == (pytest.approx(one.level, abs=0.04),)
+    assert found.risk_coverage["entropy"][-1].rmse == (pytest.approx(found.rmse[0], rel=1e-4),)
     outcome = apply_policy(contract.head, Respondent(model, contract, contract.head).answer(split))
     assert TASK.mean_error(outcome.errors) == [pytest.approx(found.rmse[0])]
     assert outcome.sets == {}

@@ -159,11 +159,14 @@ def test_figures_of_a_contract() -> None:
     # ± [1, 2] · spread for 80 %, twice that for 90 %
     assert found.coverage == {"80": (0.5, 0.5), "90": (1.0, 1.0)}
     assert found.width == {"80": (3.0, 6.0), "90": (6.0, 12.0)}
+    assert [one.level for one in found.coverage_by_level] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+    assert found.risk_coverage["entropy"][-1].rmse == tuple(float(f"{rmse:.5g}") for rmse in found.rmse)
 
 
 def test_figures_without_variances_and_without_a_calibration() -> None:
     found = TASK.evaluate(BARE, "mine", Answers(FOUND, FOUND["prediction"]))
     assert (found.rmse, found.nll, found.coverage, found.width) == ((0.0, 0.0), None, {}, {})
+    assert (found.coverage_by_level, found.risk_coverage) == ((), {})
 
 
 def test_errors_are_squared_and_their_mean_is_in_the_unit_of_the_target() -> None:
