@@ -19,7 +19,7 @@ from models.data.sinusoids import sinusoids
 
 FILE = "examples.json"
 _WORDS = {
-    "saturday": "English",
+    "thoughtful": "English",
     "schmetterling": "German",
     "aujourd'hui": "French",
     "mañana": "Spanish",

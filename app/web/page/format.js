@@ -17,9 +17,9 @@ export const nats = (value) => (value > 0 && value < 0.0005 ? "< 0.001" : value.
 
 /** A position among the calibration rows, from 0 to 100. */
 export function percentile(value) {
-  if (value >= 100) return "higher than in all calibration rows";
+  if (value >= 100) return "higher than for all calibration rows";
   const shown = value > 99 || value < 1 ? Math.floor(10 * value) / 10 : Math.floor(value); // 99.98 is not 100
-  return `higher than in ${shown} % of the calibration rows`;
+  return `higher than for ${shown} % of the calibration rows`;
 }
 
 export const capital = (text) => text[0].toUpperCase() + text.slice(1);

@@ -81,7 +81,8 @@ function Head({ head }) {
     <div class="columns">
       ${evaluation && html`<section><h3>On test data</h3><${Facts} facts=${Object.fromEntries(figures.map(([name, value]) => [FIGURES[name] ?? name.replaceAll("_", " "), typeof value === "number" ? number(value, 4) : value]))} /></section>`}
       ${evaluation?.reliability && html`<section><h3>Reliability</h3><${Reliability} bins=${evaluation.reliability} /></section>`}
-      ${evaluation?.risk_coverage && html`<section><h3>Risk and coverage</h3><${RiskCoverage} curves=${evaluation.risk_coverage} /></section>`}
+      ${evaluation?.coverage_by_level && html`<section><h3>Coverage of intervals</h3><${Coverage} levels=${evaluation.coverage_by_level} targets=${head.targets} /></section>`}
+      ${evaluation?.risk_coverage && html`<section><h3>Risk and coverage</h3><${RiskCoverage} curves=${evaluation.risk_coverage} targets=${head.targets} /></section>`}
       ${calibration && html`<section><h3>Scores of the calibration rows</h3><${Quantiles} calibration=${calibration} /></section>`}
       ${policy && html`<section><h3>Policy of the file</h3><ul>${policy.rules.map((rule) => html`<li key=${rule.score + rule.action}><b>${rule.action}</b> if ${scoreName(rule.score)} ${rule.below || rule.score === "confidence" ? "<" : ">"} ${number(rule.threshold)}</li>`)}</ul></section>`}
       ${calibration?.thresholds?.length > 0 && html`<section><h3>Promises</h3><${Promises} thresholds=${calibration.thresholds} /></section>`}
@@ -90,21 +91,36 @@ function Head({ head }) {
 }
 
 function Reliability({ bins }) {
-  const filled = bins.filter((bin) => bin.rows ?? bin.cells);
+  const filled = bins.filter((bin) => bin.count);
   const columns = [[0, ...filled.map((bin) => bin.confidence), 1], [null, ...filled.map((bin) => bin.accuracy), null], [0, ...filled.map((bin) => bin.confidence), 1]];
   return html`<${Chart} columns=${columns} x=${{ label: "confidence", range: [0, 1] }} y=${{ label: "accuracy", range: [0, 1] }}
     lines=${[{ label: "accuracy", colour: "--model", points: true }, { label: "perfect", colour: "--quiet", dashed: true }]}
     summary=${`Reliability: ${filled.map((bin) => `${percent(bin.confidence, 0)} sure, ${percent(bin.accuracy, 0)} right`).join("; ")}`} />`;
 }
 
-const HUES = ["--model", "--data", "--accept"];
+const HUES = ["--model", "--data", "--accept", "--reject"];
+const hue = (at) => HUES[at % HUES.length];
 
-function RiskCoverage({ curves }) {
-  const all = Object.entries(curves);
-  const columns = [all[0][1].map((point) => point.coverage), ...all.map(([, points]) => points.map((point) => point.risk))];
-  return html`<${Chart} columns=${columns} x=${{ label: "share of rows accepted", range: [0, 1] }} y=${{ label: "error among them" }}
-    lines=${all.map(([score], at) => ({ label: `by ${scoreName(score)}`, colour: HUES[at % HUES.length], points: true }))}
-    summary=${`Risk by coverage: ${all[0][1].map(({ coverage, risk }) => `${percent(coverage, 0)} accepted, ${percent(risk)} wrong`).join("; ")}`} />`;
+function Coverage({ levels, targets }) {
+  const nominal = levels.map((one) => one.level);
+  const columns = [nominal, ...targets.map((_, d) => levels.map((one) => one.coverage[d])), nominal];
+  const lines = targets.map((target, d) => ({ label: target.name, colour: hue(d), points: true }));
+  return html`<${Chart} columns=${columns} x=${{ label: "nominal coverage", range: [0, 1] }} y=${{ label: "observed", range: [0, 1] }}
+    lines=${[...lines, { label: "perfect", colour: "--quiet", dashed: true }]}
+    summary=${`Intervals: ${levels.map((one) => `${percent(one.level, 0)} nominal, ${percent(one.coverage[0], 0)} observed`).join("; ")}`} />`;
+}
+
+/** How wrong the accepted rows are when the most doubtful are left out: by score, and for regression by target. */
+function RiskCoverage({ curves, targets }) {
+  const all = Object.entries(curves).flatMap(([score, points]) => {
+    const coverage = points.map((point) => point.coverage);
+    if (points[0].risk !== undefined) return [{ label: `by ${scoreName(score)}`, coverage, risk: points.map((point) => point.risk) }];
+    return targets.map((target, d) => ({ label: `${target.name}, by ${scoreName(score)}`, coverage, risk: points.map((point) => point.rmse[d]) }));
+  });
+  const error = targets.length ? "root mean square error" : "share of wrong answers";
+  return html`<${Chart} columns=${[all[0].coverage, ...all.map((one) => one.risk)]} x=${{ label: "share of rows accepted", range: [0, 1] }} y=${{ label: error }}
+    lines=${all.map(({ label }, at) => ({ label, colour: hue(at), points: true }))}
+    summary=${`${error}: ${all[0].coverage.map((coverage, at) => `${number(all[0].risk[at])} with ${percent(coverage, 0)} accepted`).join("; ")}`} />`;
 }
 
 function Quantiles({ calibration }) {

@@ -62,6 +62,9 @@ function titleOf({ contract }) {
   return `${METHOD_NAMES[contract.method]}${scale}`;
 }
 
+const SHORT = { single: "one", "mc-dropout": "dropout", "deep-ensemble": "ensemble" };
+const shortOf = ({ contract }) => SHORT[contract.method] ?? `S ${number(scaleOf(contract), 2)}`;
+
 function Slider({ stops, place, choose, found }) {
   const scores = (name) => found[name]?.answer?.predictions[0];
   const of = (name) => scores(name)?.row_scores ?? scores(name) ?? {};
@@ -77,7 +80,7 @@ function Slider({ stops, place, choose, found }) {
       </div>
       <input type="range" min="0" max=${stops.length - 1} step="1" value=${place} aria-label="Method" aria-valuetext=${titleOf(stops[place])}
         onInput=${(event) => choose(Number(event.target.value))} />
-      <div class="ticks" aria-hidden="true">${stops.map((one, at) => html`<span key=${one.name} class=${at === place ? "here" : ""}>${titleOf(one)}<small>${price(one)}</small></span>`)}</div>
+      <div class="ticks" aria-hidden="true">${stops.map((one, at) => html`<span key=${one.name} class=${at === place ? "here" : ""}><span class="full">${titleOf(one)}</span><span class="short">${shortOf(one)}</span><small>${price(one)}</small></span>`)}</div>
       <p class="legend"><span><span class="dot expected"></span>expected entropy: the input is ambiguous</span>
         <span><span class="dot mutual"></span>mutual information: the submodels disagree</span></p>
     </div>`;
