@@ -11,7 +11,7 @@ _PAGE_POLICY = "; ".join(
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
-        "img-src 'self' data:",  # icons inside Swagger UI's style sheet
+        "img-src 'self' data: blob:",  # icons inside Swagger UI's style sheet; pictures that the service answers with
         "connect-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",

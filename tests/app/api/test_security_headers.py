@@ -19,5 +19,5 @@ def test_what_is_no_page_may_load_nothing(path: str) -> None:
 def test_the_page_may_load_from_its_own_origin_alone() -> None:
     policy = dict(security_headers(PAGES))[b"content-security-policy"].decode()
     sources = {source for directive in policy.split("; ") for source in directive.split()[1:]}
-    assert sources == {"'none'", "'self'", "data:"}
+    assert sources == {"'none'", "'self'", "data:", "blob:"}
     assert "script-src 'self'" in policy.split("; ")
