@@ -13,6 +13,8 @@ CLIENTS := $(VENV)/clients/.installed
 KSERVE := $(VENV)/kserve/.installed
 TYPESCRIPT := tests/clients/typescript
 NODE_MODULES := $(TYPESCRIPT)/node_modules/.installed
+PAGE := tests/page
+PAGE_MODULES := $(PAGE)/node_modules/.installed
 SWAGGER := app/web/swagger
 VENDOR := app/web/page/vendor
 VENDOR_FILES := preact/dist/preact.mjs preact/hooks/dist/hooks.mjs htm/dist/htm.mjs uplot/dist/uPlot.esm.js uplot/dist/uPlot.min.css
@@ -20,7 +22,7 @@ VENDOR_PACKAGES := preact htm uplot
 SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-ui-bundle.js.LICENSE.txt swagger-ui.css
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock serve test test-service test-slow test-clients test-docker coverage fuzz check openapi vendor \
+.PHONY: help install lock serve test test-service test-slow test-clients test-page test-docker coverage fuzz check openapi vendor \
   models benchmark benchmark-quick bench bench-model bench-formats bench-sizes bench-gpu bench-hostile soak soak-connections \
   soak-reloads soak-shapes endurance clean
 
@@ -49,6 +51,9 @@ test-slow: $(ALL) ## Run the slow tests
 
 test-clients: $(ALL) $(CLIENTS) $(KSERVE) $(NODE_MODULES) ## Generate clients in Python and TypeScript and run them (Node.js 20)
 	$(PYTEST) tests/clients
+
+test-page: $(SERVICE) $(PAGE_MODULES) ## Use the pages in a browser (Node.js 20, Debian's chromium; SCREENSHOTS=folder)
+	cd $(PAGE) && npm test
 
 test-docker: $(ALL) ## Build the image, start it with docker compose and look around inside
 	$(PYTEST) tests/docker
@@ -126,7 +131,8 @@ endurance: $(ALL) ## Rewrite the tables of docs/endurance.md from the records in
 	$(PYTHON) -m tests.bench.endurance
 
 clean: ## Remove what was installed and made
-	rm -rf $(VENV) models/checkpoints .*_cache .coverage* .hypothesis build *.egg-info $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/build
+	rm -rf $(VENV) models/checkpoints .*_cache .coverage* .hypothesis build *.egg-info $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/build \
+	  $(PAGE)/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PYTHON):
@@ -154,8 +160,8 @@ $(KSERVE): tests/clients/kserve/requirements.txt | $(PYTHON)
 	$(VENV)/kserve/bin/python -m pip --quiet --disable-pip-version-check install --no-deps --no-compile -r $<
 	touch $@
 
-$(NODE_MODULES): $(addprefix $(TYPESCRIPT)/,package.json package-lock.json .npmrc)
+$(NODE_MODULES) $(PAGE_MODULES): tests/%/node_modules/.installed: $(addprefix tests/%/,package.json package-lock.json .npmrc)
 	@command -v node >/dev/null && command -v npm >/dev/null || \
-	  { echo "There is no node or no npm: make test-clients needs Node.js 20 or newer and npm." >&2; exit 1; }
-	cd $(TYPESCRIPT) && npm ci --loglevel=error
+	  { echo "There is no node or no npm: make test-clients and make test-page need Node.js 20 or newer and npm." >&2; exit 1; }
+	cd tests/$* && npm ci --loglevel=error
 	touch $@

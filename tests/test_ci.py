@@ -1,5 +1,6 @@
 """What CI, its bots and the hooks before a commit run is there to be run."""
 
+import json
 import re
 from typing import Any
 
@@ -41,6 +42,17 @@ def test_bots_look_where_there_is_something() -> None:
     names = {"pip": "pyproject.toml", "npm": "package-lock.json", "docker": "Dockerfile", "github-actions": ".github"}
     for update in read(".github/dependabot.yml")["updates"]:
         assert (ROOT / update["directory"].lstrip("/") / names[update["package-ecosystem"]]).exists()
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [one["directory"] for one in read(".github/dependabot.yml")["updates"] if one["package-ecosystem"] == "npm"],
+)
+def test_a_lock_of_npm_holds_for_every_registry(folder: str) -> None:
+    packages = json.loads((ROOT / folder.lstrip("/") / "package-lock.json").read_text())["packages"]
+    locked = [package for path, package in packages.items() if path]
+    assert locked
+    assert all("integrity" in package and "resolved" not in package for package in locked)
 
 
 def test_hooks_run_what_make_check_runs() -> None:

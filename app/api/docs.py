@@ -5,6 +5,7 @@ from pathlib import Path
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
+from app.api.examples.files import FILES, FOLDER
 from app.api.security_headers import DOCS
 from app.errors import NotFound
 
@@ -38,3 +39,15 @@ async def file(name: str) -> FileResponse:
         raise NotFound(f"no such path: {DOCS}/{name}")
     path, media_type = _FILES[name]
     return FileResponse(path, media_type=media_type)
+
+
+@router.get(DOCS + "/examples/{name}")
+async def example(name: str) -> FileResponse:
+    """A file to send to a model.
+
+    Raises:
+        NotFound: there is no such file.
+    """
+    if name not in FILES:
+        raise NotFound(f"no such path: {DOCS}/examples/{name}")
+    return FileResponse(FOLDER / name, media_type=FILES[name], filename=name)

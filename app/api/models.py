@@ -30,11 +30,16 @@ from app.errors import AdminDisabled, InvalidInput, UnknownModel, UnknownVersion
 router = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(no_query)])
 
 Name = Annotated[
-    str, Path(description="Name of a model in the repository", pattern=f"^{NAME_PATTERN}$", examples=["fashion-mnist"])
+    str,
+    Path(
+        description="Name of a model in the repository",
+        pattern=f"^{NAME_PATTERN}$",
+        openapi_examples={"shipped": {"value": "fashion-mnist"}},
+    ),
 ]
 Number = Annotated[
     int,
-    Path(ge=1, le=HIGHEST_VERSION, description="Version of the model", examples=[2]),
+    Path(ge=1, le=HIGHEST_VERSION, description="Version of the model", openapi_examples={"shipped": {"value": 3}}),
     BeforeValidator(parse_version),
 ]
 

@@ -46,8 +46,8 @@ _OF_PAGES: dict[str, Headers] = {
     ],
     DOCS: [
         *(_NOSNIFF, _NO_STORE, _NO_REFERRER),
-        # icons inside Swagger UI's style sheet are data
-        _policy(script="'self'", style="'self'", img="'self' data:", connect="'self'"),
+        # icons inside Swagger UI's style sheet are data, pictures that the service answers with are blobs
+        _policy(script="'self'", style="'self'", img="'self' data: blob:", connect="'self'"),
     ],
 }
 _FILE = [_NOSNIFF, _REVALIDATE, *_ANSWER[2:]]

@@ -26,6 +26,10 @@ async def predict(request: Request) -> Response:
     `entropy` says how uncertain the answer is, `mutual_information` how much of that is the model's own ignorance
     rather than ambiguity of the input; both in nats. `decision` says what to do with it, where the model or the
     operator has a policy; an answer that is deferred or rejected is a 200, too.
+
+    Files to try: [coat.png](docs/examples/coat.png), [coat.jpg](docs/examples/coat.jpg) and
+    [coat.webp](docs/examples/coat.webp) with `model` = `fashion-mnist`; [scene.png](docs/examples/scene.png) with
+    `scenes`; [digit.npy](docs/examples/digit.npy) and [digit.npz](docs/examples/digit.npz) with `digits`.
     """
     headers = dict(request.scope["headers"])
     settings = services(request).settings

@@ -113,6 +113,9 @@ async def infer(request: Request) -> Response:
 
     Bytes are the fast way: `binary_data_size` for inputs, `binary_data` or `binary_data_output` for outputs. Without
     `outputs` all are answered; what is not asked for is neither copied nor encoded.
+
+    Files to try with `digits`: [digit.bin](docs/examples/digit.bin), whose header Inference-Header-Content-Length is 0,
+    and [digit-with-json.bin](docs/examples/digit-with-json.bin), whose header is 149.
     """
     headers = dict(request.scope["headers"])
     max_rows = services(request).settings.max_rows

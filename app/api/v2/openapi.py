@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.api import error_responses
-from app.api.examples import ANSWER, REQUEST
+from app.api.examples import ANSWER, REQUEST, files
 from app.api.v2.error_format import V2
 from app.api.v2.infer_request import InferParameters, InferRequest, InputParameters, OutputParameters
 from app.api.v2.repository_request import ControlRequest, IndexRequest
@@ -52,7 +52,7 @@ def _in_path(name: str, description: str, pattern: str, example: str) -> dict[st
 
 
 NAME = _in_path("name", "Name of a model in the repository", NAME_PATTERN, "digits")
-NUMBER = _in_path("version", "Version of the model", VERSION_PATTERN, "2")
+NUMBER = _in_path("version", "Version of the model", VERSION_PATTERN, "3")
 PATHS = (("", "", [NAME]), ("/versions/{version}", "_version", [NAME, NUMBER]))
 """A path may name a version. For each form: the path after the name, a part of the operation ids, the parameters."""
 LENGTH_HEADER = {
@@ -61,6 +61,11 @@ LENGTH_HEADER = {
     "required": False,
     "description": "Length of the JSON where bytes follow it; 0 where the body is nothing but the only input's bytes",
     "schema": {"type": "integer", "minimum": 0},
+    "examples": {  # by the names of the bodies' examples; first what JSON needs: nothing
+        "json": {"summary": "for JSON"},
+        "bytes": {"summary": "for digit.bin", "value": 0},
+        "both": {"summary": "for digit-with-json.bin", "value": 149},
+    },
 }
 
 _PIXELS = [value for row in REQUEST["inputs"][0][0] for value in row]
@@ -73,8 +78,23 @@ _ROW = ANSWER["predictions"][0]
 INFER_REQUEST = {
     "required": True,
     "content": {
-        "application/json": {"schema": {"$ref": "#/components/schemas/InferRequest"}, "example": _EXAMPLE},
-        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        "application/json": {
+            "schema": {"$ref": "#/components/schemas/InferRequest"},
+            "examples": {
+                "json": {"summary": "Numbers in JSON, there and back", "value": _EXAMPLE},
+                "bytes_back": {
+                    "summary": "Numbers in JSON, answered as bytes",
+                    "value": {**_EXAMPLE, "parameters": {"binary_data_output": True}},
+                },
+            },
+        },
+        "application/octet-stream": {
+            "schema": {"type": "string", "format": "binary"},
+            "examples": {
+                "bytes": files.example("digit.bin", "The bytes of the only input"),
+                "both": files.example("digit-with-json.bin", "JSON, and the bytes of its tensor after it"),
+            },
+        },
     },
 }
 INFER_RESPONSE: dict[str, Any] = {
@@ -92,7 +112,7 @@ INFER_RESPONSE: dict[str, Any] = {
             "example": {
                 "id": "42",
                 "model_name": "digits",
-                "model_version": "2",
+                "model_version": "3",
                 "outputs": [
                     {"name": "entropy", "datatype": "FP32", "shape": [1], "data": [_ROW["entropy"]]},
                     {
@@ -104,7 +124,10 @@ INFER_RESPONSE: dict[str, Any] = {
                 ],
             }
         },
-        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        "application/octet-stream": {
+            "schema": {"type": "string", "format": "binary"},
+            "examples": {"bytes_back": {"summary": "JSON, and the bytes of the outputs after it"}},
+        },
     },
 }
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from app.api import docs
+from app.api.examples.files import FILES, FOLDER
 from tests.page_links import Links, directives
 from tests.serving import ROOT
 
@@ -36,8 +37,8 @@ def test_behind_a_prefix_the_links_keep_it(client: httpx.Client) -> None:
 def test_a_browser_may_load_from_this_origin_only(client: httpx.Client) -> None:
     allowed = directives(client.get("/docs"))
     assert allowed["default-src"] == ["'none'"]
-    assert {source for sources in allowed.values() for source in sources} == {"'none'", "'self'", "data:"}
-    assert [name for name, sources in allowed.items() if "data:" in sources] == ["img-src"]
+    assert {source for sources in allowed.values() for source in sources} == {"'none'", "'self'", "data:", "blob:"}
+    assert [name for name, sources in allowed.items() if {"data:", "blob:"} & {*sources}] == ["img-src"]
 
 
 def test_a_browser_is_told_the_rest_as_with_every_answer(client: httpx.Client) -> None:
@@ -63,9 +64,21 @@ def test_a_file_comes_as_what_it_is(client: httpx.Client, name: str) -> None:
     assert response.content == path.read_bytes()
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_an_example_comes_as_a_file_to_keep(client: httpx.Client, name: str) -> None:
+    response = client.get(f"/docs/examples/{name}")
+    assert response.headers["content-type"] == FILES[name]
+    assert response.headers["content-disposition"] == f'attachment; filename="{name}"'
+    assert response.content == (FOLDER / name).read_bytes()
+
+
 @pytest.mark.parametrize(
-    "name", ["", "x", "LICENSE", "package.json", "..%2Fdocs.py", "../docs.html", "swagger/LICENSE"]
-)
+    "name",
+    [
+        "", "x", "LICENSE", "package.json", "..%2Fdocs.py", "../docs.html", "swagger/LICENSE", "examples",
+        "examples/", "examples/README.md", "examples/..%2Fdocs.js",
+    ],
+)  # fmt: skip
 def test_no_other_file_is_served(client: httpx.Client, name: str) -> None:
     response = client.get(f"/docs/{name}")
     assert response.status_code == 404
