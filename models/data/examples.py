@@ -20,8 +20,8 @@ from models.data.sinusoids import sinusoids
 FILE = "examples.json"
 _WORDS = {
     "thoughtful": "English",
-    "schmetterling": "German",
-    "aujourd'hui": "French",
+    "donaudampfschiff": "German",
+    "aujourd'hui": "French, with a letter that it does not know",
     "mañana": "Spanish",
     "gelato": "Italian",
     "gezellig": "Dutch",

@@ -14,7 +14,7 @@ export function Picture({ contract, input, examples, give }) {
   const [note, setNote] = useState("");
   const [size, setSize] = useState(() => pictureSize(contract, input));
   pen.current.colour = erasing ? 0 : 255;
-  const radius = Math.max(0.45, Math.max(...size) / 32);
+  const radius = Math.max(0.8, Math.max(...size) / 32);
 
   const show = () => {
     const context = shown.current?.getContext("2d");

@@ -19,7 +19,7 @@ export function Matrix({ labels, mean, submodels, first }) {
   return html`
     <div class="scroll" tabindex="0" role="region" aria-label="Probabilities">
     <table class="matrix">
-      <thead><tr><th scope="col"></th><th scope="col">${several ? "mean" : "probability"}</th>
+      <thead><tr><td></td><th scope="col">${several ? "mean" : "probability"}</th>
         ${several && submodels.map((_, n) => html`<th scope="col" key=${n}>${n + 1}</th>`)}</tr></thead>
       <tbody>
         ${kept.map((k) => html`<tr key=${labels[k]}>
