@@ -18,7 +18,7 @@ SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-u
 
 .DEFAULT_GOAL := help
 .PHONY: help install lock serve test test-service test-slow test-clients test-docker coverage fuzz check openapi swagger \
-  models benchmark benchmark-quick bench bench-model bench-formats bench-sizes bench-gpu bench-hostile soak soak-connections \
+  prometheus models benchmark benchmark-quick bench bench-model bench-formats bench-sizes bench-gpu bench-hostile soak soak-connections \
   soak-reloads soak-shapes endurance clean
 
 help: ## List the targets
@@ -46,6 +46,11 @@ test-slow: $(ALL) ## Run the slow tests
 
 test-clients: $(ALL) $(CLIENTS) $(KSERVE) $(NODE_MODULES) ## Generate clients in Python and TypeScript and run them (Node.js 20)
 	$(PYTEST) tests/clients
+
+prometheus: ## Install Prometheus for tests/monitoring, where there is none (Debian, Ubuntu; root, or sudo without a password)
+	command -v promtool >/dev/null || \
+	  { as_root=$$(test $$(id -u) = 0 || echo sudo -n); \
+	    $$as_root apt-get update -qq && $$as_root apt-get install -y -qq --no-install-recommends prometheus; }
 
 test-docker: $(ALL) ## Build the image, start it with docker compose and look around inside
 	$(PYTEST) tests/docker
