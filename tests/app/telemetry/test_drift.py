@@ -42,6 +42,7 @@ def test_the_calibration_rows_have_a_histogram_with_the_same_edges() -> None:
 
 def test_rows_of_equal_scores_are_counted_at_their_common_edge() -> None:
     head = calibrated(entropy=[0.0] * 50 + [1.0] * 30 + [2.0] * 21).head
+    assert head.calibration is not None
     counts = reference_counts(head.calibration, "entropy", reference_deciles(head, "entropy"))
     assert counts.tolist() == [490, 790, 1000, 1000]
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -102,7 +104,7 @@ def test_an_old_version_that_is_still_asked_comes_back() -> None:
 
 def test_a_scrape_sees_the_queue_the_memory_and_readiness_of_that_moment() -> None:
     telemetry = Telemetry()
-    now = {"rows": 3, "bytes": 1000, "ready": True, "versions": {"one": States(3, ("available",))}}
+    now: dict[str, Any] = {"rows": 3, "bytes": 1000, "ready": True, "versions": {"one": States(3, ("available",))}}
     telemetry.watch(
         queue_rows=lambda: now["rows"],
         queue_limit=64,
