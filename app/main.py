@@ -18,11 +18,13 @@ from app.api.v2 import repository
 from app.auth.guard import Guard
 from app.engine.batcher import Batcher
 from app.engine.cpu_count import cpu_count
+from app.engine.model_versions import ModelVersions
 from app.engine.queue import Queue
 from app.engine.reconciler import Reconciler
 from app.engine.watchdog import Patience, Watchdog
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
+from app.telemetry.versions import States
 
 
 def routes(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None) -> FastAPI:
@@ -78,6 +80,7 @@ def create_app(settings: Settings, reconciler: Reconciler, telemetry: Telemetry,
         memory_held=lambda: memory.held,
         memory_budget=memory.size,
         ready=lambda: health.why_not_ready(services) is None,
+        versions=lambda: {name: _states(found) for name, found in reconciler.registry.models.items()},
     )
     endpoints = {
         predict.PATH: predict.predict,
@@ -85,3 +88,8 @@ def create_app(settings: Settings, reconciler: Reconciler, telemetry: Telemetry,
         v2.VERSION_PATH: v2.infer,
     }
     return Gateway(app, endpoints, guard or Guard(settings.keys, settings.keys_file, settings.rate_limit), services)
+
+
+def _states(model: ModelVersions) -> States:
+    answering = None if model.default is None else model.default.version
+    return States(answering, tuple(version.state for version in model.versions))

@@ -51,7 +51,8 @@ _METRICS = """\
 
 They are at `/metrics`, in Prometheus's text format. Those of a model have the labels `model` and `version`; those of
 its answers also have `head`, which is empty for a model with one head. There are
-also those of the process, such as `process_resident_memory_bytes`. [Operate](operate.md#monitoring) says what to watch.
+also those of the process, such as `process_resident_memory_bytes`. [Monitor](monitor.md) has a
+dashboard and alerts.
 
 """
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from app.contract.calibration import Calibration
 from app.contract.contract_model import Score
 from app.contract.head import Head
 from app.contract.schema import Contract
@@ -16,6 +17,7 @@ from app.contract.tasks.task import Arrays, row_output
 
 MONITORED: tuple[Score, ...] = ("entropy", "mutual_information")
 """Scores whose distribution is shown, in nats; each follows from the graph's output of that name."""
+_LABELS = ("model", "version", "head")
 
 
 class ScoreHistogram:
@@ -23,11 +25,15 @@ class ScoreHistogram:
 
     Args:
         edges: upper bounds of the buckets, ascending.
+        reference: how many calibration rows lie at or below each edge, and how many there are: one number more.
         value_of: the score's values [B] from the outputs of a batch, by their names in the graph.
     """
 
-    def __init__(self, edges: NDArray[np.float64], value_of: Callable[[Arrays], NDArray[Any]]) -> None:
+    def __init__(
+        self, edges: NDArray[np.float64], reference: NDArray[np.int64], value_of: Callable[[Arrays], NDArray[Any]]
+    ) -> None:
         self._edges = edges
+        self._reference = reference
         self._value_of = value_of
         self._counts = np.zeros(len(edges) + 1, dtype=np.int64)
         self._sum = 0.0
@@ -43,15 +49,23 @@ class ScoreHistogram:
 
     def buckets(self) -> tuple[list[tuple[str, float]], float]:
         """Upper bounds with cumulative counts, and the sum of all values."""
-        bounds = [*map(str, self._edges.tolist()), "+Inf"]
-        return list(zip(bounds, self._counts.cumsum().tolist())), self._sum
+        return self._bounded(self._counts.cumsum()), self._sum
+
+    def reference_buckets(self) -> list[tuple[str, float]]:
+        """Upper bounds with cumulative counts of the calibration rows."""
+        return self._bounded(self._reference)
+
+    def _bounded(self, cumulative: NDArray[np.int64]) -> list[tuple[str, float]]:
+        return list(zip([*map(str, self._edges.tolist()), "+Inf"], cumulative.tolist()))
 
 
 class ScoreHistograms(Collector):
     """Histograms of the scores, with the deciles of each version's calibration rows as edges.
 
     A tenth of the served rows should fall between two edges, as with the calibration rows; if not, the inputs have
-    drifted. The library's own histograms have one set of edges for all labels.
+    drifted. Where many rows have the same score, deciles coincide and a bucket holds more than a tenth: so the
+    calibration rows have a histogram with the same edges beside it. It is a histogram because Prometheus 3 rewrites
+    edges, of histograms only, and the two must match. The library's own have one set of edges for all labels.
     """
 
     def __init__(self) -> None:
@@ -63,8 +77,9 @@ class ScoreHistograms(Collector):
         for head in contract.heads:
             for name in _monitored(head):
                 edges = reference_deciles(head, name)
-                if len(edges):
-                    found[head.name, name] = ScoreHistogram(edges, partial(_value, head, name))
+                if head.calibration is not None and len(edges):
+                    reference = reference_counts(head.calibration, name, edges)
+                    found[head.name, name] = ScoreHistogram(edges, reference, partial(_value, head, name))
         self._scores[model, str(version)] = found
         return list(found.values())
 
@@ -73,16 +88,25 @@ class ScoreHistograms(Collector):
         self._scores.pop((model, str(version)), None)
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        """The metric families for Prometheus, one for each score whether or not a model has it."""
+        """The metric families for Prometheus, two for each score whether or not a model has it."""
         for name in MONITORED:
-            says = f"{name} of the rows served, in nats; edges: deciles on the calibration rows"
-            family = HistogramMetricFamily(f"masksembles_{name}_nats", says, labels=("model", "version", "head"))
+            served = HistogramMetricFamily(
+                f"masksembles_{name}_nats",
+                f"{name} of the rows served, in nats; edges: deciles on the calibration rows",
+                labels=_LABELS,
+            )
+            calibration = HistogramMetricFamily(
+                f"masksembles_{name}_calibration_nats",
+                f"{name} of the calibration rows, in nats, with the same edges; it has no sum",
+                labels=_LABELS,
+            )
             for labels, scores in list(self._scores.items()):  # /metrics runs in a thread, beside the event loop
                 for (head, score), histogram in scores.items():
                     if score == name:
-                        buckets, total = histogram.buckets()
-                        family.add_metric((*labels, head), buckets, total)
-            yield family
+                        served.add_metric((*labels, head), *histogram.buckets())
+                        calibration.add_metric((*labels, head), histogram.reference_buckets(), None)
+            yield served
+            yield calibration
 
 
 def monitored_outputs(contract: Contract) -> tuple[str, ...]:
@@ -110,3 +134,12 @@ def reference_deciles(head: Head, score: str) -> NDArray[np.float64]:
     if table is None or table[0] == table[-1]:
         return np.empty(0)
     return np.unique(np.asarray(table[10:100:10], dtype=np.float64))
+
+
+def reference_counts(calibration: Calibration, score: Score, edges: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How many calibration rows have a score at or below each of its deciles, and how many rows there are.
+
+    To within a hundredth of the rows: the contract holds nothing but 101 quantiles.
+    """
+    percent = np.searchsorted(calibration.quantiles[score], edges, side="right") - 1
+    return np.rint(np.append(percent, 100) * calibration.rows / 100).astype(np.int64)

@@ -10,6 +10,7 @@ from app.contract.decisions import Action
 from app.contract.schema import Contract
 from app.telemetry.drift import ScoreHistogram, ScoreHistograms
 from app.telemetry.statistics import Statistics
+from app.telemetry.versions import States, VersionGauges
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -32,6 +33,8 @@ class Telemetry:
         ProcessCollector(registry=self._registry)
         self._drift = ScoreHistograms()
         self._registry.register(self._drift)
+        self._model_versions = VersionGauges()
+        self._registry.register(self._model_versions)
 
         def histogram(name: str, says: str, buckets: tuple[float, ...]) -> Histogram:
             return Histogram(f"masksembles_{name}", says, _MODEL, registry=self._registry, buckets=buckets)
@@ -109,14 +112,16 @@ class Telemetry:
         memory_held: Callable[[], float],
         memory_budget: int,
         ready: Callable[[], float],
+        versions: Callable[[], Mapping[str, States]],
     ) -> None:
-        """Sets the functions that every scrape calls, for rows that wait, bytes that requests hold and readiness; and
-        the most that rows and bytes may be."""
+        """Sets the functions that every scrape calls, for rows that wait, bytes that requests hold, readiness and the
+        versions of each model; and the most that rows and bytes may be."""
         self._queue_rows.set_function(queue_rows)
         self._queue_limit.set(queue_limit)
         self._memory_held.set_function(memory_held)
         self._memory_budget.set(memory_budget)
         self._ready.set_function(ready)
+        self._model_versions.read = versions
 
     def describe(self, device: Mapping[str, str], count: int, fell_back: bool) -> None:
         """Sets where models run: `device`, `provider`, and the versions of `onnxruntime` and `cuda`."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -163,6 +164,20 @@ def test_the_gpu_file_is_valid() -> None:
     assert service["environment"]["MASKSEMBLES_DEVICE"] == "cuda"
     (device,) = service["deploy"]["resources"]["reservations"]["devices"]
     assert device["capabilities"] == ["gpu"]
+
+
+def test_the_monitoring_file_publishes_on_loopback_and_asks_the_port_that_it_sets() -> None:
+    files = ("-f", "docker-compose.yml", "-f", "docker/monitoring.yml")
+    found = json.loads(compose(*files, "config", "--format", "json", MASKSEMBLES_PORT="9000").stdout)
+    published = [port for service in found["services"].values() for port in service["ports"]]
+    assert {port["host_ip"] for port in published} == {"127.0.0.1"}
+    assert [port["target"] for port in found["services"]["masksembles"]["ports"]] == [8000]
+    assert found["services"]["masksembles"]["environment"]["MASKSEMBLES_PORT"] == "8000"
+    assert found["secrets"]["metrics_key"]["file"] == "/dev/null"
+    for service in ("prometheus", "grafana"):
+        assert re.search(r":v?\d+\.\d+\.\d+$", found["services"][service]["image"])
+        for volume in found["services"][service]["volumes"]:
+            assert volume["type"] == "volume" or Path(volume["source"]).is_dir()
 
 
 def test_stops_by_itself_within_the_grace_time() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.contract.tasks import classification, regression
-from app.telemetry.drift import monitored_outputs, reference_deciles
+from app.telemetry.drift import monitored_outputs, reference_counts, reference_deciles
 from app.telemetry.metrics import Telemetry
 from tests import graphs
 from tests.app.contract.calibrated import EVEN, calibrated
@@ -21,6 +21,30 @@ def test_the_edges_are_the_reference_deciles() -> None:
 def test_equal_deciles_are_one_edge() -> None:
     table = [0.0] * 50 + [1.0] * 30 + [2.0] * 21
     assert reference_deciles(calibrated(entropy=table).head, "entropy").tolist() == [0.0, 1.0, 2.0]
+
+
+def test_the_calibration_rows_have_a_histogram_with_the_same_edges() -> None:
+    contract = calibrated(entropy=EVEN)
+    rows = contract.head.calibration.rows
+    telemetry = Telemetry()
+    telemetry.series("one", 1, contract).computed(1, 0.1, {"entropy": np.ones(1)})
+    found = {
+        dict(labels)["le"]: count
+        for (name, labels), count in samples(telemetry).items()
+        if name == "masksembles_entropy_calibration_nats_bucket"
+    }
+    served = {dict(labels)["le"] for name, labels in samples(telemetry) if name == "masksembles_entropy_nats_bucket"}
+    assert found.keys() == served
+    expected = [*(round(tenth * rows / 10) for tenth in range(1, 10)), rows]
+    assert sorted(found.values()) == expected
+    assert found["+Inf"] == rows
+
+
+def test_rows_of_equal_scores_are_counted_at_their_common_edge() -> None:
+    head = calibrated(entropy=[0.0] * 50 + [1.0] * 30 + [2.0] * 21).head
+    assert head.calibration is not None
+    counts = reference_counts(head.calibration, "entropy", reference_deciles(head, "entropy"))
+    assert counts.tolist() == [490, 790, 1000, 1000]
 
 
 def test_there_are_none_without_a_calibration_or_for_a_score_that_is_constant() -> None:

@@ -1,8 +1,11 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.telemetry.metrics import Telemetry
+from app.telemetry.versions import States
 from tests.app.contract.calibrated import EVEN, calibrated
 from tests.app.engine.fakes import CONTRACT
 
@@ -101,16 +104,19 @@ def test_an_old_version_that_is_still_asked_comes_back() -> None:
 
 def test_a_scrape_sees_the_queue_the_memory_and_readiness_of_that_moment() -> None:
     telemetry = Telemetry()
-    now = {"rows": 3, "bytes": 1000, "ready": True}
+    now: dict[str, Any] = {"rows": 3, "bytes": 1000, "ready": True, "versions": {"one": States(3, ("available",))}}
     telemetry.watch(
         queue_rows=lambda: now["rows"],
         queue_limit=64,
         memory_held=lambda: now["bytes"],
         memory_budget=2000,
         ready=lambda: now["ready"],
+        versions=lambda: now["versions"],
     )
     telemetry.memory_refused()
-    now.update(rows=4, bytes=500, ready=False)
+    assert value(telemetry, "masksembles_answering_version", model="one") == 3
+    now.update(rows=4, bytes=500, ready=False, versions={"one": States(4, ("standby", "available"))})
+    assert value(telemetry, "masksembles_answering_version", model="one") == 4
     found = {name: value(telemetry, f"masksembles_{name}") for name in ("queue_rows", "memory_held_bytes", "ready")}
     assert found == {"queue_rows": 4, "memory_held_bytes": 500, "ready": 0}
     assert value(telemetry, "masksembles_queue_limit_rows") == 64
