@@ -270,7 +270,7 @@ class HttpProtocol(HttpToolsProtocol):
             *extra_headers(error),
             *security_headers(path),
             (HEADER, request_id),
-            (trace_context.HEADER, span_in(context_of(self.headers)).header),
+            (trace_context.HEADER, span_in(context_of(self.headers))),
         ]
         return STATUS_LINE[status] + b"".join(b"%b: %b\r\n" % header for header in headers) + b"\r\n" + body
 

@@ -92,7 +92,7 @@ class Gateway:
                 headers = message["headers"]
                 headers += security_headers(scope["path"])
                 headers.append((request_ids.HEADER, request_id))
-                headers.append((trace_context.HEADER, trace.context.header))
+                headers.append((trace_context.HEADER, trace.header))
                 status = message["status"]
             if len(message.get("body", b"")) <= _PART:
                 await send(message)

@@ -49,8 +49,8 @@ class RecordedTrace(Trace):
 
     __slots__ = ("_began", "_code", "_name", "_since", "_span", "_steps", "_taken", "_tracer", "_wall")
 
-    def __init__(self, tracer: Tracer, span: Span, context: TraceContext, began: tuple[float, int]) -> None:
-        super().__init__(context)
+    def __init__(self, tracer: Tracer, span: Span, header: bytes, began: tuple[float, int]) -> None:
+        super().__init__(header)
         self._tracer = tracer
         self._span = span
         self._began, self._wall = began
@@ -153,8 +153,8 @@ class Recorder(Tracing):
         around = Context() if parent is None else _remote(parent, scope["headers"])
         span = self._tracer.start_span(name, around, SpanKind.SERVER, attributes, start_time=began[1])
         own = span.get_span_context()
-        context = TraceContext(b"%032x" % own.trace_id, b"%016x" % own.span_id, int(own.trace_flags.sampled))
-        return RecordedTrace(self._tracer, span, context, began) if span.is_recording() else Trace(context)
+        header = b"00-%032x-%016x-%02x" % (own.trace_id, own.span_id, own.trace_flags.sampled)
+        return RecordedTrace(self._tracer, span, header, began) if span.is_recording() else Trace(header)
 
     def close(self) -> None:
         """Sends what is recorded, or gives up after a moment: the SDK itself would wait for half a minute."""

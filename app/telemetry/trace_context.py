@@ -25,11 +25,6 @@ class TraceContext(NamedTuple):
     sampled: int
     """1 if whoever has the span may have recorded it, otherwise 0."""
 
-    @property
-    def header(self) -> bytes:
-        """The value of `traceparent`."""
-        return b"00-%b-%b-%02x" % self
-
 
 def context_of(headers: Iterable[tuple[bytes, bytes]]) -> TraceContext | None:
     """What the caller sent; None if that is nothing, malformed, or sent more than once."""
@@ -42,9 +37,13 @@ def context_of(headers: Iterable[tuple[bytes, bytes]]) -> TraceContext | None:
     return TraceContext(trace_id, span_id, int(flags, 16) & _SAMPLED)
 
 
-def span_in(parent: TraceContext | None) -> TraceContext:
-    """A new span in the caller's trace; without a caller in a new one, which nobody records."""
-    if parent is not None:
-        return TraceContext(parent.trace_id, b"%016x" % random.getrandbits(64), parent.sampled)
-    made = b"%048x" % random.getrandbits(192)
-    return TraceContext(made[:32], made[32:], 0)
+def span_in(parent: TraceContext | None) -> bytes:
+    """The header of a new span in the caller's trace; without a caller in a new one, which nobody records."""
+    if parent is None:
+        return b"00-%032x-%016x-00" % (random.getrandbits(128), random.getrandbits(64))
+    return b"00-%b-%016x-%02x" % (parent.trace_id, random.getrandbits(64), parent.sampled)
+
+
+def trace_id_of(header: bytes) -> str:
+    """The trace of a header that `span_in` made."""
+    return header[3:35].decode()

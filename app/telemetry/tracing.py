@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.errors import StartError
-from app.telemetry.trace_context import TraceContext, context_of, span_in
+from app.telemetry.trace_context import context_of, span_in, trace_id_of
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -20,15 +20,16 @@ class Trace:
     Times are those of `time.perf_counter`. A device's thread calls `taken`, the event loop everything else.
     """
 
-    __slots__ = ("context",)
+    __slots__ = ("header",)
 
-    def __init__(self, context: TraceContext) -> None:
-        self.context = context
+    def __init__(self, header: bytes) -> None:
+        self.header = header
+        """The value of `traceparent` for the service's own span."""
 
     @property
     def trace_id(self) -> str:
         """The id of the trace, for the log."""
-        return self.context.trace_id.decode()
+        return trace_id_of(self.header)
 
     def step(self, name: str) -> None:
         """A step of the request's way begins, which ends the one before."""

@@ -154,7 +154,7 @@ def test_every_answer_has_the_trace_of_its_request() -> None:
         _, headers = door.ask(method, "/predict")
         assert context_of(headers.items()) is not None
         for scope in door.scopes:
-            assert scope["state"]["trace"].context.header == headers[b"traceparent"]
+            assert scope["state"]["trace"].header == headers[b"traceparent"]
 
 
 def test_a_path_in_braces_is_a_name_like_any_other() -> None:

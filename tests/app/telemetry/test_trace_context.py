@@ -1,6 +1,6 @@
 import pytest
 
-from app.telemetry.trace_context import TraceContext, context_of, span_in
+from app.telemetry.trace_context import TraceContext, context_of, span_in, trace_id_of
 
 TRACE, SPAN = b"0af7651916cd43dd8448eb211c80319c", b"b7ad6b7169203331"
 VALID = b"00-%b-%b-01" % (TRACE, SPAN)
@@ -61,14 +61,16 @@ def test_two_are_none() -> None:
 @pytest.mark.parametrize("sampled", [0, 1])
 def test_a_span_in_the_callers_trace_is_another_one(sampled: int) -> None:
     parent = TraceContext(TRACE, SPAN, sampled)
-    own = span_in(parent)
+    header = span_in(parent)
+    own = sent(header)
+    assert own is not None
     assert (own.trace_id, own.sampled) == (TRACE, sampled)
     assert own.span_id != SPAN
-    assert own.header == b"00-%b-%b-%02x" % (TRACE, own.span_id, sampled)
-    assert sent(own.header) == own
+    assert header == b"00-%b-%b-%02x" % own
+    assert trace_id_of(header) == TRACE.decode()
 
 
 def test_without_a_caller_a_trace_begins_that_nobody_records() -> None:
-    made = [span_in(None) for _ in range(100)]
+    made = [sent(span_in(None)) for _ in range(100)]
     assert len({one.trace_id for one in made}) == len({one.span_id for one in made}) == 100
-    assert all(sent(one.header) == one and not one.sampled for one in made)
+    assert not any(one.sampled for one in made)
