@@ -29,7 +29,8 @@ def main() -> None:
     if oldest != f"{sys.version_info.major}.{sys.version_info.minor}":
         sys.exit(f"error: the lock is made with Python {oldest}, the oldest that the project takes, not {sys.version}")
     extras = project["optional-dependencies"]
-    requirements = [line for group in (project["dependencies"], *extras.values()) for line in group]
+    asked = [line for group in (project["dependencies"], *extras.values()) for line in group]
+    requirements = [line for line in asked if name_of(line) != project["name"]]  # an extra may hold another one
     markers = {name_of(line): line.partition(";")[2].strip() for line in reversed(requirements)}
     versions = resolve(f"{ROOT}[{','.join(extras)}]")
     del versions[project["name"]]

@@ -23,6 +23,7 @@ from app.server import Server
 from app.settings import Settings
 from app.telemetry import logs
 from app.telemetry.metrics import Telemetry
+from app.telemetry.tracing import open_tracing
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ def main() -> int:
     try:
         settings = Settings()
         guard = _guard(settings, alone=options.check)
+        tracing = open_tracing()
         telemetry = Telemetry(loaded=1 + settings.keep_versions)
         cuda = Cuda(settings.tf32, settings.cuda_graphs, settings.gpu_memory_mb)
         device = choose(settings.device, cuda)  # before any session: onnxruntime would fall back to the CPU
@@ -78,7 +80,7 @@ def main() -> int:
     gc.freeze()  # what exists now stays: the collector need not scan it again
     gc.set_threshold(*_COLLECT_AFTER)
     grace = settings.queue_timeout_ms // 1000 + _GRACE_SECONDS
-    application = create_app(settings, reconciler, telemetry, guard)
+    application = create_app(settings, reconciler, telemetry, guard, tracing)
     Server(application, settings.host, settings.port, grace, connections).run()
     if left_behind := application.services.batcher.left_behind:
         end_process(f"everything is answered, but {', '.join(left_behind)} did not come back from a run")

@@ -19,6 +19,8 @@ from app.connections import Connections
 from app.errors import ConnectionsFull, HeadersTooLarge, MalformedRequest, PipelineFull, RequestTimeout, ServiceError
 from app.http_parser import HttpParser
 from app.lingering_transport import LingeringTransport
+from app.telemetry import trace_context
+from app.telemetry.trace_context import context_of, span_in
 
 MOST_HEAD = 2**16
 """Most bytes of request line and headers together."""
@@ -268,6 +270,7 @@ class HttpProtocol(HttpToolsProtocol):
             *extra_headers(error),
             *security_headers(path),
             (HEADER, request_id),
+            (trace_context.HEADER, span_in(context_of(self.headers))),
         ]
         return STATUS_LINE[status] + b"".join(b"%b: %b\r\n" % header for header in headers) + b"\r\n" + body
 

@@ -24,6 +24,7 @@ from app.engine.reconciler import Reconciler
 from app.engine.watchdog import Patience, Watchdog
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
+from app.telemetry.tracing import Tracing
 from app.telemetry.versions import States
 
 
@@ -36,6 +37,7 @@ def routes(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | No
         lifespan=lifespan,
         docs_url=None,  # FastAPI's page loads Swagger UI from a CDN; app.api.docs has its own
         redoc_url=None,
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},  # FastAPI's own
         redirect_slashes=False,  # a path with a slash too many is a 404 with our error body
     )
     for part in (predict, models, health, metrics, repository, v2, docs):
@@ -45,11 +47,18 @@ def routes(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | No
     return app
 
 
-def create_app(settings: Settings, reconciler: Reconciler, telemetry: Telemetry, guard: Guard | None = None) -> Gateway:
+def create_app(
+    settings: Settings,
+    reconciler: Reconciler,
+    telemetry: Telemetry,
+    guard: Guard | None = None,
+    tracing: Tracing | None = None,
+) -> Gateway:
     """The ASGI application that serves an opened model repository and follows it while it runs.
 
     Args:
         guard: decides who is let in; made from the settings by default.
+        tracing: records spans; by default nothing does.
     """
     device = reconciler.registry.device
     queue = Queue(settings.max_queue_rows, settings.max_batch, settings.max_delay_ms / 1000, device.enough_rows)
@@ -67,9 +76,10 @@ def create_app(settings: Settings, reconciler: Reconciler, telemetry: Telemetry,
         yield
         await asyncio.to_thread(reconciler.close)  # first, so that no new model comes; joins a thread
         await batcher.close()
+        await asyncio.to_thread(services.tracing.close)  # last: the spans of the last requests are there now
 
     memory = MemoryBudget(budget_size(settings.memory_budget_mb), telemetry.memory_refused)
-    services = Services(settings, reconciler, batcher, telemetry, memory)
+    services = Services(settings, reconciler, batcher, telemetry, memory, tracing or Tracing())
     app = routes(lifespan)
     if settings.page:
         page.install(app)

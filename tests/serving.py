@@ -27,6 +27,7 @@ from app.http_protocol import protocol_among
 from app.main import create_app
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
+from app.telemetry.tracing import Tracing
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60.0
@@ -66,12 +67,17 @@ def open_models(folder: Path, device: Device = CPU, *, load_all: bool = False, *
 
 
 def application(
-    folder: Path, *, models: Reconciler | None = None, guard: Guard | None = None, **settings: Any
+    folder: Path,
+    *,
+    models: Reconciler | None = None,
+    guard: Guard | None = None,
+    tracing: Tracing | None = None,
+    **settings: Any,
 ) -> Gateway:
     """The service over a folder of models, on the CPU, with these settings; or over models that are open already."""
     chosen = settings_of(folder, **settings)
     telemetry = Telemetry(loaded=1 + chosen.keep_versions)
-    return create_app(chosen, models or open_models(folder, **settings), telemetry, guard)
+    return create_app(chosen, models or open_models(folder, **settings), telemetry, guard, tracing)
 
 
 @contextmanager

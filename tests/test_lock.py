@@ -15,6 +15,7 @@ DIRECT = [
     Requirement(line)
     for group in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
     for line in group
+    if not line.startswith(f"{PROJECT['name']}[")  # an extra that holds another one
 ]
 PINS = [Requirement(line) for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
 

@@ -66,11 +66,12 @@ class Unforeseen:
 def answer_to(request: Request, error: Exception) -> Response:
     """The response to a request that ended with an error; failures of the service are logged."""
     request_id = request.state.request_id
+    ids = {"request_id": request_id, "trace_id": request.state.trace.trace_id}
     if not isinstance(error, ServiceError):
-        _log.error("failed", exc_info=error, extra={"request_id": request_id})
+        _log.error("failed", exc_info=error, extra=ids)
         error = ServiceError(ServiceError.example)  # its text may hold paths or data: only the log gets it
     elif error.status == 500:
-        _log.error("%s", error.message, extra={"request_id": request_id, "code": error.code})
+        _log.error("%s", error.message, extra={**ids, "code": error.code})
     status, body = problem(request.scope["path"], error, request_id)
     response = Response(body, status, media_type="application/json")
     response.raw_headers.extend(extra_headers(error))

@@ -14,6 +14,11 @@ _GUARDED = (Unauthorized, InsufficientScope, RateLimited)
 
 HEADERS: dict[str, dict[str, Any]] = {
     "X-Request-ID": {"description": "As in the request, or a new one", "schema": {"type": "string"}},
+    "traceparent": {
+        "description": "The trace of the request, which is the caller's where it sent a valid `traceparent`, and the "
+        "span of the service in it (W3C Trace Context)",
+        "schema": {"type": "string"},
+    },
     "Retry-After": {"description": "In how many seconds to try again; not always there", "schema": {"type": "integer"}},
     "WWW-Authenticate": {"description": "Bearer", "schema": {"type": "string"}},
     "Allow": {"description": "The methods that the path has", "schema": {"type": "string"}},

@@ -25,6 +25,7 @@ from app.engine.bare_model import BareModel, Servable
 from app.engine.job import Arrays
 from app.engine.row_shapes import Feeds
 from app.errors import InvalidInput
+from app.telemetry.tracing import Trace
 
 _WORTH_COMPRESSING = 4096  # bytes; less fits the first packets, and compressing it takes longer than it saves
 _LONGEST_TIMEOUT = 9  # digits; int() of thousands of them is slow, or raises
@@ -116,27 +117,34 @@ async def answer(request: Request, call: Call, headers: Mapping[bytes, bytes]) -
     """
     of = services(request)
     memory = held(request)
-    with RequestMetrics(of.telemetry) as metrics:
+    trace: Trace = request.scope["state"]["trace"]
+    with RequestMetrics(of.telemetry, trace) as metrics:
         seconds = _seconds_to_wait(headers, of.settings.queue_timeout_ms)
         model: Servable | None = None
         target = call.target()
         if target is not None:  # before the body: an unknown model costs no upload
+            trace.step("obtain")
             model, seconds = await of.registry.obtain(*target, seconds)
             metrics.found(model)
+        trace.step("read")
         body = await read_body(request.receive, headers, of.settings.max_body_bytes, memory)
+        trace.step("decode")
         heavy = call.is_heavy(body, model)
         if model is None:
             target = await _run(heavy, call.locate, body)
+            trace.step("obtain")
             model, seconds = await of.registry.obtain(*target, seconds)
             metrics.found(model)
+            trace.step("decode")
         rows, size = await _run(heavy, _decode, call, body, model)
         del body  # it may be megabytes, and the rows may wait for seconds
         memory.resize(size + _answer_size(model, rows, memory.most))
         if rows.seconds is not None:
             seconds = min(seconds, rows.seconds)
         metrics.read = perf_counter()
-        found = await of.batcher.predict(model, rows.inputs, rows.outputs, seconds, request.receive)
+        found = await of.batcher.predict(model, rows.inputs, rows.outputs, seconds, request.receive, trace)
         metrics.ran = perf_counter()
+        trace.step("encode")
         del rows
         size = call.size(found)
         memory.resize(size)

@@ -13,10 +13,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import request_ids
 from app.api.error_handlers import answer_to, extra_headers, problem
+from app.api.request_metrics import code_of
 from app.api.security_headers import security_headers
 from app.api.services import Services
 from app.auth.guard import Guard
 from app.errors import ClientGone, ServiceError
+from app.telemetry import trace_context
+from app.telemetry.tracing import Trace
 
 _log = logging.getLogger("app.access")
 _LONGEST_PATH = 200  # characters of a path in the log
@@ -41,12 +44,13 @@ class Gateway:
     def __init__(self, app: FastAPI, endpoints: Mapping[str, Endpoint], guard: Guard, services: Services) -> None:
         settings = services.settings
         self._app = app
-        self._endpoints = {path: endpoint for path, endpoint in endpoints.items() if "{" not in path}
-        self._patterns = [(compile_path(path)[0], endpoint) for path, endpoint in endpoints.items() if "{" in path]
+        self._endpoints = endpoints
+        self._patterns = [(compile_path(path)[0], path) for path in endpoints if "{" in path]
         self._guard = guard
         self._logs = settings.access_log
         self._batcher = services.batcher
         self._telemetry = services.telemetry
+        self._tracing = services.tracing
         self.services = services
         self._inside: ASGIApp = self._admit
         if settings.cors_origins:  # outside of admission: a preflight carries no key, and a page may read refusals
@@ -62,8 +66,10 @@ class Gateway:
                     "X-API-Key",
                     "X-Request-ID",
                     "X-Request-Timeout-Ms",
+                    "traceparent",
+                    "tracestate",
                 ],
-                expose_headers=["Inference-Header-Content-Length", "X-Request-ID", "Retry-After"],
+                expose_headers=["Inference-Header-Content-Length", "X-Request-ID", "Retry-After", "traceparent"],
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,7 +80,10 @@ class Gateway:
         if scope["method"] == "HEAD":  # uvicorn leaves out the body
             scope = {**scope, "method": "GET"}
         request_id = request_ids.id_of(scope["headers"])
-        scope.setdefault("state", {})["request_id"] = request_id.decode()
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id.decode()
+        state["route"] = route = self._route(scope) if scope["method"] == "POST" else None
+        state["trace"] = trace = self._tracing.begin(scope, route)
         status = 0
 
         async def send_marked(message: Message) -> None:
@@ -83,17 +92,26 @@ class Gateway:
                 headers = message["headers"]
                 headers += security_headers(scope["path"])
                 headers.append((request_ids.HEADER, request_id))
+                headers.append((trace_context.HEADER, trace.header))
                 status = message["status"]
             if len(message.get("body", b"")) <= _PART:
                 await send(message)
             else:
                 await _send_in_parts(send, message)
 
-        with self.services.memory.hold() as held:  # out here, so that whatever ends the request releases it
-            scope["state"]["memory"] = held
-            await self._inside(scope, receive, send_marked)
+        try:
+            with self.services.memory.hold() as held:  # out here, so that whatever ends the request releases it
+                state["memory"] = held
+                await self._inside(scope, receive, send_marked)
+        finally:
+            trace.end(status)
         if self._logs:
-            extra = {"request_id": request_id.decode(), "status": status, "seconds": time.perf_counter() - began}
+            extra = {
+                "request_id": state["request_id"],
+                "trace_id": trace.trace_id,
+                "status": status,
+                "seconds": time.perf_counter() - began,
+            }
             _log.info("%s %s", scope["method"], scope["path"][:_LONGEST_PATH], extra=extra)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,27 +121,29 @@ class Gateway:
             self._telemetry.rejected(error.code)
             await self._refuse(error, scope, send)
             return
-        endpoint = self._find(scope) if scope["method"] == "POST" else None
-        if endpoint is None:
+        route: str | None = scope["state"]["route"]
+        if route is None:
             await self._app(scope, receive, send)
         elif (refusal := self._batcher.refusal()) is not None:
             self._telemetry.rejected(refusal.code)
             await self._refuse(refusal, scope, send)
         else:
-            await self._shortcut(endpoint, scope, receive, send)
+            await self._shortcut(self._endpoints[route], scope, receive, send)
 
-    def _find(self, scope: Scope) -> Endpoint | None:
-        if (exact := self._endpoints.get(scope["path"])) is not None:
-            return exact
-        for path, endpoint in self._patterns:
-            if (found := path.fullmatch(scope["path"])) is not None:
+    def _route(self, scope: Scope) -> str | None:
+        """The path of the endpoint that a request goes to, with the names of its parameters."""
+        if (path := scope["path"]) in self._endpoints and "{" not in path:
+            return str(path)
+        for pattern, route in self._patterns:
+            if (found := pattern.fullmatch(path)) is not None:
                 scope["path_params"] = found.groupdict()
-                return endpoint
+                return route
         return None
 
     async def _refuse(self, error: ServiceError, scope: Scope, send: Send) -> None:
         """Answers with an error, as cheaply as possible and without a log line: there may be thousands a second."""
         request_id = scope["state"]["request_id"]
+        scope["state"]["trace"].failed(error.code)
         status, body = problem(scope["path"], error, request_id)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         headers += extra_headers(error)
@@ -133,12 +153,16 @@ class Gateway:
     async def _shortcut(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = self._app  # FastAPI would set it
         request = Request(scope, receive)
+        trace: Trace = scope["state"]["trace"]
         try:
             response = await endpoint(request)
-        except (ClientGone, ClientDisconnect):
+        except (ClientGone, ClientDisconnect) as error:
+            trace.failed(code_of(error))
             return
         except Exception as error:  # the framework's handlers are not around this
+            trace.failed(code_of(error))
             response = answer_to(request, error)
+        trace.step("send")
         await response(scope, receive, send)
 
 

@@ -65,7 +65,8 @@ def install(app: FastAPI) -> None:
                     add_common(path, operation["responses"])
                     for response in operation["responses"].values():
                         marked = response.setdefault("headers", {})
-                        marked["X-Request-ID"] = {"$ref": "#/components/headers/X-Request-ID"}
+                        for name in ("X-Request-ID", "traceparent"):
+                            marked[name] = {"$ref": f"#/components/headers/{name}"}
                     if (example := ANSWERS.get(operation["operationId"])) is not None:
                         operation["responses"]["200"]["content"]["application/json"]["example"] = example
                     if needed(path) is None:

@@ -13,5 +13,11 @@ _ACCEPTED = re.compile(rb"[A-Za-z0-9._:-]{1,%d}" % MAX_ID_LENGTH)
 
 def id_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """The client's id if it can be logged and sent back unchanged, otherwise a new one."""
-    given = next((value for name, value in headers if name == HEADER), b"")
-    return given if _ACCEPTED.fullmatch(given) else b"%032x" % random.getrandbits(128)
+    for name, given in headers:
+        if name == HEADER:
+            return given if _ACCEPTED.fullmatch(given) else _new()
+    return _new()
+
+
+def _new() -> bytes:
+    return b"%032x" % random.getrandbits(128)

@@ -12,13 +12,15 @@ from app.contract.decisions import Decided
 from app.engine.bare_model import Servable
 from app.errors import ClientGone, ServiceError
 from app.telemetry.metrics import Series, Telemetry
+from app.telemetry.tracing import Trace
 
 
 class RequestMetrics:
     """A context manager that counts and times the request answered in it."""
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    def __init__(self, telemetry: Telemetry, trace: Trace) -> None:
         self._telemetry = telemetry
+        self._trace = trace
         self._began = time.perf_counter()
         self._series: Series | None = None
         self.read = self.ran = self._began
@@ -28,6 +30,7 @@ class RequestMetrics:
 
     def found(self, model: Servable) -> None:
         """Notes the model, whose metrics count the request."""
+        self._trace.found(model.name, model.version)
         self._series = self._telemetry.series(model.name, model.version, model.contract)
 
     def __enter__(self) -> Self:
@@ -36,7 +39,7 @@ class RequestMetrics:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        code = "ok" if error is None else _code(error)
+        code = "ok" if error is None else code_of(error)
         if self._series is None:
             self._telemetry.rejected(code)
             return
@@ -49,7 +52,8 @@ class RequestMetrics:
             self._series.statistics.fail.add(ended - self._began)
 
 
-def _code(error: BaseException) -> str:
+def code_of(error: BaseException) -> str:
+    """What became of a request that ended with an error, in a word."""
     if isinstance(error, ServiceError):
         return error.code
     if isinstance(error, ClientGone | ClientDisconnect):

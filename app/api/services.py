@@ -10,6 +10,7 @@ from app.engine.reconciler import Reconciler
 from app.engine.registry import ModelRegistry
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
+from app.telemetry.tracing import Tracing
 
 
 @dataclass
@@ -21,6 +22,7 @@ class Services:
     batcher: Batcher
     telemetry: Telemetry
     memory: MemoryBudget
+    tracing: Tracing
     stopping: bool = False
 
     @property

@@ -25,6 +25,7 @@ from app.errors import (
     ServiceError,
 )
 from app.telemetry.metrics import Telemetry
+from app.telemetry.tracing import UNTRACED, Trace
 
 _log = logging.getLogger(__name__)
 
@@ -97,6 +98,7 @@ class Batcher:
         outputs: tuple[str, ...],
         seconds: float,
         gone: Callable[[], Awaitable[object]] | None = None,
+        trace: Trace = UNTRACED,
     ) -> Arrays:
         """Inputs [B, …] by name, as the model's contract declares them → the requested outputs [B, …] by name.
 
@@ -105,6 +107,7 @@ class Batcher:
         Args:
             seconds: how long the rows may wait for a device and run on it.
             gone: completes when the client disconnects.
+            trace: is told when the rows wait and run.
 
         Raises:
             QueueFull: too many rows wait; raised at once.
@@ -117,7 +120,8 @@ class Batcher:
         """
         if (problem := self.watchdog.no_device()) is not None:
             raise problem
-        job = Job(model, inputs, outputs, self._loop.create_future())
+        job = Job(model, inputs, outputs, self._loop.create_future(), trace)
+        trace.queued(job.rows)
         watch: ClientWatch | None = None
         try:
             if not (self._nothing_to_gain(job) and self._run_here(job)):
@@ -153,6 +157,7 @@ class Batcher:
         self._ran_here = True  # until the loop has handled what else came in
         self._loop.call_soon(self._forget_that_it_ran_here)
         began = time.perf_counter()
+        job.trace.taken(began)
         try:
             with self.watchdog.run(job.model, job.rows, None):
                 found = _answers(job.model, 0, [job.whole])  # device 0: quick models exist on CPUs only
@@ -184,6 +189,8 @@ class Batcher:
         if batch is None:
             return False
         began = time.perf_counter()
+        for part in batch:
+            part.job.trace.taken(began)
         try:
             runs = self._run(batch, index)
         except DeviceFailed as error:
@@ -254,14 +261,16 @@ class Batcher:
         rows = sum(part.rows for run in runs for part in run.batch)
         self._seconds_per_row += (0.1 if self._seconds_per_row else 1.0) * (seconds / rows - self._seconds_per_row)
         for batch, found in runs:
+            own = sum(part.rows for part in batch)
+            code = found.code if isinstance(found, ServiceError) else None
             for part in batch:
+                part.job.trace.ran(began, seconds, part.rows, own, code)
                 if part.start == 0:  # a request in parts waited once
                     series.waited(began - part.job.submitted)
             if isinstance(found, ServiceError):
                 for part in batch:  # an error of its own for each: raising one changes its traceback
                     part.job.fail(type(found)(found.message, found.field))
             else:
-                own = sum(part.rows for part in batch)
                 spent = seconds * own / rows
                 series.computed(own, spent, found)
                 for part in batch:

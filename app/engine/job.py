@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from app.engine.bare_model import Servable
 from app.engine.row_shapes import Feeds
 from app.errors import OutputNotFinite
+from app.telemetry.tracing import UNTRACED, Trace
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -25,10 +26,12 @@ class Job:
         inputs: by name, [B, …] as the model's contract declares; those of a model without one are one row.
         outputs: names of the requested outputs.
         future: receives the outputs [B, …] by name, or the error.
+        trace: is told of its runs.
     """
 
     __slots__ = (
-        "_done", "_parts", "future", "inputs", "model", "outputs", "row_values", "rows", "sizes", "submitted", "taken"
+        "_done", "_parts", "future", "inputs", "model", "outputs", "row_values", "rows", "sizes", "submitted", "taken",
+        "trace",
     )  # fmt: skip
 
     def __init__(
@@ -37,11 +40,13 @@ class Job:
         inputs: Feeds,
         outputs: tuple[str, ...],
         future: asyncio.Future[Arrays],
+        trace: Trace = UNTRACED,
     ) -> None:
         self.model = model
         self.inputs = inputs
         self.outputs = outputs
         self.future = future
+        self.trace = trace
         shapes = model.shapes
         self.rows = len(next(iter(inputs.values()))) if shapes is not None else 1
         self.sizes: tuple[int, ...] = shapes.shared(inputs) if shapes is not None else ()

@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 
 _CHATTY = ("python_multipart", "PIL")  # they log clients' mistakes, which the answer names
-_EXTRAS = ("request_id", "model", "version", "status", "code", "seconds")
+_EXTRAS = ("request_id", "trace_id", "model", "version", "status", "code", "seconds")
 
 
 class JsonLines(logging.Formatter):

@@ -15,11 +15,12 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.api.error_handlers import Unforeseen, answer_to, extra_headers, install, problem
 from app.errors import ClientGone, InvalidInput, ModelFailed, QueueFull, ServiceError, Unauthorized
+from app.telemetry.tracing import UNTRACED
 from tests.serving import in_thread
 
 
 def request(path: str = "/predict") -> Request:
-    return Request({"type": "http", "path": path, "headers": [], "state": {"request_id": "abc"}})
+    return Request({"type": "http", "path": path, "headers": [], "state": {"request_id": "abc", "trace": UNTRACED}})
 
 
 def test_what_nobody_foresaw_is_for_the_log_alone(caplog: pytest.LogCaptureFixture) -> None:
@@ -30,7 +31,7 @@ def test_what_nobody_foresaw_is_for_the_log_alone(caplog: pytest.LogCaptureFixtu
     }  # fmt: skip
     (record,) = caplog.records
     assert "secret path" in str(record.exc_info)
-    assert record.request_id == "abc"  # type: ignore[attr-defined]
+    assert (record.request_id, record.trace_id) == ("abc", UNTRACED.trace_id)  # type: ignore[attr-defined]
 
 
 def test_only_what_a_client_cannot_help_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -74,7 +75,7 @@ def behind(error: Exception, *, started: bool = False, kind: str = "http") -> li
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {"type": kind, "path": "/predict", "headers": [], "state": {"request_id": "abc"}}
+    scope = {"type": kind, "path": "/predict", "headers": [], "state": {"request_id": "abc", "trace": UNTRACED}}
     asyncio.run(Unforeseen(application)(scope, _nothing_comes, send))
     return sent
 
@@ -104,7 +105,7 @@ def client() -> Iterator[httpx.Client]:
 
     @app.middleware("http")
     async def identified(request: Request, answer: Any) -> Any:
-        request.state.request_id = "abc"
+        request.state.request_id, request.state.trace = "abc", UNTRACED
         return await answer(request)
 
     @app.get("/teapot")

@@ -16,6 +16,8 @@ from app.api.middleware import Gateway
 from app.api.services import Services
 from app.auth.guard import Guard
 from app.errors import ClientGone, InvalidInput, QueueFull, ServiceError, Unauthorized
+from app.telemetry.trace_context import context_of
+from app.telemetry.tracing import Tracing
 
 
 class Door:
@@ -49,6 +51,7 @@ class Door:
             batcher=SimpleNamespace(refusal=lambda: full),
             telemetry=SimpleNamespace(rejected=self.rejected.append),
             memory=self.memory,
+            tracing=Tracing(),
         )
         endpoints = {"/predict": self._endpoint, "/v2/models/{name}/infer": self._endpoint}
         guard = cast(Guard, SimpleNamespace(admit=admit))
@@ -146,6 +149,20 @@ def test_an_error_of_the_endpoint_is_the_answer(error: Exception, status: int) -
     assert "secret" not in text(sent)
 
 
+def test_every_answer_has_the_trace_of_its_request() -> None:
+    for door, method in ((Door(), "POST"), (Door(), "GET"), (Door(no=Unauthorized("no key")), "POST")):
+        _, headers = door.ask(method, "/predict")
+        assert context_of(headers.items()) is not None
+        for scope in door.scopes:
+            assert scope["state"]["trace"].header == headers[b"traceparent"]
+
+
+def test_a_path_in_braces_is_a_name_like_any_other() -> None:
+    door = Door()
+    assert text(door.ask("POST", "/v2/models/{name}/infer")[0]) == "shortcut"
+    assert door.scopes[0]["path_params"] == {"name": "{name}"}
+
+
 def test_head_is_get() -> None:
     door = Door()
     door.ask("HEAD", "/models")
@@ -166,7 +183,7 @@ def test_the_log_of_requests_is_there_where_it_is_wanted(caplog: pytest.LogCaptu
         Door(access_log=True).ask("GET", "/" + "x" * 1000)
     (record,) = caplog.records
     assert record.getMessage() == "GET /" + "x" * 199
-    assert (record.request_id, record.status) == ("abc", 200)  # type: ignore[attr-defined]
+    assert (record.request_id, record.status, len(record.trace_id)) == ("abc", 200, 32)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("error", [None, ClientGone(), ClientDisconnect(), InvalidInput("no"), RuntimeError("bad")])

@@ -47,6 +47,7 @@ def test_every_operation_has_a_stable_id_a_summary_and_its_errors(document: dict
         assert operation["description"]
         error = "V2Error" if path.startswith("/v2") else "ErrorBody"
         for status, response in operation["responses"].items():
+            assert {"X-Request-ID", "traceparent"} <= set(response["headers"])
             if status != "200" and not path.endswith("/ready") and (status, path) != ("503", "/v2/health/live"):
                 schema = response["content"]["application/json"]["schema"]
                 assert schema == {"$ref": f"#/components/schemas/{error}"}

@@ -7,6 +7,7 @@ from starlette.requests import ClientDisconnect
 from app.api.request_metrics import RequestMetrics
 from app.errors import ClientGone, OutOfMemory, QueueFull
 from app.telemetry.metrics import Telemetry
+from app.telemetry.tracing import UNTRACED
 from tests.app.engine.fakes import FakeSession, fake
 
 MODEL = fake(FakeSession())
@@ -38,7 +39,7 @@ def test_an_error_is_counted_for_its_model_where_one_was_found(error: BaseExcept
     telemetry = Telemetry()
 
     def work() -> None:
-        with RequestMetrics(telemetry) as metrics:
+        with RequestMetrics(telemetry, UNTRACED) as metrics:
             if found:
                 metrics.found(MODEL)
             metrics.decided = Counter({("", "accept"): 2})
@@ -53,7 +54,7 @@ def test_an_error_is_counted_for_its_model_where_one_was_found(error: BaseExcept
 
 def test_an_answer_is_counted_with_its_rows_decisions_and_times() -> None:
     telemetry = Telemetry()
-    with RequestMetrics(telemetry) as metrics:
+    with RequestMetrics(telemetry, UNTRACED) as metrics:
         metrics.found(MODEL)
         metrics.read += 1
         metrics.decided = Counter({("", "accept"): 2, ("", "reject"): 1})

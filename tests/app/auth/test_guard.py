@@ -517,7 +517,7 @@ def preflight(client: httpx.Client, origin: str, path: str = "/predict", method:
     headers = {
         "origin": origin,
         "access-control-request-method": method,
-        "access-control-request-headers": "content-type,x-api-key",
+        "access-control-request-headers": "content-type,traceparent,tracestate,x-api-key",
     }
     return client.options(path, headers=headers)
 
@@ -575,7 +575,7 @@ def test_a_page_that_may_call_can_read_errors_too(tmp_path: Path) -> None:
             assert response.headers["access-control-allow-origin"] == ORIGIN
             assert "origin" in response.headers["vary"].lower()
             exposed = response.headers["access-control-expose-headers"].lower()
-            assert {"x-request-id", "retry-after"} <= {name.strip() for name in exposed.split(",")}
+            assert {"x-request-id", "retry-after", "traceparent"} <= {name.strip() for name in exposed.split(",")}
         assert "access-control-allow-origin" not in client.get("/models").headers
 
 
