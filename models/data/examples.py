@@ -1,4 +1,4 @@
-"""A few inputs of each shipped data set for people to begin with: test rows, and one that is unlike the training data."""
+"""A few inputs of each shipped data set to begin with: test rows, and some that are unlike the training data."""
 
 import json
 from collections.abc import Iterable
@@ -72,9 +72,10 @@ def write(folder: Path, address: str, data: Path | None = None) -> list[Path]:
     return [*written, listed]
 
 
-def _grey(row: NDArray[Any], most: float = 1.0) -> NDArray[np.uint8]:
-    """A picture of a row [1, H, W]."""
-    return np.rint(row[0] * (255 / most)).astype(np.uint8)
+def _grey(row: NDArray[Any]) -> NDArray[np.uint8]:
+    """A picture of a row [1, H, W] of values from 0 to 1."""
+    pixels: NDArray[np.uint8] = np.rint(row[0] * 255).astype(np.uint8)
+    return pixels
 
 
 def _firsts(dataset: Dataset) -> list[tuple[str, NDArray[np.uint8]]]:
