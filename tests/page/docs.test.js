@@ -1,38 +1,121 @@
-// The page at /docs in a browser without a network.
+// The page at /docs in a browser without a network: it shows and sends every example, with keys and without.
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { after, before, test } from "node:test";
+import { faults } from "./axe.js";
 import { launch } from "./chromium.js";
 import { screenshot } from "./screenshot.js";
 import { startService } from "./service.js";
+import { execute, operations, tryOut } from "./swagger.js";
 import { SIZES, visit } from "./visit.js";
 
-let browser, service;
+const KEY = "a-key-of-these-tests-alone";
+const KEYS = `page:predict:${createHash("sha256").update(KEY).digest("hex")}`;
+
+let browser, service, document;
 before(async () => {
   browser = await launch();
-  service = await startService();
+  service = await startService({ MASKSEMBLES_ENABLE_ADMIN: "true" });
+  document = await (await fetch(`${service.url}/openapi.json`)).json();
 });
 after(async () => {
   await browser?.close();
   await service?.stop();
 });
 
+async function open(page) {
+  await page.goto("/docs");
+  await page.locator(".opblock").first().waitFor();
+}
+
+/** Sends one example of an operation, and looks at what the page then shows. */
+async function send(page, id, name, accept, look = () => {}) {
+  const { operation, examples } = operations(document).find((one) => one.operation.operationId === id);
+  let found;
+  await tryOut(page, operation, async (block) => {
+    found = await execute(page, block, operation, examples.find((one) => !name || one.name === name), accept);
+    await look(block.locator(".live-responses-table"));
+  });
+  return found;
+}
+
 test("a missing browser is named, with what installs it", async () => {
   await assert.rejects(launch("/no/chromium"), /There is no \/no\/chromium.*apt-get install chromium/);
 });
 
 for (const [size, context] of Object.entries(SIZES)) {
-  test(`every operation is shown, ${size}`, () =>
-    visit(
-      browser,
-      service,
-      async (page) => {
-        const document = await (await fetch(`${service.url}/openapi.json`)).json();
-        const operations = Object.values(document.paths).flatMap((methods) => Object.keys(methods));
-        await page.goto("/docs");
-        await page.locator(".opblock").first().waitFor();
-        assert.equal(await page.locator(".opblock").count(), operations.length);
-        await screenshot(page, `docs-${size}`);
-      },
-      { context },
-    ));
+  const look = async (page) => {
+    await open(page);
+    assert.equal(await page.locator(".opblock").count(), operations(document).length);
+    await screenshot(page, `docs-${size}`);
+  };
+  test(`every operation is shown, ${size}`, () => visit(browser, service, look, { context }));
 }
+
+test("what is ours of the page has a title, a language and a heading", () =>
+  visit(browser, service, async (page) => {
+    await open(page);
+    assert.deepEqual(await faults(page, { exclude: ["#swagger-ui > *"] }), []);
+    assert.equal(await page.title(), "Masksembles service");
+    assert.equal(await page.locator("html").getAttribute("lang"), "en");
+    assert.equal(await page.getByRole("heading", { name: "Masksembles service" }).count(), 1);
+  }));
+
+test("every example is answered", () =>
+  visit(browser, service, async (page) => {
+    await open(page);
+    for (const { operation, examples } of operations(document)) {
+      await tryOut(page, operation, async (block) => {
+        for (const example of examples) {
+          const { status } = await execute(page, block, operation, example);
+          assert.equal(status, 200, `${operation.operationId} ${example.type} ${example.name}`);
+        }
+      });
+    }
+  }));
+
+test("a map is shown as a picture", () =>
+  visit(browser, service, async (page) => {
+    await open(page);
+    const found = await send(page, "predict", "scene", "image/png", async (answer) => {
+      const picture = answer.locator("img");
+      await picture.waitFor();
+      await page.waitForFunction((element) => element.complete, await picture.elementHandle());
+      assert.ok(await picture.evaluate((element) => element.naturalWidth > 0));
+      await screenshot(page, "docs-map");
+    });
+    assert.deepEqual(found, { status: 200, type: "image/png" });
+  }));
+
+for (const [id, name, type] of [
+  ["predict", "coat", "application/x-npz"],
+  ["v2_infer", "bytes_back", "application/octet-stream"],
+]) {
+  test(`an answer in ${type} is a file to keep`, () =>
+    visit(browser, service, async (page) => {
+      await open(page);
+      const found = await send(page, id, name, type, (answer) => answer.getByRole("link", { name: /Download/ }).waitFor());
+      assert.deepEqual(found, { status: 200, type });
+    }));
+}
+
+test("each scheme of keys is taken", async (t) => {
+  const guarded = await startService({ MASKSEMBLES_KEYS: KEYS });
+  try {
+    for (const scheme of Object.keys(document.components.securitySchemes)) {
+      const authorize = async (page) => {
+        await open(page);
+        assert.equal((await send(page, "list_models")).status, 401);
+        await page.getByRole("button", { name: "Authorize" }).click();
+        const form = page.locator(".auth-container", { has: page.getByRole("heading", { name: scheme }) });
+        await form.getByRole("textbox").fill(KEY);
+        await form.getByRole("button", { name: "Apply credentials" }).click();
+        await form.getByRole("button", { name: "Close" }).click();
+        assert.equal((await send(page, "list_models")).status, 200);
+      };
+      await t.test(scheme, () => visit(browser, guarded, authorize, { expected: /status of 401/ }));
+    }
+  } finally {
+    await guarded.stop();
+  }
+});

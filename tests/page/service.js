@@ -8,9 +8,11 @@ import { fileURLToPath } from "node:url";
 
 export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const PATIENCE = 60_000; // ms
-// the models that README shows, in a checkout where `make models` added others; loads those that a test asks, which may
-// take a while beside other work
-const SHIPPED = { MASKSEMBLES_PIN: "digits:3,fashion-mnist:3", MASKSEMBLES_LOAD: "lazy", MASKSEMBLES_QUEUE_TIMEOUT_MS: String(PATIENCE) };
+const SHIPPED = {
+  MASKSEMBLES_PIN: "digits:3,fashion-mnist:3", // those that README shows, in a checkout where `make models` added others
+  MASKSEMBLES_LOAD: "lazy", // those that a test asks
+  MASKSEMBLES_QUEUE_TIMEOUT_MS: String(PATIENCE), // loading one takes long on a busy machine
+};
 
 /** A port of this machine that nobody listens on. */
 export async function freePort() {

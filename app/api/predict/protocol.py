@@ -96,6 +96,7 @@ class PredictCall(Call):
         match self._media_type:
             case response.NPZ:
                 content = response.write_npz(wanted, served, found, decided)
+                headers = {"Content-Disposition": 'attachment; filename="predictions.npz"'}  # or /docs shows a text
             case response.PNG:
                 content, headers = response.write_png(wanted, served, found)
             case _:

@@ -67,7 +67,7 @@ TRIALS.sort(key=lambda trial: "unload" in trial[0].path)  # other operations nee
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[httpx.Client]:
-    settings = {**SHIPPED, "MASKSEMBLES_ENABLE_ADMIN": "true"}
+    settings = {**SHIPPED, "MASKSEMBLES_ENABLE_ADMIN": "true", "MASKSEMBLES_QUEUE_TIMEOUT_MS": "60000"}
     with as_process(ROOT / "models" / "repository", **settings) as (client, _):
         yield client
 

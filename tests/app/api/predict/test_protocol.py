@@ -69,6 +69,7 @@ def test_it_answers_as_the_client_accepts_and_says_so_to_caches(accept: bytes, m
     encoded = asked.encode(model, CLASSES, Counter())
     assert encoded.media_type == media_type
     assert encoded.vary == "Accept, Accept-Encoding"
+    assert ("Content-Disposition" in encoded.headers) == (media_type == "application/x-npz")  # a file to keep
     if media_type == "application/json":
         assert json.loads(encoded.content)["predictions"] == [{"entropy": 0.25}, {"entropy": 0.5}]
 
