@@ -5,6 +5,8 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from tqdm.contrib.logging import logging_redirect_tqdm
+
 from models.cli import benchmark, calibrate, evaluate, export, train
 
 
@@ -14,7 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", stream=sys.stdout)
     logging.getLogger("models").setLevel(logging.INFO)
     try:
-        options.run(options)
+        with logging_redirect_tqdm():  # a line of the log does not cut through one that shows progress
+            options.run(options)
     except (ValueError, OSError) as error:  # every error of ours is one of these
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
