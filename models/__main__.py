@@ -1,4 +1,4 @@
-"""The workshop's command line: train, export, calibrate, evaluate, benchmark."""
+"""The workshop's command line: train, export, calibrate, evaluate, report, benchmark."""
 
 import argparse
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from models.cli import benchmark, calibrate, evaluate, export, train
+from models.cli import benchmark, calibrate, evaluate, export, report, train
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (train, export, calibrate, evaluate, benchmark):
+    for command in (train, export, calibrate, evaluate, report, benchmark):
         command.add(commands)
     return parser
 
