@@ -1,11 +1,13 @@
-"""The workshop's command line: train, export, calibrate, evaluate, benchmark, examples."""
+"""The workshop's command line: train, export, calibrate, evaluate, report, benchmark, examples."""
 
 import argparse
 import logging
 import sys
 from collections.abc import Sequence
 
-from models.cli import benchmark, calibrate, evaluate, examples, export, train
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from models.cli import benchmark, calibrate, evaluate, examples, export, report, train
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -14,7 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", stream=sys.stdout)
     logging.getLogger("models").setLevel(logging.INFO)
     try:
-        options.run(options)
+        with logging_redirect_tqdm():  # a line of the log does not cut through one that shows progress
+            options.run(options)
     except (ValueError, OSError) as error:  # every error of ours is one of these
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
@@ -24,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (train, export, calibrate, evaluate, examples, benchmark):
+    for command in (train, export, calibrate, evaluate, report, examples, benchmark):
         command.add(commands)
     return parser
 

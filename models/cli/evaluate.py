@@ -11,7 +11,7 @@ import onnx
 from app.contract.head import Head
 from app.contract.repository import parse_version
 from app.contract.schema import Contract
-from models import artefact, runtime
+from models import artefact, progress, runtime
 from models.cli import arguments
 from models.cli.console import show, show_corrupted, show_outcome, tell
 from models.cli.rows import data_of
@@ -114,7 +114,8 @@ def _figures(
     from models.evaluation.tasks import evaluator_of
 
     respondent = Respondent(served, contract, head)
-    answers, outcomes = respondent.answer(dataset.test), dict[int, list[PolicyOutcome]]()
+    with progress.step("evaluate"):
+        answers, outcomes = respondent.answer(dataset.test), dict[int, list[PolicyOutcome]]()
 
     def answer_corrupted() -> Iterator[tuple[str, int, Answers]]:
         """Collects the policy's outcomes while the answers are measured."""
@@ -125,8 +126,9 @@ def _figures(
     reached = evaluate_answers(head, dataset.name, answers)
     show(head, reached)
     report: dict[str, Any] = {"evaluation": reached.model_dump(exclude_none=True)}
-    ood = {name: respondent.outputs(rows) for name, rows in ood_inputs(dataset).items()}
-    measured = measure(contract, head, answers, ood, answer_corrupted())
+    with progress.step("measure"):
+        ood = {name: respondent.outputs(rows) for name, rows in ood_inputs(dataset).items()}
+        measured = measure(contract, head, answers, ood, answer_corrupted())
     if measured["test"]:
         report |= measured
         tell(head, *evaluator_of(head).describe_measured(report))

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.contract.tasks import TASKS
-from models import artefact
 from models.cli import arguments
 from models.cli.checkpoints import checkpoints, named
-from models.cli.console import show
 from models.cli.rows import is_file
+from models.cli.summary import summarise
 from models.data import LOADERS, DatasetError, load
 
 if TYPE_CHECKING:
@@ -141,12 +140,8 @@ def run(arguments: argparse.Namespace) -> None:
         risks=arguments.risks,
     )
     path = export(source.network, source.example, options, name=source.name, repository=arguments.repository)
-    contract = artefact.read(arguments.repository, path.parents[1].name, int(path.parent.name))[1]
-    for head in contract.heads:
-        if head.evaluation:
-            show(head, head.evaluation)
-    for file in sorted(path.parent.iterdir(), reverse=True):
-        print(f"exported: {file} ({file.stat().st_size / 1e6:.2f} MB)")
+    rows = {"input": options.calibration.inputs[:1]} if options.calibration else {}
+    summarise(arguments.repository, path.parents[1].name, int(path.parent.name), rows)
 
 
 def _trained_here(arguments: argparse.Namespace) -> _Source:

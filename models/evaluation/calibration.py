@@ -19,6 +19,7 @@ from app.contract.calibration import Calibration, Threshold
 from app.contract.head import Head
 from app.contract.schema import Contract
 from app.contract.tasks import TaskName
+from models import progress
 from models.data import Split
 from models.data.dataset import shuffled
 from models.evaluation import conformal
@@ -32,6 +33,7 @@ from models.evaluation.tasks.task import CalibrationRows
 _log = logging.getLogger(__name__)
 
 
+@progress.step("calibrate")
 def calibrate(
     model: onnx.ModelProto,
     contract: Contract,

@@ -5,6 +5,7 @@ import onnx
 from app.contract.head import Head
 from app.contract.schema import Contract
 from app.contract.tasks import Evaluation
+from models import progress
 from models.data import Split
 from models.evaluation.answers import Answers
 from models.evaluation.respondent import Respondent
@@ -12,6 +13,7 @@ from models.evaluation.rows import check_rows
 from models.evaluation.tasks import evaluator_of
 
 
+@progress.step("evaluate")
 def evaluate(model: onnx.ModelProto, contract: Contract, head: Head, data: str, split: Split) -> Evaluation:
     """A head's figures on a split that `data` names, as its task defines them.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app.contract.head import Head
 from app.contract.schema import Contract
-from models import runtime
+from models import progress, runtime
 from models.evaluation.grids import grid_sizes, letter_sizes
 
 _VALUES_AT_ONCE = 2**23
@@ -33,8 +33,9 @@ class HeadSession:
         self, inputs: runtime.Inputs, outputs: Sequence[str]
     ) -> Iterator[tuple[slice, dict[str, NDArray[Any]]]]:
         """Which rows, and outputs for them by plain name, a few rows after the other."""
-        names = [self._head.graph_name(name) for name in outputs]
+        names, total = [self._head.graph_name(name) for name in outputs], _count(inputs)
         for rows, found in runtime.run_in_parts(self._session, inputs, names, self._rows_at_once(inputs)):
+            progress.count(min(rows.stop, total), total)
             yield rows, dict(zip(outputs, found.values()))
 
     def _rows_at_once(self, inputs: runtime.Inputs) -> int:
@@ -42,3 +43,7 @@ class HeadSession:
         cells = prod(grid_sizes(self._head, letter_sizes(self._contract, named)))
         answers = max(len(self._head.labels), len(self._head.targets))
         return min(runtime.ROWS_AT_ONCE, max(1, _VALUES_AT_ONCE // (cells * answers * self._contract.num_submodels)))
+
+
+def _count(inputs: runtime.Inputs) -> int:
+    return len(next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs)

@@ -14,7 +14,7 @@ from app.contract.head import Head
 from app.contract.policy import parse, resolve
 from app.contract.repository import check_name
 from app.contract.schema import Contract
-from models import artefact
+from models import artefact, progress
 from models.evaluation.adequacy import check_number
 from models.evaluation.calibration import calibrate, check_guarantees
 from models.evaluation.evaluation import evaluate
@@ -95,21 +95,24 @@ def export(
     adopted = adopt_networks(network, example, options)
     # the network itself and not its trace, so that a mistake of the tracing shows, too
     reference = Reference(preprocess, adopted).eval()
-    check_sizes(reference, rows, shapes, options.axes)
-    free = dims(shapes, options.axes)
-    traced = [_trace(member, example, free, options) for member in members(adopted)]
-    heads = describe_heads(traced, shapes, options)
-    for graph in traced:
-        # three different rows: one alone, or equal ones, would hide an operation that mixes them
-        check_independence(graph, preprocess(*rows_of(rows, slice(3))))
+    with progress.step("trace"):
+        check_sizes(reference, rows, shapes, options.axes)
+        free = dims(shapes, options.axes)
+        traced = [_trace(member, example, free, options) for member in members(adopted)]
+        heads = describe_heads(traced, shapes, options)
+        for graph in traced:
+            # three different rows: one alone, or equal ones, would hide an operation that mixes them
+            check_independence(graph, preprocess(*rows_of(rows, slice(3))))
     described = describe(adopted, inputs, heads, options)
     _check_splits(described, options)  # before the compiler, which takes longest
     interface = Interface(preprocess, dict(zip(examples, rows)), heads, free)
-    plans = compile_plans(adopted, traced, interface, options)
+    with progress.step("compile"):
+        plans = compile_plans(adopted, traced, interface, options)
     contract = _measure(plans.folded, described.model_copy(update={"compilation": plans.compilation}), options)
     # calibrated once, on the portable plan: all plans get its temperatures and one contract
     finished = plans.embed(contract)
-    verify_plans(finished.by_name(), contract, reference, _rows_to_verify(rows, contract, options))
+    with progress.step("verify"):
+        verify_plans(finished.by_name(), contract, reference, _rows_to_verify(rows, contract, options))
     return artefact.write(finished.folded, Path(repository), name, version, finished.models())
 
 

@@ -1,6 +1,9 @@
 """Trains a network on a data set: seeded, resumable after every epoch, with every sample in one random submodel."""
 
+import logging
 import os
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,12 @@ from models.training.tasks import TASKS
 
 _FORMAT = 2
 """Format of checkpoints; in format 1 the fields of a recipe had other names."""
+
+
+_SECONDS_A_LINE = 10
+"""Between lines about epochs, where there is no terminal for a bar."""
+
+_log = logging.getLogger(__name__)
 
 
 class CheckpointError(ValueError):
@@ -62,7 +71,8 @@ def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool 
         schedule.load_state_dict(state["schedule"])
         done = state["epochs_done"]
 
-    bar = tqdm(total=recipe.epochs * steps, initial=done * steps, unit="step", disable=not progress)
+    terminal, told = sys.stderr.isatty(), time.monotonic()
+    bar = tqdm(total=recipe.epochs * steps, initial=done * steps, unit="step", disable=not progress or not terminal)
     for epoch in range(done, recipe.epochs):
         network.train()
         total = torch.zeros((), device=device)  # summed there: reading a loss waits for the GPU
@@ -75,7 +85,11 @@ def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool 
             schedule.step()
             total += loss.detach()
             bar.update()
-        bar.set_postfix(epoch=f"{epoch + 1}/{recipe.epochs}", loss=f"{float(total) / steps:.4f}")
+        loss_now = float(total) / steps
+        bar.set_postfix(epoch=f"{epoch + 1}/{recipe.epochs}", loss=f"{loss_now:.4f}")
+        if progress and not terminal and (time.monotonic() - told > _SECONDS_A_LINE or epoch + 1 == recipe.epochs):
+            _log.info("train: epoch %d of %d, loss %.4f", epoch + 1, recipe.epochs, loss_now)
+            told = time.monotonic()
         _write(
             checkpoint,
             {
