@@ -4,12 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 /**
- * The operations of an OpenAPI document, those that take a model away last, each with the examples of its body:
- * content type, name and Example Object, or one of nothing where there is no body.
+ * The operations of an OpenAPI document, each with the examples of its body: content type, name and Example Object, or
+ * one of nothing where there is no body. At the end those that take a model away, then those that bring it back.
  */
 export function operations(document) {
   const found = Object.values(document.paths).flatMap((methods) => Object.values(methods));
-  found.sort((one, other) => one.operationId.includes("unload") - other.operationId.includes("unload"));
+  const rank = ({ operationId }) => (operationId.includes("unload") ? 1 : operationId.includes("load") ? 2 : 0);
+  found.sort((one, other) => rank(one) - rank(other));
   return found.map((operation) => {
     const content = Object.entries(operation.requestBody?.content ?? {});
     const examples = content.flatMap(([type, { example, examples }]) =>
