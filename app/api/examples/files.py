@@ -23,5 +23,5 @@ def link(name: str) -> str:
 
 
 def example(name: str, summary: str) -> dict[str, Any]:
-    """An Example Object that leads to a file; not by `externalValue`, on which Swagger UI 5.35 fails."""
+    """An Example Object that leads to a file; not by `externalValue`, which Swagger UI 5.35 did not show."""
     return {"summary": summary, "description": f"[{name}]({link(name)})"}
