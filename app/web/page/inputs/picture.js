@@ -48,7 +48,11 @@ export function Picture({ contract, input, examples, give }) {
     setNote(`${name}, ${pixels.current.width} × ${pixels.current.height} pixels`);
     changed();
   };
-  const take = async (example) => load(await (await fetch(example.file)).blob(), example.name);
+  const take = async (example) => {
+    const blob = await fetch(example.file).then((response) => response.blob(), () => null);
+    if (blob) await load(blob, example.name);
+    else setNote("The service does not answer.");
+  };
 
   useEffect(() => {
     begin(pictureSize(contract, input));
@@ -60,7 +64,7 @@ export function Picture({ contract, input, examples, give }) {
     };
     document.addEventListener("paste", paste);
     return () => document.removeEventListener("paste", paste);
-  }, [contract, input]);
+  }, [JSON.stringify([input, contract.axes])]); // a new version that asks for the same keeps the picture
 
   const place = (event) => {
     const box = shown.current.getBoundingClientRect();
@@ -71,6 +75,7 @@ export function Picture({ contract, input, examples, give }) {
     changed();
   };
   const down = (event) => {
+    if (event.button !== 0) return;
     shown.current.setPointerCapture(event.pointerId);
     pen.current.at = place(event);
     draw(pen.current.at, pen.current.at);

@@ -3,7 +3,7 @@
 import { useCallback, useEffect, useState } from "preact/hooks";
 import { answerOf } from "../answers/index.js";
 import { useAnswer } from "../ask.js";
-import { alongPath, dataOf, densePasses, family, kindOf, METHOD_NAMES, scaleOf } from "../contract.js";
+import { alongPath, asked, dataOf, densePasses, family, kindOf, METHOD_NAMES, scaleOf } from "../contract.js";
 import { html } from "../html.js";
 import { INPUTS } from "../inputs/index.js";
 import { milliseconds, number, percent } from "../format.js";
@@ -17,16 +17,17 @@ export function Path({ models, model, contract, examples, failed }) {
   const [found, setFound] = useState({});
   const place = Math.min(Math.max(at, 0), stops.length - 1);
   const stop = stops[place];
-  const input = contract.inputs[0];
+  const [shared] = useState(contract); // another contract would begin another input
+  const [input, ...others] = asked(shared);
   const Kind = INPUTS[kindOf(input)];
   const give = useCallback((value) => setGiven(value && { [input.name]: value }), [input.name]);
   const keep = useCallback((name, result) => setFound((old) => ({ ...old, [name]: result })), []);
 
   useEffect(() => setAt(stops.findIndex((one) => one.name === model.name)), [model.name]);
 
-  if (contract.inputs.length > 1) return html`<p class="note">Models with several inputs are not compared here.</p>`;
+  if (others.length) return html`<p class="note">Models with several inputs are not compared here.</p>`;
   const Answer = answerOf(stop.contract.heads[0]);
-  const result = found[stop.name];
+  const result = given ? found[stop.name] : undefined;
   return html`
     <div class="path">
       <h1>From one network to an ensemble</h1>
@@ -37,9 +38,10 @@ export function Path({ models, model, contract, examples, failed }) {
         : html`<${Slider} ...${{ stops, place, found }} choose=${setAt} />`}
       <div class="try">
         <section aria-labelledby="same-title"><h2 id="same-title">The same input</h2>
-          <${Kind} key=${own} ...${{ contract: stop.contract, model: stop, input, examples: examples[dataOf(contract)], give }} /></section>
+          <${Kind} key=${own} ...${{ contract: shared, model: stop, input, examples: examples[dataOf(shared)], give }} /></section>
         <section aria-labelledby="says-title" aria-live="polite"><h2 id="says-title">${titleOf(stop)} <small>${stop.name}</small></h2>
           <${Costs} stop=${stop} seconds=${result?.seconds} />
+          ${!given && html`<p class="note">Give the models an input that they can take.</p>`}
           ${result?.error && html`<${Problem} error=${result.error} />`}
           ${result?.answer && html`<${Answer} model=${stop} head=${stop.contract.heads[0]} answer=${result.answer.predictions[0]} given=${result.given} />`}
         </section>
