@@ -28,6 +28,8 @@ export const key = {
 /** The response to a request; throws Refused, Gone, or AbortError. */
 async function ask(path, { headers = {}, ...rest } = {}) {
   const known = key.get();
+  // a header takes nothing else, and fetch would fail as if nobody answered
+  if (known && !/^[\x21-\x7e]+$/.test(known)) throw new Refused(401, { code: "unauthorized", message: "A key is ASCII characters without blanks." });
   let response;
   try {
     response = await fetch(path, { ...rest, headers: known ? { ...headers, "X-API-Key": known } : headers });
@@ -90,7 +92,7 @@ function request(model, given, { outputs, colormap, signal }) {
     }
     return ["predict", { method: "POST", body: form, signal }];
   }
-  const values = inputs.length === 1 ? inputs[0][1].values : Object.fromEntries(inputs.map(([n, o]) => [n, o.values]));
+  const values = Object.fromEntries(inputs.map(([name, one]) => [name, one.values]));
   const body = { model: model.name, version: model.version, outputs, inputs: values };
   return ["predict", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal }];
 }

@@ -14,8 +14,16 @@ import { Try } from "./views/try.js";
 const VIEWS = { try: ["Try", Try], path: ["Compare", Path], card: ["Model card", Card], live: ["Live", Live] };
 const AGAIN = 2000; // ms until the next look at a service that is gone
 
+const decoded = (part) => {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part; // a malformed address names no model that there is
+  }
+};
+
 const route = () => {
-  const [view, model] = location.hash.replace(/^#\//, "").split("/").map(decodeURIComponent);
+  const [view, model] = location.hash.replace(/^#\//, "").split("/").map(decoded);
   return { view: view in VIEWS ? view : "try", model };
 };
 
@@ -37,7 +45,7 @@ function Page() {
   const [error, setError] = useState(null);
   const [asksKey, setAsksKey] = useState(null);
 
-  const askKey = () => setAsksKey(key.get() ? "The service does not know this key." : "");
+  const askKey = (problem) => setAsksKey(problem.status === 403 ? problem.message : key.get() ? "The service does not know this key." : "");
   const look = useCallback(async () => {
     try {
       const found = await catalog();
@@ -50,13 +58,16 @@ function Page() {
       setError(null);
       setAsksKey(null);
     } catch (problem) {
-      if (problem.status === 401) askKey();
-      else setError(problem);
+      if (problem.status === 401 || problem.status === 403) askKey(problem);
+      else {
+        setError(problem);
+        setAsksKey(null);
+      }
     }
   }, []);
   // a view's request failed: it shows why, unless a key or another version is needed
   const failed = useCallback((problem) => {
-    if (problem.status === 401) askKey();
+    if (problem.status === 401) askKey(problem);
     if (problem.status === 404) look();
   }, []);
 
@@ -77,7 +88,7 @@ function Page() {
   const [, View] = VIEWS[view];
   const model = models.find((one) => one.name === (wanted || fallback || firstToShow(models))) ?? (wanted ? null : models[0]);
   return html`
-    <${Shell} ...${{ view, models, model, look }}>
+    <${Shell} ...${{ view, models, model, changeKey: key.get() && (() => setAsksKey("")) }}>
       ${trouble}
       ${view === "live" || model
         ? html`<${View} key=${keyOf(view, model)} ...${{ models, model, contract: model?.contract, examples, failed }} />`
@@ -91,7 +102,7 @@ const keyOf = (view, model) => (view === "live" ? view : `${view} ${view === "pa
 /** A model that one can draw for says more than a table. */
 const firstToShow = (models) => (models.find((one) => one.name === "fashion-mnist") ?? models.find((one) => one.summary.inputs.some((input) => input.image)) ?? models[0])?.name;
 
-function Shell({ view, models, model, children }) {
+function Shell({ view, models, model, changeKey, children }) {
   const choose = (event) => (location.hash = `#/${view}/${encodeURIComponent(event.target.value)}`);
   return html`
     <header>
@@ -100,6 +111,7 @@ function Shell({ view, models, model, children }) {
         ${Object.entries(VIEWS).map(([name, [title]]) => html`<a key=${name} href=${`#/${name}${model ? `/${encodeURIComponent(model.name)}` : ""}`} aria-current=${name === view ? "page" : undefined}>${title}</a>`)}
         <a href="docs">API</a>
       </nav>
+      ${changeKey && html`<button type="button" onClick=${changeKey}>Change key</button>`}
       ${models && view !== "live" && html`<label class="model">Model
         <select value=${model?.name} onChange=${choose}>${models.map((one) => html`<option key=${one.name} value=${one.name}>${one.name}</option>`)}</select></label>`}
     </header>
