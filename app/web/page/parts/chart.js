@@ -12,15 +12,16 @@ export function Chart({ columns, lines, x, y, summary, height = 220 }) {
   const place = useRef();
   const plot = useRef();
   useEffect(() => {
+    const here = place.current; // the observer may still look once when the ref is empty
     const draw = () => {
       plot.current?.destroy();
-      plot.current = new uPlot(settings({ lines, x, y, height, width: place.current.clientWidth }), columns, place.current);
+      plot.current = new uPlot(settings({ lines, x, y, height, width: here.clientWidth }), columns, here);
     };
     draw();
     const dark = matchMedia("(prefers-color-scheme: dark)");
     dark.addEventListener("change", draw);
-    const size = new ResizeObserver(() => plot.current?.setSize({ width: place.current.clientWidth, height }));
-    size.observe(place.current);
+    const size = new ResizeObserver(() => plot.current?.setSize({ width: here.clientWidth, height }));
+    size.observe(here);
     return () => {
       dark.removeEventListener("change", draw);
       size.disconnect();

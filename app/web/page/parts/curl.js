@@ -16,7 +16,7 @@ export function Curl({ model, given }) {
   return html`
     <details class="curl"><summary>The same from a terminal</summary>
       <pre tabindex="0">${text}</pre>
-      <button type="button" onClick=${copy}>${copied ? "Copied" : "Copy"}</button>
+      ${navigator.clipboard && html`<button type="button" onClick=${copy}>${copied ? "Copied" : "Copy"}</button>`}
     </details>`;
 }
 
@@ -29,10 +29,10 @@ function command(model, given) {
     return `curl '${url}?${version}'${header} \\\n  -H 'Content-Type: image/png' --data-binary @picture.png`;
   }
   if (inputs.some(([, one]) => one.picture)) {
-    const parts = inputs.map(([name, one]) => `-F ${name}=@${name}.${one.picture ? "png" : "json"}`).join(" ");
-    return `curl ${url}${header} -F model=${model.name} ${parts}`;
+    const parts = inputs.map(([name, one]) => `-F '${name}=@${name}.${one.picture ? "png;type=image/png" : "json;type=application/json"}'`).join(" ");
+    return `curl ${url}${header} -F model=${model.name} -F version=${model.version} ${parts}`;
   }
-  const values = inputs.length === 1 ? inputs[0][1].values : Object.fromEntries(inputs.map(([name, one]) => [name, one.values]));
+  const values = Object.fromEntries(inputs.map(([name, one]) => [name, one.values]));
   const body = JSON.stringify({ model: model.name, version: model.version, inputs: values });
   return body.length > LONGEST ? `curl ${url}${header} --json @request.json` : `curl ${url}${header} --json '${body}'`;
 }

@@ -46,13 +46,15 @@ function useMetrics(failed) {
 /** What happened between one look and the next; a restart begins anew. */
 function step(before, now) {
   const seconds = now.at - before.at;
-  const grown = (name, wanted) => total(now.samples, name, wanted) - total(before.samples, name, wanted);
-  const latency = since(buckets(now.samples, SECONDS), buckets(before.samples, SECONDS));
+  const restarted = total(now.samples, REQUESTS) < total(before.samples, REQUESTS);
+  const then = restarted ? new Map() : before.samples;
+  const grown = (name, wanted) => total(now.samples, name, wanted) - total(then, name, wanted);
+  const latency = since(buckets(now.samples, SECONDS), buckets(then, SECONDS));
   const batches = grown(`${ROWS}_count`);
   return {
     at: now.at,
-    ok: Math.max(0, grown(REQUESTS, { outcome: "ok" })) / seconds,
-    failed: Math.max(0, grown(REQUESTS) - grown(REQUESTS, { outcome: "ok" })) / seconds,
+    ok: grown(REQUESTS, { outcome: "ok" }) / seconds,
+    failed: (grown(REQUESTS) - grown(REQUESTS, { outcome: "ok" })) / seconds,
     median: quantile(latency, 0.5),
     slowest: quantile(latency, 0.99),
     rows: batches > 0 ? grown(`${ROWS}_sum`) / batches : null,
