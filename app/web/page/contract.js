@@ -12,6 +12,12 @@ export function kindOf(input) {
   return second === 2 ? "plane" : "row";
 }
 
+/** The inputs that a person gives; the service itself marks the real entries of a padded one. */
+export function asked(contract) {
+  const marks = Object.values(contract.axes).map((axis) => axis.padding?.mark);
+  return contract.inputs.filter((input) => !marks.includes(input.name));
+}
+
 /** Height and width of a picture; where they are free, the wanted ones, brought within the axes' bounds. */
 export function pictureSize(contract, input, wanted = [64, 96]) {
   const [, , ...sides] = input.layout === "BHWC" ? ["B", "C", ...input.shape.slice(1, 3)] : input.shape;
@@ -40,9 +46,9 @@ export function idsOf(contract, input, text) {
 
 /** Models that answer the same question, so that one input fits all. */
 export function family(contract) {
-  const asked = contract.inputs.map(({ name, dtype, shape, range }) => [name, dtype, shape, range ?? null]);
+  const given = contract.inputs.map(({ name, dtype, shape, range }) => [name, dtype, shape, range ?? null]);
   const answered = contract.heads.map(({ task, grid, labels, targets }) => [task, grid, labels, targets.map((one) => one.name)]);
-  return JSON.stringify([asked, answered]);
+  return JSON.stringify([given, answered]);
 }
 
 const METHODS = ["single", "mc-dropout", "masksembles", "deep-ensemble"];

@@ -15,7 +15,8 @@ export function Numbers({ head, answer }) {
 }
 
 function Target({ target, answer, d }) {
-  const { prediction, submodels = [], intervals = [] } = answer;
+  const { prediction, submodels = [] } = answer;
+  const intervals = answer.intervals ?? []; // null without a calibration
   const widest = intervals.at(-1);
   const values = submodels.map((one) => one.prediction[d]);
   const [least, most] = [Math.min(...values, widest?.lower[d] ?? Infinity), Math.max(...values, widest?.upper[d] ?? -Infinity)];
@@ -34,6 +35,6 @@ function Target({ target, answer, d }) {
       </div>
       ${widest && html`<p class="scale"><span>${number(widest.lower[d])}</span><span>${number(widest.upper[d])}</span></p>`}
       ${intervals.map(({ coverage, lower, upper }) => html`<p class="promise" key=${coverage}>With ${percent(coverage, 0)} coverage between <b>${number(lower[d])}</b> and <b>${number(upper[d])}</b>.</p>`)}
-      ${epistemic !== undefined && answer.variance && html`<p class="note">Of the variance, ${percent(epistemic / answer.variance[d])} is the submodels' disagreement; the rest is noise that the model expects.</p>`}
+      ${epistemic !== undefined && answer.expected_entropy !== undefined && answer.variance[d] > 0 && html`<p class="note">Of the variance, ${percent(epistemic / answer.variance[d])} is the submodels' disagreement; the rest is noise that the model expects.</p>`}
     </div>`;
 }

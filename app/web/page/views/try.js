@@ -2,7 +2,7 @@
 import { useCallback, useEffect, useState } from "preact/hooks";
 import { answerOf } from "../answers/index.js";
 import { useAnswer } from "../ask.js";
-import { dataOf, kindOf, METHOD_NAMES } from "../contract.js";
+import { asked, dataOf, kindOf, METHOD_NAMES } from "../contract.js";
 import { html } from "../html.js";
 import { INPUTS } from "../inputs/index.js";
 import { milliseconds } from "../format.js";
@@ -12,9 +12,10 @@ import { Problem } from "../parts/problem.js";
 export function Try({ model, contract, examples, failed }) {
   const [given, setGiven] = useState({});
   const give = useCallback((name, value) => setGiven((old) => ({ ...old, [name]: value })), []);
-  const complete = contract.inputs.every(({ name }) => given[name]) && given;
+  const inputs = asked(contract);
+  const complete = inputs.every(({ name }) => given[name]) && given;
   const found = useAnswer(model, complete || null);
-  const prediction = found.answer?.predictions[0];
+  const prediction = complete ? found.answer?.predictions[0] : undefined; // an answer to what is no longer there misleads
   useEffect(() => {
     if (found.error) failed(found.error);
   }, [found.error]);
@@ -25,11 +26,11 @@ export function Try({ model, contract, examples, failed }) {
     <div class="try">
       <section aria-labelledby="input-title">
         <h2 id="input-title">Input</h2>
-        ${contract.inputs.map((input) => html`<${Input} key=${`${model.name} ${input.name}`} ...${{ model, contract, input, give, examples }} named=${contract.inputs.length > 1} />`)}
+        ${inputs.map((input) => html`<${Input} key=${`${model.name} ${input.name}`} ...${{ model, contract, input, give, examples }} named=${inputs.length > 1} />`)}
       </section>
-      <section aria-labelledby="answer-title" aria-live="polite" aria-busy=${!prediction}>
+      <section aria-labelledby="answer-title" aria-live="polite" aria-busy=${Boolean(complete && !found.answer && !found.error)}>
         <h2 id="answer-title">Answer</h2>
-        ${found.error && html`<${Problem} error=${found.error} />`}
+        ${complete && found.error && html`<${Problem} error=${found.error} />`}
         ${prediction && current && contract.heads.map((head) => {
           const Answer = answerOf(head);
           const own = head.name ? prediction.heads[head.name] : prediction;
@@ -38,7 +39,7 @@ export function Try({ model, contract, examples, failed }) {
         })}
         ${prediction && current && html`<p class="note">${METHOD_NAMES[contract.method]}, ${contract.num_submodels} ${contract.num_submodels === 1 ? "network" : "submodels"}, ${milliseconds(found.seconds)} there and back.</p>
           <${Curl} ...${{ model, contract, given: found.given }} />`}
-        ${!prediction && !found.error && html`<p class="note">Give the model an input.</p>`}
+        ${!complete && html`<p class="note">Give the model an input that it can take.</p>`}
       </section>
     </div>`;
 }
