@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
-import { alongPath, family, idsOf, kindOf, pictureSize } from "../../app/web/page/contract.js";
+import { alongPath, asked, family, idsOf, kindOf, pictureSize } from "../../app/web/page/contract.js";
 import { buckets, quantile, read, since, total } from "../../app/web/page/exposition.js";
 import { number, percentile } from "../../app/web/page/format.js";
 import { readNpz } from "../../app/web/page/npz.js";
@@ -83,6 +83,11 @@ test("models of one question stand along the paper's path", () => {
   const models = [model("e", "deep-ensemble"), model("m3", "masksembles", 3), model("m2", "masksembles", 2), model("d", "mc-dropout", 1.2), model("s", "single")];
   assert.deepEqual(models.sort(alongPath).map((one) => one.name), ["s", "d", "m2", "m3", "e"]);
   assert.equal(new Set(models.map((one) => family(one.contract))).size, 1);
+});
+
+test("the mark of a padded input is left to the service", () => {
+  const axes = { T: { least: 1, most: 8, multiple_of: 1, padding: { fill: { ids: 0 }, mark: "real" } }, U: { least: 1, most: 8, multiple_of: 1 } };
+  assert.deepEqual(asked({ axes, inputs: [{ name: "ids" }, { name: "real" }] }), [{ name: "ids" }]);
 });
 
 test("numbers are written for people", () => {

@@ -170,8 +170,8 @@ test("texts, rows and points are answered, and what is no number is not sent", (
     await page.getByLabel(/^Text/).fill("Donaudampfschiff");
     await headline(page).getByText("german").waitFor();
     const { inputs } = requests.filter((request) => request.url().endsWith("/predict")).at(-1).postDataJSON();
-    assert.equal(inputs[0].length, "donaudampfschiff".length);
-    assert.equal(inputs[0][0], "abcdefghijklmnopqrstuvwxyz".indexOf("d") + 2);
+    assert.equal(inputs.input[0].length, "donaudampfschiff".length);
+    assert.equal(inputs.input[0][0], "abcdefghijklmnopqrstuvwxyz".indexOf("d") + 2);
 
     await open(page, "try/diabetes");
     const before = await headline(page).textContent();
@@ -205,6 +205,44 @@ test("the slider takes one input from a single network to an ensemble", () =>
     const labels = await page.locator(".bars button").evaluateAll((all) => all.map((one) => one.getAttribute("aria-label")));
     assert.ok(labels.every((label) => /mutual information [\d.]/.test(label)), labels.join("; "));
     assert.match(labels[0], /mutual information 0 nats/); // one network does not disagree with itself
+  }));
+
+test("what was drawn stays while the slider moves, and with another model that answers the same", () =>
+  visit(browser, service, async (page) => {
+    await open(page, "path/fashion-mnist");
+    await page.getByText("a bag that is hard to tell").waitFor();
+    await page.getByRole("button", { name: "Clear" }).click();
+    await drag(page, [[0.5, 0.05], [0.5, 0.95]]);
+    const drawn = await page.locator(".frame canvas").evaluate((canvas) => canvas.toDataURL());
+    await page.getByRole("slider", { name: "Method" }).fill("0");
+    await page.locator("#says-title").getByText("Single network").waitFor();
+    await page.locator("header select").selectOption("fashion-mnist-deep-ensemble");
+    await page.locator("#says-title").getByText("Deep ensemble").waitFor();
+    await page.waitForLoadState("networkidle");
+    assert.equal(await page.locator(".frame canvas").evaluate((canvas) => canvas.toDataURL()), drawn);
+  }));
+
+test("no answer stands beside an input that is no longer there", () =>
+  visit(browser, service, async (page) => {
+    await open(page, "try/languages");
+    await page.getByLabel(/^Text/).fill("");
+    await page.getByText("Give the model an input that it can take.").waitFor();
+    assert.equal(await page.locator(".answer").count(), 0);
+    await page.getByLabel(/^Text/).fill("gelato");
+    await page.locator(".answer").waitFor();
+  }));
+
+test("charts go with their view", () =>
+  visit(browser, service, async (page) => {
+    await page.goto("/#/card/fashion-mnist");
+    await page.locator(".chart canvas").first().waitFor();
+    await open(page, "try/languages");
+  }));
+
+test("a malformed address shows what there is no model of", () =>
+  visit(browser, service, async (page) => {
+    await page.goto("/#/try/%E0%A4%A");
+    await page.getByText("There is no model %E0%A4%A.").waitFor();
   }));
 
 test("the live view counts what was asked", () =>
@@ -242,10 +280,31 @@ test("when the service is gone the page says so, and goes on by itself when it i
 
 describe("with keys", () => {
   const secret = "correct-horse-battery-staple";
-  const hash = createHash("sha256").update(secret).digest("hex");
+  const metricsOnly = "another-horse-another-staple";
+  const hash = (key) => createHash("sha256").update(key).digest("hex");
   let locked;
-  before(async () => (locked = await startService({ MASKSEMBLES_KEYS: `page:predict:${hash}` })));
+  before(async () => (locked = await startService({ MASKSEMBLES_KEYS: `page:predict:${hash(secret)},prometheus:metrics:${hash(metricsOnly)}` })));
   after(() => locked?.stop());
+
+  test("a key that no header can hold is refused, and a key can be changed", () =>
+    visit(
+      browser,
+      locked,
+      async (page) => {
+        await page.goto("/");
+        await page.getByLabel("API key").fill("ключ");
+        await page.getByRole("button", { name: "Go on" }).click();
+        await page.getByRole("alert").getByText("does not know this key").waitFor();
+        await page.getByLabel("API key").fill(secret);
+        await page.getByRole("button", { name: "Go on" }).click();
+        await headline(page).waitFor();
+        await page.getByRole("button", { name: "Change key" }).click();
+        await page.getByLabel("API key").fill(metricsOnly);
+        await page.getByRole("button", { name: "Go on" }).click();
+        await page.getByRole("alert").getByText(/scope/).waitFor();
+      },
+      { expected: /status of 40[13]/ },
+    ));
 
   test("a wrong key is refused, a right one kept for the tab only", () =>
     visit(
