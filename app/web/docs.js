@@ -13,10 +13,18 @@ const PlainForms = {
   },
 };
 
+// Paths of the document begin at the origin; behind a proxy with a prefix they begin beside this page.
+const HERE = new URL(".", location.href).href;
+const besideThisPage = (request) => {
+  if (!request.loadSpec) request.url = request.url.replace(`${location.origin}/`, HERE);
+  return request;
+};
+
 SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
   validatorUrl: null,
   plugins: [PlainForms],
+  requestInterceptor: besideThisPage,
 });

@@ -1,6 +1,8 @@
 // The page at /docs in a browser without a network: it shows and sends every example, with keys and without.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { createServer, request } from "node:http";
 import { after, before, test } from "node:test";
 import { faults } from "./axe.js";
 import { launch } from "./chromium.js";
@@ -56,6 +58,32 @@ test("what is ours of the page has a title, a language and a heading", () =>
     assert.equal(await page.locator("html").getAttribute("lang"), "en");
     assert.equal(await page.getByRole("heading", { name: "Masksembles service" }).count(), 1);
   }));
+
+test("behind a proxy with a prefix, requests go through it", async () => {
+  const asked = [];
+  const proxy = createServer((came, answer) => {
+    asked.push(came.url);
+    const onward = { method: came.method, headers: came.headers };
+    came.pipe(request(`${service.url}${came.url.replace(/^\/prefix/, "")}`, onward, (found) => {
+      answer.writeHead(found.statusCode, found.headers);
+      found.pipe(answer);
+    }));
+  }).listen(0, "127.0.0.1");
+  await once(proxy, "listening");
+  const behind = { url: `http://127.0.0.1:${proxy.address().port}` };
+  try {
+    await visit(browser, behind, async (page) => {
+      await page.goto("/prefix/docs");
+      await page.locator("#operations-health-live .opblock-summary").click();
+      await page.getByRole("button", { name: "Try it out" }).click();
+      await page.getByRole("button", { name: "Execute" }).click();
+      await page.locator(".request-url").getByText(`${behind.url}/prefix/health/live`).waitFor();
+    });
+    assert.deepEqual(asked.filter((path) => !path.startsWith("/prefix/")), []);
+  } finally {
+    proxy.close();
+  }
+});
 
 test("every example is answered", () =>
   visit(browser, service, async (page) => {
