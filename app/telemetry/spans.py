@@ -4,6 +4,7 @@ and only where spans are wanted.
 A request notes when its steps begin; they become spans at its end, so that nothing of that delays its answer.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -172,6 +173,7 @@ def open_recorder() -> Recorder:
     resource = Resource.create({SERVICE_VERSION: __version__})
     if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: _NAME}))
+    logging.getLogger("opentelemetry.trace.span").setLevel(logging.ERROR)  # it logs what clients send as tracestate
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return Recorder(provider)

@@ -297,3 +297,15 @@ def test_a_collector_that_hangs_holds_up_the_end_for_a_moment_only(monkeypatch: 
     recorder = Recorder(cast(TracerProvider, SimpleNamespace(shutdown=hanging.wait, get_tracer=lambda *_: None)))
     asyncio.run(asyncio.wait_for(asyncio.to_thread(recorder.close), 5))
     hanging.set()
+
+
+def test_what_clients_send_as_state_is_not_logged(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    recorder = open_recorder()
+    headers = [(b"traceparent", VALID), (b"tracestate", b"a=1,=;")]
+    scope = {"headers": headers, "method": "POST", "path": "/predict", "scheme": "http", "http_version": "1.1"}
+    trace = recorder.begin(scope, "/predict")
+    assert trace.trace_id == TRACE.decode()
+    assert not caplog.records
