@@ -118,4 +118,7 @@ function Shell({ view, models, model, changeKey, children }) {
     <main>${children}</main>`;
 }
 
+// a picture dropped beside its place must not take the page's
+for (const name of ["dragover", "drop"]) addEventListener(name, (event) => event.preventDefault());
+
 render(html`<${Page} />`, document.getElementById("page"));
