@@ -75,6 +75,8 @@ function Page() {
     look();
     // pictures and texts to begin with; the page works without
     fetch("page/examples/examples.json").then((response) => response.json()).then(setExamples, () => setExamples({}));
+    addEventListener("focus", look); // who comes back finds new versions
+    return () => removeEventListener("focus", look);
   }, []);
   useEffect(() => {
     if (!(error instanceof Gone)) return undefined;

@@ -41,7 +41,7 @@ function settings({ lines, x, y, width, height }) {
     width,
     height,
     scales: { x: { time: Boolean(x.time), range: x.range }, y: { range: y.range } },
-    axes: [{ ...axis(x), size: x.time ? 40 : 34 }, axis(y)],
+    axes: [{ ...axis(x), size: x.time ? 52 : 34 }, axis(y)],
     cursor: { drag: { x: false, y: false } },
     series: [
       { label: x.label },

@@ -23,7 +23,7 @@ export function Matrix({ labels, mean, submodels, first }) {
         ${several && submodels.map((_, n) => html`<th scope="col" key=${n}>${n + 1}</th>`)}</tr></thead>
       <tbody>
         ${kept.map((k) => html`<tr key=${labels[k]}>
-          <th scope="row">${labels[k]}</th>
+          <th scope="row" title=${labels[k]}>${labels[k]}</th>
           <${Cell} value=${mean[k]} kind="mean" />
           ${several && submodels.map((one, n) => html`<${Cell} key=${n} value=${one[k]} kind=${first?.[n] === k ? "first" : ""} />`)}
         </tr>`)}

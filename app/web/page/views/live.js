@@ -72,7 +72,7 @@ export function Live({ failed }) {
   const recent = steps.at(-1);
   return html`
     <div class="live">
-      <h1>Live <small>from <a href="metrics">/metrics</a>, every ${EVERY / 1000} s</small></h1>
+      <h1>Live <small>from /metrics, every ${EVERY / 1000} s</small></h1>
       ${error && html`<${Problem} error=${error.status === 403 ? { code: error.code, message: "This key may not read metrics; it needs the scope metrics." } : error} />`}
       ${last && html`
         <ul class="costs">
@@ -91,7 +91,7 @@ export function Live({ failed }) {
             lines=${[{ label: "rows in a batch", colour: "--model" }, { label: "rows that wait", colour: "--quiet", dashed: true }]} summary=${`${number(recent?.rows ?? 0)} rows in a batch`} /></section>
           <section><h2>Decisions</h2><${Decisions} samples=${last.samples} /></section>
         </div>`}
-        <h2>Scores against the calibration</h2>
+        <h2>Scores since the start, against the calibration</h2>
         <p class="note">A tenth of the rows should fall into each part. More on the right: inputs have become stranger.</p>
         <div class="columns"><${Drift} samples=${last.samples} /></div>`}
     </div>`;
