@@ -9,6 +9,7 @@ import yaml
 
 from tests.serving import ROOT
 
+
 def targets_before(what_follows: str) -> set[str]:
     """The Makefile's targets whose line goes on like this; a line may have several."""
     lines = re.findall(rf"^([a-z][a-z -]*):{what_follows}", (ROOT / "Makefile").read_text(), re.MULTILINE)

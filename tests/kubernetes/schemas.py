@@ -1,4 +1,4 @@
-"""The published schemas of Kubernetes, KEDA and the Prometheus operator, strictly: a field they do not have is an error.
+"""The published schemas of Kubernetes, KEDA and the Prometheus operator; a field they do not have is an error.
 
 KServe's need its SDK, which tests/clients has.
 """

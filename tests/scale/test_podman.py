@@ -1,7 +1,7 @@
 """The rendered Deployment for real where no cluster can be had: `podman kube play`. Run by `make test-scale`.
 
-Podman is no cluster: it knows no ServiceAccount, Service or NetworkPolicy, starts one replica, and runs no probes without
-systemd. What it does run is the pod: the init container that copies the models, the security context, the mounts.
+Podman is no cluster: it knows no ServiceAccount, Service or NetworkPolicy, starts one replica, and runs no probes
+without systemd. What it does run is the pod: the init container that copies the models, the security context, the mounts.
 """
 
 import json
@@ -32,6 +32,7 @@ events_logger = "file"
 runtime = "runc"
 """
 """For a machine without systemd, where not even root may raise limits; crun refuses its mixed control groups."""
+KEEP_INIT_CONTAINERS = {"io.podman.annotations.init.container.type": "always"}
 CONTAINER = "masksembles-pod-0-masksembles"
 
 
@@ -93,10 +94,14 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
 
 
 def deployment(folder: Path, port: int) -> str:
-    """The Deployment of docker/kubernetes/cpu with its models from an image, and what podman 4.3 cannot do replaced:
-    it publishes on a port of the host, mounts Secrets as they are encoded, and pulls what it has."""
+    """The Deployment of docker/kubernetes/cpu with its models from an image, and what podman 4.3 cannot do replaced.
+
+    It publishes on a port of the host, mounts Secrets as they are encoded, pulls what it has, and fails when it removes
+    an init container that has just ended.
+    """
     spec = "/spec/template/spec"
     changes = [
+        {"op": "add", "path": "/metadata/annotations", "value": KEEP_INIT_CONTAINERS},
         {"op": "add", "path": f"{spec}/containers/0/ports/0/hostIP", "value": "127.0.0.1"},
         {"op": "add", "path": f"{spec}/containers/0/ports/0/hostPort", "value": port},
         {"op": "add", "path": f"{spec}/containers/0/imagePullPolicy", "value": "Never"},
