@@ -1,7 +1,7 @@
 """The rendered Deployment for real where no cluster can be had: `podman kube play`. Run by `make test-scale`.
 
 Podman is no cluster: it knows no ServiceAccount, Service or NetworkPolicy, starts one replica, and runs no probes
-without systemd. What it does run is the pod: the init container that copies the models, the security context, the mounts.
+without systemd. What it does run is the pod: the init container that copies models, the security context, the mounts.
 """
 
 import json
@@ -71,7 +71,7 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     missing = [name for name in ("docker", "podman", "runc", "catatonit") if shutil.which(name) is None]
     missing += [] if Path("/usr/lib/cni/bridge").exists() else ["containernetworking-plugins"]
     if missing or os.getuid() != 0:
-        says = f"podman kube play needs root, and here lack: {', '.join(missing) or 'nothing'} (make podman)"
+        says = f"podman kube play needs root, and Debian's packages of {', '.join(missing) or 'nothing else'}"
         if os.environ.get("CI"):
             pytest.fail(says)
         pytest.skip(says)

@@ -15,7 +15,7 @@ KINDS = {
     "ServingRuntime": kserve.models.V1alpha1ServingRuntime,
     "InferenceService": kserve.models.V1beta1InferenceService,
 }
-PLAIN = {"str": str, "int": int, "bool": bool, "float": (int, float)}
+PLAIN: dict[str, Any] = {"str": str, "int": int, "bool": bool, "float": (int, float)}
 
 
 def problems(value: Any, kind: str, path: str) -> list[str]:
