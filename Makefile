@@ -23,11 +23,11 @@ SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-u
 
 .DEFAULT_GOAL := help
 .PHONY: help install lock serve test test-service test-slow test-clients test-page test-docker coverage fuzz check openapi vendor \
-  chromium prometheus models benchmark benchmark-quick bench bench-model bench-formats bench-sizes bench-gpu bench-hostile soak \
+  chromium prometheus kubernetes-client test-scale models benchmark benchmark-quick bench bench-model bench-formats bench-sizes bench-gpu bench-hostile soak \
   soak-connections soak-reloads soak-shapes endurance clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / {printf "  %-16s %s\n", $$1, $$2}' Makefile
 
 install: $(ALL) ## Install everything into .venv: service, workshop, tests
 
@@ -55,13 +55,16 @@ test-clients: $(ALL) $(CLIENTS) $(KSERVE) $(NODE_MODULES) ## Generate clients in
 test-page: $(SERVICE) $(PAGE_MODULES) ## Use the pages in a browser (Node.js 20, Debian's chromium; SCREENSHOTS=folder)
 	cd $(PAGE) && npm test
 
-chromium prometheus: ## Install this Debian package for tests, where there is none (root, or sudo without a password)
-	command -v $@ >/dev/null || \
+chromium prometheus kubernetes-client: ## Install this Debian package for tests, where there is none (root, or sudo without a password)
+	command -v $(patsubst kubernetes-client,kubectl,$@) >/dev/null || \
 	  { as_root=$$(test $$(id -u) = 0 || echo sudo -n); \
 	    $$as_root apt-get update -qq && $$as_root apt-get install -y -qq --no-install-recommends $@; }
 
 test-docker: $(ALL) ## Build the image, start it with docker compose and look around inside
 	$(PYTEST) tests/docker
+
+test-scale: $(ALL) ## Several replicas, and pods in podman, for real (Docker; Debian's podman, runc, catatonit)
+	$(PYTEST) tests/scale
 
 fuzz: $(ALL) ## Send generated requests (EXAMPLES=20000, JSON=file)
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) FUZZ_JSON=$(JSON) $(PYTEST) -s tests/fuzz

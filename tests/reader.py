@@ -25,6 +25,7 @@ import yaml
 
 from app.contract import policy
 from models.__main__ import main as workshop
+from tests.kubernetes import pages as cluster
 from tests.markdown import ROOT, Block
 from tests.pictures import same_to_three_digits
 from tests.serving import as_process
@@ -107,8 +108,12 @@ class Reader:
             assert block.text.splitlines() == self._printed.splitlines()
 
     def _yaml(self, block: Block) -> None:
-        """A configuration of Prometheus for this service."""
-        (job,) = yaml.safe_load(block.text)["scrape_configs"]
+        """A configuration of Prometheus for this service, or a document for a cluster."""
+        document = yaml.safe_load(block.text)
+        if "scrape_configs" not in document:
+            cluster.check(document)
+            return
+        (job,) = document["scrape_configs"]
         assert job["static_configs"] == [{"targets": [_HOST]}]
         assert "masksembles_" in self._client.get(job.get("metrics_path", "/metrics")).raise_for_status().text
 
@@ -137,6 +142,10 @@ class Reader:
             assert known, f"make {word}"
 
     def _run_docker(self, words: list[str], settings: dict[str, str]) -> None:
+        if words[1] in ("build", "push"):
+            assert words[-1] in cluster.IMAGES or (ROOT / words[-1]).is_dir()
+            assert all((ROOT / words[at + 1]).is_file() for at, word in enumerate(words) if word == "-f")
+            return
         assert words[1] == "compose"
         assert words[-1] == "up"
         options = words[2:-1]
@@ -148,6 +157,9 @@ class Reader:
             command = ["docker", "compose", *options, "config", "--quiet"]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
+
+    def _run_kubectl(self, words: list[str], settings: dict[str, str]) -> None:
+        cluster.check_command(words)
 
     def _run_curl(self, words: list[str], settings: dict[str, str]) -> None:
         assert any(word.startswith(ADDRESS) for word in words)

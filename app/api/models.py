@@ -1,5 +1,6 @@
 """/models: what the repository holds, which versions answer, what each file declares; load and unload."""
 
+import socket
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -54,7 +55,9 @@ Number = Annotated[
 async def list_models(request: Request) -> Catalog:
     """Every model in the repository, those too of which no version is available."""
     registry = services(request).registry
+    _, port = request.scope["server"]  # of the socket: MASKSEMBLES_PORT may be 0
     return Catalog(
+        replica=f"{socket.gethostname()}:{port}",
         default=registry.default,
         models=[_summary(registry, name, found) for name, found in sorted(registry.models.items())],
     )

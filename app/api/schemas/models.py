@@ -90,6 +90,7 @@ class ModelSummary(BaseModel):
 class Catalog(BaseModel):
     """All models in the repository."""
 
+    replica: str = Field(description="Which of several services answers: its host or container, and its port there")
     default: str | None = Field(None, description="The model that answers when a request names none")
     models: list[ModelSummary]
 

@@ -1,4 +1,5 @@
 import logging
+import socket
 from pathlib import Path
 
 import httpx
@@ -37,6 +38,13 @@ def test_all_models_with_what_became_of_their_versions(client: httpx.Client) -> 
     assert bad["state"] == "rejected"
     assert "truncated" in bad["reason"]
     assert client.get("/models/tiny").json() == tiny
+
+
+def test_each_service_says_which_one_answers(tiny_repository: Path) -> None:
+    with serving(tiny_repository) as first, serving(tiny_repository) as second:
+        said = [client.get("/models").json()["replica"] for client in (first, second, first)]
+        assert said == [f"{socket.gethostname()}:{client.base_url.port}" for client in (first, second, first)]
+    assert said[0] != said[1]
 
 
 def test_a_version_shows_its_contract(client: httpx.Client) -> None:
