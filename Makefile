@@ -22,8 +22,8 @@ VENDOR_PACKAGES := preact htm uplot
 SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-ui-bundle.js.LICENSE.txt swagger-ui.css
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock serve test test-service test-slow test-clients test-page test-docker coverage fuzz check openapi vendor \
-  chromium prometheus models benchmark benchmark-quick bench bench-model bench-formats bench-sizes bench-gpu bench-hostile soak \
+.PHONY: help install lock serve test test-service test-slow test-clients test-page test-docker test-scale coverage fuzz check openapi vendor \
+  chromium prometheus models benchmark benchmark-quick bench bench-model bench-formats bench-sizes bench-gpu bench-hostile bench-proxy soak \
   soak-connections soak-reloads soak-shapes endurance clean
 
 help: ## List the targets
@@ -62,6 +62,9 @@ chromium prometheus: ## Install this Debian package for tests, where there is no
 
 test-docker: $(ALL) ## Build the image, start it with docker compose and look around inside
 	$(PYTEST) tests/docker
+
+test-scale: $(ALL) ## Replicas behind the proxy and in Docker Swarm under load, while they go, come and fail (Docker)
+	$(PYTEST) -s tests/scale
 
 fuzz: $(ALL) ## Send generated requests (EXAMPLES=20000, JSON=file)
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) FUZZ_JSON=$(JSON) $(PYTEST) -s tests/fuzz
@@ -119,6 +122,9 @@ bench-gpu: $(ALL) ## Every plan on a GPU (JSON=file)
 
 bench-hostile: $(ALL) ## What files that mean harm cost before they are rejected
 	$(PYTHON) -m tests.bench.hostile
+
+bench-proxy: $(ALL) ## What the proxy before replicas costs (Docker, JSON=file)
+	$(PYTHON) -m tests.bench.proxy $(if $(JSON),--json $(JSON))
 
 soak: $(ALL) ## Mixed load beside clients that do all sorts of things (SECONDS=600, JSON=file)
 	$(PYTHON) -m tests.bench.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(JSON),--json $(JSON))

@@ -138,8 +138,8 @@ class Reader:
 
     def _run_docker(self, words: list[str], settings: dict[str, str]) -> None:
         assert words[1] == "compose"
-        assert words[-1] == "up"
-        options = words[2:-1]
+        options = words[2 : words.index("up")]
+        assert words[len(options) + 3 :] in ([], ["--scale", "masksembles=4"])
         files = options[1::2] or ["docker-compose.yml"]
         assert options[::2] == ["-f"] * len(options[1::2])
         for file in files:
@@ -148,6 +148,11 @@ class Reader:
             command = ["docker", "compose", *options, "config", "--quiet"]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
+
+    def _run_stack(self, words: list[str], settings: dict[str, str]) -> None:
+        """The compose files for a swarm; tests/scale deploys them."""
+        assert words == ["docker/stack", "|", "docker", "stack", "deploy", "-c", "-", "masksembles"]
+        assert (ROOT / words[0]).exists()
 
     def _run_curl(self, words: list[str], settings: dict[str, str]) -> None:
         assert any(word.startswith(ADDRESS) for word in words)

@@ -3,32 +3,12 @@
 import re
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.scale.fleet import Fleet, docker, fleet, health, until
+from tests.scale.conftest import REPLICAS
+from tests.scale.fleet import Fleet, docker, health, until
 from tests.scale.traffic import traffic
 from tests.serving import ROOT
-
-REPLICAS = 3
-SHIPPED = ROOT / "models" / "repository"
-
-
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("repository")
-    folder.chmod(0o755)  # for the user of the container
-    shutil.copytree(SHIPPED / "digits", folder / "digits")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def replicas(repository: Path) -> Iterator[Fleet]:
-    with fleet(REPLICAS, repository) as found:
-        yield found
-
 
 def version(model: str, repository: Path) -> int:
     return max(int(path.name) for path in (repository / model).iterdir())
@@ -111,5 +91,5 @@ def test_a_version_that_one_replica_cannot_load_fails_nobody(
 
 
 def _versions(metrics: str, state: str) -> int:
-    (found,) = re.findall(rf'masksembles_versions{{model="digits",state="{state}"}} (\d+)', metrics)
-    return int(found)
+    counts = re.findall(rf'^masksembles_versions{{.*state="{state}".*}} (\d+)', metrics, re.MULTILINE)
+    return sum(map(int, counts))
