@@ -23,7 +23,7 @@ SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-u
 
 .DEFAULT_GOAL := help
 .PHONY: help install lock serve test test-service test-slow test-clients test-page test-docker test-scale coverage fuzz check openapi vendor \
-  chromium prometheus models benchmark benchmark-quick bench bench-model bench-formats bench-sizes bench-gpu bench-hostile bench-proxy soak \
+  chromium prometheus models benchmark benchmark-quick bench bench-model bench-formats bench-sizes bench-gpu bench-hostile bench-proxy bench-footprint soak \
   soak-connections soak-reloads soak-shapes endurance clean
 
 help: ## List the targets
@@ -125,6 +125,9 @@ bench-hostile: $(ALL) ## What files that mean harm cost before they are rejected
 
 bench-proxy: $(ALL) ## What the proxy before replicas costs (Docker, JSON=file)
 	$(PYTHON) -m tests.bench.proxy $(if $(JSON),--json $(JSON))
+
+bench-footprint: $(ALL) ## What each shipped model takes of memory and processor in a service
+	$(PYTHON) -m tests.bench.footprint
 
 soak: $(ALL) ## Mixed load beside clients that do all sorts of things (SECONDS=600, JSON=file)
 	$(PYTHON) -m tests.bench.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(JSON),--json $(JSON))

@@ -1,6 +1,7 @@
-"""`make bench-proxy`: one replica of the container asked directly and through the proxy, in turns. Needs Docker and wrk.
+"""`make bench-proxy`: one replica of the container asked directly and through the proxy, in turns.
 
-Both are asked at their addresses in Docker's network, so nothing differs but the proxy.
+Both are asked at their addresses in Docker's network, so nothing differs but the proxy. Needs
+Docker and wrk.
 """
 
 import argparse
@@ -13,8 +14,9 @@ from typing import Any
 import numpy as np
 import orjson
 
+from tests.bench.footprint import processor_seconds
 from tests.bench.load import closed, need_wrk
-from tests.scale.fleet import fleet
+from tests.scale.fleet import docker, fleet
 from tests.serving import ROOT
 
 CLIENTS = (1, 8, 32, 128)
@@ -22,14 +24,20 @@ ROUNDS = 5
 SECONDS = 5
 
 
-def measure(direct: str, proxied: str, body: Path) -> list[dict[str, Any]]:
-    """A row for each number of clients: medians over the rounds, and of the ratios within each round."""
+def measure(direct: str, proxied: str, body: Path, proxy: int) -> list[dict[str, Any]]:
+    """A row for each number of clients: medians over the rounds, and of the ratios within each round.
+
+    Args:
+        proxy: the process of the proxy, for the microseconds of a core that it takes for a request.
+    """
     rows = []
     for clients in CLIENTS:
+        before = processor_seconds(proxy)
         pairs = [
             (closed(direct, body, clients, SECONDS), closed(proxied, body, clients, SECONDS)) for _ in range(ROUNDS)
         ]
-        assert not any(load.errors for pair in pairs for load in pair)
+        used = processor_seconds(proxy) - before
+        errors = [sum(pair[at].errors for pair in pairs) for at in (0, 1)]
         ratios = [proxy.throughput / alone.throughput for alone, proxy in pairs]
         row = {
             "clients": clients,
@@ -39,6 +47,8 @@ def measure(direct: str, proxied: str, body: Path) -> list[dict[str, Any]]:
             "ratios": [round(min(ratios), 2), round(max(ratios), 2)],
             "p50_ms": [round(median(pair[at].p50_ms for pair in pairs), 2) for at in (0, 1)],
             "p99_ms": [round(median(pair[at].p99_ms for pair in pairs), 1) for at in (0, 1)],
+            "errors": errors,
+            "proxy_us": round(1e6 * used / sum(SECONDS * proxy.throughput for _, proxy in pairs)),
         }
         print(row, flush=True)
         rows.append(row)
@@ -56,11 +66,11 @@ def main() -> None:
         body.write_bytes(orjson.dumps(asked))
         with fleet(1, ROOT / "models" / "repository", MASKSEMBLES_LOAD="lazy") as one:
             (replica,) = one.replicas()
-            addresses = (f"{one.address(replica)}:8000", f"{one.address(f'{one.project}-proxy-1')}:8000")
-            direct, proxied = (f"http://{address}/predict" for address in addresses)
+            proxy = f"{one.project}-proxy-1"
+            direct, proxied = (f"http://{one.address(name)}:8000/predict" for name in (replica, proxy))
             for url in (direct, proxied):
                 closed(url, body, 8, SECONDS)
-            rows = measure(direct, proxied, body)
+            rows = measure(direct, proxied, body, int(docker("inspect", proxy, "--format", "{{.State.Pid}}")))
     if path is not None:
         path.write_text(json.dumps(rows, indent=1) + "\n")
 

@@ -159,7 +159,7 @@ def test_a_query_of_the_dashboard_has_an_answer(title: str, watched: httpx.Clien
         assert soon(lambda: bool(results(watched, expression)))
 
 
-@pytest.mark.parametrize("alert", sorted(ALERTS.keys() - {"MasksemblesNoReplica"}))  # its proxy's metrics are there in tests/scale
+@pytest.mark.parametrize("alert", sorted(ALERTS.keys() - {"MasksemblesNoReplica"}))  # there is no proxy here
 def test_what_an_alert_compares_is_there(alert: str, watched: httpx.Client) -> None:
     compared = re.sub(r" (==|>=|>) ", r" \1 bool ", ALERTS[alert])
     assert compared != ALERTS[alert]

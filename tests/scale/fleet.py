@@ -4,9 +4,10 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 
@@ -17,11 +18,11 @@ FILES = ("-f", "docker-compose.yml", "-f", "docker/scale.yml")
 IMAGE = "masksembles-service"
 
 
-def docker(*arguments: str, check: bool = True, **environment: str) -> str:
-    """What `docker …` prints, run in the root of the repository; what it says on failure, if that is not to be fatal."""
-    done = subprocess.run(
-        ["docker", *arguments], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=1200
-    )
+def docker(*arguments: str, check: bool = True, settings: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What `docker …` prints, run in the root of the repository; of a failure that is expected, all it says."""
+    everything = {**os.environ, **settings}
+    command = ["docker", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=everything, capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0 or not check, done.stderr
     return (done.stdout if done.returncode == 0 else done.stdout + done.stderr).strip()
 
@@ -47,8 +48,9 @@ class Fleet:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
 
-    def compose(self, *arguments: str, check: bool = True, **environment: str) -> str:
-        return docker("compose", "-p", self.project, *FILES, *arguments, check=check, PORT=str(self.port), **environment)
+    def compose(self, *arguments: str, check: bool = True, settings: Mapping[str, str] = MappingProxyType({})) -> str:
+        options = ("-p", self.project, *FILES)
+        return docker("compose", *options, *arguments, check=check, settings={**settings, "PORT": str(self.port)})
 
     def replicas(self) -> list[str]:
         """Names of the containers that answer, with those that joined."""
@@ -99,7 +101,7 @@ def fleet(count: int, repository: Path, **settings: str) -> Iterator[Fleet]:
     found = Fleet(f"masksembles-scale-{os.getpid()}", free_port())
     settings = {"MASKSEMBLES_MODEL_REPOSITORY": str(repository), **settings}
     try:
-        found.compose("up", "--build", "--detach", "--wait", "--scale", f"masksembles={count}", **settings)
+        found.compose("up", "--build", "--detach", "--wait", "--scale", f"masksembles={count}", settings=settings)
         found.wait_for(count)
         until(lambda: httpx.get(f"{found.url}/health/ready").status_code == 200)
         yield found

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.scale.fleet import Fleet, docker, until
+from tests.serving import ROOT
 
 LIMIT = 10
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -26,7 +27,8 @@ def strict(replicas: Fleet) -> Iterator[httpx.Client]:
     """Another proxy before the same replicas, with a limit, which tells clients apart by their keys."""
     name = f"{replicas.project}-proxy-strict"
     settings = ("-e", f"MASKSEMBLES_RATE_LIMIT={LIMIT}", "-e", "MASKSEMBLES_KEYS=some")
-    docker("run", "--detach", "--name", name, "--network", f"{replicas.project}_default", *settings, "masksembles-proxy")
+    network = f"{replicas.project}_default"
+    docker("run", "--detach", "--name", name, "--network", network, *settings, "masksembles-proxy")
     try:
         with httpx.Client(base_url=f"http://{replicas.address(name)}:8000", timeout=60) as found:
             until(lambda: found.get("/health/ready").status_code == 200)
@@ -73,6 +75,19 @@ def test_what_one_replica_would_do_alone_is_refused(client: httpx.Client, path: 
     refused = client.post(path)
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "admin_disabled")
     assert isinstance(client.post(f"/v2/repository{path}").json()["error"], str)
+
+
+@pytest.mark.parametrize("file", ["haproxy/replicas.cfg", "systemd/replicas.cfg"])
+def test_haproxy_agrees(file: str) -> None:
+    mounts = [f"{ROOT}/docker/haproxy/haproxy.cfg:/c/haproxy.cfg:ro", f"{ROOT}/docker/{file}:/c/replicas.cfg:ro"]
+    options = ("--rm", "-e", "MASKSEMBLES_RATE_LIMIT=5", "-v", mounts[0], "-v", mounts[1])
+    assert docker("run", *options, "masksembles-proxy", "haproxy", "-c", "-q", "-f", "/c") == ""
+
+
+def test_a_rate_that_is_no_whole_number_is_refused_at_the_start() -> None:
+    options = ("--rm", "-e", "MASKSEMBLES_RATE_LIMIT=0.5")
+    said = docker("run", *options, "masksembles-proxy", "haproxy", "-c", "-f", "/etc/haproxy", check=False)
+    assert "expects an integer" in said
 
 
 def test_metrics_of_any_replica_are_refused(client: httpx.Client) -> None:

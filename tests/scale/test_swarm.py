@@ -1,9 +1,8 @@
-"""Updates in Docker Swarm under load: to a new image, to a new version of a model, and to what never becomes healthy."""
+"""Updates in Docker Swarm under load: to a new image, to a new version of a model, to what never becomes healthy."""
 
 import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
