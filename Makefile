@@ -22,9 +22,9 @@ VENDOR_PACKAGES := preact htm uplot
 SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-ui-bundle.js.LICENSE.txt swagger-ui.css
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock serve test test-service test-slow test-clients test-page test-docker test-scale coverage fuzz check openapi vendor \
-  chromium prometheus models benchmark benchmark-quick bench bench-model bench-formats bench-sizes bench-gpu bench-hostile bench-proxy bench-footprint soak \
-  soak-connections soak-reloads soak-shapes endurance clean
+.PHONY: help install lock serve test test-service test-slow test-clients test-page test-docker test-scale coverage fuzz check \
+  openapi vendor chromium prometheus models benchmark benchmark-quick bench bench-model bench-formats bench-sizes bench-gpu \
+  bench-hostile bench-proxy bench-footprint soak soak-connections soak-reloads soak-shapes endurance clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' Makefile
