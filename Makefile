@@ -22,9 +22,9 @@ VENDOR_PACKAGES := preact htm uplot
 SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-ui-bundle.js.LICENSE.txt swagger-ui.css
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock serve test test-service test-slow test-clients test-page test-docker coverage fuzz check openapi vendor \
-  chromium prometheus kubernetes-client test-scale models benchmark benchmark-quick bench bench-model bench-formats bench-sizes bench-gpu bench-hostile soak \
-  soak-connections soak-reloads soak-shapes endurance clean
+.PHONY: help install lock serve test test-service test-slow test-clients test-page test-docker test-scale coverage fuzz check \
+  openapi vendor chromium prometheus kubernetes-client models benchmark benchmark-quick bench bench-model bench-formats bench-sizes bench-gpu \
+  bench-hostile bench-proxy bench-footprint soak soak-connections soak-reloads soak-shapes endurance clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / {printf "  %-16s %s\n", $$1, $$2}' Makefile
@@ -63,8 +63,8 @@ chromium prometheus kubernetes-client: ## Install this Debian package for tests,
 test-docker: $(ALL) ## Build the image, start it with docker compose and look around inside
 	$(PYTEST) tests/docker
 
-test-scale: $(ALL) ## Several replicas, and pods in podman, for real (Docker; Debian's podman, runc, catatonit)
-	$(PYTEST) tests/scale
+test-scale: $(ALL) ## Replicas under load while they go, come and fail, and pods for real (Docker; Debian's podman, runc, catatonit)
+	$(PYTEST) -s tests/scale
 
 fuzz: $(ALL) ## Send generated requests (EXAMPLES=20000, JSON=file)
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) FUZZ_JSON=$(JSON) $(PYTEST) -s tests/fuzz
@@ -122,6 +122,12 @@ bench-gpu: $(ALL) ## Every plan on a GPU (JSON=file)
 
 bench-hostile: $(ALL) ## What files that mean harm cost before they are rejected
 	$(PYTHON) -m tests.bench.hostile
+
+bench-proxy: $(ALL) ## What the proxy before replicas costs (Docker, JSON=file)
+	$(PYTHON) -m tests.bench.proxy $(if $(JSON),--json $(JSON))
+
+bench-footprint: $(ALL) ## What each shipped model takes of memory and processor in a service
+	$(PYTHON) -m tests.bench.footprint
 
 soak: $(ALL) ## Mixed load beside clients that do all sorts of things (SECONDS=600, JSON=file)
 	$(PYTHON) -m tests.bench.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(JSON),--json $(JSON))

@@ -147,8 +147,8 @@ class Reader:
             assert all((ROOT / words[at + 1]).is_file() for at, word in enumerate(words) if word == "-f")
             return
         assert words[1] == "compose"
-        assert words[-1] == "up"
-        options = words[2:-1]
+        options = words[2 : words.index("up")]
+        assert words[len(options) + 3 :] in ([], ["--scale", "masksembles=4"])
         files = options[1::2] or ["docker-compose.yml"]
         assert options[::2] == ["-f"] * len(options[1::2])
         for file in files:
@@ -160,6 +160,11 @@ class Reader:
 
     def _run_kubectl(self, words: list[str], settings: dict[str, str]) -> None:
         cluster.check_command(words)
+
+    def _run_stack(self, words: list[str], settings: dict[str, str]) -> None:
+        """The compose files for a swarm; tests/scale deploys them."""
+        assert words == ["docker/stack", "|", "docker", "stack", "deploy", "-c", "-", "masksembles"]
+        assert (ROOT / words[0]).exists()
 
     def _run_curl(self, words: list[str], settings: dict[str, str]) -> None:
         assert any(word.startswith(ADDRESS) for word in words)

@@ -93,7 +93,7 @@ def test_the_client_by_hand_waits_while_the_service_is_full() -> None:
     (block,) = (block for block in blocks(DOCS / "clients.md", "python") if "Retry-After" in block.text)
     place: dict[str, Any] = {"rows": []}
     exec(compile(block.text, str(block), "exec"), place)
-    answers = iter([503, 429, 200])
+    answers = iter([503, 429, 504, 200])
 
     def full_at_first(request: httpx.Request) -> httpx.Response:
         return httpx.Response(next(answers), headers={"Retry-After": "0"}, json={"predictions": []})

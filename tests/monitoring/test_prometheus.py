@@ -44,7 +44,9 @@ def prometheus(folder: Path, target: str, key: str) -> Iterator[httpx.Client]:
     """Prometheus with our configuration: it reads the target with a key, each second, and waits before no alert."""
     config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    (scraped,) = config["scrape_configs"]
+    scraped, _ = config["scrape_configs"]
+    config["scrape_configs"] = [scraped]
+    del scraped["dns_sd_configs"]
     scraped["static_configs"] = [{"targets": [target]}]
     scraped["authorization"]["credentials_file"] = "key"
     (folder / "key").write_text(key + "\n")
@@ -157,7 +159,7 @@ def test_a_query_of_the_dashboard_has_an_answer(title: str, watched: httpx.Clien
         assert soon(lambda: bool(results(watched, expression)))
 
 
-@pytest.mark.parametrize("alert", ALERTS)
+@pytest.mark.parametrize("alert", sorted(ALERTS.keys() - {"MasksemblesNoReplica"}))  # there is no proxy here
 def test_what_an_alert_compares_is_there(alert: str, watched: httpx.Client) -> None:
     compared = re.sub(r" (==|>=|>) ", r" \1 bool ", ALERTS[alert])
     assert compared != ALERTS[alert]
