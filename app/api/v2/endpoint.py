@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from app import __version__
 from app.api.health import why_not_ready
+from app.api.http_exchange import HttpExchange
 from app.api.inference import answer
 from app.api.request_headers import TIMEOUT
 from app.api.services import services
@@ -119,7 +120,7 @@ async def infer(request: Request) -> Response:
     """
     headers = dict(request.scope["headers"])
     max_rows = services(request).settings.max_rows
-    return await answer(request, InferCall(headers, models.target(request), max_rows), headers)
+    return await answer(HttpExchange(request, headers), InferCall(headers, models.target(request), max_rows))
 
 
 # two routes for each, since a path parameter cannot be optional
