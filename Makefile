@@ -15,6 +15,7 @@ TYPESCRIPT := tests/clients/typescript
 NODE_MODULES := $(TYPESCRIPT)/node_modules/.installed
 PAGE := tests/page
 PAGE_MODULES := $(PAGE)/node_modules/.installed
+PROTO := app/api/grpc/proto
 SWAGGER := app/web/swagger
 VENDOR := app/web/page/vendor
 VENDOR_FILES := preact/dist/preact.mjs preact/hooks/dist/hooks.mjs htm/dist/htm.mjs uplot/dist/uPlot.esm.js uplot/dist/uPlot.min.css
@@ -22,7 +23,7 @@ VENDOR_PACKAGES := preact htm uplot
 SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-ui-bundle.js.LICENSE.txt swagger-ui.css
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock serve test test-service test-slow test-clients test-page test-docker coverage fuzz check openapi vendor \
+.PHONY: help install lock serve test test-service test-slow test-clients test-page test-docker coverage fuzz check openapi proto vendor \
   chromium prometheus models benchmark benchmark-quick bench bench-model bench-formats bench-sizes bench-gpu bench-hostile soak \
   soak-connections soak-reloads soak-shapes endurance clean
 
@@ -74,6 +75,9 @@ check: $(ALL) ## Lint, formatting, types and imports
 
 openapi: $(SERVICE) ## Rewrite app/openapi.json
 	$(PYTHON) -m app --openapi > app/openapi.json
+
+proto: $(DEV) ## Compile the protocol of gRPC
+	$(PYTHON) -m grpc_tools.protoc -I$(PROTO) --descriptor_set_out=$(PROTO)/inference.binpb inference.proto
 
 vendor: ## Fetch the files of / and /docs at the versions of their package-lock.json (npm)
 	cd $(SWAGGER) && npm ci --ignore-scripts --loglevel=error
