@@ -24,6 +24,7 @@ class HttpExchange(Exchange[Response]):
     def __init__(self, request: Request, headers: Mapping[bytes, bytes]) -> None:
         super().__init__(services(request), held(request), request.scope["state"]["trace"])
         self._headers = headers
+        self._receive = request.receive
         self.gone = request.receive  # after a whole body, it returns only when the client disconnects
 
     def seconds(self) -> float | None:
@@ -37,7 +38,7 @@ class HttpExchange(Exchange[Response]):
 
     async def read(self) -> bytes:
         """The body, decompressed."""
-        return await read_body(self.gone, self._headers, self.services.settings.max_body_bytes, self.memory)
+        return await read_body(self._receive, self._headers, self.services.settings.max_body_bytes, self.memory)
 
     async def finish(self, encoded: Encoded) -> Response:
         """The response, compressed if that is worth it."""

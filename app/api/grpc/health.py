@@ -18,7 +18,7 @@ _KNOWN = ("", SERVICE)  # the empty name stands for the whole server
 _Response = health_pb2.HealthCheckResponse
 
 
-class Health(health_pb2_grpc.HealthServicer):
+class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # it has no types
     """Looks when it is asked. The library's own servicer has to be told, and holds up the end for those who watch."""
 
     def __init__(self, services: Services) -> None:

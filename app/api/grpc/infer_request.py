@@ -97,11 +97,12 @@ def _packed(given: Any, field: str) -> memoryview:
     values: Sequence[Any] = getattr(given.contents, name)
     if dtype == "O":
         return memoryview(b"".join(part for text in values for part in (len(text).to_bytes(4, "little"), text)))
-    try:
-        packed = np.array(values, np.dtype(dtype).newbyteorder("<"))
-    except OverflowError as error:
-        raise InvalidInput(f"expected {given.datatype}: {error}", f"{field}.{name}") from None
-    return memoryview(packed.tobytes())
+    found = np.array(values, dtype=None if values else dtype)  # as wide as the field: a cast would wrap around
+    if found.dtype.kind in "iu" and found.size:
+        limits = np.iinfo(dtype)
+        if found.min() < limits.min or found.max() > limits.max:
+            raise InvalidInput(f"expected {given.datatype}, {limits.min} to {limits.max}", f"{field}.{name}")
+    return memoryview(found.astype(np.dtype(dtype).newbyteorder("<")).tobytes())
 
 
 def _outputs(outputs: Sequence[Any], signature: Signature) -> list[RequestedOutput]:

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from grpc.aio import ServicerContext
@@ -25,7 +25,7 @@ _LONGEST_MESSAGE = 1500  # characters of an error: it travels percent-encoded, a
 _OK = 200
 
 Headers = list[tuple[bytes, bytes]]
-Context = ServicerContext
+Context: TypeAlias = ServicerContext
 
 
 @dataclass(frozen=True)

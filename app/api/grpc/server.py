@@ -34,6 +34,9 @@ class GrpcServer:
         self._guard = guard
         self._calls = calls
 
+    port = 0
+    """Where it listens, once it does."""
+
     async def start(self) -> None:
         """Listens.
 
@@ -60,11 +63,11 @@ class GrpcServer:
         reflection.enable_server_reflection((SERVICE, NAME, reflection.SERVICE_NAME), self._server, pool=POOL)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         try:
-            port = self._server.add_insecure_port(f"{host}:{settings.grpc_port}")
+            self.port = self._server.add_insecure_port(f"{host}:{settings.grpc_port}")
         except RuntimeError as error:
             raise StartError(f"MASKSEMBLES_GRPC_PORT={settings.grpc_port}: {error}") from None
         await self._server.start()
-        _log.info("gRPC on %s:%d", host, port)
+        _log.info("gRPC on %s:%d", host, self.port)
 
     async def stop(self, grace: float) -> None:
         """Takes no new calls, and waits for those at work.
