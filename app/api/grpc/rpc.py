@@ -15,7 +15,8 @@ from app.api.memory import Held
 from app.api.request_metrics import code_of
 from app.api.services import Services
 from app.auth.guard import Guard
-from app.errors import ClientGone, ServiceError
+from app.engine.batcher import STOPPING
+from app.errors import ClientGone, NotReady, ServiceError
 from app.telemetry import trace_context
 from app.telemetry.tracing import Trace
 
@@ -51,6 +52,8 @@ class Reception:
     def __init__(self, services: Services, guard: Guard) -> None:
         self._services = services
         self._guard = guard
+        self.closed = False
+        """Whether to refuse every call from now on."""
 
     def handler(self, name: str, path: str, serve: Serve, *, recorded: bool = False) -> grpc.RpcMethodHandler:
         """What gRPC calls for an RPC.
@@ -102,6 +105,8 @@ class Reception:
 
     def _admit(self, path: str, headers: Headers, *, is_infer: bool) -> None:
         try:
+            if self.closed:
+                raise NotReady(STOPPING)
             self._guard.admit(path, [*headers, _HERE])
             if is_infer and (refusal := self._services.batcher.refusal()) is not None:
                 raise refusal

@@ -1,5 +1,6 @@
 """gRPC's server on a port of its own, in the event loop of the service."""
 
+import asyncio
 import logging
 
 from google.protobuf import descriptor_pb2
@@ -19,6 +20,7 @@ _log = logging.getLogger(__name__)
 
 _IDLE_MS = 300_000  # then a connection without calls is closed
 _PING_MS = 60_000  # a client that does not answer one within 20 seconds is gone
+_LATEST_SECONDS = 0.2  # gRPC cancels calls that come just as it stops; until then they are told that it is over
 _LARGEST_HEAD = 2**16  # bytes, as over HTTP
 
 
@@ -31,7 +33,7 @@ class GrpcServer:
 
     def __init__(self, services: Services, guard: Guard, calls: int) -> None:
         self._services = services
-        self._guard = guard
+        self._reception = Reception(services, guard)
         self._calls = calls
 
     port = 0
@@ -56,7 +58,7 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),  # or a second process could listen on the same port, unnoticed
             ],
         )
-        self._server.add_generic_rpc_handlers((service.handlers(Reception(self._services, self._guard)),))
+        self._server.add_generic_rpc_handlers((service.handlers(self._reception),))
         health_pb2_grpc.add_HealthServicer_to_server(Health(self._services), self._server)
         for file in (health_pb2, reflection_pb2):
             _know(file.DESCRIPTOR)
@@ -75,6 +77,9 @@ class GrpcServer:
         Args:
             grace: seconds, after which the rest is cancelled.
         """
+        self._reception.closed = True
+        if grace:
+            await asyncio.sleep(_LATEST_SECONDS)
         await self._server.stop(grace)
 
 
