@@ -40,8 +40,8 @@ _ERRORS = """\
 
 Every error is `{"error": {"code", "message", "field"?, "request_id"}}`; [the API](api.md#errors) shows one. Rely on the
 code: messages may change. Below `/v2` the body is `{"error": "message"}`, as the Open Inference Protocol has it, and
-the status is 400 instead of 422. [Over gRPC](api.md#grpc) the code is in the trailing metadata `error-code`. Where another try may be worth it, the header `Retry-After` says after how many
-seconds.
+the status is 400 instead of 422. [Over gRPC](api.md#grpc) the code is in the trailing metadata `error-code`. Where another
+try may be worth it, the header `Retry-After` says after how many seconds.
 
 """
 _METRICS = """\

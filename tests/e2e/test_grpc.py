@@ -164,7 +164,8 @@ def test_a_signal_under_load_leaves_no_accepted_call_without_an_answer(tmp_path:
     inputs = given(triton, {"input": pictures().inputs[:1]})
 
     def ask() -> tuple[int, list[str]]:
-        answered, wrong = 0, []
+        answered = 0
+        wrong: list[str] = []
         with triton.InferenceServerClient(f"127.0.0.1:{port}") as client:
             while not wrong:
                 try:

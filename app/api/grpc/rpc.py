@@ -69,7 +69,7 @@ class Reception:
 
         # a stream to gRPC's library, though not to the client: only then may a request be refused before it is read,
         # and memory be held until the answer is on its way
-        return grpc.stream_stream_rpc_method_handler(handle)  # type: ignore[arg-type]
+        return grpc.stream_stream_rpc_method_handler(handle)
 
     async def _handle(self, name: str, route: str | None, path: str, serve: Serve, context: Context) -> None:
         began = time.perf_counter()

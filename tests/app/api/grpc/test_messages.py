@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def test_names_and_numbers_are_those_of_tritons_client() -> None:
     service = theirs.DESCRIPTOR.services_by_name[SERVICE.rpartition(".")[2]]
     seen: set[str] = set()
 
-    def compare(ours: object, other: object) -> None:
+    def compare(ours: Any, other: Any) -> None:
         if ours.full_name in seen:
             return
         seen.add(ours.full_name)
