@@ -24,7 +24,7 @@ SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-u
 
 .DEFAULT_GOAL := help
 .PHONY: help install lock serve test test-service test-slow test-clients test-page test-docker coverage fuzz check openapi proto vendor \
-  chromium prometheus models benchmark benchmark-quick bench bench-model bench-formats bench-sizes bench-gpu bench-hostile soak \
+  chromium prometheus models benchmark benchmark-quick bench bench-model bench-formats bench-transports bench-sizes bench-gpu bench-hostile soak \
   soak-connections soak-reloads soak-shapes endurance clean
 
 help: ## List the targets
@@ -114,6 +114,9 @@ bench-model: $(ALL) ## N submodels beside one dense pass, without HTTP (ONLY=…
 
 bench-formats: $(ALL) ## What each format of a request costs, and of a map in an answer (JSON=file)
 	$(PYTHON) -m tests.bench.formats $(if $(JSON),--json $(JSON))
+
+bench-transports: $(ALL) ## Rows a second over REST and over gRPC (JSON=file)
+	$(PYTHON) -m tests.bench.transports $(if $(JSON),--json $(JSON))
 
 bench-sizes: $(ALL) ## 32 clients with inputs of many sizes beside the session alone (JSON=file)
 	$(PYTHON) -m tests.bench.mixed_sizes $(if $(JSON),--json $(JSON))
