@@ -273,6 +273,31 @@ def test_memory_that_does_not_fit_is_refused(tiny_repository: Path) -> None:
         assert callee.app.services.memory.held == 0
 
 
+def test_a_late_message_counts_as_the_largest_until_it_is_there(service: Callee) -> None:
+    memory = service.app.services.memory
+    until(lambda: memory.held == 0)
+    free = threading.Event()
+
+    def late() -> Iterator[bytes]:
+        free.wait(20)
+        yield request("tiny", ROWS).SerializeToString()
+
+    call = service.channel.stream_unary(f"/{SERVICE}/ModelInfer")
+    answer = call.future(late())
+    until(lambda: memory.held == 200_000)
+    free.set()
+    assert answer.result(20)
+    until(lambda: memory.held == 0)
+    free.clear()
+    before = outcomes(service, "client_gone")
+    gone = call.future(late())
+    until(lambda: memory.held == 200_000)
+    gone.cancel()
+    until(lambda: memory.held == 0)
+    assert outcomes(service, "client_gone") == before + 1
+    free.set()
+
+
 def test_keys_scopes_and_rates(tiny_repository: Path) -> None:
     lines, keys = [], {}
     for name, scopes in (("caller", "predict"), ("chief", "predict+admin"), ("watcher", "metrics")):
