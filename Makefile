@@ -15,6 +15,7 @@ TYPESCRIPT := tests/clients/typescript
 NODE_MODULES := $(TYPESCRIPT)/node_modules/.installed
 PAGE := tests/page
 PAGE_MODULES := $(PAGE)/node_modules/.installed
+PROTO := app/api/grpc/proto
 SWAGGER := app/web/swagger
 VENDOR := app/web/page/vendor
 VENDOR_FILES := preact/dist/preact.mjs preact/hooks/dist/hooks.mjs htm/dist/htm.mjs uplot/dist/uPlot.esm.js uplot/dist/uPlot.min.css
@@ -23,8 +24,9 @@ SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-u
 
 .DEFAULT_GOAL := help
 .PHONY: help install lock serve test test-service test-slow test-clients test-page test-docker test-scale coverage fuzz check \
-  openapi vendor chromium prometheus kubernetes-client models benchmark benchmark-quick bench bench-model bench-formats bench-sizes bench-gpu \
-  bench-hostile bench-proxy bench-footprint soak soak-connections soak-reloads soak-shapes endurance clean
+  openapi proto vendor chromium prometheus kubernetes-client models benchmark benchmark-quick bench bench-model bench-formats \
+  bench-transports bench-sizes bench-gpu bench-hostile bench-proxy bench-footprint soak soak-connections soak-reloads \
+  soak-shapes endurance clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / {printf "  %-16s %s\n", $$1, $$2}' Makefile
@@ -78,6 +80,9 @@ check: $(ALL) ## Lint, formatting, types and imports
 openapi: $(SERVICE) ## Rewrite app/openapi.json
 	$(PYTHON) -m app --openapi > app/openapi.json
 
+proto: $(DEV) ## Compile the protocol of gRPC
+	$(PYTHON) -m grpc_tools.protoc -I$(PROTO) --descriptor_set_out=$(PROTO)/inference.binpb inference.proto
+
 vendor: ## Fetch the files of / and /docs at the versions of their package-lock.json (npm)
 	cd $(SWAGGER) && npm ci --ignore-scripts --loglevel=error
 	cd $(SWAGGER) && cp $(addprefix node_modules/swagger-ui-dist/,$(SWAGGER_FILES)) . && sha256sum $(SWAGGER_FILES) > SHA256SUMS
@@ -113,6 +118,9 @@ bench-model: $(ALL) ## N submodels beside one dense pass, without HTTP (ONLY=…
 
 bench-formats: $(ALL) ## What each format of a request costs, and of a map in an answer (JSON=file)
 	$(PYTHON) -m tests.bench.formats $(if $(JSON),--json $(JSON))
+
+bench-transports: $(ALL) ## Rows a second over REST and over gRPC (JSON=file)
+	$(PYTHON) -m tests.bench.transports $(if $(JSON),--json $(JSON))
 
 bench-sizes: $(ALL) ## 32 clients with inputs of many sizes beside the session alone (JSON=file)
 	$(PYTHON) -m tests.bench.mixed_sizes $(if $(JSON),--json $(JSON))

@@ -4,8 +4,10 @@ import argparse
 import gc
 import json
 import logging
+import os
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -24,6 +26,9 @@ from app.settings import Settings
 from app.telemetry import logs
 from app.telemetry.metrics import Telemetry
 from app.telemetry.tracing import open_tracing
+
+if TYPE_CHECKING:
+    from app.api.grpc.server import GrpcServer
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +51,7 @@ def main() -> int:
         settings = Settings()
         guard = _guard(settings, alone=options.check)
         tracing = open_tracing()
+        grpc_server = _grpc_server(settings)
         telemetry = Telemetry(loaded=1 + settings.keep_versions)
         cuda = Cuda(settings.tf32, settings.cuda_graphs, settings.gpu_memory_mb)
         device = choose(settings.device, cuda)  # before any session: onnxruntime would fall back to the CPU
@@ -81,7 +87,12 @@ def main() -> int:
     gc.set_threshold(*_COLLECT_AFTER)
     grace = settings.queue_timeout_ms // 1000 + _GRACE_SECONDS
     application = create_app(settings, reconciler, telemetry, guard, tracing)
-    Server(application, settings.host, settings.port, grace, connections).run()
+    beside = None if grpc_server is None else grpc_server(application.services, guard, connections.most)
+    try:
+        Server(application, settings.host, settings.port, grace, connections, beside).run()
+    except StartError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     if left_behind := application.services.batcher.left_behind:
         end_process(f"everything is answered, but {', '.join(left_behind)} did not come back from a run")
     return 0
@@ -122,6 +133,25 @@ def _guard(settings: Settings, *, alone: bool = False) -> Guard:
         return Guard(settings.keys, settings.keys_file, settings.rate_limit)
     except (OSError, ValueError) as error:
         raise StartError(f"MASKSEMBLES_KEYS_FILE: {error}") from error
+
+
+def _grpc_server(settings: Settings) -> "type[GrpcServer] | None":
+    """The server for gRPC, if there is to be one.
+
+    Raises:
+        StartError: its packages are missing.
+    """
+    if settings.grpc_port is None:
+        return None
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own lines on the error output are no JSON
+    try:
+        from app.api.grpc.server import GrpcServer
+    except ModuleNotFoundError as error:
+        raise StartError(
+            f"MASKSEMBLES_GRPC_PORT is set, but there is no {error.name}: install the extra grpc "
+            "(pip install '.[grpc]')"
+        ) from error
+    return GrpcServer
 
 
 def _new_key(name: str, scopes: str) -> int:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Protocol
 
 import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
@@ -23,6 +24,16 @@ _CLOSING_SECONDS = 8.0  # to end the threads of the service once nothing is at w
 _DOORS = 16  # connections accepted in a pass of the loop
 
 
+class Beside(Protocol):
+    """Another server in the same event loop."""
+
+    async def start(self) -> None:
+        """Listens."""
+
+    async def stop(self, grace: float) -> None:
+        """Takes nothing new, and waits that many seconds for what is at work."""
+
+
 class Server(uvicorn.Server):
     """Serves an application until SIGTERM or SIGINT, then answers every accepted request before it exits.
 
@@ -34,9 +45,12 @@ class Server(uvicorn.Server):
     Args:
         grace: how many seconds accepted requests may still take.
         connections: keeps those that it accepts in bounds.
+        beside: serves another transport, from the start of this server to its end.
     """
 
-    def __init__(self, app: Gateway, host: str, port: int, grace: int, connections: Connections) -> None:
+    def __init__(
+        self, app: Gateway, host: str, port: int, grace: int, connections: Connections, beside: Beside | None = None
+    ) -> None:
         config = uvicorn.Config(
             app,
             host=host,
@@ -51,6 +65,7 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
         self._app = app
+        self._beside = beside
         self._signalled: float | None = None
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
@@ -93,15 +108,32 @@ class Server(uvicorn.Server):
         """Decides ten times a second whether to stop accepting."""
         if self._signalled is not None:
             over = time.monotonic() - self._signalled >= _LINGER_SECONDS
-            self.should_exit = self.should_exit or over or not self.server_state.connections
+            nobody = not self.server_state.connections and self._beside is None
+            self.should_exit = self.should_exit or over or nobody
         return await super().on_tick(counter)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens, for the other transport last: what its requests need is there then.
+
+        Raises:
+            StartError: the other transport cannot listen.
+        """
+        await super().startup(sockets)
+        if self._beside is not None and not self.should_exit:
+            await self._beside.start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stops accepting, then waits a moment: a request may be under way on a connection that was just accepted."""
         for server in self.servers:
             server.close()
+        beside = None
+        if self._beside is not None:
+            grace = 0 if self.force_exit else self.config.timeout_graceful_shutdown or 0
+            beside = asyncio.create_task(self._beside.stop(grace))
         if self.server_state.connections and not self.force_exit:
             await asyncio.sleep(_LATEST_SECONDS)
+        if beside is not None:  # first: its requests need what the application ends
+            await beside
         await super().shutdown(sockets)  # closes idle connections, whether or not a request is on its way
 
 

@@ -20,6 +20,13 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 lets the system choose")
+    grpc_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port for the Open Inference Protocol over gRPC, which needs the extra `grpc`; 0 lets the system "
+        "choose. By default there is no gRPC",
+    )
     # NoDecode: pydantic-settings would read tuples and dicts as JSON
     keys: Annotated[tuple[Key, ...], NoDecode] = Field(
         (),

@@ -40,8 +40,8 @@ _ERRORS = """\
 
 Every error is `{"error": {"code", "message", "field"?, "request_id"}}`; [the API](api.md#errors) shows one. Rely on the
 code: messages may change. Below `/v2` the body is `{"error": "message"}`, as the Open Inference Protocol has it, and
-the status is 400 instead of 422. Where another try may be worth it, the header `Retry-After` says after how many
-seconds.
+the status is 400 instead of 422. [Over gRPC](api.md#grpc) the code is in the trailing metadata `error-code`. Where
+another try may be worth it, the header `Retry-After` says after how many seconds.
 
 """
 _METRICS = """\
@@ -83,10 +83,13 @@ def settings() -> str:
 
 
 def errors() -> str:
-    """Every error with its status, its code, when it happens and a message."""
+    """Every error with its status over HTTP and gRPC, its code, when it happens and a message."""
     kinds = sorted(service_errors(), key=lambda kind: (kind.status, kind.code))
-    rows = ((str(kind.status), f"`{kind.code}`", kind.summary, f"`{kind.example}`") for kind in kinds)
-    return _ERRORS + _table(("status", "code", "when", "message, for example"), rows)
+    rows = (
+        (str(kind.status), f"`{kind.code}`", f"`{kind.grpc_status}`", kind.summary, f"`{kind.example}`")
+        for kind in kinds
+    )
+    return _ERRORS + _table(("status", "code", "over gRPC", "when", "message, for example"), rows)
 
 
 def metrics() -> str:

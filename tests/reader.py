@@ -32,6 +32,8 @@ from tests.serving import as_process
 
 ADDRESS = "http://127.0.0.1:8000"
 """As pages print it."""
+GRPC = "127.0.0.1:8001"
+"""The same for gRPC."""
 DEPLOYED = "/srv/models"
 """A model repository, as pages print it."""
 
@@ -46,12 +48,14 @@ class Reader:
         folder: of the page's first command; another one than the root of the repository stands for a clone of it.
         client: of a service with the shipped models.
         names: what Python blocks may use without having defined it.
+        grpc: the address of that service for gRPC.
     """
 
-    def __init__(self, folder: Path, client: httpx.Client, names: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, client: httpx.Client, names: dict[str, Any], grpc: str = GRPC) -> None:
         self._clone = self._folder = folder
         self._client = client
         self._names = names
+        self._grpc = grpc
         self._exported: dict[str, str] = {}
         self._printed = ""
         self._failed = False
@@ -73,7 +77,8 @@ class Reader:
 
     def _python(self, block: Block) -> None:
         kind, _, value = block.info.partition("=")
-        code = compile(block.text.replace(_HOST, self._client.base_url.netloc.decode()), str(block), "exec")
+        text = block.text.replace(_HOST, self._client.base_url.netloc.decode()).replace(GRPC, self._grpc)
+        code = compile(text, str(block), "exec")
         if kind == "title":
             (self._folder / value).write_text(block.text)
         elif kind == "client":
@@ -108,8 +113,14 @@ class Reader:
             assert block.text.splitlines() == self._printed.splitlines()
 
     def _yaml(self, block: Block) -> None:
-        """A configuration of Prometheus for this service, or a document for a cluster."""
+        """A configuration of Prometheus for this service, a compose file over ours, or a document for a cluster."""
         document = yaml.safe_load(block.text)
+        if "services" in document:
+            ours = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+            for name, service in document["services"].items():
+                passed = [line.partition("=")[0] for line in ours[name]["environment"]]
+                assert {line.partition("=")[0] for line in service["environment"]} <= set(passed)
+            return
         if "scrape_configs" not in document:
             cluster.check(document)
             return

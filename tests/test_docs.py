@@ -16,7 +16,7 @@ from models.__main__ import _parser
 from tests.markdown import PAGES, README, ROOT, anchors, blocks, links, spans
 from tests.pictures import pictures, readme_answer
 from tests.reader import Reader, commands
-from tests.serving import SHIPPED, as_process
+from tests.serving import SHIPPED, as_process, free_port
 
 DOCS = ROOT / "docs"
 RESULTS = ROOT / "models" / "benchmark" / "results" / "fashion-mnist"
@@ -50,11 +50,16 @@ WITH_BLOCKS = [
 ]
 
 
+Service = tuple[httpx.Client, str]
+"""A client, and the address for gRPC."""
+
+
 @pytest.fixture(scope="module")
-def service() -> Iterator[httpx.Client]:
-    settings = {**SHIPPED, "MASKSEMBLES_ENABLE_ADMIN": "true", "MASKSEMBLES_LOAD": "lazy"}
+def service() -> Iterator[Service]:
+    port = free_port()
+    settings = {**SHIPPED, "MASKSEMBLES_ENABLE_ADMIN": "true", "MASKSEMBLES_GRPC_PORT": str(port)}
     with as_process(ROOT / "models" / "repository", **settings) as (client, _):
-        yield client
+        yield client, f"127.0.0.1:{port}"
 
 
 @pytest.fixture(autouse=True)
@@ -72,12 +77,12 @@ def named(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", WITH_BLOCKS, ids=named)
-def test_every_block_runs(page: Path, service: httpx.Client, tmp_path: Path) -> None:
+def test_every_block_runs(page: Path, service: Service, tmp_path: Path) -> None:
     folder = ROOT
     if page in FROM_NOTHING:
         folder = tmp_path / "clone"
         folder.mkdir()
-    reader = Reader(folder, service, NAMES.get(page, dict)())
+    reader = Reader(folder, service[0], NAMES.get(page, dict)(), service[1])
     try:
         for block in blocks(page):
             try:

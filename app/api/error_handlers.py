@@ -1,6 +1,7 @@
 """Turns every error into the error body of its path, with the request id."""
 
 import logging
+from collections.abc import Mapping
 
 import orjson
 from fastapi import FastAPI, Request
@@ -67,15 +68,21 @@ def answer_to(request: Request, error: Exception) -> Response:
     """The response to a request that ended with an error; failures of the service are logged."""
     request_id = request.state.request_id
     ids = {"request_id": request_id, "trace_id": request.state.trace.trace_id}
+    shown = shown_as(error, ids)
+    status, body = problem(request.scope["path"], shown, request_id)
+    response = Response(body, status, media_type="application/json")
+    response.raw_headers.extend(extra_headers(shown))
+    return response
+
+
+def shown_as(error: Exception, ids: Mapping[str, str]) -> ServiceError:
+    """What the client sees of an error; failures of the service are logged, with these ids of the request."""
     if not isinstance(error, ServiceError):
         _log.error("failed", exc_info=error, extra=ids)
-        error = ServiceError(ServiceError.example)  # its text may hold paths or data: only the log gets it
-    elif error.status == 500:
+        return ServiceError(ServiceError.example)  # its text may hold paths or data: only the log gets it
+    if error.status == 500:
         _log.error("%s", error.message, extra={**ids, "code": error.code})
-    status, body = problem(request.scope["path"], error, request_id)
-    response = Response(body, status, media_type="application/json")
-    response.raw_headers.extend(extra_headers(error))
-    return response
+    return error
 
 
 def extra_headers(error: ServiceError) -> list[tuple[bytes, bytes]]:

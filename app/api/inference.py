@@ -1,25 +1,26 @@
 """The one path of a request to a model, whatever its protocol.
 
 Admit (in the middleware, before the request costs anything), read the body, obtain the model, decode, batch, encode,
-compress as the client accepts. A protocol is a `Call`: it decodes and encodes, and does nothing else.
+hand the answer to the transport. A protocol is a `Call`: it decodes and encodes, and does nothing else. A transport,
+HTTP or gRPC, is an `Exchange`.
 """
 
 from abc import ABC, abstractmethod
 from asyncio import to_thread
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from sys import getsizeof
 from time import perf_counter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
-from fastapi import Request, Response
 from numpy.typing import NDArray
 
-from app.api.body import LARGE, accepted_encoding, compress, read_body
-from app.api.memory import SMALL, Held, held
+from app.api.body import LARGE
+from app.api.memory import SMALL, Held
 from app.api.request_metrics import RequestMetrics
-from app.api.services import services
+from app.api.services import Services
 from app.contract.decisions import Decided
 from app.engine.bare_model import BareModel, Servable
 from app.engine.job import Arrays
@@ -27,9 +28,7 @@ from app.engine.row_shapes import Feeds
 from app.errors import InvalidInput
 from app.telemetry.tracing import Trace
 
-_WORTH_COMPRESSING = 4096  # bytes; less fits the first packets, and compressing it takes longer than it saves
-_LONGEST_TIMEOUT = 9  # digits; int() of thousands of them is slow, or raises
-
+Answer = TypeVar("Answer")
 Result = TypeVar("Result")
 
 
@@ -108,18 +107,56 @@ class Call(ABC):
         """
 
 
-async def answer(request: Request, call: Call, headers: Mapping[bytes, bytes]) -> Response:
+class Exchange(ABC, Generic[Answer]):
+    """One request as its transport has it: brings the body in, and the answer out."""
+
+    def __init__(self, services: Services, memory: Held, trace: Trace) -> None:
+        self.services = services
+        self.memory = memory
+        self.trace = trace
+
+    gone: Callable[[], Awaitable[object]] | None = None
+    """Completes when the client disconnects; None if the transport cancels instead."""
+
+    @abstractmethod
+    def seconds(self) -> float | None:
+        """How long the client lets its rows wait; None for as long as any.
+
+        Raises:
+            InvalidInput: it says that in a wrong way.
+        """
+
+    @abstractmethod
+    async def read(self) -> bytes:
+        """The whole body, which counts against `memory` from here on.
+
+        Raises:
+            ServiceError: the body is too large, too slow, or no memory is left for it.
+            ClientGone, ClientDisconnect: the client disconnected before the end.
+        """
+
+    @contextmanager
+    def cancellation(self) -> Iterator[None]:
+        """Turns a cancellation that the transport makes into the error that it stands for."""
+        yield
+
+    @abstractmethod
+    async def finish(self, encoded: Encoded) -> Answer:
+        """The answer as the transport sends it."""
+
+
+async def answer(exchange: Exchange[Answer], call: Call) -> Answer:
     """Answers a request: the whole path from body to response.
 
     Raises:
         ServiceError: the client gets this error instead.
         ClientGone, ClientDisconnect: nobody is left to answer.
     """
-    of = services(request)
-    memory = held(request)
-    trace: Trace = request.scope["state"]["trace"]
-    with RequestMetrics(of.telemetry, trace) as metrics:
-        seconds = _seconds_to_wait(headers, of.settings.queue_timeout_ms)
+    of, memory, trace = exchange.services, exchange.memory, exchange.trace
+    with RequestMetrics(of.telemetry, trace) as metrics, exchange.cancellation():
+        seconds = of.settings.queue_timeout_ms / 1000
+        if (given := exchange.seconds()) is not None:
+            seconds = min(seconds, given)
         model: Servable | None = None
         target = call.target()
         if target is not None:  # before the body: an unknown model costs no upload
@@ -127,33 +164,34 @@ async def answer(request: Request, call: Call, headers: Mapping[bytes, bytes]) -
             model, seconds = await of.registry.obtain(*target, seconds)
             metrics.found(model)
         trace.step("read")
-        body = await read_body(request.receive, headers, of.settings.max_body_bytes, memory)
+        body = await exchange.read()
         trace.step("decode")
         heavy = call.is_heavy(body, model)
         if model is None:
-            target = await _run(heavy, call.locate, body)
+            target = await run(heavy, call.locate, body)
             trace.step("obtain")
             model, seconds = await of.registry.obtain(*target, seconds)
             metrics.found(model)
             trace.step("decode")
-        rows, size = await _run(heavy, _decode, call, body, model)
+            heavy = call.is_heavy(body, model)
+        rows, size = await run(heavy, _decode, call, body, model)
         del body  # it may be megabytes, and the rows may wait for seconds
         memory.resize(size + _answer_size(model, rows, memory.most))
         if rows.seconds is not None:
             seconds = min(seconds, rows.seconds)
         metrics.read = perf_counter()
-        found = await of.batcher.predict(model, rows.inputs, rows.outputs, seconds, request.receive, trace)
+        found = await of.batcher.predict(model, rows.inputs, rows.outputs, seconds, exchange.gone, trace)
         metrics.ran = perf_counter()
         trace.step("encode")
         del rows
         size = call.size(found)
         memory.resize(size)
-        encoded = await _run(size > LARGE, call.encode, model, found, metrics.decided)
+        encoded = await run(size > LARGE, call.encode, model, found, metrics.decided)
         del found
-        return await _respond(encoded, headers.get(b"accept-encoding", b""), memory)
+        return await exchange.finish(encoded)
 
 
-async def _run(heavy: bool, work: Callable[..., Result], *arguments: Any) -> Result:
+async def run(heavy: bool, work: Callable[..., Result], *arguments: Any) -> Result:
     """Runs heavy work in a thread, so that it does not hold up others; for light work a switch costs more."""
     return await to_thread(work, *arguments) if heavy else work(*arguments)
 
@@ -192,24 +230,3 @@ def _answer_size(model: Servable, rows: Rows, most: int) -> int:
 def _bytes_of(values: NDArray[Any]) -> int:
     texts = sum(map(getsizeof, values.flat)) if values.dtype.kind == "O" else 0  # the array only points to them
     return values.nbytes + texts
-
-
-async def _respond(encoded: Encoded, accepts: bytes, memory: Held) -> Response:
-    content, headers = encoded.content, {"Vary": encoded.vary, **encoded.headers}
-    memory.resize(len(content))
-    worth_it = len(content) >= _WORTH_COMPRESSING and not encoded.media_type.startswith("image/")  # small already
-    if accepts and worth_it and (encoding := accepted_encoding(accepts)) is not None:
-        content = await _run(len(content) > LARGE, compress, content, encoding)
-        headers["Content-Encoding"] = encoding.decode()
-        memory.resize(len(content))
-    return Response(content, media_type=encoded.media_type, headers=headers)
-
-
-def _seconds_to_wait(headers: Mapping[bytes, bytes], most: int) -> float:
-    """How long a request's rows may wait in seconds: its header's value, and at most `most` milliseconds."""
-    given = headers.get(b"x-request-timeout-ms")
-    if given is None:
-        return most / 1000
-    if not given.isdigit() or len(given) > _LONGEST_TIMEOUT or int(given) == 0:
-        raise InvalidInput("expected a whole number of milliseconds, 1 or more", "X-Request-Timeout-Ms")
-    return min(int(given), most) / 1000

@@ -18,7 +18,7 @@ from app.api.schemas.models import (
     VersionDetail,
     VersionSummary,
 )
-from app.api.services import services
+from app.api.services import Services, services
 from app.contract import images
 from app.contract.decisions import DecisionPolicy
 from app.contract.head import Head
@@ -125,13 +125,22 @@ def administered(request: Request) -> Reconciler:
     Raises:
         AdminDisabled: they may not, or the browser says that a page of another site sent the request.
     """
-    settings = services(request).settings
-    if not settings.enable_admin:
-        raise AdminDisabled("models are loaded and unloaded on request only with MASKSEMBLES_ENABLE_ADMIN=true")
+    reconciler = administered_by(services(request))
     # browsers set it and pages cannot; other clients send none
     if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         raise AdminDisabled("models are not loaded and unloaded by pages of other sites")
-    return services(request).reconciler
+    return reconciler
+
+
+def administered_by(of: Services) -> Reconciler:
+    """The same for a client that is no browser.
+
+    Raises:
+        AdminDisabled: requests may not load and unload models.
+    """
+    if not of.settings.enable_admin:
+        raise AdminDisabled("models are loaded and unloaded on request only with MASKSEMBLES_ENABLE_ADMIN=true")
+    return of.reconciler
 
 
 def _find(registry: ModelRegistry, name: str) -> ModelVersions:

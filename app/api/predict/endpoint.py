@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from app.api import request_headers
+from app.api.http_exchange import HttpExchange
 from app.api.inference import answer
 from app.api.predict import openapi
 from app.api.predict.protocol import PredictCall
@@ -34,4 +35,4 @@ async def predict(request: Request) -> Response:
     headers = dict(request.scope["headers"])
     settings = services(request).settings
     call = PredictCall(headers, request.scope["query_string"], (settings.max_rows, settings.max_body_bytes))
-    return await answer(request, call, headers)
+    return await answer(HttpExchange(request, headers), call)

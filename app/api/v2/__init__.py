@@ -1,1 +1,1 @@
-"""The Open Inference Protocol v2 over REST, with the extensions that `server.EXTENSIONS` names."""
+"""The Open Inference Protocol v2 over REST, with the extensions that `reports.SERVER` names."""

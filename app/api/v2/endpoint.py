@@ -1,15 +1,13 @@
 """Health, metadata and inference of the Open Inference Protocol v2."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request, Response
 
-from app import __version__
 from app.api.health import why_not_ready
+from app.api.http_exchange import HttpExchange
 from app.api.inference import answer
 from app.api.request_headers import TIMEOUT
 from app.api.services import services
-from app.api.v2 import models, tensors
+from app.api.v2 import models, reports
 from app.api.v2.openapi import (
     INFER_ERRORS,
     INFER_REQUEST,
@@ -22,15 +20,9 @@ from app.api.v2.openapi import (
 )
 from app.api.v2.protocol import InferCall
 from app.api.v2.schemas import Live, ModelMetadata, ModelReady, Ready, ServerMetadata
-from app.contract.signature import Port
-from app.engine.model_versions import ModelVersions
-from app.engine.registry import ModelRegistry
-from app.errors import UnknownModel, UnknownVersion
 
-EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "statistics", "model_configuration")
 PATH = "/v2/models/{name}/infer"
 VERSION_PATH = "/v2/models/{name}/versions/{version}/infer"
-PLATFORM = "onnxruntime_onnx"  # Triton's name for it
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
@@ -64,48 +56,21 @@ async def ready(request: Request, response: Response) -> Ready:
 @router.get("", operation_id="v2_server", summary="Name, version and extensions of the server")
 async def server() -> ServerMetadata:
     """Only extensions that exist are named."""
-    return ServerMetadata(name="masksembles", version=__version__, extensions=list(EXTENSIONS))
+    return reports.SERVER
 
 
 async def model_ready(request: Request, response: Response) -> ModelReady:
     """200 when the model answers; 503 when it is there and does not, while no device works, or when the service is
     stopping."""
-    of = services(request)
-    name = models.name(request)
-    try:
-        models.find(request)
-        served = True
-    except (UnknownModel, UnknownVersion):
-        if not _is_there(of.registry, name, request.path_params.get("version")):
-            raise
-        served = False
-    if of.stopping or of.batcher.watchdog.no_device() is not None:  # clients ask for a model, not only for the service
-        served = False
+    target = models.target(request)
+    served = reports.is_ready(services(request), target)
     response.status_code = 200 if served else 503
-    return ModelReady(name=name, ready=served)
-
-
-def _is_there(registry: ModelRegistry, name: str, version: str | None) -> bool:
-    model = registry.models.get(name)
-    return model is not None and (version is None or version in [str(found.number) for found in model.versions])
+    return ModelReady(name=models.name(request), ready=served)
 
 
 async def metadata(request: Request) -> ModelMetadata:
     """Inputs and outputs with datatype and shape, −1 for the number of rows, and the versions that answer."""
-    model = models.find(request)
-    there = services(request).registry.models.get(model.name, ModelVersions())  # it may have gone since
-    loaded = {other.version for other in (model, *there.available)}
-    return ModelMetadata(
-        name=model.name,
-        versions=[str(version) for version in sorted(loaded)],
-        platform=PLATFORM,
-        inputs=[_describe(port) for port in model.signature.inputs],
-        outputs=[_describe(port) for port in model.signature.outputs],
-    )
-
-
-def _describe(port: Port) -> Any:
-    return {"name": port.name, "datatype": tensors.DATATYPES[port.dtype], "shape": tensors.shape_of(port)}
+    return reports.metadata(services(request), models.find(request))
 
 
 async def infer(request: Request) -> Response:
@@ -119,7 +84,7 @@ async def infer(request: Request) -> Response:
     """
     headers = dict(request.scope["headers"])
     max_rows = services(request).settings.max_rows
-    return await answer(request, InferCall(headers, models.target(request), max_rows), headers)
+    return await answer(HttpExchange(request, headers), InferCall(headers, models.target(request), max_rows))
 
 
 # two routes for each, since a path parameter cannot be optional

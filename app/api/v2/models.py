@@ -1,4 +1,4 @@
-"""Finds the model that a path of /v2 names."""
+"""Finds the model that a path of /v2 names, or a field."""
 
 from fastapi import Request
 
@@ -25,7 +25,7 @@ def target(request: Request) -> RequestedModel:
     Raises:
         InvalidInput: one of them is invalid.
     """
-    return RequestedModel(name(request), _version(request))
+    return RequestedModel(name(request), read_version(request.path_params.get("version"), "version"))
 
 
 def name(request: Request) -> str:
@@ -34,16 +34,40 @@ def name(request: Request) -> str:
     Raises:
         InvalidInput: it is not a model name.
     """
-    # by hand, since the gateway's shortcut skips FastAPI's checks
+    return read_name(request.path_params["name"], "name")  # by hand: the gateway's shortcut skips FastAPI's checks
+
+
+def named(name: str, version: str, prefix: str = "") -> RequestedModel:
+    """The model that the fields `name` and `version` of a message name, the latter empty for the default version.
+
+    Args:
+        prefix: before the names of the fields.
+
+    Raises:
+        InvalidInput: one of them is invalid.
+    """
+    return RequestedModel(read_name(name, f"{prefix}name"), read_version(version or None, f"{prefix}version"))
+
+
+def read_name(text: str, field: str) -> str:
+    """A model name that came in a field of this name.
+
+    Raises:
+        InvalidInput: it is not one.
+    """
     try:
-        return check_name(request.path_params["name"])
+        return check_name(text)
     except ValueError as error:
-        raise InvalidInput(str(error), "name") from None
+        raise InvalidInput(str(error), field) from None
 
 
-def _version(request: Request) -> int | None:
-    text = request.path_params.get("version")
+def read_version(text: str | None, field: str) -> int | None:
+    """A version that came in a field of this name, if there was one.
+
+    Raises:
+        InvalidInput: it is not one.
+    """
     try:
         return None if text is None else parse_version(text)
     except ValueError as error:
-        raise InvalidInput(str(error), "version") from None
+        raise InvalidInput(str(error), field) from None

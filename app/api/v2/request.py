@@ -96,10 +96,8 @@ def read(body: bytes, head: bytes | None, signature: Signature) -> Request:
             return _raw(body, signature)
     request = _decode(body[:size])
     parameters = _read_parameters(request.parameters, "parameters")
-    for name in _SEQUENCES:
-        if parameters.get(name):
-            raise InvalidInput("no model here keeps anything from one request to the next", f"parameters.{name}")
-    known = _typed(InferParameters, parameters, "parameters")
+    refuse_sequences(parameters)
+    known = typed(InferParameters, parameters, "parameters")
     return Request(
         id=request.id,
         seconds=known.timeout / 1e6 if known.timeout else None,  # 0 is no limit of its own
@@ -143,9 +141,27 @@ def _read_parameters(raw: msgspec.Raw | msgspec.UnsetType, field: str) -> Parame
     except NOT_JSON as error:
         raise InvalidInput(str(error), field) from None
     for name in found:
-        if name.startswith(_RESERVED):
-            raise InvalidInput(f"names that begin with {_RESERVED} are reserved", f"{field}.{name[:100]}")
+        refuse_reserved(name, field)
     return found
+
+
+def refuse_reserved(name: str, field: str) -> None:
+    """Refuses the names of parameters that Triton refuses, too."""
+    if name.startswith(_RESERVED):
+        raise InvalidInput(f"names that begin with {_RESERVED} are reserved", f"{field}.{name[:100]}")
+
+
+def refuse_sequences(parameters: Parameters) -> None:
+    """Refuses a request that is one of a sequence."""
+    for name in _SEQUENCES:
+        if parameters.get(name):
+            raise InvalidInput("no model here keeps anything from one request to the next", f"parameters.{name}")
+
+
+def refuse_shared_memory(parameters: Parameters, field: str) -> None:
+    """Refuses a tensor that lies in the client's memory."""
+    if _SHARED_MEMORY in parameters:
+        raise InvalidInput("shared memory is not supported", field)
 
 
 def _raw(body: bytes, signature: Signature) -> Request:
@@ -171,8 +187,12 @@ def _raw(body: bytes, signature: Signature) -> Request:
     return Request(id=None, seconds=None, inputs=[given], outputs=outputs)
 
 
-def _typed(kind: type[_Kind], parameters: Parameters, field: str) -> _Kind:
-    """The parameters that have a meaning here."""
+def typed(kind: type[_Kind], parameters: Parameters, field: str) -> _Kind:
+    """The parameters that have a meaning here.
+
+    Raises:
+        InvalidInput: one has another type.
+    """
     try:
         return msgspec.convert(parameters, kind)
     except msgspec.ValidationError as error:
@@ -190,7 +210,7 @@ def _split(inputs: Sequence[InferInput], data: memoryview) -> list[InputTensor]:
         if _SHARED_MEMORY in parameters:  # without this the message would be about missing data
             raise InvalidInput("shared memory is not supported; send data or binary_data_size", field)
         shape = _read_shape(given.shape, f"{field}.shape")
-        size = _typed(InputParameters, parameters, f"{field}.parameters").binary_data_size
+        size = typed(InputParameters, parameters, f"{field}.parameters").binary_data_size
         text = None if _is_absent(given.data) else given.data
         if isinstance(text, msgspec.Raw) and size is None:
             found.append(InputTensor(given.name, given.datatype, shape, text))
@@ -213,23 +233,34 @@ def _is_absent(data: msgspec.Raw | msgspec.UnsetType) -> bool:
 
 
 def _outputs(outputs: Sequence[InferOutput] | None, binary: bool, signature: Signature) -> list[RequestedOutput]:
-    there = [port.name for port in signature.outputs]
     if not outputs:
-        return [RequestedOutput(name, binary) for name in there]
+        return [RequestedOutput(port.name, binary) for port in signature.outputs]
+    check_outputs([output.name for output in outputs], signature)
     requested: list[RequestedOutput] = []
     for index, output in enumerate(outputs):
         field = f"outputs[{index}]"
-        if output.name not in there:
-            raise InvalidInput(f"unknown output {output.name[:100]!r}; there are: {', '.join(there)}", f"{field}.name")
-        if any(output.name == other.name for other in requested):
-            raise InvalidInput(f"{output.name!r} is asked for more than once", f"{field}.name")
         parameters = _read_parameters(output.parameters, f"{field}.parameters")
-        if _SHARED_MEMORY in parameters:
-            raise InvalidInput("shared memory is not supported", field)
-        form = _typed(OutputParameters, parameters, f"{field}.parameters")
+        refuse_shared_memory(parameters, field)
+        form = typed(OutputParameters, parameters, f"{field}.parameters")
         own = binary if form.binary_data is None else form.binary_data  # the output's own word wins
         requested.append(RequestedOutput(output.name, own, form.classification or 0))
     return requested
+
+
+def check_outputs(names: Sequence[str], signature: Signature) -> None:
+    """Checks that the model has each output that is asked for, and that none is asked for twice.
+
+    Raises:
+        InvalidInput: one is unknown or repeated.
+    """
+    there = [port.name for port in signature.outputs]
+    for index, name in enumerate(names):
+        if name not in there:
+            raise InvalidInput(
+                f"unknown output {name[:100]!r}; there are: {', '.join(there)}", f"outputs[{index}].name"
+            )
+        if name in names[:index]:
+            raise InvalidInput(f"{name!r} is asked for more than once", f"outputs[{index}].name")
 
 
 def arrays(request: Request, model: Servable, most: int) -> dict[str, NDArray[Any]]:

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
+from numpy.typing import NDArray
 
 from app.api.v2 import tensors
-from app.api.v2.request import Request
+from app.api.v2.request import Request, RequestedOutput
 from app.engine.bare_model import Servable
 from app.errors import InvalidInput
 
@@ -35,13 +36,10 @@ def write(request: Request, model: Servable, found: Mapping[str, Any]) -> tuple[
     outputs: list[dict[str, Any]] = []
     data: list[bytes | memoryview] = []
     for requested in request.outputs:
-        values = found[requested.name] if model.contract is not None else found[requested.name][0]
-        if requested.classes:
-            values = tensors.classify(values, requested.classes, _labels(model, requested.name), requested.name)
-        dtype = "str" if values.dtype.kind in "OUS" else str(values.dtype)
+        values = values_of(requested, model, found)
         described: dict[str, Any] = {
             "name": requested.name,
-            "datatype": tensors.DATATYPES[dtype],
+            "datatype": tensors.datatype_of(values),
             "shape": list(values.shape),
         }
         if requested.binary:
@@ -56,6 +54,21 @@ def write(request: Request, model: Servable, found: Mapping[str, Any]) -> tuple[
     if not any(len(part) for part in data):  # tensors without elements: plain JSON, as Triton answers
         return head, None
     return b"".join([head, *data]), len(head)
+
+
+def values_of(requested: RequestedOutput, model: Servable, found: Mapping[str, Any]) -> NDArray[Any]:
+    """A requested output, or its classes as texts.
+
+    Args:
+        found: as `write` takes it.
+
+    Raises:
+        InvalidInput: the output cannot be shown as classes.
+    """
+    values: NDArray[Any] = found[requested.name] if model.contract is not None else found[requested.name][0]
+    if requested.classes:
+        return tensors.classify(values, requested.classes, _labels(model, requested.name), requested.name)
+    return values
 
 
 def _labels(model: Servable, output: str) -> Sequence[str]:

@@ -41,6 +41,11 @@ def shape_of(port: Port) -> list[int]:
     return [size if isinstance(size, int) else -1 for size in port.sizes]
 
 
+def datatype_of(values: NDArray[Any]) -> str:
+    """The protocol's name for the dtype of an output."""
+    return DATATYPES["str" if values.dtype.kind in "OUS" else str(values.dtype)]
+
+
 def from_bytes(data: memoryview, port: Port, shape: Sequence[int], place: str) -> NDArray[Any]:
     """Reads an array from bytes; it shares their memory if they are aligned.
 

@@ -1,0 +1,77 @@
+"""A request to infer over gRPC: its message, its deadline, and what a cancellation means."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from grpc.aio import EOF
+
+from app.api.body import MOST_SECONDS
+from app.api.grpc.rpc import Rpc
+from app.api.inference import Encoded, Exchange
+from app.api.memory import SMALL
+from app.errors import BodyTooLarge, ClientGone, DeadlineExceeded, MalformedBody, RequestTimeout
+
+_PROMPT_SECONDS = 0.1  # a message that is not there by then is large, or slow
+
+
+class RpcExchange(Exchange[bytes]):
+    """One request, admitted."""
+
+    def __init__(self, rpc: Rpc) -> None:
+        super().__init__(rpc.services, rpc.memory, rpc.trace)
+        self._context = rpc.context
+
+    def seconds(self) -> float | None:
+        """What is left until the deadline; None if there is none."""
+        left: float | None = self._context.time_remaining()
+        return left
+
+    async def read(self) -> bytes:
+        """The message. Nothing tells its length before it is there, so a late one counts as the largest."""
+        limit = self.services.settings.max_body_bytes
+        self.memory.resize(min(SMALL, limit))
+        reading = asyncio.ensure_future(self._context.read())
+        try:
+            done, _ = await asyncio.wait({reading}, timeout=_PROMPT_SECONDS)
+            if not done:
+                self.memory.resize(limit)
+            async with asyncio.timeout(MOST_SECONDS):
+                message = await reading
+        except TimeoutError:
+            raise RequestTimeout(f"the message did not come within {MOST_SECONDS} seconds") from None
+        except asyncio.CancelledError:
+            if reading.done() and not reading.cancelled() and reading.result() is EOF:
+                raise self._too_large() from None  # gRPC has answered, and cancels
+            raise
+        finally:
+            reading.cancel()
+        if message is EOF:
+            if self._context.done():  # gRPC has answered: a message over the limit
+                raise self._too_large()
+            raise MalformedBody("expected a message")
+        body: bytes = message
+        self.memory.resize(len(body))
+        return body
+
+    def _too_large(self) -> BodyTooLarge:
+        limit = self.services.settings.max_body_bytes
+        return BodyTooLarge(f"the message is larger than {limit} bytes (MASKSEMBLES_MAX_BODY_BYTES)")
+
+    @contextmanager
+    def cancellation(self) -> Iterator[None]:
+        """gRPC cancels when the deadline has passed and when the client is gone; the service, when its time is over."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            left = self.seconds()
+            if left is not None and left <= 0:
+                raise DeadlineExceeded("the deadline of the call passed before all rows were computed") from None
+            if self.services.stopping:
+                raise
+            raise ClientGone from None
+
+    async def finish(self, encoded: Encoded) -> bytes:
+        """The message."""
+        self.memory.resize(len(encoded.content))
+        return encoded.content
