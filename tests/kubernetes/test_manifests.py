@@ -40,7 +40,17 @@ def test_every_combination_keeps_the_published_schemas(overlay: str, components:
         assert document["metadata"]["namespace"] == "somewhere"
         assert document["metadata"]["labels"] == {"app.kubernetes.io/name": "masksembles"}
     kinds = [document["kind"] for document in documents]
-    assert len(set(kinds)) == len(kinds) == 5 + len(set(components) - set(SOURCES))
+    assert len(set(kinds)) == len(kinds) == 5 + len(set(components) - set(SOURCES) - {"grpc"})
+
+
+def test_grpc_has_a_port_everywhere(tmp_path: Path) -> None:
+    documents = laid_over(tmp_path, "cpu", ["grpc"])
+    (container,) = pod(documents)["containers"]
+    assert ports(container)["grpc"] == 8001
+    assert {"name": "MASKSEMBLES_GRPC_PORT", "value": "8001"} in container["env"]
+    assert [port["name"] for port in the("Service", documents)["spec"]["ports"]] == ["grpc", "http"]
+    (rule,) = the("NetworkPolicy", documents)["spec"]["ingress"]
+    assert [port["port"] for port in rule["ports"]] == ["http", "grpc"]
 
 
 @pytest.mark.parametrize(
