@@ -12,6 +12,7 @@ from app.api.inference import Encoded, Exchange
 from app.api.memory import SMALL
 from app.errors import BodyTooLarge, ClientGone, DeadlineExceeded, MalformedBody, RequestTimeout
 
+_AHEAD_SECONDS = 0.1  # a client whose deadline has passed cancels, perhaps a moment before we see it pass
 _PROMPT_SECONDS = 0.1  # a message that is not there by then is large, or slow
 
 
@@ -65,7 +66,7 @@ class RpcExchange(Exchange[bytes]):
             yield
         except asyncio.CancelledError:
             left = self.seconds()
-            if left is not None and left <= 0:
+            if left is not None and left <= _AHEAD_SECONDS:
                 raise DeadlineExceeded("the deadline of the call passed before all rows were computed") from None
             if self.services.stopping:
                 raise

@@ -247,9 +247,9 @@ def test_rows_of_a_call_that_ends_early_are_dropped(slow: Callee, held: threadin
         time.sleep(0.1)
         message = request("tiny", ROWS[:1])
         if how == "parameter":
-            message.parameters["timeout"].int64_param = 300_000
+            message.parameters["timeout"].int64_param = 2_000_000
         call = slow.channel.unary_unary(f"/{SERVICE}/ModelInfer").future(
-            message.SerializeToString(), timeout=0.5 if how == "deadline" else 30
+            message.SerializeToString(), timeout=2 if how == "deadline" else 30
         )
         until(lambda: queue.rows == 1)
         if how == "cancel":
