@@ -13,7 +13,7 @@ from app.api.memory import SMALL
 from app.errors import ClientGone, DeadlineExceeded, MalformedBody, RequestTimeout
 
 _AHEAD_SECONDS = 0.1  # a client whose deadline has passed cancels, perhaps a moment before we see it pass
-_CANCELLED_SECONDS = 0.1  # where there is no message: gRPC may have refused it, and cancels in a moment
+_CANCELLED_SECONDS = 0.1  # without a message: gRPC may have refused it, and cancels in a moment
 _PROMPT_SECONDS = 0.1  # a message that is not there by then is large, or slow
 
 
