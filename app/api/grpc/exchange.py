@@ -53,8 +53,9 @@ class RpcExchange(Exchange[bytes]):
 
     @contextmanager
     def cancellation(self) -> Iterator[None]:
-        """gRPC cancels when the deadline has passed, the message is too large, or the client is gone; the service, when its
-        time is over."""
+        """gRPC cancels when the deadline has passed, the message is too large, or the client is gone; the service,
+        when its time is over.
+        """
         try:
             yield
         except asyncio.CancelledError:
