@@ -10,8 +10,10 @@ from app.api.body import MOST_SECONDS
 from app.api.grpc.rpc import Rpc
 from app.api.inference import Encoded, Exchange
 from app.api.memory import SMALL
-from app.errors import BodyTooLarge, ClientGone, DeadlineExceeded, MalformedBody, RequestTimeout
+from app.errors import ClientGone, DeadlineExceeded, MalformedBody, RequestTimeout
 
+_AHEAD_SECONDS = 0.1  # a client whose deadline has passed cancels, perhaps a moment before we see it pass
+_CANCELLED_SECONDS = 0.1  # without a message: gRPC may have refused it, and cancels in a moment
 _PROMPT_SECONDS = 0.1  # a message that is not there by then is large, or slow
 
 
@@ -40,32 +42,25 @@ class RpcExchange(Exchange[bytes]):
                 message = await reading
         except TimeoutError:
             raise RequestTimeout(f"the message did not come within {MOST_SECONDS} seconds") from None
-        except asyncio.CancelledError:
-            if reading.done() and not reading.cancelled() and reading.result() is EOF:
-                raise self._too_large() from None  # gRPC has answered, and cancels
-            raise
         finally:
             reading.cancel()
         if message is EOF:
-            if self._context.done():  # gRPC has answered: a message over the limit
-                raise self._too_large()
+            await asyncio.sleep(_CANCELLED_SECONDS)
             raise MalformedBody("expected a message")
         body: bytes = message
         self.memory.resize(len(body))
         return body
 
-    def _too_large(self) -> BodyTooLarge:
-        limit = self.services.settings.max_body_bytes
-        return BodyTooLarge(f"the message is larger than {limit} bytes (MASKSEMBLES_MAX_BODY_BYTES)")
-
     @contextmanager
     def cancellation(self) -> Iterator[None]:
-        """gRPC cancels when the deadline has passed and when the client is gone; the service, when its time is over."""
+        """gRPC cancels when the deadline has passed, the message is too large, or the client is gone; the service,
+        when its time is over.
+        """
         try:
             yield
         except asyncio.CancelledError:
             left = self.seconds()
-            if left is not None and left <= 0:
+            if left is not None and left <= _AHEAD_SECONDS:
                 raise DeadlineExceeded("the deadline of the call passed before all rows were computed") from None
             if self.services.stopping:
                 raise

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import grpc
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import DecodeError
-from grpc.aio import EOF
 from pydantic import BaseModel
 
 from app.api.grpc.exchange import RpcExchange
@@ -20,7 +19,7 @@ from app.api.models import administered_by
 from app.api.services import Services
 from app.api.v2 import models, reports
 from app.engine.reconciler import Reconciler
-from app.errors import BodyTooLarge, InvalidInput, MalformedBody, NotFound
+from app.errors import InvalidInput, MalformedBody, NotFound
 
 _LONGEST_MESSAGE = 2**16  # bytes of a request without tensors
 
@@ -60,11 +59,9 @@ def _handler(reception: Reception, name: str, method: _Method) -> Any:
 
 
 async def _read(rpc: Rpc, kind: Any) -> Any:
-    body = await rpc.context.read()
-    if body is EOF:
-        if rpc.context.done():
-            raise BodyTooLarge("the message is larger than MASKSEMBLES_MAX_BODY_BYTES")
-        raise MalformedBody("expected a message")
+    exchange = RpcExchange(rpc)
+    with exchange.cancellation():
+        body = await exchange.read()
     if len(body) > _LONGEST_MESSAGE:
         raise InvalidInput(f"expected at most {_LONGEST_MESSAGE} bytes")
     try:
