@@ -1,6 +1,8 @@
 // A visit to the service in a browser, in which nothing may go wrong unnoticed.
 import assert from "node:assert/strict";
 
+const PATIENCE = 60_000; // ms: a model may have to be loaded first, beside other work
+
 export const SIZES = {
   desktop: { viewport: { width: 1280, height: 800 } },
   phone: { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true },
@@ -26,6 +28,7 @@ const reportViolations = () =>
  */
 export async function visit(browser, service, act, { expected, context: options } = {}) {
   const context = await browser.newContext({ baseURL: service.url, ...SIZES.desktop, ...options });
+  context.setDefaultTimeout(PATIENCE);
   const requests = [];
   const errors = [];
   context.on("request", (request) => requests.push(request));
