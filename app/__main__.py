@@ -67,7 +67,8 @@ def main() -> int:
             policies=settings.policy,
         )
         reconciler = open_repository(settings.model_repository, device, served, telemetry.reloaded)
-        connections = Connections(most_connections(settings.max_connections), settings.head_timeout_seconds)
+        most = most_connections(settings.max_connections, 1 if grpc_server is None else 2)
+        connections = Connections(most, settings.head_timeout_seconds)
     except ValidationError as error:
         for problem in error.errors():
             name = f"masksembles_{problem['loc'][0]}".upper()

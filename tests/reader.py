@@ -157,6 +157,10 @@ class Reader:
             assert words[-1] in cluster.IMAGES or (ROOT / words[-1]).is_dir()
             assert all((ROOT / words[at + 1]).is_file() for at, word in enumerate(words) if word == "-f")
             return
+        if words[1:3] == ["run", "--rm"]:  # in the image, what would be run here
+            assert words[3] in cluster.IMAGES
+            self._run_python(words[4:], settings)
+            return
         assert words[1] == "compose"
         options = words[2 : words.index("up")]
         assert words[len(options) + 3 :] in ([], ["--scale", "masksembles=4"])

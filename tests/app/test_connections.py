@@ -231,6 +231,14 @@ def test_too_few_descriptors_end_the_start(
         most_connections(wanted)
 
 
+def test_two_servers_share_what_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_most_files", lambda: 1024)
+    monkeypatch.setattr(module, "_open_files", lambda: 30)
+    assert most_connections(None, 2) == 465
+    with pytest.raises(StartError, match="MASKSEMBLES_MAX_CONNECTIONS=466: expected at most 465"):
+        most_connections(466, 2)
+
+
 def test_the_system_says_how_many_files_may_be_open() -> None:
     assert 3 <= module._open_files() < 10_000
     limit = module._most_files()

@@ -109,6 +109,7 @@ def test_a_rate_is_that_of_a_key_at_all_replicas_together(strict: httpx.Client) 
     assert last.json()["error"]["code"] == "rate_limited"
     assert last.headers["Retry-After"] == "1"
     assert ask(Authorization="Bearer one").status_code == 429  # the same key
+    assert ask(Authorization="Bearer \tone").status_code == 429  # which the service takes for it, too
     assert isinstance(strict.get("/v2/models/digits", headers={"X-API-Key": "one"}).json()["error"], str)
     assert ask(**{"X-API-Key": "two"}).status_code == 200
     assert ask().status_code == 200  # by its address

@@ -3,18 +3,21 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+from google.protobuf.message import DecodeError
 from grpc.aio import EOF
 
 from app.api.body import MOST_SECONDS
 from app.api.grpc.rpc import Rpc
 from app.api.inference import Encoded, Exchange
 from app.api.memory import SMALL
-from app.errors import ClientGone, DeadlineExceeded, MalformedBody, RequestTimeout
+from app.errors import ClientGone, DeadlineExceeded, InvalidInput, MalformedBody, RequestTimeout
 
 _AHEAD_SECONDS = 0.1  # a client whose deadline has passed cancels, perhaps a moment before we see it pass
 _CANCELLED_SECONDS = 0.1  # without a message: gRPC may have refused it, and cancels in a moment
 _PROMPT_SECONDS = 0.1  # a message that is not there by then is large, or slow
+_LONGEST_MESSAGE = 2**16  # bytes of a request without tensors
 
 
 class RpcExchange(Exchange[bytes]):
@@ -30,7 +33,18 @@ class RpcExchange(Exchange[bytes]):
         return left
 
     async def read(self) -> bytes:
-        """The message. Nothing tells its length before it is there, so a late one counts as the largest."""
+        """The message."""
+        body = await self.next()
+        if body is None:
+            await asyncio.sleep(_CANCELLED_SECONDS)
+            raise MalformedBody("expected a message")
+        return body
+
+    async def next(self) -> bytes | None:
+        """The next message; None if there is none.
+
+        Nothing tells its length before it is there, so a late one counts as the largest.
+        """
         limit = self.services.settings.max_body_bytes
         self.memory.resize(min(SMALL, limit))
         reading = asyncio.ensure_future(self._context.read())
@@ -45,8 +59,7 @@ class RpcExchange(Exchange[bytes]):
         finally:
             reading.cancel()
         if message is EOF:
-            await asyncio.sleep(_CANCELLED_SECONDS)
-            raise MalformedBody("expected a message")
+            return None
         body: bytes = message
         self.memory.resize(len(body))
         return body
@@ -70,3 +83,31 @@ class RpcExchange(Exchange[bytes]):
         """The message."""
         self.memory.resize(len(encoded.content))
         return encoded.content
+
+
+async def read_message(rpc: Rpc, kind: Any) -> Any:
+    """The message of a call without tensors.
+
+    Args:
+        kind: its class.
+
+    Raises:
+        MalformedBody, InvalidInput: it is no such message, or too long.
+    """
+    exchange = RpcExchange(rpc)
+    with exchange.cancellation():
+        return parse(kind, await exchange.read())
+
+
+def parse(kind: Any, body: bytes) -> Any:
+    """A message without tensors.
+
+    Raises:
+        MalformedBody, InvalidInput: it is no such message, or too long.
+    """
+    if len(body) > _LONGEST_MESSAGE:
+        raise InvalidInput(f"expected at most {_LONGEST_MESSAGE} bytes")
+    try:
+        return kind.FromString(body)
+    except DecodeError as error:
+        raise MalformedBody(f"the message is not a {kind.DESCRIPTOR.name}: {error}") from None

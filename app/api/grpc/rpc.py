@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,9 +15,9 @@ from app.api.error_handlers import shown_as
 from app.api.memory import Held
 from app.api.request_metrics import code_of
 from app.api.services import Services
-from app.auth.guard import Guard
+from app.auth.guard import Guard, needed
 from app.engine.batcher import STOPPING
-from app.errors import ClientGone, NotReady, ServiceError
+from app.errors import ClientGone, ConnectionsFull, NotReady, ServiceError
 from app.telemetry import trace_context
 from app.telemetry.tracing import Trace
 
@@ -24,6 +25,9 @@ _log = logging.getLogger("app.access")
 _HERE = (b"host", b"localhost")  # the guard asks for it because of browsers, which do not speak gRPC
 _LONGEST_MESSAGE = 1500  # characters of an error: it travels percent-encoded, and clients take 8 KiB of metadata
 _OK = 200
+_MOST_OPEN = 64  # calls at work at once that need no key; as many watch the health
+KEYLESS = 2 * _MOST_OPEN
+"""Calls at work at once that need no key. They have places of their own, or anybody could take those of all others."""
 
 Headers = list[tuple[bytes, bytes]]
 Context: TypeAlias = ServicerContext
@@ -39,7 +43,31 @@ class Rpc:
     trace: Trace
 
 
-Serve = Callable[[Rpc], Awaitable[bytes]]
+Serve = Callable[[Rpc], Awaitable[bytes | None]]
+"""Returns the answer; None if it has written all by itself."""
+
+
+class Places:
+    """How many calls of one kind may be at work at once."""
+
+    def __init__(self, most: int = _MOST_OPEN) -> None:
+        self._most = most
+        self._taken = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """A place for a call.
+
+        Raises:
+            ConnectionsFull: all are taken.
+        """
+        if self._taken >= self._most:
+            raise ConnectionsFull(f"{self._most} calls of this kind, which needs no key, are at work", 1)
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
 
 
 class Reception:
@@ -54,18 +82,28 @@ class Reception:
         self._guard = guard
         self.closed = False
         """Whether to refuse every call from now on."""
+        self._open = Places()
 
-    def handler(self, name: str, path: str, serve: Serve, *, recorded: bool = False) -> grpc.RpcMethodHandler:
+    def handler(
+        self, name: str, path: str, serve: Serve, *, recorded: bool = False, places: Places | None = None
+    ) -> grpc.RpcMethodHandler:
         """What gRPC calls for an RPC.
 
         Args:
             name: its whole name, as in `/inference.GRPCInferenceService/ModelInfer`.
             path: the path over HTTP that does the same; the guard knows what scope it needs.
             recorded: whether it is a request that spans are recorded of, and that a full queue refuses.
+            places: bounds how many are at work; by default all that need no key share some.
         """
+        if places is None and needed(path) is None:
+            places = self._open
+
+        async def bounded(rpc: Rpc) -> bytes | None:
+            with nullcontext() if places is None else places.one():
+                return await serve(rpc)
 
         async def handle(_: object, context: Context) -> None:
-            await self._handle(name, path if recorded else None, path, serve, context)
+            await self._handle(name, path if recorded else None, path, bounded, context)
 
         # a stream to gRPC's library, though not to the client: only then may a request be refused before it is read,
         # and memory be held until the answer is on its way
@@ -83,7 +121,8 @@ class Reception:
                 self._admit(path, headers, is_infer=route is not None)
                 answer = await serve(Rpc(self._services, context, memory, trace))
                 trace.step("send")
-                await context.write(answer)
+                if answer is not None:
+                    await context.write(answer)
                 status = _OK
         except ClientGone as error:
             trace.failed(code_of(error))

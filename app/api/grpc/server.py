@@ -3,15 +3,10 @@
 import asyncio
 import logging
 
-from google.protobuf import descriptor_pb2
 from grpc import aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from app.api.grpc import service
-from app.api.grpc.health import NAME, Health
-from app.api.grpc.messages import POOL, SERVICE
-from app.api.grpc.rpc import Reception
+from app.api.grpc import health, reflection, service
+from app.api.grpc.rpc import KEYLESS, Reception
 from app.api.services import Services
 from app.auth.guard import Guard
 from app.errors import StartError
@@ -19,6 +14,8 @@ from app.errors import StartError
 _log = logging.getLogger(__name__)
 
 _IDLE_MS = 300_000  # then a connection without calls is closed
+_AGE_MS = 300_000  # then a connection is closed once its calls are answered, and clients may reach another replica
+_GRACE_MS = 30_000  # beside the longest wait in the queue; then also those whose client does not read its answers
 _PING_MS = 60_000  # a client that does not answer one within 20 seconds is gone
 _LATEST_SECONDS = 0.2  # gRPC cancels calls that come just as it stops; until then they are told that it is over
 _LARGEST_HEAD = 2**16  # bytes, as over HTTP
@@ -28,13 +25,14 @@ class GrpcServer:
     """Serves the protocol, health and reflection.
 
     Args:
-        calls: most that are at work at once; one more is refused.
+        most: connections that are open at once, and calls that are at work; one more is refused. Health and reflection,
+            which need no key, do not count.
     """
 
-    def __init__(self, services: Services, guard: Guard, calls: int) -> None:
+    def __init__(self, services: Services, guard: Guard, most: int) -> None:
         self._services = services
         self._reception = Reception(services, guard)
-        self._calls = calls
+        self._most = most
 
     port = 0
     """Where it listens, once it does."""
@@ -47,22 +45,23 @@ class GrpcServer:
         """
         settings = self._services.settings
         self._server = aio.server(
-            maximum_concurrent_rpcs=self._calls,
+            maximum_concurrent_rpcs=self._most + KEYLESS,
             options=[
                 ("grpc.max_receive_message_length", settings.max_body_bytes),
                 ("grpc.absolute_max_metadata_size", _LARGEST_HEAD),
                 ("grpc.max_metadata_size", _LARGEST_HEAD),
                 ("grpc.server_handshake_timeout_ms", round(1000 * settings.head_timeout_seconds)),
+                ("grpc.max_allowed_incoming_connections", self._most),
                 ("grpc.max_connection_idle_ms", _IDLE_MS),
+                ("grpc.max_connection_age_ms", _AGE_MS),
+                ("grpc.max_connection_age_grace_ms", settings.queue_timeout_ms + _GRACE_MS),
                 ("grpc.keepalive_time_ms", _PING_MS),
                 ("grpc.so_reuseport", 0),  # or a second process could listen on the same port, unnoticed
             ],
         )
-        self._server.add_generic_rpc_handlers((service.handlers(self._reception),))
-        health_pb2_grpc.add_HealthServicer_to_server(Health(self._services), self._server)
-        for file in (health_pb2, reflection_pb2):
-            _know(file.DESCRIPTOR)
-        reflection.enable_server_reflection((SERVICE, NAME, reflection.SERVICE_NAME), self._server, pool=POOL)
+        self._server.add_generic_rpc_handlers(
+            [kind.handlers(self._reception) for kind in (service, health, reflection)]
+        )
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         try:
             self.port = self._server.add_insecure_port(f"{host}:{settings.grpc_port}")
@@ -81,10 +80,3 @@ class GrpcServer:
         if grace:
             await asyncio.sleep(_LATEST_SECONDS)
         await self._server.stop(grace)
-
-
-def _know(file: object) -> None:
-    """Lets reflection tell of a service that is not in our file."""
-    copied = descriptor_pb2.FileDescriptorProto()
-    file.CopyToProto(copied)  # type: ignore[attr-defined]
-    POOL.Add(copied)

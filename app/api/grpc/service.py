@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 
 import grpc
 from google.protobuf.json_format import ParseDict
-from google.protobuf.message import DecodeError
 from pydantic import BaseModel
 
-from app.api.grpc.exchange import RpcExchange
+from app.api.grpc.exchange import RpcExchange, read_message
 from app.api.grpc.infer_call import RpcInferCall
 from app.api.grpc.messages import METHODS, SERVICE, message
 from app.api.grpc.rpc import Reception, Rpc
@@ -19,9 +18,7 @@ from app.api.models import administered_by
 from app.api.services import Services
 from app.api.v2 import models, reports
 from app.engine.reconciler import Reconciler
-from app.errors import InvalidInput, MalformedBody, NotFound
-
-_LONGEST_MESSAGE = 2**16  # bytes of a request without tensors
+from app.errors import InvalidInput, NotFound
 
 Answer = Mapping[str, Any] | BaseModel
 
@@ -47,7 +44,7 @@ def _handler(reception: Reception, name: str, method: _Method) -> Any:
     response = message(METHODS[name].output_type.name)
 
     async def serve(rpc: Rpc) -> bytes:
-        given = await _read(rpc, request)
+        given = await read_message(rpc, request)
         found = method.serve(rpc.services, given)
         if isinstance(found, Awaitable):
             found = await found
@@ -56,18 +53,6 @@ def _handler(reception: Reception, name: str, method: _Method) -> Any:
         return written
 
     return reception.handler(f"/{SERVICE}/{name}", method.path, serve)
-
-
-async def _read(rpc: Rpc, kind: Any) -> Any:
-    exchange = RpcExchange(rpc)
-    with exchange.cancellation():
-        body = await exchange.read()
-    if len(body) > _LONGEST_MESSAGE:
-        raise InvalidInput(f"expected at most {_LONGEST_MESSAGE} bytes")
-    try:
-        return kind.FromString(body)
-    except DecodeError as error:
-        raise MalformedBody(f"the message is not a {kind.DESCRIPTOR.name}: {error}") from None
 
 
 async def _infer(rpc: Rpc) -> bytes:

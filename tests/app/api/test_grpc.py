@@ -1,5 +1,6 @@
 """The Open Inference Protocol over gRPC, through the whole service: what HTTP promises holds here, too."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import grpc
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from app.api.grpc.messages import METHODS, SERVICE
@@ -23,6 +25,7 @@ from tests.app.api.v2.protocol import binary_tensor, post, read
 from tests.app.engine.fakes import until
 from tests.serving import open_models
 
+REFLECT = "ServerReflectionInfo"
 ROWS = np.linspace(-1, 1, 18, dtype=np.float32).reshape(3, 6)
 
 
@@ -365,3 +368,54 @@ def test_grpcs_own_health_and_reflection(tiny_repository: Path) -> None:
         assert [answer.status for answer in seen] == [health_pb2.HealthCheckResponse.NOT_SERVING]
         assert not callee.rpc("ServerReady").ready
         assert not callee.rpc("ModelReady", name="tiny").ready
+
+
+def test_calls_without_a_key_leave_room_for_others(tiny_repository: Path) -> None:
+    with calling(tiny_repository, most=2) as callee:
+        health = health_pb2_grpc.HealthStub(callee.channel)
+        watching = [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(64)]
+        assert {next(seen).status for seen in watching} == {health_pb2.HealthCheckResponse.SERVING}
+        with pytest.raises(grpc.RpcError) as raised:
+            next(health.Watch(health_pb2.HealthCheckRequest()))
+        assert raised.value.code() == grpc.StatusCode.UNAVAILABLE
+        done = threading.Event()
+        silent = [
+            callee.channel.stream_stream(name)(iter(done.wait, True))  # sends nothing until then
+            for name in (
+                f"/{SERVICE}/ServerLive",
+                "/grpc.health.v1.Health/Check",
+                f"/{reflection.SERVICE_NAME}/{REFLECT}",
+            )
+            for _ in range(22)
+        ]
+        until(lambda: isinstance(callee.rpc("ServerLive"), Failure))
+        assert callee.rpc("ServerLive").metadata["error-code"] == "connections_full"
+        assert arrays(infer(callee, request("tiny", ROWS)))["entropy"].shape == (3,)
+        for call in (*watching, *silent):
+            call.cancel()
+        until(lambda: not isinstance(callee.rpc("ServerLive"), Failure))
+        done.set()
+
+
+def test_connections_are_bounded(tiny_repository: Path) -> None:
+    with calling(tiny_repository, most=3) as callee:
+        assert callee.rpc("ServerLive").live
+        port = int(callee.target.rpartition(":")[2])
+        opened = [socket.create_connection(("127.0.0.1", port)) for _ in range(6)]
+        for one in opened:
+            one.settimeout(0.5)
+        assert sum(_is_closed(one) for one in opened) >= 3
+        assert callee.rpc("ServerLive").live
+        for one in opened:
+            one.close()
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    try:
+        while connection.recv(1024):
+            pass
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        pass
+    return True

@@ -55,12 +55,14 @@ class Callee(NamedTuple):
 
 
 @contextmanager
-def calling(folder: Path, guard: Guard | None = None, models: Any = None, **settings: Any) -> Iterator[Callee]:
+def calling(
+    folder: Path, guard: Guard | None = None, models: Any = None, most: int = 100, **settings: Any
+) -> Iterator[Callee]:
     """The service over a folder of models, called over gRPC."""
     app = application(folder, models=models, guard=guard, grpc_port=0, **settings)
     with in_thread(app, protocol_among(Connections(1000, 10))) as client:
         loop = app.services.batcher._loop
-        server = GrpcServer(app.services, guard or Guard(), 100)
+        server = GrpcServer(app.services, guard or Guard(), most)
         asyncio.run_coroutine_threadsafe(server.start(), loop).result()
         target = f"127.0.0.1:{server.port}"
         try:
