@@ -36,8 +36,10 @@ def test_a_job_runs_targets_that_there_are(job: dict[str, Any]) -> None:
 
 
 def test_the_script_runs_targets_that_there_are() -> None:
-    (line,) = re.findall(r"^make (.*)$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
-    assert set(line.split()) <= TARGETS
+    lines = re.findall(r"^make ([a-z -]*)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    assert len(lines) == 2
+    for line in lines:
+        assert set(line.split()) <= TARGETS
 
 
 def test_every_target_but_files_says_what_it_does() -> None:

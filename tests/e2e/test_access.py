@@ -1,5 +1,6 @@
 """Who may call the program, as an operator says it, and that nobody who calls can write into its log."""
 
+import fcntl
 import io
 import json
 import os
@@ -201,7 +202,7 @@ def are_records(lines: list[str]) -> list[dict[str, object]]:
         record = json.loads(line)
         assert list(record)[:4] == ["time", "level", "logger", "message"], line
         assert record.keys() <= {
-            "time", "level", "logger", "message", "request_id", "model", "version", "status", "code", "seconds",
+            "time", "level", "logger", "message", "request_id", "trace_id", "model", "version", "status", "code", "seconds",
             "exception",
         }  # fmt: skip
         records.append(record)
@@ -211,6 +212,8 @@ def are_records(lines: list[str]) -> list[dict[str, object]]:
 @pytest.fixture
 def running(repository: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
     with as_process(repository, MASKSEMBLES_ACCESS_LOG="true", MASKSEMBLES_ENABLE_ADMIN="true") as started:
+        _, process = started
+        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 2**20)  # nobody reads it until the end
         yield started
 
 

@@ -77,9 +77,9 @@ def test_rows_may_wait_for_what_loading_left(
         time.sleep(0.2)
         return load_model(*asked)
 
-    async def note(batcher: Batcher, model: Any, inputs: Any, outputs: Any, seconds: float, gone: Any) -> Any:
+    async def note(batcher: Batcher, model: Any, inputs: Any, outputs: Any, seconds: float, *others: Any) -> Any:
         given.append(seconds)
-        return await predict(batcher, model, inputs, outputs, seconds, gone)
+        return await predict(batcher, model, inputs, outputs, seconds, *others)
 
     monkeypatch.setattr(loader, "load", slowly)
     monkeypatch.setattr(Batcher, "predict", note)
