@@ -202,8 +202,8 @@ def are_records(lines: list[str]) -> list[dict[str, object]]:
         record = json.loads(line)
         assert list(record)[:4] == ["time", "level", "logger", "message"], line
         assert record.keys() <= {
-            "time", "level", "logger", "message", "request_id", "trace_id", "model", "version", "status", "code", "seconds",
-            "exception",
+            "time", "level", "logger", "message", "request_id", "trace_id", "model", "version", "status", "code",
+            "seconds", "exception",
         }  # fmt: skip
         records.append(record)
     return records
@@ -213,6 +213,7 @@ def are_records(lines: list[str]) -> list[dict[str, object]]:
 def running(repository: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
     with as_process(repository, MASKSEMBLES_ACCESS_LOG="true", MASKSEMBLES_ENABLE_ADMIN="true") as started:
         _, process = started
+        assert process.stderr is not None
         fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 2**20)  # nobody reads it until the end
         yield started
 
