@@ -18,11 +18,11 @@ def test_a_version_starts_with_an_evidence_of_one() -> None:
 
 
 def test_one_score_that_drifts_raises_the_alarm_and_is_named() -> None:
-    tests = {("", "entropy"): DriftEvidence(EVEN, 1000, 2), ("", "mutual_information"): DriftEvidence(EVEN, 1000, 2)}
+    entropies, informations = DriftEvidence(EVEN, 1000, 2), DriftEvidence(EVEN, 1000, 2)
     rng = np.random.default_rng(0)
-    tests["", "entropy"].observe(rng.random(1000))
-    tests["", "mutual_information"].observe(np.where(rng.random(1000) < 0.3, 2.0, rng.random(1000)))
-    report = DriftReport.of(tests)
+    entropies.observe(rng.random(1000))
+    informations.observe(np.where(rng.random(1000) < 0.3, 2.0, rng.random(1000)))
+    report = DriftReport.of({("", "entropy"): entropies, ("", "mutual_information"): informations})
     assert report.alarm
     entropy, mutual_information = report.scores
     assert entropy.evidence < 1
