@@ -25,7 +25,7 @@ SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-u
 .DEFAULT_GOAL := help
 .PHONY: help install lock serve test test-service test-slow test-clients test-page test-docker test-scale coverage fuzz check \
   openapi proto vendor chromium prometheus kubernetes-client models benchmark benchmark-quick bench bench-model bench-formats \
-  bench-transports bench-sizes bench-gpu bench-hostile bench-proxy bench-footprint soak soak-connections soak-reloads \
+  bench-transports bench-sizes bench-drift bench-gpu bench-hostile bench-proxy bench-footprint soak soak-connections soak-reloads \
   soak-shapes endurance clean
 
 help: ## List the targets
@@ -133,6 +133,9 @@ bench-hostile: $(ALL) ## What files that mean harm cost before they are rejected
 
 bench-proxy: $(ALL) ## What the proxy before replicas costs (Docker, JSON=file)
 	$(PYTHON) -m tests.bench.proxy $(if $(JSON),--json $(JSON))
+
+bench-drift: $(ALL) ## False and true alarms of the test for drift (WEEKS=1000)
+	$(PYTHON) -m tests.bench.drift $(if $(WEEKS),--weeks $(WEEKS))
 
 bench-footprint: $(ALL) ## What each shipped model takes of memory and processor in a service
 	$(PYTHON) -m tests.bench.footprint

@@ -1,12 +1,13 @@
-"""Shows whether inputs have drifted: compares the scores of the rows served with those of the calibration rows."""
+"""Shows whether inputs have drifted: compares the scores of the rows served with those of the calibration rows, as
+histograms, which tell how far, and by a test, which tells how surely."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from app.contract.calibration import Calibration
@@ -14,6 +15,8 @@ from app.contract.contract_model import Score
 from app.contract.head import Head
 from app.contract.schema import Contract
 from app.contract.tasks.task import Arrays, row_output
+from app.telemetry.drift_evidence import ALARM_AT, DriftEvidence
+from app.telemetry.drift_report import DriftReport
 
 MONITORED: tuple[Score, ...] = ("entropy", "mutual_information")
 """Scores whose distribution is shown, in nats; each follows from the graph's output of that name."""
@@ -21,17 +24,25 @@ _LABELS = ("model", "version", "head")
 
 
 class ScoreHistogram:
-    """Counts a score of the served rows in buckets.
+    """Counts a score of the served rows in buckets, and tests it.
 
     Args:
         edges: upper bounds of the buckets, ascending.
         reference: how many calibration rows lie at or below each edge, and how many there are: one number more.
         value_of: the score's values [B] from the outputs of a batch, by their names in the graph.
+
+    Attributes:
+        evidence: the test.
     """
 
     def __init__(
-        self, edges: NDArray[np.float64], reference: NDArray[np.int64], value_of: Callable[[Arrays], NDArray[Any]]
+        self,
+        edges: NDArray[np.float64],
+        reference: NDArray[np.int64],
+        value_of: Callable[[Arrays], NDArray[Any]],
+        evidence: DriftEvidence,
     ) -> None:
+        self.evidence = evidence
         self._edges = edges
         self._reference = reference
         self._value_of = value_of
@@ -46,6 +57,7 @@ class ScoreHistogram:
         counts = np.bincount(np.searchsorted(self._edges, values), minlength=len(self._counts))
         self._counts += counts
         self._sum += float(values.sum(dtype=np.float64))
+        self.evidence.observe(values)
 
     def buckets(self) -> tuple[list[tuple[str, float]], float]:
         """Upper bounds with cumulative counts, and the sum of all values."""
@@ -73,13 +85,21 @@ class ScoreHistograms(Collector):
 
     def add(self, model: str, version: int, contract: Contract) -> list[ScoreHistogram]:
         """Adds a version; returns its histograms, without those of scores that have no reference."""
-        found: dict[tuple[str, Score], ScoreHistogram] = {}
-        for head in contract.heads:
-            for name in _monitored(head):
-                edges = reference_deciles(head, name)
-                if head.calibration is not None and len(edges):
-                    reference = reference_counts(head.calibration, name, edges)
-                    found[head.name, name] = ScoreHistogram(edges, reference, partial(_value, head, name))
+        calibrated = [
+            (head, name, head.calibration, edges)
+            for head in contract.heads
+            for name in _monitored(head)
+            if head.calibration is not None and len(edges := reference_deciles(head, name))
+        ]
+        found = {
+            (head.name, name): ScoreHistogram(
+                edges,
+                reference_counts(calibration, name, edges),
+                partial(_value, head, name),
+                DriftEvidence(calibration.quantiles[name], calibration.rows, len(calibrated)),
+            )
+            for head, name, calibration, edges in calibrated
+        }
         self._scores[model, str(version)] = found
         return list(found.values())
 
@@ -87,8 +107,16 @@ class ScoreHistograms(Collector):
         """Removes the histograms of a version."""
         self._scores.pop((model, str(version)), None)
 
-    def collect(self) -> Iterator[HistogramMetricFamily]:
-        """The metric families for Prometheus, two for each score whether or not a model has it."""
+    def reports(self, model: str) -> dict[int, DriftReport]:
+        """What the test says of each version of a model that has one, by the version's number."""
+        return {
+            int(version): _report(scores)
+            for (name, version), scores in list(self._scores.items())
+            if name == model and scores
+        }
+
+    def collect(self) -> Iterator[HistogramMetricFamily | GaugeMetricFamily]:
+        """The metric families for Prometheus; the histograms are two for each score whether or not a model has it."""
         for name in MONITORED:
             served = HistogramMetricFamily(
                 f"masksembles_{name}_nats",
@@ -107,6 +135,28 @@ class ScoreHistograms(Collector):
                         calibration.add_metric((*labels, head), histogram.reference_buckets(), None)
             yield served
             yield calibration
+        evidence = GaugeMetricFamily(
+            "masksembles_drift_evidence",
+            "How strongly a score's rows speak against being like the calibration rows; 1 at the start, of all scores "
+            f"and heads of a version together; {ALARM_AT:g} together is an alarm",
+            labels=(*_LABELS, "score"),
+        )
+        alarm = GaugeMetricFamily(
+            "masksembles_drift_alarm",
+            f"1 while the evidence of a version is {ALARM_AT:g} or more, by the rows that this process served",
+            labels=_LABELS[:2],
+        )
+        for labels, scores in list(self._scores.items()):
+            for (head, score), histogram in scores.items():
+                evidence.add_metric((*labels, head, score), histogram.evidence.value)
+            if scores:
+                alarm.add_metric(labels, _report(scores).alarm)
+        yield evidence
+        yield alarm
+
+
+def _report(scores: Mapping[tuple[str, Score], ScoreHistogram]) -> DriftReport:
+    return DriftReport.of({name: histogram.evidence for name, histogram in scores.items()})
 
 
 def monitored_outputs(contract: Contract) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from app.contract.decisions import Action
 from app.contract.schema import Contract
 from app.telemetry.drift import ScoreHistogram, ScoreHistograms
+from app.telemetry.drift_report import DriftReport
 from app.telemetry.statistics import Statistics
 from app.telemetry.versions import States, VersionGauges
 
@@ -145,6 +146,10 @@ class Telemetry:
             versions.pop(old).end()
             self._drift.remove(model, old)
         return made
+
+    def drift_reports(self, model: str) -> dict[int, DriftReport]:
+        """What the test for drift says of each version of a model, by its number; none of one without calibration."""
+        return self._drift.reports(model)
 
     def rejected(self, outcome: str) -> None:
         """Counts a request that ended before its model was found."""

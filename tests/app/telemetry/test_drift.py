@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from app.contract.tasks import classification, regression
 from app.telemetry.drift import monitored_outputs, reference_counts, reference_deciles
@@ -117,3 +118,55 @@ def test_a_value_on_an_edge_belongs_below_it_and_nan_nowhere() -> None:
     assert value(telemetry, "masksembles_entropy_nats_bucket", model="one", version="1", head="", le="0.4") == 0
     assert value(telemetry, "masksembles_entropy_nats_bucket", model="one", version="1", head="", le="0.5") == 1
     assert value(telemetry, "masksembles_entropy_nats_count", model="one", version="1", head="") == 1
+
+
+def drifting(rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
+    return {"entropy": rng.random(100) ** 0.5, "mutual_information": rng.random(100)}
+
+
+def test_a_drift_raises_the_alarm_of_its_version_and_names_the_score() -> None:
+    telemetry, rng = Telemetry(), np.random.default_rng(0)
+    contract = calibrated(entropy=EVEN, mutual_information=EVEN)
+    series = telemetry.series("one", 1, contract)
+    assert value(telemetry, "masksembles_drift_alarm", model="one", version="1") == 0
+    for _ in range(20):
+        series.computed(100, 0.1, drifting(rng))
+    assert value(telemetry, "masksembles_drift_alarm", model="one", version="1") == 1
+    labels = {"model": "one", "version": "1", "head": ""}
+    assert value(telemetry, "masksembles_drift_evidence", score="entropy", **labels) >= 200
+    assert value(telemetry, "masksembles_drift_evidence", score="mutual_information", **labels) < 1
+    report = telemetry.drift_reports("one")[1]
+    assert report.alarm
+    assert [(score.score, score.rows, score.side) for score in report.scores if score.evidence > 1] == [
+        ("entropy", 2000, "above")
+    ]
+
+
+def test_a_new_version_starts_anew_and_one_without_calibration_is_not_tested() -> None:
+    telemetry, rng = Telemetry(), np.random.default_rng(0)
+    first = telemetry.series("one", 1, calibrated(entropy=EVEN, mutual_information=EVEN))
+    for _ in range(20):
+        first.computed(100, 0.1, drifting(rng))
+    telemetry.series("one", 2, calibrated(entropy=EVEN, mutual_information=EVEN))
+    telemetry.series("one", 3, CONTRACT)
+    telemetry.series("two", 1, calibrated(entropy=EVEN))
+    reports = telemetry.drift_reports("one")
+    assert {version: report.alarm for version, report in reports.items()} == {1: True, 2: False}
+    assert reports[2].evidence == 1
+    assert value(telemetry, "masksembles_drift_alarm", model="one", version="2") == 0
+    assert ("masksembles_drift_alarm", frozenset({("model", "one"), ("version", "3")})) not in samples(telemetry)
+
+
+def test_the_evidence_of_an_old_version_ends_with_its_series() -> None:
+    telemetry = Telemetry()
+    for version in range(1, 9):
+        telemetry.series("one", version, calibrated(entropy=EVEN))
+    assert set(telemetry.drift_reports("one")) == {5, 6, 7, 8}
+
+
+def test_what_is_not_finite_is_no_evidence() -> None:
+    telemetry = Telemetry()
+    series = telemetry.series("one", 1, calibrated(entropy=EVEN))
+    for _ in range(1000):
+        series.computed(2, 0.1, {"entropy": np.array([math.nan, math.inf])})
+    assert telemetry.drift_reports("one")[1].evidence == 1
