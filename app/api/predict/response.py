@@ -1,8 +1,9 @@
 """The responses of /predict: JSON, arrays in NumPy's format, or a picture."""
 
 import io
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import orjson
@@ -13,10 +14,11 @@ from app.api.predict.maps import MapForm
 from app.api.predict.pictures import RANGE_HEADER
 from app.api.predict.tasks import ANSWERS
 from app.api.predict.tasks.task import JsonRows, OutputSelection, put
-from app.contract.decisions import Decided
+from app.contract.decisions import Decided, Decision
 from app.contract.schema import shape_at
 from app.contract.tasks.task import Arrays
 from app.engine.model import Model
+from app.feedback.receipt import Receipts
 
 JSON: Literal["application/json"] = "application/json"
 NPZ: Literal["application/x-npz"] = "application/x-npz"
@@ -37,6 +39,13 @@ class Wanted(NamedTuple):
     """Whether maps in JSON are pictures."""
     sizes: dict[str, int]
     """Of B and of free axes, by letter."""
+    receipts: Receipts | None = None
+    """Issues them, if any are wanted."""
+
+
+def receipts_in(selections: Sequence[OutputSelection]) -> int:
+    """How many receipts each row is to have."""
+    return sum(["receipt" in selection.chosen for selection in selections])
 
 
 def write_json(wanted: Wanted, model: Model, found: Arrays, decided: Decided) -> bytes:
@@ -79,6 +88,7 @@ def _put(
     head = selection.head
     task = ANSWERS[head.task]
     of_maps = task.menu(head).maps
+    decisions: list[Decision] | None = None
     if head.grid:
         put(rows, "grid", [list(shape_at(head.grid, wanted.sizes))] * len(rows))
     for choice in selection.chosen:
@@ -89,9 +99,25 @@ def _put(
         elif choice == "percentiles":
             _put_percentiles(rows, derived.percentiles(selection, found))
         elif choice == "decision":
-            put(rows, choice, derived.decisions(selection, found, decided))
+            decisions = derived.decisions(selection, found, decided)
+            put(rows, choice, decisions)
+        elif choice == "receipt":  # the last in every menu
+            put(rows, choice, _receipts(selection, found, wanted, model, decisions))
         else:
             put(rows, choice, found[choice])
+
+
+def _receipts(
+    selection: OutputSelection, found: Arrays, wanted: Wanted, model: Model, decisions: list[Decision] | None
+) -> list[str]:
+    """A receipt for each row.
+
+    Args:
+        decisions: those that were answered; None if none were, and a receipt then holds what they would have been.
+    """
+    if decisions is None:
+        decisions = derived.decisions(selection, found, Counter())
+    return cast(Receipts, wanted.receipts).issue(model.name, model.version, selection.head, found, decisions)
 
 
 def _put_map(
@@ -122,8 +148,8 @@ def write_npz(wanted: Wanted, model: Model, found: Arrays, decided: Decided) -> 
 
     Derived values have these names: `percentiles.SCORE` [B]; `prediction_set`, booleans [B, K, G], and
     `prediction_set.coverage`; `shares` [B, K]; `row_scores.SCORE` [B]; `intervals` [B, C, 2, D, G], the lower and upper
-    ends for each coverage, and `intervals.coverage` [C]; `decision`, texts [B]. Those of a head with a name come after
-    it and a dot.
+    ends for each coverage, and `intervals.coverage` [C]; `decision` and `receipt`, texts [B]. Those of a head with a
+    name come after it and a dot.
 
     Args:
         found, decided: see write_json.
@@ -135,16 +161,19 @@ def write_npz(wanted: Wanted, model: Model, found: Arrays, decided: Decided) -> 
     if wanted.id is not None:
         arrays["id"] = wanted.id
     for selection in wanted.selections:
-        of_head = _arrays(selection, selection.head.own(found), decided)
+        of_head = _arrays(selection, selection.head.own(found), wanted, model, decided)
         arrays |= {selection.head.graph_name(name): values for name, values in of_head.items()}
     stream = io.BytesIO()
     np.savez(stream, allow_pickle=False, **arrays)
     return stream.getvalue()
 
 
-def _arrays(selection: OutputSelection, found: Arrays, decided: Decided) -> dict[str, Any]:
+def _arrays(
+    selection: OutputSelection, found: Arrays, wanted: Wanted, model: Model, decided: Decided
+) -> dict[str, Any]:
     arrays: dict[str, Any] = {}
     writers = ANSWERS[selection.head.task].npz
+    decisions: list[Decision] | None = None
     for choice in selection.chosen:
         if (write := writers.get(choice)) is not None:
             arrays |= write(selection, found)
@@ -155,6 +184,8 @@ def _arrays(selection: OutputSelection, found: Arrays, decided: Decided) -> dict
             decisions = derived.decisions(selection, found, decided)
             if decisions is not None:
                 arrays["decision"] = [decision.action for decision in decisions]
+        elif choice == "receipt":
+            arrays[choice] = _receipts(selection, found, wanted, model, decisions)
         else:
             arrays[choice] = found[choice]
     return arrays
