@@ -12,7 +12,7 @@ from app.feedback.seen import Seen
 from app.feedback.tally import Judged, Tally
 from app.feedback.tasks.task import Truth
 
-Key = tuple[str, int, str]
+TallyKey = tuple[str, int, str]
 """Model, version and head."""
 Find = Callable[[Receipt], tuple[Head, Policy | None]]
 """The head that a receipt names, and the policy on it; raises ValueError if there is none any more."""
@@ -24,7 +24,7 @@ _MOST_TALLIES = 64  # of a service; each has some 50 series, which must not grow
 class Claim(NamedTuple):
     """A receipt that came back, checked and judged, but not counted."""
 
-    key: Key
+    key: TallyKey
     tally: Tally
     number: int
     time: int
@@ -41,10 +41,10 @@ class Ledger:
     def __init__(self, seen: Seen | None = None, clock: Callable[[], float] = time.time) -> None:
         self._seen = seen or Seen()
         self._clock = clock
-        self._tallies: dict[Key, Tally] = {}
+        self._tallies: dict[TallyKey, Tally] = {}
 
     @property
-    def tallies(self) -> dict[Key, Tally]:
+    def tallies(self) -> dict[TallyKey, Tally]:
         """A copy: other threads read while the event loop counts."""
         return dict(self._tallies)
 

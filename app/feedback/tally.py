@@ -25,7 +25,7 @@ class Loss(NamedTuple):
 
 
 @dataclass
-class Decided:
+class DecidedRows:
     """Rows with one decision."""
 
     rows: int = 0
@@ -43,7 +43,7 @@ class Bin:
 
 
 @dataclass
-class Kept:
+class PromisedRows:
     """What became of the rows that a promise is about."""
 
     promise: Promise
@@ -72,18 +72,18 @@ class Tally:
     policy: Policy | None
     rows: int = 0
     repeats: int = 0
-    decisions: dict[Action | None, Decided] = field(init=False)
+    decisions: dict[Action | None, DecidedRows] = field(init=False)
     losses: dict[str, Loss] = field(init=False)
     bins: list[Bin] = field(init=False)
     """Of a classifier."""
-    promises: list[Kept] = field(init=False)
+    promises: list[PromisedRows] = field(init=False)
 
     def __post_init__(self) -> None:
         self._task = FEEDBACK[self.head.task]
-        self.decisions = {action: Decided() for action in ACTIONS}
+        self.decisions = {action: DecidedRows() for action in ACTIONS}
         self.losses = {name: Loss() for name in self._task.losses(self.head)}
         self.bins = [Bin() for _ in range(BINS)] if self.head.labels else []
-        self.promises = [Kept(promise) for promise in promises_of(self.head, self.policy)]
+        self.promises = [PromisedRows(promise) for promise in promises_of(self.head, self.policy)]
 
     @property
     def wrong(self) -> int | None:

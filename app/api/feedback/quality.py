@@ -1,17 +1,17 @@
 """What a model's tallies say, with confidence intervals and a verdict on each promise."""
 
 from app.api.feedback.schemas import (
+    ConfidenceBin,
     DecisionQuality,
     HeadQuality,
     Mean,
     PromiseQuality,
-    ReliabilityBin,
     Share,
     VersionQuality,
 )
 from app.feedback.bounds import bernstein, wilson
 from app.feedback.ledger import Ledger
-from app.feedback.tally import BINS, Bin, Kept, Loss, Tally, calibration_error
+from app.feedback.tally import BINS, Bin, Loss, PromisedRows, Tally, calibration_error
 
 _MOST = {"brier": 2.0}
 """The largest value of losses that have one."""
@@ -63,8 +63,8 @@ def _mean(sums: Loss, rows: int, most: float | None) -> Mean:
     return Mean(value=value, lower=lower, upper=upper)
 
 
-def _bin(index: int, one: Bin) -> ReliabilityBin:
-    return ReliabilityBin(
+def _bin(index: int, one: Bin) -> ConfidenceBin:
+    return ConfidenceBin(
         lower=index / BINS,
         upper=(index + 1) / BINS,
         confidence=one.confidence / one.rows if one.rows else None,
@@ -72,7 +72,7 @@ def _bin(index: int, one: Bin) -> ReliabilityBin:
     )
 
 
-def _promise(kept: Kept) -> PromiseQuality:
+def _promise(kept: PromisedRows) -> PromiseQuality:
     promise = kept.promise
     verdict, certainty = promise.verdict(kept.failures, kept.rows)
     return PromiseQuality(

@@ -39,7 +39,7 @@ class Mean(BaseModel):
     upper: float | None = None
 
 
-class ReliabilityBin(BaseModel):
+class ConfidenceBin(BaseModel):
     """Rows whose confidence lies between two tenths: the share of hits should be the mean confidence."""
 
     lower: float
@@ -85,7 +85,7 @@ class HeadQuality(BaseModel):
         "nats; `squared error TARGET`, in its squared unit"
     )
     calibration_error: float | None = Field(None, description="Of the confidence, over the bins below, by rows")
-    reliability: list[ReliabilityBin] | None = Field(None, description="Of a classifier: ten bins of its confidence")
+    reliability: list[ConfidenceBin] | None = Field(None, description="Of a classifier: ten bins of its confidence")
     decisions: list[DecisionQuality] = Field(description="Those that occurred")
     promises: list[PromiseQuality]
 

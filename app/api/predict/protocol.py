@@ -30,7 +30,7 @@ class PredictCall(Call):
         headers: by name in lower case.
         query: the query string.
         limits: most rows in a request, and most bytes of a body, decompressed.
-        receipts: issues receipts; None if there are to be none.
+        receipts: issues receipts; without it there are none.
 
     Raises:
         UnsupportedMediaType: /predict does not read this content type.
@@ -41,7 +41,7 @@ class PredictCall(Call):
     _wanted: Wanted
 
     def __init__(
-        self, headers: Mapping[bytes, bytes], query: bytes, limits: tuple[int, int], receipts: Receipts | None
+        self, headers: Mapping[bytes, bytes], query: bytes, limits: tuple[int, int], receipts: Receipts | None = None
     ) -> None:
         self._content_type = headers.get(b"content-type", b"").decode("latin-1")
         self._kind = content_types.kind_of(self._content_type)
