@@ -1,7 +1,7 @@
 import pytest
 
 from app.feedback.receipt import Receipt
-from app.feedback.tally import Bin, Loss, Tally, calibration_error
+from app.feedback.tally import Bin, Tally, calibration_error
 from tests.app.api.predict.answering import CLASSES, NUMBERS
 from tests.app.feedback.receipts import CLASSES_HEAD, NUMBERS_HEAD, POLICY, RECEIPTS
 
@@ -17,7 +17,7 @@ def test_sums_of_a_classifier() -> None:
         tally.count(tally.judge(receipt, "a"))
     assert (tally.rows, tally.wrong) == (2, 1)
     first, second = 2 * 0.25**2, 2 * 0.625**2
-    assert tally.losses["brier"] == Loss(pytest.approx(first + second), pytest.approx(first**2 + second**2))
+    assert tally.losses["brier"] == pytest.approx((first + second, first**2 + second**2))
     assert (tally.decisions[None].rows, tally.decisions[None].wrong) == (2, 1)
     assert [(at, one.rows, one.hits, one.confidence) for at, one in enumerate(tally.bins) if one.rows] == [
         (6, 1, 0, 0.625), (7, 1, 1, 0.75),
