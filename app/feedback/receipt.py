@@ -5,10 +5,12 @@ A receipt is a msgpack array with a signature, as text. It holds the answer and 
 
 import secrets
 import time
-from typing import get_args
+from collections.abc import Mapping
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from app.contract.contract_model import Score
 from app.contract.decisions import Action, Decision
@@ -21,6 +23,7 @@ FORM = 1
 """Number of the layout of receipts. A change of `Receipt` or of a task's figures is a new one."""
 ACTIONS: tuple[Action | None, ...] = (None, *get_args(Action))
 """What a receipt says of its row's decision is an index here; None where nobody had a policy."""
+_FLOAT32 = np.dtype("<f4")
 _REQUEST = 8  # random bytes; a client may send one X-Request-ID with many requests
 
 
@@ -59,17 +62,25 @@ class Receipts:
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
 
-    def issue(self, model: str, version: int, head: Head, found: Arrays, decisions: list[Decision] | None) -> list[str]:
+    def issue(
+        self,
+        model: str,
+        version: int,
+        head: Head,
+        found: Arrays,
+        of_rows: Mapping[Score, NDArray[Any]],
+        decisions: list[Decision] | None,
+    ) -> list[str]:
         """A receipt for each row.
 
         Args:
-            found: outputs [B, …] of the head by plain name: its scores', and those that its task needs.
+            found: outputs [B, …] of the head by plain name, at least those that its task needs.
+            of_rows: its scores [B].
             decisions: what was answered to each row, if anything.
         """
         figures = FEEDBACK[head.task].figures(head, found)
-        of_rows = head.score_values(found)
         # one array and its bytes: a call of NumPy for each row would take longer than all else here
-        scores = np.array(list(of_rows.values()), "<f4").T.tobytes()
+        scores = np.array(list(of_rows.values()), _FLOAT32).T.tobytes()
         width = 4 * len(of_rows)
         actions = [0] * len(figures) if decisions is None else [ACTIONS.index(one.action) for one in decisions]
         now, request = int(time.time()), secrets.token_bytes(_REQUEST)

@@ -10,6 +10,7 @@ import orjson
 
 from app.api.accept import weights
 from app.api.predict import derived, maps
+from app.api.predict.derived import Scores
 from app.api.predict.maps import MapForm
 from app.api.predict.pictures import RANGE_HEADER
 from app.api.predict.tasks import ANSWERS
@@ -24,6 +25,7 @@ JSON: Literal["application/json"] = "application/json"
 NPZ: Literal["application/x-npz"] = "application/x-npz"
 PNG: Literal["image/png"] = "image/png"
 MediaType = Literal["application/json", "application/x-npz", "image/png"]
+_FROM_SCORES = frozenset({"percentiles", "decision", "receipt"})
 SEVERAL = "several"
 """The `task` of a model with several heads, each of which names its own."""
 
@@ -88,6 +90,7 @@ def _put(
     head = selection.head
     task = ANSWERS[head.task]
     of_maps = task.menu(head).maps
+    of_rows = _scores(selection, found)
     decisions: list[Decision] | None = None
     if head.grid:
         put(rows, "grid", [list(shape_at(head.grid, wanted.sizes))] * len(rows))
@@ -97,18 +100,28 @@ def _put(
         elif (write := task.json.get(choice)) is not None:
             write(rows, selection, found)
         elif choice == "percentiles":
-            _put_percentiles(rows, derived.percentiles(selection, found))
+            _put_percentiles(rows, derived.percentiles(selection, of_rows))
         elif choice == "decision":
-            decisions = derived.decisions(selection, found, decided)
+            decisions = derived.decisions(selection, of_rows, decided)
             put(rows, choice, decisions)
         elif choice == "receipt":  # the last in every menu
-            put(rows, choice, _receipts(selection, found, wanted, model, decisions))
+            put(rows, choice, _issue(selection, found, of_rows, wanted, model, decisions))
         else:
             put(rows, choice, found[choice])
 
 
-def _receipts(
-    selection: OutputSelection, found: Arrays, wanted: Wanted, model: Model, decisions: list[Decision] | None
+def _scores(selection: OutputSelection, found: Arrays) -> Scores:
+    """The scores [B] of a head, looked up once for all that is made from them; none if nothing is."""
+    return {} if _FROM_SCORES.isdisjoint(selection.chosen) else selection.head.score_values(found)
+
+
+def _issue(
+    selection: OutputSelection,
+    found: Arrays,
+    of_rows: Scores,
+    wanted: Wanted,
+    model: Model,
+    decisions: list[Decision] | None,
 ) -> list[str]:
     """A receipt for each row.
 
@@ -116,8 +129,9 @@ def _receipts(
         decisions: those that were answered; None if none were, and a receipt then holds what they would have been.
     """
     if decisions is None:
-        decisions = derived.decisions(selection, found, Counter())
-    return cast(Receipts, wanted.receipts).issue(model.name, model.version, selection.head, found, decisions)
+        decisions = derived.decisions(selection, of_rows, Counter())
+    receipts = cast(Receipts, wanted.receipts)
+    return receipts.issue(model.name, model.version, selection.head, found, of_rows, decisions)
 
 
 def _put_map(
@@ -173,19 +187,20 @@ def _arrays(
 ) -> dict[str, Any]:
     arrays: dict[str, Any] = {}
     writers = ANSWERS[selection.head.task].npz
+    of_rows = _scores(selection, found)
     decisions: list[Decision] | None = None
     for choice in selection.chosen:
         if (write := writers.get(choice)) is not None:
             arrays |= write(selection, found)
         elif choice == "percentiles":
-            places = derived.percentiles(selection, found) or {}
+            places = derived.percentiles(selection, of_rows) or {}
             arrays |= {f"percentiles.{score}": values for score, values in places.items()}
         elif choice == "decision":
-            decisions = derived.decisions(selection, found, decided)
+            decisions = derived.decisions(selection, of_rows, decided)
             if decisions is not None:
                 arrays["decision"] = [decision.action for decision in decisions]
         elif choice == "receipt":
-            arrays[choice] = _receipts(selection, found, wanted, model, decisions)
+            arrays[choice] = _issue(selection, found, of_rows, wanted, model, decisions)
         else:
             arrays[choice] = found[choice]
     return arrays

@@ -1,8 +1,10 @@
 """Heads with promises, what their graphs gave for two rows, and receipts for them."""
 
 from app.contract.calibration import Threshold
+from app.contract.decisions import Decision
 from app.contract.head import Head
 from app.contract.policy import Policy, Rule
+from app.contract.tasks.task import Arrays
 from app.feedback.receipt import Receipts
 from app.feedback.signer import Signer
 from tests.app.api.predict.answering import CLASSIFIER, REGRESSOR
@@ -20,6 +22,11 @@ POLICY = Policy(rules=(Rule(action="defer", score="entropy", threshold=0.4),))
 def with_thresholds(head: Head, *thresholds: Threshold) -> Head:
     assert head.calibration is not None
     return head.model_copy(update={"calibration": head.calibration.model_copy(update={"thresholds": thresholds})})
+
+
+def issue(model: str, version: int, head: Head, found: Arrays, decisions: list[Decision] | None = None) -> list[str]:
+    """Receipts for outputs [B, …] by name."""
+    return RECEIPTS.issue(model, version, head, found, head.score_values(found), decisions)
 
 
 CLASSES_HEAD = with_thresholds(CLASSIFIER.head, WITHIN, RIGHT)

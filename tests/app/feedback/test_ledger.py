@@ -10,6 +10,7 @@ from app.feedback.ledger import Ledger
 from app.feedback.receipt import Receipt
 from app.feedback.seen import Seen
 from tests.app.api.predict.answering import CLASSES
+from tests.app.feedback import receipts
 from tests.app.feedback.receipts import CLASSES_HEAD, POLICY, RECEIPTS
 
 DAY = 86_400
@@ -22,7 +23,7 @@ def find(receipt: Receipt) -> tuple[Head, Policy | None]:
 
 
 def issue(model: str = "a", version: int = 3) -> list[str]:
-    return RECEIPTS.issue(model, version, CLASSES_HEAD, CLASSES, None)
+    return receipts.issue(model, version, CLASSES_HEAD, CLASSES)
 
 
 def send(ledger: Ledger, *texts: str, days: float = 30) -> int:

@@ -8,13 +8,13 @@ from app.contract.tasks import classification, multilabel
 from app.feedback.receipt import ACTIONS, FORM, Receipts, scores_of, why_none
 from app.feedback.signer import Signer
 from tests.app.api.predict.answering import CLASSES, NUMBERS
-from tests.app.feedback.receipts import CLASSES_HEAD, NUMBERS_HEAD, RECEIPTS, SECRET
+from tests.app.feedback.receipts import CLASSES_HEAD, NUMBERS_HEAD, RECEIPTS, SECRET, issue
 
 DECISIONS = [Decision("accept", "entropy", 0.25, 0.4, "model"), Decision("defer", "entropy", 0.5, 0.4, "model")]
 
 
 def test_a_receipt_holds_what_was_answered() -> None:
-    texts = RECEIPTS.issue("a", 3, CLASSES_HEAD, CLASSES, DECISIONS)
+    texts = issue("a", 3, CLASSES_HEAD, CLASSES, DECISIONS)
     (first, _), (second, _) = map(RECEIPTS.read, texts)
     assert (second.form, second.model, second.version, second.head, second.row) == (FORM, "a", 3, "", 1)
     assert [ACTIONS[one.action] for one in (first, second)] == ["accept", "defer"]
@@ -25,13 +25,13 @@ def test_a_receipt_holds_what_was_answered() -> None:
 
 
 def test_a_regressor_has_receipts_too() -> None:
-    receipt, _ = RECEIPTS.read(RECEIPTS.issue("a", 3, NUMBERS_HEAD, NUMBERS, None)[0])
+    receipt, _ = RECEIPTS.read(issue("a", 3, NUMBERS_HEAD, NUMBERS, None)[0])
     assert ACTIONS[receipt.action] is None
     assert [np.frombuffer(part, "<f4").tolist() for part in receipt.figures] == [[1, 2], [4, 9]]
 
 
 def test_no_receipt_equals_another() -> None:
-    texts = [text for _ in range(100) for text in RECEIPTS.issue("a", 3, CLASSES_HEAD, CLASSES, None)]
+    texts = [text for _ in range(100) for text in issue("a", 3, CLASSES_HEAD, CLASSES, None)]
     assert len(set(texts)) == 200
     assert len({RECEIPTS.read(text)[1] for text in texts}) == 200
 
@@ -40,7 +40,7 @@ def test_a_receipt_is_short() -> None:
     probabilities = np.full((1, 10), 0.1, np.float32)
     head = Head(labels=tuple("abcdefghij"), outputs=classification.outputs())
     found = {**{name: values[:1] for name, values in CLASSES.items()}, "probabilities": probabilities}
-    assert len(RECEIPTS.issue("fashion-mnist", 3, head, found, None)[0]) == 155
+    assert len(issue("fashion-mnist", 3, head, found, None)[0]) == 155
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xc1", msgspec.msgpack.encode([1, 2]), msgspec.msgpack.encode({"form": 1})])
@@ -56,7 +56,7 @@ def test_another_form_is_refused() -> None:
 
 
 def test_another_service_cannot_read_it() -> None:
-    (text, _) = RECEIPTS.issue("a", 3, CLASSES_HEAD, CLASSES, None)
+    (text, _) = issue("a", 3, CLASSES_HEAD, CLASSES, None)
     with pytest.raises(ValueError, match="signature"):
         Receipts(Signer([b"x" * 32])).read(text)
 

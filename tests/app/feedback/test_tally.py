@@ -3,11 +3,11 @@ import pytest
 from app.feedback.receipt import Receipt
 from app.feedback.tally import Bin, Tally, calibration_error
 from tests.app.api.predict.answering import CLASSES, NUMBERS
-from tests.app.feedback.receipts import CLASSES_HEAD, NUMBERS_HEAD, POLICY, RECEIPTS
+from tests.app.feedback.receipts import CLASSES_HEAD, NUMBERS_HEAD, POLICY, RECEIPTS, issue
 
 
 def receipts() -> list[Receipt]:
-    return [RECEIPTS.read(text)[0] for text in RECEIPTS.issue("a", 3, CLASSES_HEAD, CLASSES, None)]
+    return [RECEIPTS.read(text)[0] for text in issue("a", 3, CLASSES_HEAD, CLASSES, None)]
 
 
 def test_sums_of_a_classifier() -> None:
@@ -36,7 +36,7 @@ def test_judging_changes_nothing() -> None:
 
 def test_a_regressor_is_neither_right_nor_wrong() -> None:
     tally = Tally(NUMBERS_HEAD, None)
-    receipt, _ = RECEIPTS.read(RECEIPTS.issue("a", 3, NUMBERS_HEAD, NUMBERS, None)[0])
+    receipt, _ = RECEIPTS.read(issue("a", 3, NUMBERS_HEAD, NUMBERS, None)[0])
     tally.count(tally.judge(receipt, [1, 2]))
     assert (tally.rows, tally.wrong, tally.bins) == (1, None, [])
 
@@ -49,7 +49,7 @@ def test_a_receipt_of_another_file_is_noticed() -> None:
 def test_confidence_1_is_in_the_last_bin() -> None:
     tally = Tally(CLASSES_HEAD, None)
     certain = {**CLASSES, "probabilities": CLASSES["probabilities"] * 0 + [[1, 0]]}
-    receipt, _ = RECEIPTS.read(RECEIPTS.issue("a", 3, CLASSES_HEAD, certain, None)[0])
+    receipt, _ = RECEIPTS.read(issue("a", 3, CLASSES_HEAD, certain, None)[0])
     tally.count(tally.judge(receipt, 0))
     assert tally.bins[-1] == Bin(rows=1, hits=1, confidence=1.0)
 

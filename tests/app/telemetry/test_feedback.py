@@ -4,7 +4,7 @@ from app.feedback.ledger import Ledger
 from app.feedback.receipt import Receipt
 from app.telemetry.feedback import FeedbackCounters
 from tests.app.api.predict.answering import CLASSES, NUMBERS
-from tests.app.feedback.receipts import CLASSES_HEAD, NUMBERS_HEAD, POLICY, RECEIPTS
+from tests.app.feedback.receipts import CLASSES_HEAD, NUMBERS_HEAD, POLICY, RECEIPTS, issue
 
 
 def lines(ledger: Ledger) -> dict[str, float]:
@@ -17,7 +17,7 @@ def lines(ledger: Ledger) -> dict[str, float]:
 def test_the_counters_of_a_tally() -> None:
     ledger = Ledger()
     assert lines(ledger) == {}
-    texts = RECEIPTS.issue("a", 3, CLASSES_HEAD, CLASSES, None)
+    texts = issue("a", 3, CLASSES_HEAD, CLASSES, None)
     for _ in range(2):
         given = [(text, "a") for text in texts]
         ledger.count(ledger.check(RECEIPTS, 30, given, lambda _: (CLASSES_HEAD, POLICY)), 30)
@@ -44,7 +44,7 @@ def test_those_of_a_regressor() -> None:
     def find(_: Receipt) -> tuple[object, None]:
         return NUMBERS_HEAD, None
 
-    text, _ = RECEIPTS.issue("a", 3, NUMBERS_HEAD, NUMBERS, None)
+    text, _ = issue("a", 3, NUMBERS_HEAD, NUMBERS, None)
     ledger.count(ledger.check(RECEIPTS, 30, [(text, [4.0, 2.0])], find), 30)  # type: ignore[arg-type]
     found = lines(ledger)
     assert found['masksembles_feedback_loss_total{head="",loss="squared error price",model="a",version="3"}'] == 9

@@ -4,13 +4,13 @@ from app.api.feedback.quality import versions
 from app.feedback.bounds import bernstein, wilson
 from app.feedback.ledger import Ledger
 from tests.app.api.predict.answering import CLASSES, NUMBERS
-from tests.app.feedback.receipts import CLASSES_HEAD, NUMBERS_HEAD, POLICY, RECEIPTS
+from tests.app.feedback.receipts import CLASSES_HEAD, NUMBERS_HEAD, POLICY, RECEIPTS, issue
 
 
 def test_a_classifier_is_told_with_intervals() -> None:
     ledger = Ledger()
     for version in (10, 9):
-        given = [(text, "a") for text in RECEIPTS.issue("a", version, CLASSES_HEAD, CLASSES, None)]
+        given = [(text, "a") for text in issue("a", version, CLASSES_HEAD, CLASSES, None)]
         ledger.count(ledger.check(RECEIPTS, 30, given, lambda _: (CLASSES_HEAD, POLICY)), 30)
     assert versions(ledger, "b") == []
     found = versions(ledger, "a")
@@ -38,7 +38,7 @@ def test_a_classifier_is_told_with_intervals() -> None:
 
 def test_a_regressor_has_no_accuracy() -> None:
     ledger = Ledger()
-    given: list[tuple[str, list[float]]] = [(RECEIPTS.issue("a", 3, NUMBERS_HEAD, NUMBERS, None)[0], [4.0, 2.0])]
+    given: list[tuple[str, list[float]]] = [(issue("a", 3, NUMBERS_HEAD, NUMBERS, None)[0], [4.0, 2.0])]
     ledger.count(ledger.check(RECEIPTS, 30, given, lambda _: (NUMBERS_HEAD, None)), 30)
     (head,) = versions(ledger, "a")[0].heads
     assert head.accuracy is head.reliability is head.calibration_error is None
