@@ -169,6 +169,16 @@ class AdminDisabled(ServiceError):
     example = "models are loaded and unloaded on request only with MASKSEMBLES_ENABLE_ADMIN=true"
 
 
+class FeedbackDisabled(ServiceError):
+    """No secret signs receipts, so none can come back."""
+
+    status = 403
+    grpc_status = "PERMISSION_DENIED"
+    code = "feedback_disabled"
+    summary = "The service issues no receipts, so it takes none"
+    example = "there is no feedback without MASKSEMBLES_FEEDBACK_SECRET"
+
+
 class UnsupportedMediaType(ServiceError):
     """The route does not read this type of body or its encoding."""
 

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from app import __version__
 from app.api import docs, error_handlers, health, metrics, models, openapi, page
+from app.api.feedback import endpoint as feedback
 from app.api.memory import MemoryBudget, budget_size
 from app.api.middleware import Gateway
 from app.api.predict import endpoint as predict
@@ -22,6 +23,8 @@ from app.engine.model_versions import ModelVersions
 from app.engine.queue import Queue
 from app.engine.reconciler import Reconciler
 from app.engine.watchdog import Patience, Watchdog
+from app.feedback.receipt import Receipts
+from app.feedback.signer import Signer
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
 from app.telemetry.tracing import Tracing
@@ -40,7 +43,7 @@ def routes(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | No
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},  # FastAPI's own
         redirect_slashes=False,  # a path with a slash too many is a 404 with our error body
     )
-    for part in (predict, models, health, metrics, repository, v2, docs):
+    for part in (predict, feedback, models, health, metrics, repository, v2, docs):
         app.include_router(part.router)
     error_handlers.install(app)
     openapi.install(app)
@@ -79,7 +82,7 @@ def create_app(
         await asyncio.to_thread(services.tracing.close)  # last: the spans of the last requests are there now
 
     memory = MemoryBudget(budget_size(settings.memory_budget_mb), telemetry.memory_refused)
-    services = Services(settings, reconciler, batcher, telemetry, memory, tracing or Tracing())
+    services = Services(settings, reconciler, batcher, telemetry, memory, tracing or Tracing(), _receipts(settings))
     app = routes(lifespan)
     if settings.page:
         page.install(app)
@@ -98,6 +101,10 @@ def create_app(
         v2.VERSION_PATH: v2.infer,
     }
     return Gateway(app, endpoints, guard or Guard(settings.keys, settings.keys_file, settings.rate_limit), services)
+
+
+def _receipts(settings: Settings) -> Receipts | None:
+    return Receipts(Signer(secrets)) if (secrets := settings.feedback_secrets) else None
 
 
 def _states(model: ModelVersions) -> States:

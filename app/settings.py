@@ -4,13 +4,14 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.auth.keys import Key, parse_keys
 from app.contract import policy
 from app.contract.policy import Clause
 from app.contract.repository import parse_reference
+from app.feedback.signer import parse_secrets
 
 
 class Settings(BaseSettings):
@@ -135,6 +136,17 @@ class Settings(BaseSettings):
         description="How long a client may take to send the head of a request, in seconds: from when it connects, or "
         "from the first byte of a later request",
     )
+    feedback_secret: SecretStr | None = Field(
+        None,
+        description="Secret that signs receipts, of 32 characters or more; without one there are no receipts. Two, "
+        "separated by a comma, while it is being changed: the first signs, both are accepted",
+    )
+    feedback_secret_file: Path | None = Field(
+        None, description="File with the secret instead, or with two, one a line; read once at the start"
+    )
+    feedback_days: float = Field(
+        30.0, gt=0, le=3650, description="How long after an answer its truth is counted, in days"
+    )
     page: bool = Field(True, description="Show a page at `/` on which people try models")
     access_log: bool = Field(False, description="Log every request, not only those that fail")
 
@@ -145,6 +157,34 @@ class Settings(BaseSettings):
             return not ip_address(self.host).is_loopback
         except ValueError:  # any other name may resolve to an address that others reach
             return self.host != "localhost"
+
+    @property
+    def feedback_secrets(self) -> tuple[bytes, ...]:
+        """The secrets that sign receipts, the one in use first; none if there are to be no receipts.
+
+        Raises:
+            OSError, ValueError: the file cannot be read, or holds no secrets.
+        """
+        if self.feedback_secret_file is not None:
+            return parse_secrets(self.feedback_secret_file.read_text(encoding="utf-8-sig"))
+        return () if self.feedback_secret is None else parse_secrets(self.feedback_secret.get_secret_value())
+
+    @field_validator("feedback_secret", mode="after")
+    @classmethod
+    def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_secrets(value.get_secret_value())
+        return value
+
+    @field_validator("feedback_secret_file", mode="after")
+    @classmethod
+    def _check_secret_file(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            try:
+                parse_secrets(value.read_text(encoding="utf-8-sig"))
+            except OSError as error:
+                raise ValueError(str(error)) from None
+        return value
 
     @field_validator("keys", mode="before")
     @classmethod

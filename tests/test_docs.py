@@ -26,6 +26,11 @@ def _for_clients() -> dict[str, Any]:
     return {"rows": np.zeros((3, 1, 8, 8)).tolist(), "images": pictures().inputs[:2]}
 
 
+def _for_feedback() -> dict[str, Any]:
+    split = pictures()
+    return {"images": split.inputs[:2].tolist(), "what_they_were": split.labels[:2].tolist()}
+
+
 def _for_networks() -> dict[str, Any]:
     """What somebody has who has trained networks of their own."""
     generator = np.random.default_rng(0)
@@ -40,6 +45,7 @@ def _for_networks() -> dict[str, Any]:
 
 NAMES: dict[Path, Callable[[], dict[str, Any]]] = {
     DOCS / "clients.md": _for_clients,
+    DOCS / "feedback.md": _for_feedback,
     DOCS / "serve-your-own.md": _for_networks,
 }
 """What the Python of a page takes for granted."""
@@ -58,6 +64,7 @@ Service = tuple[httpx.Client, str]
 def service() -> Iterator[Service]:
     port = free_port()
     settings = {**SHIPPED, "MASKSEMBLES_ENABLE_ADMIN": "true", "MASKSEMBLES_GRPC_PORT": str(port)}
+    settings["MASKSEMBLES_FEEDBACK_SECRET"] = "a secret of 32 characters or more"
     with as_process(ROOT / "models" / "repository", **settings) as (client, _):
         yield client, f"127.0.0.1:{port}"
 

@@ -73,7 +73,7 @@ async def list_models(request: Request) -> Catalog:
 async def get_model(request: Request, name: Name) -> ModelSummary:
     """Its inputs, its heads with their labels and policies, its versions and which of them answers."""
     registry = services(request).registry
-    return _summary(registry, name, _find(registry, name))
+    return _summary(registry, name, find(registry, name))
 
 
 @router.get(
@@ -85,7 +85,7 @@ async def get_model(request: Request, name: Name) -> ModelSummary:
 )
 async def get_version(request: Request, name: Name, version: Number) -> VersionDetail:
     """Inputs and outputs with units, masks, calibration, evaluation, and where the file came from."""
-    versions = _find(services(request).registry, name).versions
+    versions = find(services(request).registry, name).versions
     for status in versions:
         if status.number == version:
             return VersionDetail(name=name, contract=status.contract, **_became(status))
@@ -143,7 +143,7 @@ def administered_by(of: Services) -> Reconciler:
     return of.reconciler
 
 
-def _find(registry: ModelRegistry, name: str) -> ModelVersions:
+def find(registry: ModelRegistry, name: str) -> ModelVersions:
     found = registry.models.get(name)
     if found is None:
         raise UnknownModel(f"no model {name!r}; there are: {', '.join(sorted(registry.models)) or 'none'}", "name")

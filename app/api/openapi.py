@@ -7,6 +7,7 @@ from fastapi.openapi.utils import get_openapi
 
 from app.api.error_responses import HEADERS, add_common, on_no_route
 from app.api.examples import ANSWERS
+from app.api.feedback.request import FeedbackRequest
 from app.api.predict.openapi import request_schemas
 from app.api.struct_schemas import components
 from app.api.v2.openapi import REQUESTS as V2_REQUESTS
@@ -55,7 +56,7 @@ def install(app: FastAPI) -> None:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            made["components"]["schemas"] |= {**request_schemas(), **components(V2_REQUESTS)}
+            made["components"]["schemas"] |= {**request_schemas(), **components([FeedbackRequest, *V2_REQUESTS])}
             made["components"]["securitySchemes"] = _SECURITY
             made["components"]["headers"] = HEADERS
             made["components"]["responses"] = on_no_route(_ON_NO_ROUTE)

@@ -8,6 +8,7 @@ from app.api.memory import MemoryBudget
 from app.engine.batcher import Batcher
 from app.engine.reconciler import Reconciler
 from app.engine.registry import ModelRegistry
+from app.feedback.receipt import Receipts
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
 from app.telemetry.tracing import Tracing
@@ -23,6 +24,8 @@ class Services:
     telemetry: Telemetry
     memory: MemoryBudget
     tracing: Tracing
+    receipts: Receipts | None = None
+    """None where no secret signs any."""
     stopping: bool = False
 
     @property

@@ -70,7 +70,10 @@ class Head(ContractModel):
 
     def score_values(self, found: Arrays) -> dict[Score, NDArray[Any]]:
         """Each of its scores [B], from its outputs [B, …] by plain name."""
-        return {name: self.score_value(name, found) for name in self.scores}
+        if self.grid:
+            return {name: self.score_value(name, found) for name in self.scores}
+        kind = self.task_kind  # looked up once: most requests come here several times
+        return {name: kind.score_value(name, found) for name in kind.scores(self)}
 
     def score_value(self, name: Score, found: Arrays) -> NDArray[Any]:
         """One of its scores [B]; of a dense head the mean over the grid, which its graph computes."""

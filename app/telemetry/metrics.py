@@ -8,8 +8,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from app.contract.decisions import Action
 from app.contract.schema import Contract
+from app.feedback.ledger import Ledger
 from app.telemetry.drift import ScoreHistogram, ScoreHistograms
 from app.telemetry.drift_report import DriftReport
+from app.telemetry.feedback import FeedbackCounters
 from app.telemetry.statistics import Statistics
 from app.telemetry.versions import States, VersionGauges
 
@@ -34,6 +36,8 @@ class Telemetry:
         ProcessCollector(registry=self._registry)
         self._drift = ScoreHistograms()
         self._registry.register(self._drift)
+        self.feedback = Ledger()
+        self._registry.register(FeedbackCounters(self.feedback))
         self._model_versions = VersionGauges()
         self._registry.register(self._model_versions)
 

@@ -35,6 +35,9 @@ def test_policies_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("POLICY", "digits=defer doubt>1", "unknown score 'doubt'; expected one of confidence, entropy"),
         ("DEVICE", "tpu", "'auto', 'cpu' or 'cuda'"),
         ("PORT", "70000", "less than or equal to 65535"),
+        ("FEEDBACK_SECRET", "short", "secret 1: expected 32 characters or more"),
+        ("FEEDBACK_SECRET_FILE", "/nowhere/secret", "No such file"),
+        ("FEEDBACK_DAYS", "0", "greater than 0"),
         ("MAX_BODY_BYTES", "0", "greater than or equal to 1"),
     ],
 )
@@ -42,6 +45,18 @@ def test_bad_values_are_named(monkeypatch: pytest.MonkeyPatch, name: str, value:
     monkeypatch.setenv(f"MASKSEMBLES_{name}", value)
     with pytest.raises(ValidationError, match=message):
         Settings()
+
+
+def test_the_secret_comes_from_a_variable_or_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert Settings().feedback_secrets == ()
+    monkeypatch.setenv("MASKSEMBLES_FEEDBACK_SECRET", f"{'n' * 32},{'o' * 32}")
+    settings = Settings()
+    assert settings.feedback_secrets == (b"n" * 32, b"o" * 32)
+    assert "nnn" not in repr(settings)
+    file = tmp_path / "secret"
+    file.write_text(f"{'f' * 32}\n")
+    monkeypatch.setenv("MASKSEMBLES_FEEDBACK_SECRET_FILE", str(file))
+    assert Settings().feedback_secrets == (b"f" * 32,)
 
 
 def test_every_setting_is_described() -> None:

@@ -33,6 +33,7 @@ async def predict(request: Request) -> Response:
     `scenes`; [digit.npy](docs/examples/digit.npy) and [digit.npz](docs/examples/digit.npz) with `digits`.
     """
     headers = dict(request.scope["headers"])
-    settings = services(request).settings
-    call = PredictCall(headers, request.scope["query_string"], (settings.max_rows, settings.max_body_bytes))
+    of = services(request)
+    limits = (of.settings.max_rows, of.settings.max_body_bytes)
+    call = PredictCall(headers, request.scope["query_string"], limits, of.receipts)
     return await answer(HttpExchange(request, headers), call)

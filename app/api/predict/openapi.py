@@ -152,7 +152,8 @@ _ANSWER: dict[str, Any] = {
             "With `Accept: application/x-npz`: the chosen outputs as arrays, as `numpy.load` reads them, and `model`, "
             "`version` and `id`; `percentiles.SCORE` [B], `prediction_set` as booleans [B, K, G] and "
             "`prediction_set.coverage`, `shares` [B, K], `row_scores.SCORE` [B], `intervals` [B, C, 2, D, G] and "
-            "`intervals.coverage` [C], `decision` as texts [B]; those of one of several heads as `HEAD.NAME`",
+            "`intervals.coverage` [C], `decision` and `receipt` as texts [B]; those of one of several heads "
+            "as `HEAD.NAME`",
             coat={"summary": "The outputs of a coat as arrays"},
         ),
         response.PNG: _file(

@@ -12,11 +12,13 @@ from app.contract.decisions import DecisionPolicy
 from app.contract.head import Head
 from app.engine.model import Model
 from app.errors import InvalidInput
+from app.feedback.receipt import why_none
 
 _plain: WeakKeyDictionary[Model, tuple[OutputSelection, ...]] = WeakKeyDictionary()
 """What nearly every request wants: all that a model answers by default. To work it out takes as long as to read a
 small body."""
 
+_RECEIPT = "receipt"
 _COVERAGE_TOLERANCE = 1e-6  # a client may send 0.9 as a float32
 
 
@@ -38,6 +40,8 @@ def choose(asked: PredictParams, model: Model) -> tuple[OutputSelection, ...]:
     selections: list[OutputSelection] = []
     for head, outputs in _by_head(asked.outputs, heads):
         name = head.name
+        if outputs is not None and _RECEIPT in outputs and (why := why_none(head)) is not None:
+            raise InvalidInput(why, "outputs")
         chosen, needed = _task(head).menu(head).choose(outputs)
         selections.append(
             OutputSelection(
@@ -64,6 +68,9 @@ def _by_head(outputs: Sequence[str] | None, heads: Sequence[Head]) -> list[tuple
     for index, output in enumerate(outputs):
         named, _, plain = output.rpartition(".")
         fitting = [name for name, menu in menus.items() if named in ("", name) and plain in menu]
+        if not fitting and plain == _RECEIPT and named in ("", *menus):
+            head = next(head for head in heads if named in ("", head.name))
+            raise InvalidInput(why_none(head) or "", f"outputs[{index}]")
         if not fitting:
             there = dict.fromkeys(output for menu in menus.values() for output in menu)
             raise InvalidInput(

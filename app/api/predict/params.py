@@ -30,9 +30,9 @@ class PredictParams(msgspec.Struct, forbid_unknown_fields=True):
         Annotated[list[str], Meta(extra_json_schema={"minItems": 1, "uniqueItems": True})] | None,
         Meta(
             description="Which outputs to answer, of those that the kind of model has; of a classifier `prediction` is "
-            "label, index and confidence, of a multilabel model the labels that are on. Default: all but `logits`, and "
-            "but maps where the model answers for each cell. Of a model with several heads, `HEAD.OUTPUT` is that of "
-            "one, and `OUTPUT` that of each that has it"
+            "label, index and confidence, of a multilabel model the labels that are on. Default: all but `logits` "
+            "and `receipt`, and but maps where the model answers for each cell. Of a model with several heads, "
+            "`HEAD.OUTPUT` is that of one, and `OUTPUT` that of each that has it"
         ),
     ] = None
     policy: Annotated[

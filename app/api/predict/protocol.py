@@ -16,8 +16,11 @@ from app.engine.bare_model import Servable
 from app.engine.job import Arrays
 from app.engine.model import Model
 from app.errors import InvalidInput
+from app.feedback.receipt import Receipts
 
 _TEXT = 2  # a number takes about twice as long to write inside a row's dictionary as in a flat list
+
+_RECEIPT = 400  # to sign one takes as long as to write so many bytes
 
 
 class PredictCall(Call):
@@ -27,6 +30,7 @@ class PredictCall(Call):
         headers: by name in lower case.
         query: the query string.
         limits: most rows in a request, and most bytes of a body, decompressed.
+        receipts: issues receipts; without it there are none.
 
     Raises:
         UnsupportedMediaType: /predict does not read this content type.
@@ -36,11 +40,14 @@ class PredictCall(Call):
     _read: Inputs
     _wanted: Wanted
 
-    def __init__(self, headers: Mapping[bytes, bytes], query: bytes, limits: tuple[int, int]) -> None:
+    def __init__(
+        self, headers: Mapping[bytes, bytes], query: bytes, limits: tuple[int, int], receipts: Receipts | None = None
+    ) -> None:
         self._content_type = headers.get(b"content-type", b"").decode("latin-1")
         self._kind = content_types.kind_of(self._content_type)
         self._query = query
         self._limits = limits
+        self._receipts = receipts
         self._accept = headers.get(b"accept", b"")
         self._media_type = response.media_type(self._accept)
 
@@ -63,6 +70,8 @@ class PredictCall(Call):
             raise InvalidInput(f"{model.name} has no contract, hence no uncertainty: /v2 alone serves it", "model")
         asked = self._params
         selections = outputs.choose(asked, model)
+        if self._receipts is None and response.receipts_in(selections):
+            raise InvalidInput("there are no receipts without MASKSEMBLES_FEEDBACK_SECRET", "outputs")
         form = MapForm(asked.colormap, asked.bits)
         form.check()
         rows = InputRows(model.contract, self._limits[0])
@@ -72,7 +81,7 @@ class PredictCall(Call):
         # a browser that prefers pictures takes anything
         if self._media_type == response.PNG and not maps.is_one(selections) and response.also_json(self._accept):
             self._media_type = response.JSON
-        self._wanted = Wanted(asked.id, selections, self._media_type, form, in_pictures, rows.sizes)
+        self._wanted = Wanted(asked.id, selections, self._media_type, form, in_pictures, rows.sizes, self._receipts)
         if self._wanted.media_type == response.PNG:
             maps.check_picture(selections, rows.sizes)
         if self._wanted.media_type == response.PNG or (self._wanted.media_type == response.JSON and in_pictures):
@@ -86,6 +95,7 @@ class PredictCall(Call):
     def size(self, found: Arrays) -> int:
         """Size of the graph's outputs, weighted by the cost of JSON; a picture takes long whatever its size."""
         size = _TEXT * sum([values.nbytes for values in found.values()])
+        size += _RECEIPT * self._wanted.sizes["B"] * response.receipts_in(self._wanted.selections)
         pictures = self._media_type == response.PNG or self._wanted.in_pictures
         return max(size, LARGE + 1) if pictures else size
 

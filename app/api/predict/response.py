@@ -1,27 +1,31 @@
 """The responses of /predict: JSON, arrays in NumPy's format, or a picture."""
 
 import io
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import orjson
 
 from app.api.accept import weights
 from app.api.predict import derived, maps
+from app.api.predict.derived import Scores
 from app.api.predict.maps import MapForm
 from app.api.predict.pictures import RANGE_HEADER
 from app.api.predict.tasks import ANSWERS
 from app.api.predict.tasks.task import JsonRows, OutputSelection, put
-from app.contract.decisions import Decided
+from app.contract.decisions import Decided, Decision
 from app.contract.schema import shape_at
 from app.contract.tasks.task import Arrays
 from app.engine.model import Model
+from app.feedback.receipt import Receipts
 
 JSON: Literal["application/json"] = "application/json"
 NPZ: Literal["application/x-npz"] = "application/x-npz"
 PNG: Literal["image/png"] = "image/png"
 MediaType = Literal["application/json", "application/x-npz", "image/png"]
+_FROM_SCORES = frozenset({"percentiles", "decision", "receipt"})
 SEVERAL = "several"
 """The `task` of a model with several heads, each of which names its own."""
 
@@ -37,6 +41,13 @@ class Wanted(NamedTuple):
     """Whether maps in JSON are pictures."""
     sizes: dict[str, int]
     """Of B and of free axes, by letter."""
+    receipts: Receipts | None = None
+    """Issues them, if any are wanted."""
+
+
+def receipts_in(selections: Sequence[OutputSelection]) -> int:
+    """How many receipts each row is to have."""
+    return sum(["receipt" in selection.chosen for selection in selections])
 
 
 def write_json(wanted: Wanted, model: Model, found: Arrays, decided: Decided) -> bytes:
@@ -79,6 +90,8 @@ def _put(
     head = selection.head
     task = ANSWERS[head.task]
     of_maps = task.menu(head).maps
+    of_rows = _scores(selection, found)
+    decisions: list[Decision] | None = None
     if head.grid:
         put(rows, "grid", [list(shape_at(head.grid, wanted.sizes))] * len(rows))
     for choice in selection.chosen:
@@ -87,11 +100,38 @@ def _put(
         elif (write := task.json.get(choice)) is not None:
             write(rows, selection, found)
         elif choice == "percentiles":
-            _put_percentiles(rows, derived.percentiles(selection, found))
+            _put_percentiles(rows, derived.percentiles(selection, of_rows))
         elif choice == "decision":
-            put(rows, choice, derived.decisions(selection, found, decided))
+            decisions = derived.decisions(selection, of_rows, decided)
+            put(rows, choice, decisions)
+        elif choice == "receipt":  # the last in every menu
+            put(rows, choice, _issue(selection, found, of_rows, wanted, model, decisions))
         else:
             put(rows, choice, found[choice])
+
+
+def _scores(selection: OutputSelection, found: Arrays) -> Scores:
+    """The scores [B] of a head, looked up once for all that is made from them; none if nothing is."""
+    return {} if _FROM_SCORES.isdisjoint(selection.chosen) else selection.head.score_values(found)
+
+
+def _issue(
+    selection: OutputSelection,
+    found: Arrays,
+    of_rows: Scores,
+    wanted: Wanted,
+    model: Model,
+    decisions: list[Decision] | None,
+) -> list[str]:
+    """A receipt for each row.
+
+    Args:
+        decisions: those that were answered; None if none were, and a receipt then holds what they would have been.
+    """
+    if decisions is None:
+        decisions = derived.decisions(selection, of_rows, Counter())
+    receipts = cast(Receipts, wanted.receipts)
+    return receipts.issue(model.name, model.version, selection.head, found, of_rows, decisions)
 
 
 def _put_map(
@@ -122,8 +162,8 @@ def write_npz(wanted: Wanted, model: Model, found: Arrays, decided: Decided) -> 
 
     Derived values have these names: `percentiles.SCORE` [B]; `prediction_set`, booleans [B, K, G], and
     `prediction_set.coverage`; `shares` [B, K]; `row_scores.SCORE` [B]; `intervals` [B, C, 2, D, G], the lower and upper
-    ends for each coverage, and `intervals.coverage` [C]; `decision`, texts [B]. Those of a head with a name come after
-    it and a dot.
+    ends for each coverage, and `intervals.coverage` [C]; `decision` and `receipt`, texts [B]. Those of a head with a
+    name come after it and a dot.
 
     Args:
         found, decided: see write_json.
@@ -135,26 +175,32 @@ def write_npz(wanted: Wanted, model: Model, found: Arrays, decided: Decided) -> 
     if wanted.id is not None:
         arrays["id"] = wanted.id
     for selection in wanted.selections:
-        of_head = _arrays(selection, selection.head.own(found), decided)
+        of_head = _arrays(selection, selection.head.own(found), wanted, model, decided)
         arrays |= {selection.head.graph_name(name): values for name, values in of_head.items()}
     stream = io.BytesIO()
     np.savez(stream, allow_pickle=False, **arrays)
     return stream.getvalue()
 
 
-def _arrays(selection: OutputSelection, found: Arrays, decided: Decided) -> dict[str, Any]:
+def _arrays(
+    selection: OutputSelection, found: Arrays, wanted: Wanted, model: Model, decided: Decided
+) -> dict[str, Any]:
     arrays: dict[str, Any] = {}
     writers = ANSWERS[selection.head.task].npz
+    of_rows = _scores(selection, found)
+    decisions: list[Decision] | None = None
     for choice in selection.chosen:
         if (write := writers.get(choice)) is not None:
             arrays |= write(selection, found)
         elif choice == "percentiles":
-            places = derived.percentiles(selection, found) or {}
+            places = derived.percentiles(selection, of_rows) or {}
             arrays |= {f"percentiles.{score}": values for score, values in places.items()}
         elif choice == "decision":
-            decisions = derived.decisions(selection, found, decided)
+            decisions = derived.decisions(selection, of_rows, decided)
             if decisions is not None:
                 arrays["decision"] = [decision.action for decision in decisions]
+        elif choice == "receipt":
+            arrays[choice] = _issue(selection, found, of_rows, wanted, model, decisions)
         else:
             arrays[choice] = found[choice]
     return arrays

@@ -40,7 +40,7 @@ def test_every_operation_has_a_stable_id_a_summary_and_its_errors(document: dict
         "v2_live", "v2_ready", "v2_server", "v2_model", "v2_model_version", "v2_model_ready", "v2_model_version_ready",
         "v2_infer", "v2_infer_version", "v2_statistics", "v2_model_statistics", "v2_model_version_statistics",
         "v2_model_config", "v2_model_version_config", "v2_repository_index", "v2_repository_load",
-        "v2_repository_unload",
+        "v2_repository_unload", "send_feedback", "get_quality",
     }  # fmt: skip
     for (_, path), operation in operations.items():
         assert operation["summary"]
@@ -148,7 +148,7 @@ def test_room_is_left_for_what_comes(document: dict[str, Any]) -> None:
 def test_answers_may_grow(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     closed = {name for name, schema in schemas.items() if schema.get("additionalProperties") is False}
-    assert closed == {"PredictRequest"}
+    assert closed == {"PredictRequest", "FeedbackRequest", "RowFeedback"}
     assert schemas["PredictForm"]["additionalProperties"]["format"] == "binary"  # inputs by their names
     fields = schemas["Contract"]["properties"] | schemas["Head"]["properties"]
     assert not any("const" in fields[name] for name in ("plan", "precision", "task"))

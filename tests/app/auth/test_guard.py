@@ -22,9 +22,11 @@ from tests.serving import application, in_thread
 
 SCOPES = {
     "/predict": "predict",
+    "/feedback": "predict",
     "/models": "predict",
     "/models/{name}": "predict",
     "/models/{name}/versions/{version}": "predict",
+    "/models/{name}/quality": "predict",
     "/models/{name}/load": "admin",
     "/models/{name}/unload": "admin",
     "/health/live": None,

@@ -9,6 +9,7 @@ from app.api.predict.schemas.common import (
     GRID,
     MAPS,
     PERCENTILES,
+    RECEIPT,
     SHARES,
     Maps,
     ModelReference,
@@ -91,6 +92,7 @@ class Classification(BaseModel):
     percentiles: dict[str, float] | None = Field(None, description=PERCENTILES)
     prediction_set: LabelSet | None = Field(None, description="Null where the model was not calibrated for any")
     decision: RowDecision | None = Field(None, description=DECISION)
+    receipt: str | None = Field(None, description=RECEIPT)
     maps: Maps | None = Field(None, description=MAPS)
 
 

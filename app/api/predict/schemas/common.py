@@ -31,6 +31,9 @@ class ModelReference(BaseModel):
     num_submodels: int = Field(ge=1, description="N, the number of submodels")
 
 
+RECEIPT = "What was answered, signed; only when asked for by name. Send it to `/feedback` once the truth is known"
+
+
 class RowDecision(BaseModel):
     """What to do with an answer, by the first rule of a policy that applies; by the last one where none does."""
 

@@ -9,6 +9,7 @@ from app.api.predict.schemas.common import (
     GRID,
     MAPS,
     PERCENTILES,
+    RECEIPT,
     Maps,
     ModelReference,
     Probability,
@@ -78,6 +79,7 @@ class Regression(BaseModel):
     percentiles: dict[str, float] | None = Field(None, description=PERCENTILES)
     decision: RowDecision | None = Field(None, description=DECISION)
     submodels: list[RegressionSubmodel] | None = Field(None, description="What each of the N submodels answers")
+    receipt: str | None = Field(None, description=RECEIPT)
     maps: Maps | None = Field(None, description=MAPS)
 
 

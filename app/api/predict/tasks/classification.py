@@ -35,8 +35,9 @@ _MENU = Menu(
         "decision": _FOR_SCORES,
         "submodels": ("submodels",),
         "logits": ("logits",),
+        "receipt": _FOR_SCORES,
     },
-    on_request=("logits",),
+    on_request=("logits", "receipt"),
 )
 _ROW_SCORES = tuple(map(row_output, SCORES))
 _MAPS = ("prediction", "probabilities", "entropy", "expected_entropy", "mutual_information", "energy")

@@ -36,7 +36,9 @@ _MENU = Menu(
         "percentiles": SCORES,
         "decision": SCORES,
         "submodels": ("submodels", "submodel_variances"),
-    }
+        "receipt": (*_SPREAD, *SCORES),
+    },
+    on_request=("receipt",),
 )
 # For submodels that predict no variance: there are no scores, so percentiles and decision are null. Both still need an
 # output of the graph, from which the number of rows follows.
@@ -49,7 +51,9 @@ _MENU_WITHOUT_SCORES = Menu(
         "percentiles": _MEAN,
         "decision": _MEAN,
         "submodels": ("submodels",),
-    }
+        "receipt": _SPREAD,
+    },
+    on_request=("receipt",),
 )
 _ROW = (row_output("prediction"),)
 _ROW_SCORES = tuple(map(row_output, SCORES))

@@ -11,6 +11,8 @@ from app.contract.schema import Contract
 from tests.app.api.predict.answering import CLASSES, CLASSIFIER, NUMBERS, REGRESSOR, model_of
 from tests.app.engine.fakes import CONTRACT
 
+SCORES = CONTRACT.head.score_values(CLASSES)
+
 
 def selection(contract: Contract = CLASSIFIER, policy: str | None = None, operator: str = "") -> OutputSelection:
     (found,) = outputs.choose(PredictParams(policy=policy), model_of(contract, operator))
@@ -18,7 +20,7 @@ def selection(contract: Contract = CLASSIFIER, policy: str | None = None, operat
 
 
 def test_without_tables_there_are_no_percentiles() -> None:
-    assert derived.percentiles(selection(CONTRACT), CLASSES) is None
+    assert derived.percentiles(selection(CONTRACT), SCORES) is None
 
 
 @pytest.mark.parametrize(
@@ -26,20 +28,20 @@ def test_without_tables_there_are_no_percentiles() -> None:
     [([-1, 0], [0, 0]), ([1, 7], [100, 100]), ([0.25, 0.123456], [25, 12.35]), ([float("inf"), 0.5], [100, 50])],
 )
 def test_percentiles_have_two_decimals_and_end_at_0_and_100(entropies: list[float], expected: list[float]) -> None:
-    found = derived.percentiles(selection(), {**CLASSES, "entropy": np.array(entropies)})
+    found = derived.percentiles(selection(), {**SCORES, "entropy": np.array(entropies)})
     assert found is not None
     assert {name: values.tolist() for name, values in found.items()} == {"entropy": expected}
 
 
 def test_those_of_a_regressor_are_of_its_own_scores() -> None:
-    found = derived.percentiles(selection(REGRESSOR), NUMBERS)
+    found = derived.percentiles(selection(REGRESSOR), REGRESSOR.head.score_values(NUMBERS))
     assert found is not None
     assert found["entropy"].tolist() == [25, 50]
 
 
 def test_without_a_policy_nothing_is_decided() -> None:
     decided: Decided = Counter()
-    assert derived.decisions(selection(), CLASSES, decided) is None
+    assert derived.decisions(selection(), SCORES, decided) is None
     assert not decided
 
 
@@ -57,7 +59,7 @@ def test_a_request_makes_decisions_stricter_and_counts_nothing(
     operator: str, request_s: str | None, actions: list[str], sources: list[str], counted: dict[str, int]
 ) -> None:
     decided: Decided = Counter()
-    found = derived.decisions(selection(policy=request_s, operator=operator), CLASSES, decided)
+    found = derived.decisions(selection(policy=request_s, operator=operator), SCORES, decided)
     assert found is not None
     assert [one.action for one in found] == actions
     assert [one.policy for one in found] == sources

@@ -1,0 +1,1 @@
+"""Feedback: receipts come back with the truth, and what they say about a model."""
