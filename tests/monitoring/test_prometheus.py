@@ -82,8 +82,8 @@ def soon(holds: Callable[[], bool]) -> bool:
         try:
             if holds():
                 return True
-        except httpx.ConnectError:
-            pass
+        except (httpx.ConnectError, json.JSONDecodeError):
+            pass  # while Prometheus starts, it answers with a sentence
         time.sleep(0.2)
     return False
 
