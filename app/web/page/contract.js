@@ -51,7 +51,7 @@ export function family(contract) {
   return JSON.stringify([given, answered]);
 }
 
-const METHODS = ["single", "mc-dropout", "masksembles", "deep-ensemble"];
+/** In the order of the paper's path. */
 export const METHOD_NAMES = {
   single: "Single network",
   "mc-dropout": "MC-dropout",
@@ -67,7 +67,7 @@ export function scaleOf(contract) {
 
 /** Orders models along the paper's path: one network, …, independent networks. */
 export function alongPath(a, b) {
-  const place = (one) => METHODS.indexOf(one.contract.method) * 1000 + scaleOf(one.contract);
+  const place = (one) => Object.keys(METHOD_NAMES).indexOf(one.contract.method) * 1000 + scaleOf(one.contract);
   return place(a) - place(b) || a.name.localeCompare(b.name);
 }
 

@@ -24,7 +24,10 @@ export function percentile(value) {
 
 export const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
-export const SCORES = {
+/** The entropy and its two parts. */
+export const ENTROPIES = ["entropy", "expected_entropy", "mutual_information"];
+
+const SCORES = {
   confidence: "confidence",
   entropy: "entropy",
   expected_entropy: "expected entropy",

@@ -3,9 +3,8 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { predict } from "../api.js";
 import { viridis } from "../colours.js";
 import { html } from "../html.js";
-import { scoreName } from "../format.js";
+import { ENTROPIES, scoreName } from "../format.js";
 
-const SCORES = ["entropy", "expected_entropy", "mutual_information"];
 const SIDE = 30; // SIDE² points fit into one request, and beside others into the queue
 const PATIENCE = 100; // ms that a choice must stand before its map is asked for
 
@@ -85,7 +84,7 @@ export function Plane({ contract, input, examples, give, model }) {
         <span class="point" style=${{ left: x(point[0]), top: y(point[1]) }}></span>
       </div>
       <div class="tools">
-        ${SCORES.map((one) => html`<button type="button" key=${one} aria-pressed=${score === one}
+        ${ENTROPIES.map((one) => html`<button type="button" key=${one} aria-pressed=${score === one}
           onClick=${() => setScore(one)}>${scoreName(one)}</button>`)}
       </div>
       <div class="features">

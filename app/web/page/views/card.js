@@ -1,7 +1,7 @@
 // A model's card: what it is, how it was made, what it costs, how well it is calibrated, and what it promises.
 import { METHOD_NAMES, densePasses } from "../contract.js";
 import { html } from "../html.js";
-import { number, percent, scoreName } from "../format.js";
+import { ENTROPIES, number, percent, scoreName } from "../format.js";
 import { Chart } from "../parts/chart.js";
 import { Facts } from "../parts/facts.js";
 
@@ -124,7 +124,7 @@ function RiskCoverage({ curves, targets }) {
 }
 
 function Quantiles({ calibration }) {
-  const scores = ["entropy", "expected_entropy", "mutual_information"].filter((score) => calibration.quantiles[score]);
+  const scores = ENTROPIES.filter((score) => calibration.quantiles[score]);
   const hues = ["--ink", "--data", "--model"];
   const columns = [Array.from({ length: 101 }, (_, at) => at), ...scores.map((score) => calibration.quantiles[score])];
   return html`<${Chart} columns=${columns} x=${{ label: "percentile", range: [0, 100] }} y=${{ label: "nats" }}
