@@ -16,7 +16,7 @@ from importlib.abc import MetaPathFinder
 
 class Absent(MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name.partition(".")[0] in {"torch", "onnxscript", "sklearn", "scipy", "models"}:
+        if name.partition(".")[0] in {"torch", "onnxscript", "sklearn", "models"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Absent())
