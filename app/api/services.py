@@ -12,6 +12,7 @@ from app.feedback.receipt import Receipts
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
 from app.telemetry.tracing import Tracing
+from app.workers.board import Board
 
 
 @dataclass
@@ -26,6 +27,8 @@ class Services:
     tracing: Tracing
     receipts: Receipts | None = None
     """None where no secret signs any."""
+    board: Board | None = None
+    """None where one process serves alone."""
     stopping: bool = False
 
     @property

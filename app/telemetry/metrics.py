@@ -13,7 +13,10 @@ from app.telemetry.drift import ScoreHistogram, ScoreHistograms
 from app.telemetry.drift_report import DriftReport
 from app.telemetry.feedback import FeedbackCounters
 from app.telemetry.statistics import Statistics
+from app.telemetry.together import Together
 from app.telemetry.versions import States, VersionGauges
+from app.workers.board import Board
+from app.workers.place import Place
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -31,6 +34,7 @@ class Telemetry:
     def __init__(self, loaded: int = 1) -> None:
         self._versions = loaded + _VERSIONS_BEFORE
         self._registry = CollectorRegistry()  # not the global one: a process may hold several services, as tests do
+        self._together: Together | None = None
         self._series: dict[str, dict[int, Series]] = {}  # by model and version
         self._rejected: dict[str, Any] = {}  # kept: `labels` takes a lock and builds a key every time
         ProcessCollector(registry=self._registry)
@@ -128,6 +132,11 @@ class Telemetry:
         self._ready.set_function(ready)
         self._model_versions.read = versions
 
+    def join(self, place: Place, board: Board) -> None:
+        """Shows the metrics of all workers from now on, and lets them show these."""
+        self._together = Together(self._registry, place, board)
+        self._together.start()
+
     def describe(self, device: Mapping[str, str], count: int, fell_back: bool) -> None:
         """Sets where models run: `device`, `provider`, and the versions of `onnxruntime` and `cuda`."""
         self._device.labels(**device).set(1)
@@ -183,8 +192,8 @@ class Telemetry:
         self._halved.inc()
 
     def render(self) -> bytes:
-        """All metrics in Prometheus's text format."""
-        return generate_latest(self._registry)
+        """All metrics in Prometheus's text format, of all workers where there are several."""
+        return generate_latest(self._registry if self._together is None else self._together)
 
 
 class Series:

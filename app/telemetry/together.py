@@ -1,0 +1,170 @@
+"""One answer for the metrics of several processes: each writes its own down, and whoever is asked adds them up.
+
+prometheus-client can do so, too, for its own counters and histograms: it would leave out the other half of these
+metrics, which collectors and functions compute when they are asked for, and keep the series of every version for ever.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from statistics import fmean
+
+import msgspec
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+from app.telemetry.drift_evidence import ALARM_AT
+from app.workers.board import Board
+from app.workers.place import Place
+
+_log = logging.getLogger(__name__)
+_SECONDS = 1.0
+
+_EVIDENCE, _ALARM = "masksembles_drift_evidence", "masksembles_drift_alarm"
+
+Rule = Callable[[Iterable[float]], float]
+
+GAUGES: Mapping[str, Rule] = {
+    "process_virtual_memory_bytes": sum,
+    "process_resident_memory_bytes": sum,
+    "process_start_time_seconds": min,
+    "process_open_fds": max,  # of the worker that is nearest to its limit
+    "process_max_fds": min,
+    _EVIDENCE: fmean,  # for which the probability of a false alarm holds, however many there are: docs/drift.md
+    _ALARM: max,  # follows from the evidence, below
+    "masksembles_answering_version": min,  # the new one, once all answer with it
+    "masksembles_versions": max,
+    "masksembles_queue_rows": sum,
+    "masksembles_queue_limit_rows": sum,
+    "masksembles_memory_held_bytes": sum,
+    "masksembles_memory_budget_bytes": sum,
+    "masksembles_ready": min,
+    "masksembles_cpu_fallback": max,
+    "masksembles_device_info": max,
+    "masksembles_devices": min,
+    "masksembles_device_stuck": max,
+}
+"""What a gauge is of all workers. Whatever else there is, counters and histograms, adds up."""
+_SAME = ("masksembles_entropy_calibration_nats", "masksembles_mutual_information_calibration_nats")
+
+Labels = tuple[tuple[str, str], ...]
+Samples = list[tuple[str, dict[str, str], float]]
+
+
+class Family(msgspec.Struct, array_like=True):
+    """The samples of a metric, each with its name and labels."""
+
+    name: str
+    says: str
+    kind: str
+    samples: Samples
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[Family])
+
+
+class Together(Collector):
+    """The metrics of all workers. Each writes once a second, and before it answers: so no sum ever falls, whoever is
+    asked next, and whoever dies.
+
+    A worker begins with what its predecessor in the same place had counted.
+
+    Args:
+        own: the metrics of this worker.
+        board: says which workers are there.
+    """
+
+    def __init__(self, own: CollectorRegistry, place: Place, board: Board) -> None:
+        self._own = own
+        self._board = board
+        self._files = [place.folder / f"metrics-{index}" for index in range(place.count)]
+        self._file = self._files[place.index]
+        self._lock = threading.Lock()
+        self._inherited = [family for family in _read(self._file) if family.kind != "gauge"]
+
+    def start(self) -> None:
+        """Writes from now on."""
+        self.write()
+        threading.Thread(target=self._write_on, name="metrics", daemon=True).start()
+
+    def write(self) -> None:
+        """Writes what this worker and its predecessors have counted."""
+        with self._lock:  # or an older state could replace a newer one
+            families = [_family(metric) for metric in self._own.collect()]
+            new = self._file.with_suffix(".new")
+            new.write_bytes(_encoder.encode(add_up([(families, True), (self._inherited, False)])))
+            os.replace(new, self._file)
+
+    def collect(self) -> Iterator[Metric]:
+        """The metric families for Prometheus."""
+        self.write()
+        there = [(_read(file), self._board.is_there(index)) for index, file in enumerate(self._files)]
+        for family in add_up(there):
+            metric = Metric(family.name, family.says, family.kind)
+            metric.samples = [Sample(*sample) for sample in family.samples]
+            yield metric
+
+    def _write_on(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(_SECONDS):
+            try:
+                self.write()
+            except Exception:
+                _log.exception("the metrics cannot be written for other workers")
+
+
+def add_up(workers: Sequence[tuple[list[Family], bool]]) -> list[Family]:
+    """The families of all workers.
+
+    Args:
+        workers: of each, its families, and whether it is there; if not, its gauges say nothing any more.
+    """
+    families: dict[str, Family] = {}
+    values: dict[str, dict[tuple[str, Labels], list[float]]] = {}
+    for of_one, is_there in workers:
+        for family in of_one:
+            families.setdefault(family.name, family)
+            found = values.setdefault(family.name, {})
+            if is_there or family.kind != "gauge":
+                for name, labels, value in family.samples:
+                    found.setdefault((name, tuple(labels.items())), []).append(value)
+    evidence: dict[Labels, float] = {}
+    for (_, of), of_score in values.get(_EVIDENCE, {}).items():
+        version = tuple(pair for pair in of if pair[0] in ("model", "version"))
+        evidence[version] = evidence.get(version, 0.0) + fmean(of_score)
+    if _ALARM in values:
+        values[_ALARM] = {(_ALARM, version): [float(total >= ALARM_AT)] for version, total in evidence.items()}
+    return [
+        Family(
+            name,
+            family.says,
+            family.kind,
+            [(sample, dict(labels), _rule(family, sample)(of)) for (sample, labels), of in values[name].items()],
+        )
+        for name, family in families.items()
+    ]
+
+
+def _family(metric: Metric) -> Family:
+    samples = [(sample.name, sample.labels, sample.value) for sample in metric.samples]
+    return Family(metric.name, metric.documentation, metric.type, samples)
+
+
+def _rule(family: Family, sample: str) -> Rule:
+    if family.kind == "gauge":
+        return GAUGES[family.name]
+    if sample.endswith("_created"):
+        return min
+    return max if family.name in _SAME else sum
+
+
+def _read(file: os.PathLike[str]) -> list[Family]:
+    try:
+        with open(file, "rb") as opened:
+            return _decoder.decode(opened.read())
+    except FileNotFoundError:  # it has not come so far
+        return []
