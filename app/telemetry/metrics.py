@@ -134,7 +134,7 @@ class Telemetry:
 
     def join(self, place: Place, board: Board) -> None:
         """Shows the metrics of all workers from now on, and lets them show these."""
-        self._together = Together(self._registry, place, board)
+        self._together = Together(self._registry, self._own_statistics, place, board)
         self._together.start()
 
     def describe(self, device: Mapping[str, str], count: int, fell_back: bool) -> None:
@@ -159,6 +159,17 @@ class Telemetry:
             versions.pop(old).end()
             self._drift.remove(model, old)
         return made
+
+    def statistics(self) -> dict[str, Statistics]:
+        """What each version has done, as `model:version`, at all workers where there are several."""
+        return self._own_statistics() if self._together is None else self._together.statistics()
+
+    def _own_statistics(self) -> dict[str, Statistics]:
+        return {
+            f"{model}:{version}": series.statistics
+            for model, versions in list(self._series.items())
+            for version, series in list(versions.items())
+        }
 
     def drift_reports(self, model: str) -> dict[int, DriftReport]:
         """What the test for drift says of each version of a model, by its number; none of one without calibration."""

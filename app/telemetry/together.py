@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 
 import msgspec
@@ -17,6 +18,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from app.telemetry.drift_evidence import ALARM_AT
+from app.telemetry.statistics import Statistics, total
 from app.workers.board import Board
 from app.workers.place import Place
 
@@ -63,8 +65,15 @@ class Family(msgspec.Struct, array_like=True):
     samples: Samples
 
 
+class Counted(msgspec.Struct, array_like=True):
+    """What a worker writes down."""
+
+    families: list[Family] = []
+    statistics: dict[str, Statistics] = {}
+
+
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(list[Family])
+_decoder = msgspec.msgpack.Decoder(Counted)
 
 
 class Together(Collector):
@@ -75,16 +84,20 @@ class Together(Collector):
 
     Args:
         own: the metrics of this worker.
+        statistics: its statistics by model and version.
         board: says which workers are there.
     """
 
-    def __init__(self, own: CollectorRegistry, place: Place, board: Board) -> None:
+    def __init__(
+        self, own: CollectorRegistry, statistics: Callable[[], dict[str, Statistics]], place: Place, board: Board
+    ) -> None:
         self._own = own
+        self._own_statistics = statistics
         self._board = board
         self._files = [place.folder / f"metrics-{index}" for index in range(place.count)]
         self._file = self._files[place.index]
         self._lock = threading.Lock()
-        self._inherited = [family for family in _read(self._file) if family.kind != "gauge"]
+        self._inherited = _read(self._file)
 
     def start(self) -> None:
         """Writes from now on."""
@@ -96,13 +109,22 @@ class Together(Collector):
         with self._lock:  # or an older state could replace a newer one
             families = [_family(metric) for metric in self._own.collect()]
             new = self._file.with_suffix(".new")
-            new.write_bytes(_encoder.encode(add_up([(families, True), (self._inherited, False)])))
+            counted = Counted(
+                add_up([(families, True), (self._inherited.families, False)]),
+                total([self._own_statistics(), self._inherited.statistics]),
+            )
+            new.write_bytes(_encoder.encode(counted))
             os.replace(new, self._file)
+
+    def statistics(self) -> dict[str, Statistics]:
+        """The statistics of all workers."""
+        self.write()
+        return total(_read(file).statistics for file in self._files)
 
     def collect(self) -> Iterator[Metric]:
         """The metric families for Prometheus."""
         self.write()
-        there = [(_read(file), self._board.is_there(index)) for index, file in enumerate(self._files)]
+        there = [(_read(file).families, self._board.is_there(index)) for index, file in enumerate(self._files)]
         for family in add_up(there):
             metric = Metric(family.name, family.says, family.kind)
             metric.samples = [Sample(*sample) for sample in family.samples]
@@ -162,9 +184,8 @@ def _rule(family: Family, sample: str) -> Rule:
     return max if family.name in _SAME else sum
 
 
-def _read(file: os.PathLike[str]) -> list[Family]:
+def _read(file: Path) -> Counted:
     try:
-        with open(file, "rb") as opened:
-            return _decoder.decode(opened.read())
+        return _decoder.decode(file.read_bytes())
     except FileNotFoundError:  # it has not come so far
-        return []
+        return Counted()

@@ -77,6 +77,8 @@ def test_both_answer_and_one_scrape_tells_of_all(tiny_repository: Path, tmp_path
         assert service.counted("masksembles_queue_limit_rows") == 1024
         assert service.counted("masksembles_versions") == 1
         assert service.counted("masksembles_reloads_total", result="loaded") == 2  # each loads
+        stats = httpx.get(f"{service.address}/v2/models/tiny/stats", timeout=30).json()["model_stats"][0]
+        assert stats["inference_count"] == stats["inference_stats"]["success"]["count"] == 80
     assert service.process.returncode == 0
     posted = [record["worker"] for record in service.records() if record["message"] == "POST /predict"]
     assert set(posted) == {1, 2}

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from app.telemetry.metrics import Telemetry
+from app.telemetry.statistics import Duration, Statistics
 from app.telemetry.together import GAUGES, Family, Together, add_up
 from app.workers.board import Board
 from app.workers.place import Place
@@ -23,7 +24,8 @@ class Worker:
         self.ready = Gauge("masksembles_ready", "says", registry=self.registry)
         self.board = Board(folder / "board", 2)
         self.board.note(index, True)
-        self.together = Together(self.registry, Place(index, 2, folder), self.board)
+        self.statistics = {"m:1": Statistics()}
+        self.together = Together(self.registry, lambda: self.statistics, Place(index, 2, folder), self.board)
 
     def shows(self, sample: str) -> float | None:
         found = re.search(rf"^{re.escape(sample)} (\S+)$", generate_latest(self.together).decode(), re.MULTILINE)
@@ -79,6 +81,24 @@ def test_one_that_is_gone_counts_on_in_its_successor_and_its_gauges_end(tmp_path
         successor.together.write()
         assert other.shows('masksembles_requests_total{outcome="ok"}') == expected
         assert successor.shows("masksembles_seconds_count") == 0
+
+
+def test_statistics_add_up_and_go_on(tmp_path: Path) -> None:
+    one, other = (Worker(tmp_path, index) for index in range(2))
+    one.statistics["m:1"].computed(4, 0.5)
+    other.statistics["m:1"].computed(4, 0.25)
+    other.statistics["m:2"] = Statistics()
+    other.statistics["m:2"].succeeded(1.0, 0.1, 0.1)
+    other.together.write()
+    found = one.together.statistics()
+    assert found["m:1"].rows == 8
+    assert found["m:1"].batches == {4: Duration(2, 0.75)}
+    assert found["m:2"].success == Duration(1, 1.0)
+    assert one.statistics["m:1"].rows == 4  # nothing is added to its own
+    successor = Worker(tmp_path, 1)
+    successor.statistics["m:1"].computed(1, 0.1)
+    successor.together.write()
+    assert one.together.statistics()["m:1"].rows == 9
 
 
 def test_evidence_is_the_mean_and_its_sum_raises_the_alarm() -> None:
