@@ -6,7 +6,7 @@ A receipt is a msgpack array with a signature, as text. It holds the answer and 
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 import numpy as np
@@ -16,8 +16,11 @@ from app.contract.contract_model import Score
 from app.contract.decisions import Action, Decision
 from app.contract.head import Head
 from app.contract.tasks.task import Arrays
-from app.feedback.signer import Signer
+from app.feedback.signer import Signer, signature_of
 from app.feedback.tasks import FEEDBACK
+
+if TYPE_CHECKING:
+    from app.feedback.archive import Archive
 
 FORM = 1
 """Number of the layout of receipts. A change of `Receipt` or of a task's figures is a new one."""
@@ -57,10 +60,16 @@ class Receipts:
 
     Args:
         signer: knows the secrets.
+        archive: keeps what a recalibration needs of each row; without it nothing does.
     """
 
-    def __init__(self, signer: Signer) -> None:
+    def __init__(self, signer: Signer, archive: "Archive | None" = None) -> None:
         self._signer = signer
+        self._archive = archive
+
+    def also_needed(self, head: Head) -> list[str]:
+        """Outputs of the graph that are kept of rows with a receipt, beside those that receipts are made from."""
+        return [] if self._archive is None else [head.graph_name(name) for name in head.task_kind.sufficient(head)]
 
     def issue(
         self,
@@ -74,7 +83,7 @@ class Receipts:
         """A receipt for each row.
 
         Args:
-            found: outputs [B, …] of the head by plain name, at least those that its task needs.
+            found: outputs [B, …] of the head by plain name, at least those that its task needs, and `also_needed`.
             of_rows: its scores [B].
             decisions: what was answered to each row, if anything.
         """
@@ -90,6 +99,8 @@ class Receipts:
             # a tuple of the fields in their order: made faster than a Receipt, and the same bytes
             fields = (FORM, model, version, head.name, now, request, row, action, row_scores, of_row)
             issued.append(self._signer.sign(_encoder.encode(fields)))
+        if self._archive is not None:
+            self._archive.keep((model, version, head.name), issued, actions, head.task_kind.sufficient(head), found)
         return issued
 
     def read(self, text: str) -> tuple[Receipt, int]:
@@ -105,7 +116,16 @@ class Receipts:
             raise ValueError("signed, but not a receipt of this release") from None
         if receipt.form != FORM:
             raise ValueError(f"a receipt of the form {receipt.form}, which this release does not know")
-        return receipt, int.from_bytes(signature[:8], "little")
+        return receipt, _number(signature)
+
+
+def number_of(issued: str) -> int:
+    """The number that `Receipts.read` gives, of a receipt that was issued here."""
+    return _number(signature_of(issued))
+
+
+def _number(signature: bytes) -> int:
+    return int.from_bytes(signature[:8], "little")
 
 
 def why_none(head: Head) -> str | None:

@@ -19,6 +19,7 @@ from app.contract.schema import Contract
 from app.errors import (
     BodyTooLarge,
     FeedbackDisabled,
+    FeedbackUnavailable,
     InvalidInput,
     MalformedBody,
     MemoryFull,
@@ -36,7 +37,14 @@ router = APIRouter(tags=["feedback"], dependencies=[Depends(no_query)])
     operation_id="send_feedback",
     summary="Tell what turned out to be true",
     responses=errors(
-        FeedbackDisabled, InvalidInput, MalformedBody, UnsupportedMediaType, BodyTooLarge, RequestTimeout, MemoryFull
+        FeedbackDisabled,
+        InvalidInput,
+        MalformedBody,
+        UnsupportedMediaType,
+        BodyTooLarge,
+        RequestTimeout,
+        MemoryFull,
+        FeedbackUnavailable,
     ),
     openapi_extra={"requestBody": openapi.REQUEST_BODY},
 )
@@ -53,8 +61,11 @@ async def send_feedback(request: Request) -> FeedbackCounted:
     given = await run(heavy, requests.read, body, kind, of.settings.max_rows)
     ledger = of.telemetry.feedback
     claims = await run(heavy, ledger.check, receipts, days, given, lambda receipt: _head_of(of, receipt))
-    counted = ledger.count(claims, days)  # in the event loop, all at once: no other request comes between
-    return FeedbackCounted(counted=counted, repeated=len(claims) - counted, remembered_by="process")
+    if of.archive is None:
+        counted = ledger.count(claims, days)  # in the event loop, all at once: no other request comes between
+    else:
+        counted = await of.archive.add(claims, ledger.add)
+    return FeedbackCounted(counted=counted, repeated=len(claims) - counted, remembered_by=of.remembered_by)
 
 
 @router.get(
@@ -68,7 +79,9 @@ def get_quality(request: Request, name: Name) -> ModelQuality:  # not async: evi
     """Hits, losses and reliability with confidence intervals, and whether each promise is kept."""
     of = services(request)
     find(of.registry, name)
-    return ModelQuality(name=name, remembered_by="process", versions=quality.versions(of.telemetry.feedback, name))
+    return ModelQuality(
+        name=name, remembered_by=of.remembered_by, versions=quality.versions(of.telemetry.feedback, name)
+    )
 
 
 def _head_of(of: Services, receipt: Receipt) -> tuple[Head, Policy | None]:

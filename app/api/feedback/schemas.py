@@ -10,7 +10,7 @@ from app.feedback.promise import Verdict
 
 _ONCE = (
     "Who remembers which receipts were counted. `process`: this one, while it runs; a receipt that is sent again to "
-    "another replica, or after a restart, counts again"
+    "another replica, or after a restart, counts again. `database`: all processes with the same one; each counts once"
 )
 
 
@@ -19,7 +19,7 @@ class FeedbackCounted(BaseModel):
 
     counted: int = Field(description="Rows whose truth was counted")
     repeated: int = Field(description="Rows that had been counted before and were not added")
-    remembered_by: Literal["process"] = Field(description=_ONCE)
+    remembered_by: Literal["process", "database"] = Field(description=_ONCE)
 
 
 class Share(BaseModel):
@@ -101,5 +101,5 @@ class ModelQuality(BaseModel):
     """What the truths say about a model, since this process started. Versions without any truth are absent."""
 
     name: str
-    remembered_by: Literal["process"] = Field(description=_ONCE)
+    remembered_by: Literal["process", "database"] = Field(description=_ONCE)
     versions: list[VersionQuality]
