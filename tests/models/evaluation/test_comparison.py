@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
@@ -89,8 +91,12 @@ def test_the_gain_is_that_of_a_paired_test() -> None:
     logits = np.random.default_rng(0).normal(0, 3, (200, 2, 2)).astype(np.float32)
     labels = np.random.default_rng(1).integers(0, 2, 200)
     softmax = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
-    outputs = {**{name: np.zeros(200) for name in CLASSIFIER.scores}, "logits": logits}
-    outputs |= {"probabilities": softmax.mean(axis=1), "prediction": softmax.mean(axis=1).argmax(axis=1)}
+    outputs: dict[str, Any] = {name: np.zeros(200) for name in CLASSIFIER.scores}
+    outputs |= {
+        "logits": logits,
+        "probabilities": softmax.mean(axis=1),
+        "prediction": softmax.mean(axis=1).argmax(axis=1),
+    }
     answers = Answers(outputs, labels)
     assert CLASSIFIER.calibration is not None
     hotter = CLASSIFIER.model_copy(
