@@ -167,7 +167,7 @@ def _archive(settings: Settings, telemetry: Telemetry) -> "Archive | None":
         return None
     if not settings.feedback_secrets:
         raise StartError(
-            "MASKSEMBLES_FEEDBACK_URL is set, but there are no receipts without MASKSEMBLES_FEEDBACK_SECRET"
+            "MASKSEMBLES_FEEDBACK_URL is set, but without MASKSEMBLES_FEEDBACK_SECRET there are no receipts"
         )
     try:
         from app.feedback.archive import Archive

@@ -89,7 +89,8 @@ class Archive:
         self._adding: set[asyncio.Task[int]] = set()
 
     def start(self) -> None:
-        """Begins to write, in a thread."""
+        """Begins to write, in a thread; a database that cannot be reached is told at once."""
+        self._some.set()
         self._writer.start()
 
     def close(self) -> None:
@@ -192,19 +193,25 @@ class Archive:
             ends = self._closing.is_set()
             try:
                 self._ensure_tables()
-                if time.monotonic() - swept >= _SWEEP and not ends:
-                    swept = time.monotonic()
+                due = time.monotonic() - swept >= _SWEEP and not ends
+                if due:
                     self.sweep()
-                while self._write_some():
-                    self._closing.wait(_PAUSE)
-                self._works()
+                    swept = time.monotonic()
+                wrote = self._write_some()
+                while ends and self._write_some():
+                    pass
+                if wrote or due:
+                    self._works()
             except Exception as error:  # whatever it is, the next rows are to be written
                 self._fails(error)
-                self._some.set()
+                wrote, swept = True, float("-inf")  # tries again, if nothing waits then by deleting
                 if not ends:
                     self._closing.wait(_RETRY)
             if ends:
                 return
+            if wrote:
+                self._some.set()
+                self._closing.wait(_PAUSE)
 
     def _write_some(self) -> bool:
         """Writes rows that wait; False if there were none."""

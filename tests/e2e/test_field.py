@@ -1,5 +1,6 @@
 """Feedback over replicas with one database, and a recalibration from it, with the programs as a user starts them."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from models.data.field import read_field
 from tests import artefacts
 from tests.e2e.postgres import postgres
 from tests.pictures import digits, pictures
-from tests.serving import PATIENCE, ROOT, SHIPPED, as_process
+from tests.serving import PATIENCE, ROOT, SHIPPED, as_process, free_port
 
 SHIPPED_MODELS = ROOT / "models" / "repository"
 SECRET = {"MASKSEMBLES_FEEDBACK_SECRET": "a secret of 32 characters or more"}
@@ -94,12 +95,18 @@ def test_a_broken_promise_is_kept_after_a_recalibration(tmp_path: Path) -> None:
     settings = {**SECRET, "MASKSEMBLES_FEEDBACK_URL": url, "MASKSEMBLES_POLL_SECONDS": "0.2"}
     split, rng = pictures(), np.random.default_rng(0)
 
-    def noisy(client: httpx.Client, times: int) -> None:
-        for _ in range(times):
-            noise = rng.normal(0, 0.1, split.inputs.shape)
-            rows = ask(client, "fashion-mnist", np.clip(split.inputs + noise, 0, 1).astype(np.float32))
-            given = [{"receipt": row["receipt"], "truth": int(truth)} for row, truth in zip(rows, split.labels)]
+    def noisy(client: httpx.Client, version: int, times: int) -> int | None:
+        """Sends 500 pictures and their truths so many times; returns after how many rows a promise was broken."""
+        broken = None
+        for at in range(0, times * 500, 100):
+            some = np.s_[at % 500 : at % 500 + 100]
+            noise = rng.normal(0, 0.1, split.inputs[some].shape)
+            rows = ask(client, "fashion-mnist", np.clip(split.inputs[some] + noise, 0, 1).astype(np.float32))
+            given = [{"receipt": row["receipt"], "truth": int(truth)} for row, truth in zip(rows, split.labels[some])]
             send(client, given).raise_for_status()
+            if broken is None and promises(client, version)["prediction set 0.9"]["verdict"] == "broken":
+                broken = at + 100
+        return broken
 
     def promises(client: httpx.Client, version: int) -> dict[str, dict[str, Any]]:
         versions = client.get("/models/fashion-mnist/quality").json()["versions"]
@@ -107,7 +114,7 @@ def test_a_broken_promise_is_kept_after_a_recalibration(tmp_path: Path) -> None:
         return {one["promise"]: one for one in found["heads"][0]["promises"]}
 
     with as_process(repository, **settings) as (client, _):
-        noisy(client, 3)
+        rows_until_broken = noisy(client, 3, times=3)
         before = promises(client, 3)
         contract = artefacts.read(repository, "fashion-mnist", 3)[1]
         wait_for(lambda: len(read_field(url, "fashion-mnist", 3, contract)[""]) == 1500)
@@ -117,9 +124,51 @@ def test_a_broken_promise_is_kept_after_a_recalibration(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 0, done.stderr
         wait_for(lambda: client.get("/models/fashion-mnist").json()["version"] == 4)
-        noisy(client, 4)
+        noisy(client, 4, times=4)
         after = promises(client, 4)
+    for name, found in (("before", before), ("after", after)):  # the figures of docs/feedback.md; pytest -s shows them
+        shares = {promise: f"{100 * one['failed']['value']:.1f} %" for promise, one in found.items()}
+        print(f"{name}: {shares}; broken after {rows_until_broken} rows")
+    assert rows_until_broken is not None
     sets = [f"prediction set {coverage}" for coverage in (0.9, 0.95)]
     assert {before[name]["verdict"] for name in (*sets, "risk 0.05 entropy")} == {"broken"}
     assert {after[name]["verdict"] for name in (sets[0], "risk 0.1 entropy")} == {"kept"}
     assert "broken" not in {one["verdict"] for one in after.values()}
+
+
+def start(**settings: str) -> str:
+    """The last line of the error output of a service that does not start."""
+    environment = {**os.environ, "MASKSEMBLES_PORT": str(free_port()), **settings}
+    command = [sys.executable, "-m", "app"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 1
+    return done.stderr.splitlines()[-1]
+
+
+def test_without_its_packages_the_service_does_not_start(tmp_path: Path) -> None:
+    (tmp_path / "sqlalchemy").mkdir()
+    missing = "raise ModuleNotFoundError(\"No module named 'sqlalchemy'\", name='sqlalchemy')"
+    (tmp_path / "sqlalchemy" / "__init__.py").write_text(missing)
+    assert start(**SECRET, MASKSEMBLES_FEEDBACK_URL="a.db", PYTHONPATH=str(tmp_path)) == (
+        "error: MASKSEMBLES_FEEDBACK_URL is set, but there is no sqlalchemy: install the extra feedback "
+        "(pip install '.[feedback]')"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"MASKSEMBLES_FEEDBACK_URL": "a"}, " is set, but without MASKSEMBLES_FEEDBACK_SECRET there are no receipts"),
+        (
+            {**SECRET, "MASKSEMBLES_FEEDBACK_URL": "mysql://a"},
+            ": expected a database of SQLite or PostgreSQL, got mysql",
+        ),
+    ],
+)
+def test_a_setting_that_cannot_work_ends_the_start(settings: dict[str, str], says: str) -> None:
+    assert start(**settings) == f"error: MASKSEMBLES_FEEDBACK_URL{says}"
+
+
+def test_nothing_imports_sqlalchemy_where_there_is_no_database() -> None:
+    command = [sys.executable, "-c", "import sys, app.__main__; sys.exit('sqlalchemy' in sys.modules)"]
+    assert subprocess.run(command, cwd=ROOT, timeout=PATIENCE).returncode == 0

@@ -120,6 +120,36 @@ def test_of_too_many_rows_a_random_sample_is_kept(tmp_path: Path) -> None:
     assert [row.id for row in rows_of(tmp_path / "a.db", answers)] == numbers[:1000]
 
 
+def test_it_deletes_by_itself_while_rows_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_SWEEP", 0.05)
+    told = Told()
+    with opened(tmp_path / "a.db", told, rows=20) as archive:
+        issue(archive)
+        wait_for(lambda: told.rows["stored"])
+        until = time.monotonic() + PATIENCE
+        while told.rows["stored"] < 100 or len(rows_of(tmp_path / "a.db", answers)) != 20:
+            issue(archive, 5)  # there is always something to write
+            assert time.monotonic() < until
+
+
+def test_a_database_that_fails_while_nothing_waits_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_SWEEP", 0.05)
+    told = Told()
+    with opened(tmp_path / "a.db", told) as archive:
+        issue(archive)
+        wait_for(lambda: told.rows["stored"] == 2)
+        engine = connect(str(tmp_path / "a.db"))
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"ALTER TABLE {answers.name} RENAME TO hidden")
+        wait_for(lambda: told.failing)
+        time.sleep(0.2)  # many tries later
+        assert told.failing
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"ALTER TABLE hidden RENAME TO {answers.name}")
+        wait_for(lambda: not told.failing)
+        engine.dispose()
+
+
 def test_what_is_too_old_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
     with opened(tmp_path / "a.db", days=2) as archive:
