@@ -60,15 +60,17 @@ async def send_feedback(request: Request) -> FeedbackCounted:
 @router.get(
     "/models/{name}/quality",
     operation_id="get_quality",
-    summary="What the truths say about a model",
+    summary="What truths and drift say about a model",
     response_model_exclude_none=True,
     responses=errors(UnknownModel, InvalidInput),
 )
 def get_quality(request: Request, name: Name) -> ModelQuality:  # not async: evidence is summed up
-    """Hits, losses and reliability with confidence intervals, and whether each promise is kept."""
+    """Hits, losses and reliability with confidence intervals, whether each promise is kept, and whether inputs have
+    drifted."""
     of = services(request)
     find(of.registry, name)
-    return ModelQuality(name=name, remembered_by="process", versions=quality.versions(of.telemetry.feedback, name))
+    found = quality.versions(of.telemetry.feedback, of.telemetry.drift_reports(name), name)
+    return ModelQuality(name=name, remembered_by="process", versions=found)
 
 
 def _head_of(of: Services, receipt: Receipt) -> tuple[Head, Policy | None]:
