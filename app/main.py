@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 from app import __version__
 from app.api import docs, error_handlers, health, metrics, models, openapi, page
 from app.api.feedback import endpoint as feedback
+from app.api.feedback.heads import awaited
 from app.api.memory import MemoryBudget, budget_size
 from app.api.middleware import Gateway
 from app.api.predict import endpoint as predict
@@ -30,6 +32,9 @@ from app.telemetry.metrics import Telemetry
 from app.telemetry.tracing import Tracing
 from app.telemetry.versions import States
 from app.workers.board import Board
+
+if TYPE_CHECKING:
+    from app.feedback.archive import Archive
 
 
 def routes(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None) -> FastAPI:
@@ -57,6 +62,7 @@ def create_app(
     telemetry: Telemetry,
     guard: Guard | None = None,
     tracing: Tracing | None = None,
+    archive: "Archive | None" = None,
     board: Board | None = None,
 ) -> Gateway:
     """The ASGI application that serves an opened model repository and follows it while it runs.
@@ -64,6 +70,7 @@ def create_app(
     Args:
         guard: decides who is let in; made from the settings by default.
         tracing: records spans; by default nothing does.
+        archive: the database of feedback, where there is one.
         board: says which of several workers are ready.
     """
     device = reconciler.registry.device
@@ -79,17 +86,20 @@ def create_app(
         aside = max(2, cpu_count(sharing=settings.workers))
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(aside, "aside"))
         batcher.start()
+        if archive is not None:
+            archive.start()
         if settings.poll_seconds:
             reconciler.watch(settings.poll_seconds)
         yield
         await asyncio.to_thread(reconciler.close)  # first, so that no new model comes; joins a thread
         await batcher.close()
+        if archive is not None:
+            await asyncio.to_thread(archive.close)
         await asyncio.to_thread(services.tracing.close)  # last: the spans of the last requests are there now
 
     memory = MemoryBudget(budget_size(settings.memory_budget_mb) // settings.workers, telemetry.memory_refused)
-    services = Services(
-        settings, reconciler, batcher, telemetry, memory, tracing or Tracing(), _receipts(settings), board
-    )
+    receipts, tracing = _receipts(settings, archive), tracing or Tracing()
+    services = Services(settings, reconciler, batcher, telemetry, memory, tracing, receipts, archive, board)
     app = routes(lifespan)
     if settings.page:
         page.install(app)
@@ -101,6 +111,7 @@ def create_app(
         memory_budget=memory.size,
         ready=lambda: health.why_not_ready(services) is None,
         versions=lambda: {name: _states(found) for name, found in reconciler.registry.models.items()},
+        awaited=lambda: awaited(services),
     )
     endpoints = {
         predict.PATH: predict.predict,
@@ -110,8 +121,8 @@ def create_app(
     return Gateway(app, endpoints, guard or Guard(settings.keys, settings.keys_file, settings.rate_limit), services)
 
 
-def _receipts(settings: Settings) -> Receipts | None:
-    return Receipts(Signer(secrets)) if (secrets := settings.feedback_secrets) else None
+def _receipts(settings: Settings, archive: "Archive | None") -> Receipts | None:
+    return Receipts(Signer(secrets), archive) if (secrets := settings.feedback_secrets) else None
 
 
 def _states(model: ModelVersions) -> States:

@@ -27,6 +27,7 @@ from app.workers.place import Place
 
 if TYPE_CHECKING:
     from app.api.grpc.server import GrpcServer
+    from app.feedback.archive import Archive
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Service:
     guard: Guard
     tracing: Tracing
     telemetry: Telemetry
+    archive: "Archive | None"
     reconciler: Reconciler
     connections: Connections
     grpc_server: "type[GrpcServer] | None"
@@ -65,6 +67,7 @@ def open_service(settings: Settings, place: Place | None = None, *, check: bool 
     tracing = open_tracing()
     grpc_server = _grpc_server(settings)
     telemetry = Telemetry(loaded=1 + settings.keep_versions)
+    archive = _archive(settings, telemetry)
     cuda = Cuda(settings.tf32, settings.cuda_graphs, settings.gpu_memory_mb)
     device = choose(settings.device, cuda)  # before any session: onnxruntime would fall back to the CPU
     _log.info("device %s (asked for %s): %s", device.name, device.setting, device.reason)
@@ -85,7 +88,7 @@ def open_service(settings: Settings, place: Place | None = None, *, check: bool 
     done = "loaded" if settings.load == "start" else "verified"
     if not check:
         _log.info("models %s", done, extra={"seconds": round(time.perf_counter() - began, 3)})
-    return Service(settings, guard, tracing, telemetry, reconciler, connections, grpc_server, place)
+    return Service(settings, guard, tracing, telemetry, archive, reconciler, connections, grpc_server, place)
 
 
 def serve(service: Service, door: socket | None = None) -> int:
@@ -103,7 +106,9 @@ def serve(service: Service, door: socket | None = None) -> int:
     gc.freeze()  # what exists now stays: the collector need not scan it again
     gc.set_threshold(*_COLLECT_AFTER)
     board = None if place is None else Board(place.folder / "board", place.count)
-    application = create_app(settings, service.reconciler, service.telemetry, service.guard, service.tracing, board)
+    application = create_app(
+        settings, service.reconciler, service.telemetry, service.guard, service.tracing, service.archive, board
+    )
     of = application.services
     if board is not None and place is not None:
         service.telemetry.join(place, board)
@@ -172,3 +177,29 @@ def _grpc_server(settings: Settings) -> "type[GrpcServer] | None":
             "(pip install '.[grpc]')"
         ) from error
     return GrpcServer
+
+
+def _archive(settings: Settings, telemetry: Telemetry) -> "Archive | None":
+    """The database of feedback, if there is to be one.
+
+    Raises:
+        StartError: nothing signs receipts, packages are missing, or the URL is none.
+    """
+    if settings.feedback_url is None:
+        return None
+    if not settings.feedback_secrets:
+        raise StartError(
+            "MASKSEMBLES_FEEDBACK_URL is set, but without MASKSEMBLES_FEEDBACK_SECRET there are no receipts"
+        )
+    try:
+        from app.feedback.archive import Archive
+    except ModuleNotFoundError as error:
+        raise StartError(
+            f"MASKSEMBLES_FEEDBACK_URL is set, but there is no {error.name}: install the extra feedback "
+            "(pip install '.[feedback]')"
+        ) from error
+    limits = settings.feedback_rows, settings.feedback_days
+    try:
+        return Archive(settings.feedback_url.get_secret_value(), *limits, telemetry)
+    except ValueError as error:
+        raise StartError(f"MASKSEMBLES_FEEDBACK_URL: {error}") from error

@@ -1,6 +1,7 @@
 """The parts of the running service that every route works with, typed."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from fastapi import Request
 
@@ -13,6 +14,9 @@ from app.settings import Settings
 from app.telemetry.metrics import Telemetry
 from app.telemetry.tracing import Tracing
 from app.workers.board import Board
+
+if TYPE_CHECKING:
+    from app.feedback.archive import Archive
 
 
 @dataclass
@@ -27,9 +31,16 @@ class Services:
     tracing: Tracing
     receipts: Receipts | None = None
     """None where no secret signs any."""
+    archive: "Archive | None" = None
+    """None where no database remembers them."""
     board: Board | None = None
     """None where one process serves alone."""
     stopping: bool = False
+
+    @property
+    def remembered_by(self) -> Literal["process", "database"]:
+        """Who remembers which receipts were counted."""
+        return "process" if self.archive is None else "database"
 
     @property
     def registry(self) -> ModelRegistry:

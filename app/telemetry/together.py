@@ -48,6 +48,9 @@ GAUGES: Mapping[str, Rule] = {
     "masksembles_device_info": max,
     "masksembles_devices": min,
     "masksembles_device_stuck": max,
+    "masksembles_feedback_database_failing": max,
+    "masksembles_feedback_promise_allowed": max,
+    "masksembles_feedback_promise_evidence": fmean,  # as that of drift
 }
 """What a gauge is of all workers. Whatever else there is, counters and histograms, adds up."""
 _SAME = ("masksembles_entropy_calibration_nats", "masksembles_mutual_information_calibration_nats")

@@ -44,8 +44,8 @@ def measure(case: Case, workers: tuple[int, ...], seconds: int) -> list[dict[str
                 rows.append(row)
                 print(
                     f"{clients:4} clients, {count} workers: {row['throughput']:6.0f} requests/s, "
-                    f"p50 {row['p50_ms']:6.2f}, p99 {row['p99_ms']:6.2f} ms, {errors} errors; {row['ratio']:.2f} × ({min(ratios):.2f} to "
-                    f"{max(ratios):.2f})",
+                    f"p50 {row['p50_ms']:6.2f}, p99 {row['p99_ms']:6.2f} ms, {errors} errors; "
+                    f"{row['ratio']:.2f} × ({min(ratios):.2f} to {max(ratios):.2f})",
                     flush=True,
                 )
     return rows
