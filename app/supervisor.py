@@ -1,8 +1,8 @@
 """Several processes that serve on one port: starts them, replaces one that dies, and ends all of them by a signal.
 
-uvicorn has such a supervisor, too. It starts a worker that cannot start for ever, asks a thread of a worker whether the
-worker is well, which says nothing of its event loop, waits without end at the end, and exits with 0 whatever became of
-the workers. So this one is our own (docs/decisions/0016).
+uvicorn has such a supervisor, too. It starts a worker that cannot start for ever, but for one exit status, asks a
+thread of a worker whether the worker is well, which says nothing of its event loop, waits without end at the end, and
+exits with 0 whatever became of the workers. So this one is our own (docs/decisions/0017).
 
 Workers are spawned, not forked: each is a fresh interpreter, in which no thread of onnxruntime, OpenBLAS or macOS's
 Accelerate is missing that a lock waits for. They inherit one listening socket. What one of them had accepted dies with
@@ -13,14 +13,15 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from socket import socket
 from types import FrameType
 
 import uvicorn
@@ -49,7 +50,7 @@ class Supervisor:
         folder: for what the workers share.
     """
 
-    def __init__(self, settings: Settings, door: socket, folder: Path) -> None:
+    def __init__(self, settings: Settings, door: socket.socket, folder: Path) -> None:
         self._settings = settings
         self._door = door
         self._board = Board(folder / "board", settings.workers)
@@ -140,7 +141,7 @@ class _Desk:
         """How many processes in a row ended before they listened."""
         self._words: Connection
 
-    def start(self, settings: Settings, door: socket) -> None:
+    def start(self, settings: Settings, door: socket.socket) -> None:
         """Starts a process."""
         self._words, words = _spawn.Pipe(duplex=False)
         self.process = _spawn.Process(target=_work, args=(settings, self.place, door, words))
@@ -172,7 +173,10 @@ def supervise(settings: Settings) -> int:
         folder = tempfile.TemporaryDirectory(prefix="masksembles-")
     except OSError as error:
         raise StartError(f"no temporary folder (TMPDIR) for what workers share: {error}") from error
-    with folder as name:
+    with folder as name, ExitStack() as stack:
+        if settings.grpc_port is not None:
+            settings, holder = _hold_grpc_port(settings)
+            stack.enter_context(holder)
         door = uvicorn.Config("", host=settings.host, port=settings.port, log_config=None).bind_socket()
         return Supervisor(settings, door, Path(name)).run()
 
@@ -185,14 +189,36 @@ def _check(settings: Settings) -> None:
             f"MASKSEMBLES_ENABLE_ADMIN with MASKSEMBLES_WORKERS={settings.workers}: a request to load or unload would "
             "reach one worker of them; expected one worker, or no admin (workers follow the repository by themselves)"
         )
-    if settings.grpc_port is not None:
-        raise StartError(
-            f"MASKSEMBLES_GRPC_PORT with MASKSEMBLES_WORKERS={settings.workers}: gRPC's port cannot be handed to "
-            "workers; expected one worker, or no gRPC"
-        )
 
 
-def _work(settings: Settings, place: Place, door: socket, words: Connection) -> None:
+def _hold_grpc_port(settings: Settings) -> tuple[Settings, socket.socket]:
+    """Holds the port for gRPC, whose library takes no socket: workers bind it, and the system shares connections out.
+
+    Returns:
+        The settings with the port, if the system was to choose it, and the socket that holds it.
+
+    Raises:
+        StartError: the port is taken.
+    """
+    host, port = settings.host, settings.grpc_port
+    try:
+        # first alone, or another service of the same user that shares its port would go unnoticed
+        for shared in (False, True):
+            holder = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            holder.bind((host, port))
+            port = holder.getsockname()[1]
+            if not shared:
+                holder.close()
+    except OSError as error:
+        holder.close()
+        raise StartError(f"MASKSEMBLES_GRPC_PORT={port}: {error.strerror}") from error
+    return settings.model_copy(update={"grpc_port": port}), holder
+
+
+def _work(settings: Settings, place: Place, door: socket.socket, words: Connection) -> None:
     """A worker, from its first line to its last."""
     os.setpgid(0, 0)  # a Ctrl-C in the terminal is for the supervisor, which passes it on once
     logs.install(place.index + 1)

@@ -4,17 +4,20 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
+import numpy as np
 import pytest
+import tritonclient.grpc as grpcclient
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.app.engine.fakes import until
@@ -176,22 +179,58 @@ def test_a_rate_is_that_of_all_together(tiny_repository: Path, tmp_path: Path) -
     assert set(refused) == {1, 2}
 
 
+def start(**settings: str) -> subprocess.CompletedProcess[str]:
+    """A start that fails."""
+    environment = {**os.environ, "MASKSEMBLES_WORKERS": "2", "MASKSEMBLES_PORT": "0", **settings}
+    return subprocess.run(
+        [sys.executable, "-m", "app"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
         ({"MASKSEMBLES_MODEL_REPOSITORY": "/nowhere"}, "MASKSEMBLES_MODEL_REPOSITORY: /nowhere is no folder"),
         ({"MASKSEMBLES_ENABLE_ADMIN": "true"}, "MASKSEMBLES_ENABLE_ADMIN with MASKSEMBLES_WORKERS=2"),
-        ({"MASKSEMBLES_GRPC_PORT": "0"}, "MASKSEMBLES_GRPC_PORT with MASKSEMBLES_WORKERS=2"),
         ({"MASKSEMBLES_WORKERS": "0"}, "MASKSEMBLES_WORKERS: Input should be greater than or equal to 1"),
     ],
 )
 def test_a_start_that_fails_says_why_once(settings: dict[str, str], expected: str) -> None:
-    environment = {**os.environ, "MASKSEMBLES_WORKERS": "2", "MASKSEMBLES_PORT": "0", **settings}
-    done = subprocess.run(
-        [sys.executable, "-m", "app"],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False,
-    )  # fmt: skip
+    done = start(**settings)
     assert done.returncode == 1
     errors = [line for line in done.stderr.splitlines() if not line.startswith("{")]
     assert len(errors) == 1
     assert errors[0].startswith(f"error: {expected}")
+
+
+def test_grpc_is_answered_by_all_on_one_port(tiny_repository: Path, tmp_path: Path) -> None:
+    def ask(_: int) -> int:
+        """A request on a connection of its own; the rows of its answer."""
+        given = grpcclient.InferInput("input", [1, 6], "FP32")
+        given.set_data_from_numpy(np.zeros((1, 6), np.float32))
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        with closing(grpcclient.InferenceServerClient(f"127.0.0.1:{port}", channel_args=options)) as client:
+            return len(client.infer("tiny", [given]).as_numpy("probabilities"))
+
+    with (
+        workers(tiny_repository, tmp_path / "log", MASKSEMBLES_GRPC_PORT="0") as service,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        told = [record for record in service.records() if str(record["message"]).startswith("gRPC on")]
+        ports = {str(record["message"]).rpartition(":")[2] for record in told}
+        assert {record["worker"] for record in told} == {1, 2}
+        (port,) = ports
+        assert list(pool.map(ask, range(40))) == [1] * 40
+        until(lambda: service.counted(outcome="ok") == 40, SECONDS)
+    assert service.process.returncode == 0
+
+
+def test_a_port_for_grpc_that_is_taken_is_told(tiny_repository: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = start(MASKSEMBLES_MODEL_REPOSITORY=str(tiny_repository), MASKSEMBLES_GRPC_PORT=port)
+    assert done.returncode == 1
+    assert f"error: MASKSEMBLES_GRPC_PORT={port}: Address already in use" in done.stderr
