@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from app import __version__
 from app.api import docs, error_handlers, health, metrics, models, openapi, page
 from app.api.feedback import endpoint as feedback
+from app.api.feedback.heads import awaited
 from app.api.memory import MemoryBudget, budget_size
 from app.api.middleware import Gateway
 from app.api.predict import endpoint as predict
@@ -105,6 +106,7 @@ def create_app(
         memory_budget=memory.size,
         ready=lambda: health.why_not_ready(services) is None,
         versions=lambda: {name: _states(found) for name, found in reconciler.registry.models.items()},
+        awaited=lambda: awaited(services),
     )
     endpoints = {
         predict.PATH: predict.predict,

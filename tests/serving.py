@@ -118,18 +118,23 @@ def free_port() -> int:
 
 @contextmanager
 def as_process(
-    repository: Path, module: str = "app", log: str = "", **settings: str
+    repository: Path, module: str = "app", log: str = "", root: str = "", **settings: str
 ) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
     """`python -m app` over a model repository, ready; ended by SIGTERM if it still runs. Or another such module.
 
     Args:
         log: a file for what it logs, which a long run needs: a pipe takes 64 KiB, and then the service waits.
+        root: another checkout to run it from.
     """
     port = free_port()
     environment = {"MASKSEMBLES_MODEL_REPOSITORY": str(repository), "MASKSEMBLES_PORT": str(port), **settings}
     with open(log, "w") if log else nullcontext(subprocess.PIPE) as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", module], cwd=ROOT, env={**os.environ, **environment}, stderr=stderr, text=True
+            [sys.executable, "-m", module],
+            cwd=root or ROOT,
+            env={**os.environ, **environment},
+            stderr=stderr,
+            text=True,
         )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:

@@ -4,8 +4,10 @@ A receipt is a msgpack array with a signature, as text. It holds the answer and 
 """
 
 import secrets
+import struct
 import time
 from collections.abc import Mapping
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
@@ -22,11 +24,10 @@ from app.feedback.tasks import FEEDBACK
 if TYPE_CHECKING:
     from app.feedback.archive import Archive
 
-FORM = 1
+FORM = 2
 """Number of the layout of receipts. A change of `Receipt` or of a task's figures is a new one."""
 ACTIONS: tuple[Action | None, ...] = (None, *get_args(Action))
 """What a receipt says of its row's decision is an index here; None where nobody had a policy."""
-_FLOAT32 = np.dtype("<f4")
 _REQUEST = 8  # random bytes; a client may send one X-Request-ID with many requests
 
 
@@ -88,17 +89,17 @@ class Receipts:
             decisions: what was answered to each row, if anything.
         """
         figures = FEEDBACK[head.task].figures(head, found)
-        # one array and its bytes: a call of NumPy for each row would take longer than all else here
-        scores = np.array(list(of_rows.values()), _FLOAT32).T.tobytes()
-        width = 4 * len(of_rows)
+        columns = [values.tolist() for values in of_rows.values()]
+        scores = zip(*columns) if columns else repeat(())
+        pack = struct.Struct(f"<{len(columns)}f").pack  # of one row, as most requests have, in half of NumPy's time
         actions = [0] * len(figures) if decisions is None else [ACTIONS.index(one.action) for one in decisions]
-        now, request = int(time.time()), secrets.token_bytes(_REQUEST)
-        issued: list[str] = []
-        for row, (action, of_row) in enumerate(zip(actions, figures)):
-            row_scores = scores[row * width : (row + 1) * width]
-            # a tuple of the fields in their order: made faster than a Receipt, and the same bytes
-            fields = (FORM, model, version, head.name, now, request, row, action, row_scores, of_row)
-            issued.append(self._signer.sign(_encoder.encode(fields)))
+        # a tuple of the fields in their order: made faster than a Receipt, and the same bytes
+        shared = (FORM, model, version, head.name, int(time.time()), secrets.token_bytes(_REQUEST))
+        sign, encode = self._signer.sign, _encoder.encode
+        issued = [
+            sign(encode((*shared, row, action, pack(*of_scores), of_row)))
+            for row, (action, of_scores, of_row) in enumerate(zip(actions, scores, figures))
+        ]
         if self._archive is not None:
             self._archive.keep((model, version, head.name), issued, actions, head.task_kind.sufficient(head), found)
         return issued

@@ -8,10 +8,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from app.contract.decisions import Action
 from app.contract.schema import Contract
-from app.feedback.ledger import Ledger
+from app.feedback.ledger import Ledger, TallyKey
+from app.feedback.tally import Tally
 from app.telemetry.drift import ScoreHistogram, ScoreHistograms
 from app.telemetry.drift_report import DriftReport
-from app.telemetry.feedback import FeedbackCounters
+from app.telemetry.feedback import FeedbackMetrics
 from app.telemetry.statistics import Statistics
 from app.telemetry.versions import States, VersionGauges
 
@@ -37,7 +38,8 @@ class Telemetry:
         self._drift = ScoreHistograms()
         self._registry.register(self._drift)
         self.feedback = Ledger()
-        self._registry.register(FeedbackCounters(self.feedback))
+        self._feedback_metrics = FeedbackMetrics(self.feedback)
+        self._registry.register(self._feedback_metrics)
         self._model_versions = VersionGauges()
         self._registry.register(self._model_versions)
 
@@ -130,15 +132,17 @@ class Telemetry:
         memory_budget: int,
         ready: Callable[[], float],
         versions: Callable[[], Mapping[str, States]],
+        awaited: Callable[[], Mapping[TallyKey, Tally]],
     ) -> None:
-        """Sets the functions that every scrape calls, for rows that wait, bytes that requests hold, readiness and the
-        versions of each model; and the most that rows and bytes may be."""
+        """Sets the functions that every scrape calls, for rows that wait, bytes that requests hold, readiness, the
+        versions of each model and the heads whose truths may come; and the most that rows and bytes may be."""
         self._queue_rows.set_function(queue_rows)
         self._queue_limit.set(queue_limit)
         self._memory_held.set_function(memory_held)
         self._memory_budget.set(memory_budget)
         self._ready.set_function(ready)
         self._model_versions.read = versions
+        self._feedback_metrics.awaited = awaited
 
     def describe(self, device: Mapping[str, str], count: int, fell_back: bool) -> None:
         """Sets where models run: `device`, `provider`, and the versions of `onnxruntime` and `cuda`."""
