@@ -179,6 +179,16 @@ class FeedbackDisabled(ServiceError):
     example = "there is no feedback without MASKSEMBLES_FEEDBACK_SECRET"
 
 
+class FeedbackUnavailable(RetryLater):
+    """The database that remembers which receipts were counted takes none now."""
+
+    status = 503
+    grpc_status = "UNAVAILABLE"
+    code = "feedback_unavailable"
+    summary = "The database of feedback does not answer, or is full; send the same again after `Retry-After` seconds"
+    example = "the database of feedback cannot be reached; send the same again, each receipt counts once"
+
+
 class UnsupportedMediaType(ServiceError):
     """The route does not read this type of body or its encoding."""
 
@@ -331,30 +341,6 @@ class OutputNotFinite(ServiceError):
     code = "output_not_finite"
     summary = "The model answered NaN or infinity, which is never sent on"
     example = "digits:1 gave NaN or infinity in energy"
-
-
-class ClientGone(Exception):
-    """The client disconnected before it was answered; never sent, since nobody is left to read it."""
-
-
-class StartError(Exception):
-    """The service cannot start as configured; for the operator, never for a client."""
-
-
-class ModelRejected(Exception):
-    """A file in the repository is not fit to be served; the message is the reason."""
-
-
-class FileUnreadable(ModelRejected):
-    """A file cannot be read now, or has changed since it was verified: worth another look, even with the same stamp."""
-
-
-class PolicyMismatch(ModelRejected, StartError):
-    """The operator's policy needs a score, percentile or threshold that the model does not have."""
-
-
-class DeviceOutOfMemory(Exception):
-    """The device lacks the memory for a batch; a smaller one may fit."""
 
 
 def service_errors(of: type[ServiceError] = ServiceError) -> tuple[type[ServiceError], ...]:

@@ -23,6 +23,7 @@ from app.connections import Connections
 from app.engine.device import Device
 from app.engine.options import RegistryOptions
 from app.engine.reconciler import Reconciler, open_repository
+from app.feedback.archive import Archive
 from app.http_protocol import protocol_among
 from app.main import create_app
 from app.settings import Settings
@@ -77,7 +78,10 @@ def application(
     """The service over a folder of models, on the CPU, with these settings; or over models that are open already."""
     chosen = settings_of(folder, **settings)
     telemetry = Telemetry(loaded=1 + chosen.keep_versions)
-    return create_app(chosen, models or open_models(folder, **settings), telemetry, guard, tracing)
+    url = chosen.feedback_url
+    limits = chosen.feedback_rows, chosen.feedback_days
+    archive = None if url is None else Archive(url.get_secret_value(), *limits, telemetry)
+    return create_app(chosen, models or open_models(folder, **settings), telemetry, guard, tracing, archive)
 
 
 @contextmanager

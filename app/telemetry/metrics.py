@@ -1,7 +1,7 @@
 """The metrics that Prometheus reads at /metrics; in base units, with the prefix `masksembles_`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -91,6 +91,18 @@ class Telemetry:
             "Requests that were refused because they did not fit the memory budget",
             registry=self._registry,
         )
+        self._kept = Counter(
+            "masksembles_feedback_kept_rows",
+            "Rows with a receipt whose outputs the database of feedback was to keep: stored, or dropped since it took "
+            "none for too long",
+            ("outcome",),
+            registry=self._registry,
+        )
+        self._feedback_failing = Gauge(
+            "masksembles_feedback_database_failing",
+            "1 while the database of feedback cannot be reached or is full: truths are refused with a 503 then",
+            registry=self._registry,
+        )
         self._ready = Gauge("masksembles_ready", "1 while predictions are answered", registry=self._registry)
         self._fallback = Gauge(
             "masksembles_cpu_fallback",
@@ -169,6 +181,14 @@ class Telemetry:
     def memory_refused(self) -> None:
         """Counts a request that did not fit the memory budget."""
         self._memory_refusals.inc()
+
+    def kept(self, outcome: Literal["stored", "dropped"], rows: int) -> None:
+        """Counts rows whose outputs the database of feedback was to keep; any thread may."""
+        self._kept.labels(outcome).inc(rows)
+
+    def feedback_failing(self, is_so: bool) -> None:
+        """Sets whether the database of feedback takes nothing now."""
+        self._feedback_failing.set(int(is_so))
 
     def reloaded(self, model: str, result: str) -> None:
         """Counts a version that was `loaded`, `unloaded` or `rejected`."""

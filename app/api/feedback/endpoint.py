@@ -17,6 +17,7 @@ from app.api.services import services
 from app.errors import (
     BodyTooLarge,
     FeedbackDisabled,
+    FeedbackUnavailable,
     InvalidInput,
     MalformedBody,
     MemoryFull,
@@ -33,7 +34,14 @@ router = APIRouter(tags=["feedback"], dependencies=[Depends(no_query)])
     operation_id="send_feedback",
     summary="Tell what turned out to be true",
     responses=errors(
-        FeedbackDisabled, InvalidInput, MalformedBody, UnsupportedMediaType, BodyTooLarge, RequestTimeout, MemoryFull
+        FeedbackDisabled,
+        InvalidInput,
+        MalformedBody,
+        UnsupportedMediaType,
+        BodyTooLarge,
+        RequestTimeout,
+        MemoryFull,
+        FeedbackUnavailable,
     ),
     # every request may have an id; without an optional parameter, openapi-python-client 0.29 forgets an import (#1451)
     openapi_extra={"parameters": [request_headers.REQUEST_ID], "requestBody": openapi.REQUEST_BODY},
@@ -51,8 +59,11 @@ async def send_feedback(request: Request) -> FeedbackCounted:
     given = await run(heavy, requests.read, body, kind, of.settings.max_rows)
     ledger = of.telemetry.feedback
     claims = await run(heavy, ledger.check, receipts, days, given, lambda receipt: head_of(of, receipt))
-    counted = ledger.count(claims, days)  # in the event loop, all at once: no other request comes between
-    return FeedbackCounted(counted=counted, repeated=len(claims) - counted, remembered_by="process")
+    if of.archive is None:
+        counted = ledger.count(claims, days)  # in the event loop, all at once: no other request comes between
+    else:
+        counted = await of.archive.add(claims, ledger.add)
+    return FeedbackCounted(counted=counted, repeated=len(claims) - counted, remembered_by=of.remembered_by)
 
 
 @router.get(
@@ -68,4 +79,4 @@ def get_quality(request: Request, name: Name) -> ModelQuality:  # not async: evi
     of = services(request)
     find(of.registry, name)
     found = quality.versions(of.telemetry.feedback, of.telemetry.drift_reports(name), name)
-    return ModelQuality(name=name, remembered_by="process", versions=found)
+    return ModelQuality(name=name, remembered_by=of.remembered_by, versions=found)

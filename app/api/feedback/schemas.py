@@ -12,7 +12,7 @@ from app.telemetry.drift_evidence import ALARM_AT, Side
 
 _ONCE = (
     "Who remembers which receipts were counted. `process`: this one, while it runs; a receipt that is sent again to "
-    "another replica, or after a restart, counts again"
+    "another replica, or after a restart, counts again. `database`: all processes with the same one; each counts once"
 )
 
 
@@ -21,7 +21,7 @@ class FeedbackCounted(BaseModel):
 
     counted: int = Field(description="Rows whose truth was counted")
     repeated: int = Field(description="Rows that had been counted before and were not added")
-    remembered_by: Literal["process"] = Field(description=_ONCE)
+    remembered_by: Literal["process", "database"] = Field(description=_ONCE)
 
 
 class Share(BaseModel):
@@ -134,5 +134,5 @@ class ModelQuality(BaseModel):
     """What truths and drift say about a model, since this process started. Versions without either are absent."""
 
     name: str
-    remembered_by: Literal["process"] = Field(description=_ONCE)
+    remembered_by: Literal["process", "database"] = Field(description=_ONCE)
     versions: list[VersionQuality]
