@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Depends, Request
 
+from app.api import request_headers
 from app.api.body import LARGE, read_body
 from app.api.error_responses import errors
 from app.api.feedback import openapi, quality
@@ -42,7 +43,8 @@ router = APIRouter(tags=["feedback"], dependencies=[Depends(no_query)])
         MemoryFull,
         FeedbackUnavailable,
     ),
-    openapi_extra={"requestBody": openapi.REQUEST_BODY},
+    # every request may have an id; without an optional parameter, openapi-python-client 0.29 forgets an import (#1451)
+    openapi_extra={"parameters": [request_headers.REQUEST_ID], "requestBody": openapi.REQUEST_BODY},
 )
 async def send_feedback(request: Request) -> FeedbackCounted:
     """Counts each receipt once. One that is not valid fails the whole request: then none of it is counted."""
