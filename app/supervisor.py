@@ -75,7 +75,7 @@ class Supervisor:
                 wait(ends, _LOOK_SECONDS)
         finally:
             statuses = self._end()
-        return 0 if all(status == 0 for status in statuses) else 1
+        return 0 if statuses <= {0, -signal.SIGTERM} else 1  # the second: of those that were still starting
 
     def _look_at(self, desk: "_Desk") -> None:
         """Starts the worker of a place if none is there, and ends one that hangs."""
@@ -83,6 +83,8 @@ class Supervisor:
         if process is None:
             if now >= desk.start_at and not self._told:
                 desk.start(self._settings, self._door)
+            if self._told:  # while it started
+                desk.signal(signal.SIGTERM)
             return
         if process.exitcode is not None:
             self._bury(desk, process)
@@ -112,7 +114,7 @@ class Supervisor:
         for desk in self._desks:
             desk.signal(signal.SIGTERM if first else sent)
 
-    def _end(self) -> list[int | None]:
+    def _end(self) -> set[int | None]:
         """Ends the workers that are there; returns their exit statuses."""
         self._door.close()  # or clients would still be let in, to wait for nobody
         if not self._told:
@@ -125,7 +127,7 @@ class Supervisor:
                 _log.critical("process %d did not end in time, and is killed", process.pid)
                 process.kill()
                 process.join()
-        return [process.exitcode for process in left]
+        return {process.exitcode for process in left}
 
 
 class _Desk:

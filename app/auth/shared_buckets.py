@@ -24,7 +24,10 @@ class SharedBuckets:
 
     def __init__(self, file: Path) -> None:
         self._file = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-        os.ftruncate(self._file, _SLOTS * _SLOT.size)
+        fcntl.lockf(self._file, fcntl.LOCK_EX)
+        if os.fstat(self._file).st_size == 0:  # written, not left empty: a full disk would end who touches a hole
+            os.write(self._file, bytes(_SLOTS * _SLOT.size))
+        fcntl.lockf(self._file, fcntl.LOCK_UN)
         self._slots = mmap.mmap(self._file, _SLOTS * _SLOT.size)
         self._places: dict[str, tuple[bytes, int]] = {}
 

@@ -5,10 +5,8 @@ metrics, which collectors and functions compute when they are asked for, and kee
 """
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from statistics import fmean
 
 import msgspec
@@ -20,6 +18,7 @@ from prometheus_client.samples import Sample
 from app.telemetry.drift_evidence import ALARM_AT
 from app.telemetry.statistics import Statistics, total
 from app.workers.board import Board
+from app.workers.notes import Notes
 from app.workers.place import Place
 
 _log = logging.getLogger(__name__)
@@ -68,17 +67,6 @@ class Family(msgspec.Struct, array_like=True):
     samples: Samples
 
 
-class Counted(msgspec.Struct, array_like=True):
-    """What a worker writes down."""
-
-    families: list[Family] = []
-    statistics: dict[str, Statistics] = {}
-
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Counted)
-
-
 class Together(Collector):
     """The metrics of all workers. Each writes once a second, and before it answers: so no sum ever falls, whoever is
     asked next, and whoever dies.
@@ -97,47 +85,48 @@ class Together(Collector):
         self._own = own
         self._own_statistics = statistics
         self._board = board
-        self._files = [place.folder / f"metrics-{index}" for index in range(place.count)]
-        self._file = self._files[place.index]
+        self._metrics = Notes("metrics", list[Family], place)
+        self._counts = Notes("statistics", dict[str, Statistics], place)
         self._lock = threading.Lock()
-        self._inherited = _read(self._file)
+        self._inherited = self._metrics.all().get(place.index, [])
+        self._inherited_statistics = self._counts.all().get(place.index, {})
 
     def start(self) -> None:
         """Writes from now on."""
-        self.write()
+        self._write()
+        self._write_statistics()
         threading.Thread(target=self._write_on, name="metrics", daemon=True).start()
-
-    def write(self) -> None:
-        """Writes what this worker and its predecessors have counted."""
-        with self._lock:  # or an older state could replace a newer one
-            families = [_family(metric) for metric in self._own.collect()]
-            new = self._file.with_suffix(".new")
-            counted = Counted(
-                add_up([(families, True), (self._inherited.families, False)]),
-                total([self._own_statistics(), self._inherited.statistics]),
-            )
-            new.write_bytes(_encoder.encode(counted))
-            os.replace(new, self._file)
 
     def statistics(self) -> dict[str, Statistics]:
         """The statistics of all workers."""
-        self.write()
-        return total(_read(file).statistics for file in self._files)
+        self._write_statistics()
+        return total(self._counts.all().values())
 
     def collect(self) -> Iterator[Metric]:
         """The metric families for Prometheus."""
-        self.write()
-        there = [(_read(file).families, self._board.is_there(index)) for index, file in enumerate(self._files)]
-        for family in add_up(there):
+        self._write()
+        for family in add_up([(note, self._board.is_there(index)) for index, note in self._metrics.all().items()]):
             metric = Metric(family.name, family.says, family.kind)
             metric.samples = [Sample(*sample) for sample in family.samples]
             yield metric
+
+    def _write(self) -> None:
+        with self._lock:  # or an older state could replace a newer one
+            families = [_family(metric) for metric in self._own.collect()]
+            if self._inherited:
+                families = add_up([(families, True), (self._inherited, False)])
+            self._metrics.write(families)
+
+    def _write_statistics(self) -> None:
+        with self._lock:
+            self._counts.write(total([self._own_statistics(), self._inherited_statistics]))
 
     def _write_on(self) -> None:
         pause = threading.Event()
         while not pause.wait(_SECONDS):
             try:
-                self.write()
+                self._write()
+                self._write_statistics()
             except Exception:
                 _log.exception("the metrics cannot be written for other workers")
 
@@ -175,7 +164,7 @@ def add_up(workers: Sequence[tuple[list[Family], bool]]) -> list[Family]:
 
 
 def _family(metric: Metric) -> Family:
-    samples = [(sample.name, sample.labels, sample.value) for sample in metric.samples]
+    samples = [(sample.name, sample.labels, float(sample.value)) for sample in metric.samples]
     return Family(metric.name, metric.documentation, metric.type, samples)
 
 
@@ -185,10 +174,3 @@ def _rule(family: Family, sample: str) -> Rule:
     if sample.endswith("_created"):
         return min
     return max if family.name in _SAME else sum
-
-
-def _read(file: Path) -> Counted:
-    try:
-        return _decoder.decode(file.read_bytes())
-    except FileNotFoundError:  # it has not come so far
-        return Counted()

@@ -104,6 +104,26 @@ def test_signals_after_the_first_are_passed_on_as_they_are(monkeypatch: pytest.M
     assert [process.got for process in stage.processes] == [[15, 2], [15, 2]]
 
 
+def test_one_that_was_still_starting_ended_in_order_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stage = Stage(monkeypatch, tmp_path, [up(0)])
+    monkeypatch.setattr(Process, "join", lambda self, _: setattr(self, "exitcode", -15))
+    assert stage.supervisor.run() == 0
+
+
+def test_a_signal_that_comes_while_one_starts_reaches_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stage = Stage(monkeypatch, tmp_path, [up(0)])
+    start = module._Desk.start
+
+    def told_meanwhile(desk: Any, *given: Any) -> None:
+        if desk.place.index == 1:
+            stage.supervisor._pass_on(signal.SIGTERM, None)
+        start(desk, *given)
+
+    monkeypatch.setattr(module._Desk, "start", told_meanwhile)
+    assert stage.supervisor.run() == 0
+    assert [process.got for process in stage.processes] == [[15], [15]]
+
+
 def test_one_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     stage = Stage(monkeypatch, tmp_path, [up(0, 1)])
     monkeypatch.setattr(Process, "join", lambda *_: None)

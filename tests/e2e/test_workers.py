@@ -26,6 +26,7 @@ from tests.serving import ROOT, as_process
 BODY = json.dumps({"inputs": [[0.1] * 6]})
 HEADERS = {"content-type": "application/json"}
 SECONDS = 90.0
+HANGING = "tests.e2e.hanging_service"
 
 
 class Running(NamedTuple):
@@ -156,6 +157,24 @@ def test_a_worker_that_hangs_is_replaced(tiny_repository: Path, tmp_path: Path) 
         os.kill(hung, signal.SIGSTOP)
         until(lambda: len(service.pids(2)) == 2, SECONDS)
         until(lambda: service.ready().status_code == 200, SECONDS)
+    assert service.process.returncode == 0
+
+
+def test_a_worker_whose_run_hangs_says_so_and_is_replaced(tiny_repository: Path, tmp_path: Path) -> None:
+    hang = tmp_path / "hang"
+    patience = {f"MASKSEMBLES_STUCK_{name}": "1" for name in ("SECONDS", "FACTOR", "GRACE_SECONDS")}
+    with (
+        workers(tiny_repository, tmp_path / "log", HANGING, HANG_FILE=str(hang), **patience) as service,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        hang.write_text("MainThread")
+        lost = pool.submit(service.post)
+        until(lambda: "the process ends: the event loop has not come back" in service.log.read_text(), SECONDS)
+        assert isinstance(lost.exception(SECONDS), httpx.TransportError)
+        hang.unlink()
+        until(lambda: len(service.pids(1)) + len(service.pids(2)) == 3, SECONDS)
+        until(lambda: service.ready().status_code == 200, SECONDS)
+        assert service.post() == 200
     assert service.process.returncode == 0
 
 

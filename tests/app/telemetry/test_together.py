@@ -11,6 +11,8 @@ from app.telemetry.statistics import Duration, Statistics
 from app.telemetry.together import GAUGES, Family, Together, add_up
 from app.workers.board import Board
 from app.workers.place import Place
+from tests import artefacts
+from tests.serving import ROOT
 
 
 class Worker:
@@ -27,6 +29,10 @@ class Worker:
         self.statistics = {"m:1": Statistics()}
         self.together = Together(self.registry, lambda: self.statistics, Place(index, 2, folder), self.board)
 
+    def write(self) -> None:
+        generate_latest(self.together)
+        self.together.statistics()
+
     def shows(self, sample: str) -> float | None:
         found = re.search(rf"^{re.escape(sample)} (\S+)$", generate_latest(self.together).decode(), re.MULTILINE)
         return None if found is None else float(found[1])
@@ -40,7 +46,7 @@ def test_counters_histograms_and_gauges(tmp_path: Path) -> None:
         worker.rows.set(count)
     one.counter.labels("queue_full").inc()
     one.ready.set(1)
-    other.together.write()
+    other.write()
     assert one.shows('masksembles_requests_total{outcome="ok"}') == 7
     assert one.shows('masksembles_requests_total{outcome="queue_full"}') == 1
     assert one.shows('masksembles_seconds_bucket{le="1.0"}') == 0
@@ -63,7 +69,7 @@ def test_whoever_is_asked_no_sum_falls(tmp_path: Path) -> None:
             other.counter.labels("ok").inc(2)
             shown.append(worker.shows('masksembles_requests_total{outcome="ok"}'))
     assert shown == sorted(shown, key=float)  # type: ignore[arg-type]
-    one.together.write()
+    one.write()
     assert other.shows('masksembles_requests_total{outcome="ok"}') == 30
 
 
@@ -71,14 +77,14 @@ def test_one_that_is_gone_counts_on_in_its_successor_and_its_gauges_end(tmp_path
     one, other = (Worker(tmp_path, index) for index in range(2))
     one.counter.labels("ok").inc(5)
     one.rows.set(5)
-    one.together.write()
+    one.write()
     one.board.remove(0)
     assert other.shows('masksembles_requests_total{outcome="ok"}') == 5
     assert other.shows("masksembles_queue_rows") == 0
     for expected in (6, 7):  # its second successor, too
         successor = Worker(tmp_path, 0)
         successor.counter.labels("ok").inc()
-        successor.together.write()
+        successor.write()
         assert other.shows('masksembles_requests_total{outcome="ok"}') == expected
         assert successor.shows("masksembles_seconds_count") == 0
 
@@ -89,7 +95,7 @@ def test_statistics_add_up_and_go_on(tmp_path: Path) -> None:
     other.statistics["m:1"].computed(4, 0.25)
     other.statistics["m:2"] = Statistics()
     other.statistics["m:2"].succeeded(1.0, 0.1, 0.1)
-    other.together.write()
+    other.write()
     found = one.together.statistics()
     assert found["m:1"].rows == 8
     assert found["m:1"].batches == {4: Duration(2, 0.75)}
@@ -97,7 +103,7 @@ def test_statistics_add_up_and_go_on(tmp_path: Path) -> None:
     assert one.statistics["m:1"].rows == 4  # nothing is added to its own
     successor = Worker(tmp_path, 1)
     successor.statistics["m:1"].computed(1, 0.1)
-    successor.together.write()
+    successor.write()
     assert one.together.statistics()["m:1"].rows == 9
 
 
@@ -137,14 +143,22 @@ def test_every_gauge_says_what_it_is_of_all() -> None:
 
 
 def test_a_telemetry_that_joins_shows_all(tmp_path: Path) -> None:
+    _, contract = artefacts.read(ROOT / "models" / "repository", "digits", 3)
     board = Board(tmp_path / "board", 2)
     both = [Telemetry(), Telemetry()]
+    alone = ""
     for index, telemetry in enumerate(both):
         board.note(index, True)
         telemetry.rejected("queue_full")
+        telemetry.series("digits", 3, contract).answered("ok", 0.1)
+        alone = telemetry.render().decode()
         telemetry.join(Place(index, 2, tmp_path), board)
     for telemetry in both:
-        assert b'masksembles_requests_total{model="",outcome="queue_full",version=""} 2.0' in telemetry.render()
+        shown = telemetry.render().decode()
+        assert 'masksembles_requests_total{model="",outcome="queue_full",version=""} 2.0' in shown
+        assert 'masksembles_requests_total{model="digits",outcome="ok",version="3"} 2.0' in shown
+        assert 'masksembles_drift_alarm{model="digits",version="3"} 0.0' in shown
+        assert set(re.findall("^# TYPE (.*)$", shown, re.M)) == set(re.findall("^# TYPE (.*)$", alone, re.M))
 
 
 @pytest.mark.parametrize("count", [0, 1])
