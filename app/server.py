@@ -88,6 +88,7 @@ class Server(uvicorn.Server):
             sockets: one that is bound, if another process has done so.
         """
         (door,) = sockets or [self.config.bind_socket()]
+        door.setblocking(False)  # before it is copied: a copy that may block makes all of them block, in every process
         super().run([door, *(door.dup() for _ in range(_DOORS - 1))])
 
     @contextmanager

@@ -124,3 +124,26 @@ def test_it_listens_on_several_handles_of_one_socket(made: Server, monkeypatch: 
     finally:
         for one in given:
             one.close()
+
+
+def test_handles_never_block_not_even_while_they_are_made(made: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that waits in `accept` beside this one, on the same socket, would wait for ever."""
+    given: list[socket.socket] = []
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: given.extend(sockets))
+    blocking: list[bool] = []
+    settimeout = socket.socket.settimeout
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        os.set_blocking(door.fileno(), False)  # as another process has left it, of which this object does not know
+        assert door.gettimeout() is None
+
+        def watched(self: socket.socket, seconds: float | None) -> None:
+            settimeout(self, seconds)
+            blocking.append(os.get_blocking(self.fileno()))
+
+        monkeypatch.setattr(socket.socket, "settimeout", watched)
+        made.run([door])
+        for one in given[1:]:
+            one.close()
+    assert len(blocking) == len(given) - 1
+    assert not any(blocking)
