@@ -1,6 +1,7 @@
 """Plots of accuracy and calibration by the severity of corruptions, and of the path from one network to an ensemble."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from models.data import Split
 from models.data.corruptions import SEVERITIES
 
 Figures = Mapping[str, Sequence[Mapping[str, Any]]]
+
+_PRICE = 1.5
+"""Of what may be paid for submodels: passes of a single network."""
 
 
 def severity(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
@@ -137,3 +141,27 @@ def reliability(test: Mapping[str, Any], path: Path) -> None:
     right.set_ylabel("error among them")
     right.legend()
     figure.savefig(path, dpi=80)
+
+
+def price(compared: Sequence[Entry], figures: Figures, times: Mapping[str, Mapping[str, float]], path: Path) -> None:
+    """Accuracy, NLL and what the entropy detects of classes held out of training against the time of an answer in
+    batches of 16, relative to the single network: a point with its deviation for each method."""
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    twins = {replace(entry, held_out=False, seeds=()): figures[entry.name] for entry in compared if entry.held_out}
+    wanted: dict[str, Callable[[Entry], list[float]]] = {
+        "accuracy": lambda entry: [one["test"]["accuracy"] for one in figures[entry.name]],
+        "NLL": lambda entry: [one["test"]["nll"] for one in figures[entry.name]],
+        "AUROC of entropy, held-out classes": lambda entry: [
+            one["ood"]["held-out classes"]["entropy"]["auroc"] for one in twins.get(replace(entry, seeds=()), ())
+        ],
+    }
+    for plot, (title, of) in zip(figure.subplots(1, len(wanted)), wanted.items()):
+        for entry in (entry for entry in compared if not entry.held_out):
+            if found := of(entry):
+                time = times[f"{entry.name}-{entry.seeds[0]}"]["16"]
+                plot.errorbar([time], [np.mean(found)], [deviation(found)], marker="o", capsize=4, label=entry.label)
+        plot.axvline(_PRICE, color="black", linestyle=":")
+        plot.set_title(title)
+        plot.set_xlabel("time relative to single")
+    figure.axes[0].legend(fontsize="small")
+    figure.savefig(path, dpi=70)

@@ -20,7 +20,7 @@ def repeated(network: nn.Module, inputs: Tensor) -> Tensor:
     masked, submodels = layers(network).values(), count(network)
     if not masked:
         raise ValueError("repeat: expected a network with masks")
-    begun = []
+    begun: list[nn.Module] = []
 
     def repeat(layer: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         if begun:

@@ -31,7 +31,9 @@ class Teachers:
             raise ValueError(f"teachers: the recipe expects {recipe.teachers}, got {len(networks)}")
         if networks and recipe.task != "classification":
             raise ValueError(f"teachers: expected a classification, got a {recipe.task}")
-        self._networks = [network.to(device, memory_format=torch.channels_last).eval() for network in networks]
+        self._networks = [network.to(device).eval() for network in networks]
+        for network in self._networks:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as fast as the learner
         self._repeats = recipe.repeats
         self.digest = _digest(networks)
 

@@ -57,8 +57,8 @@ def train(
     network, task, batches = recipe.build(), TASKS[recipe.task], Batches(recipe, dataset.train)
     task.fit_scaling(network, batches)
     taught = Teachers(recipe, teachers, device)
-    # channels last: convolutions on a CPU take two thirds of the time
-    network.to(device, memory_format=torch.channels_last)
+    network.to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # two thirds of the time on a CPU
     # cuDNN would time its algorithms and take another one in another run, with other rounding
     torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
     checkpoint.parent.mkdir(parents=True, exist_ok=True)  # now, not after the first epoch
@@ -118,7 +118,8 @@ def train(
             },
         )
     bar.close()
-    return network.to("cpu", memory_format=torch.contiguous_format).eval()
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return network.cpu().eval()
 
 
 def _optimiser(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:

@@ -23,7 +23,7 @@ from models.data import DatasetError
 from models.data import corrupted as corrupted_module
 from models.data.corruptions import KINDS
 from models.evaluation import adequacy
-from models.evaluation.classifier_figures import SCORES
+from models.evaluation.classifier_figures import DETECTORS
 from models.evaluation.tasks.classification import ClassificationEvaluator
 from models.training.recipe import DEFAULTS
 from models.training.trainer import CheckpointError
@@ -129,7 +129,7 @@ def test_every_entry_has_all_figures(done: Done) -> None:
         (one,) = found[entry.name]
         assert one["recipes"] == [recipe.plain() for recipe in STUDY.recipes(entry, 0)]
         assert list(one["ood"]) == (["held-out classes"] if entry.held_out else ["digits", "noise"])
-        assert all(list(scores) == list(SCORES) for scores in one["ood"].values())
+        assert all(list(scores) == list(DETECTORS) for scores in one["ood"].values())
         assert list(one["corrupted"]) == ([] if entry.held_out else list(KINDS))
         assert all(len(severities) == 5 for severities in one["corrupted"].values())
         assert all(math.isfinite(one["test"][name]) for name in ("accuracy", "nll", "ece", "brier", "ece_uncalibrated"))

@@ -10,7 +10,7 @@ from models.cli import benchmark as command
 from models.layers import count, layers
 from models.training.recipe import Recipe
 
-STUDIES = {study.data: study for studies in BENCHMARKS.values() for study in studies}
+STUDIES = {study.name: study for studies in BENCHMARKS.values() for study in studies}
 
 
 def recipe_of(study: Study, method: str, **settings: object) -> Recipe:
@@ -40,7 +40,7 @@ def test_every_training_is_there_once(study: Study) -> None:
 
 def test_what_can_be_asked_for() -> None:
     assert list(command._STUDIES) == sorted(BENCHMARKS)
-    assert list(STUDIES) == ["cifar-10", "fashion-mnist", "sinusoids", "imagenet", "scenes"]
+    assert list(STUDIES) == ["cifar-10", "fashion-mnist", "sinusoids", "fashion-mnist-recipes", "imagenet", "scenes"]
 
 
 def test_the_path_from_a_single_network_to_an_ensemble() -> None:

@@ -7,6 +7,7 @@ from torch import nn
 
 from models.data import Dataset
 from models.layers import submodels
+from models.training.methods.method import Trainable
 from models.training.recipe import Recipe
 from models.training.teachers import Teachers
 from models.training.trainer import CheckpointError, train
@@ -16,7 +17,7 @@ RECIPE = Recipe(data="digits", network="mlp", input_shape=(1, 8, 8), classes=10,
 ROWS, LABELS = torch.rand(3, 1, 8, 8), torch.tensor([1, 0, 2])
 
 
-def built(seed: int, method: str = "single") -> nn.Module:
+def built(seed: int, method: Trainable = "single") -> nn.Module:
     return replace(RECIPE, seed=seed, method=method).build()
 
 
