@@ -9,15 +9,12 @@ from torch import Tensor, nn
 from models.layers import submodels
 from models.training.recipe import Recipe
 
-_OWN = 0.5
-"""The weight of a submodel's own teacher, beside the mean of all."""
-
 
 class Teachers:
     """Networks that were trained before, for the training of another one.
 
-    Where the recipe repeats rows, each submodel has a teacher of its own (Hydra, Tran et al. 2020, arXiv 2001.04694),
-    so that submodels differ as their teachers do: it learns the mean of that teacher's answer and that of all.
+    In a step each row is answered by one of them. Rows come in a new order in each epoch and cross-entropy is linear in
+    its target, so what is learnt is the mean of all, for the price of one.
 
     Args:
         networks: as many as the recipe counts. Those with submodels teach the mean of them.
@@ -38,17 +35,22 @@ class Teachers:
         self.digest = _digest(networks)
 
     def targets(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """What rows [B, …] should be answered: probabilities [N·B, K, …], or their labels where there are no teachers,
-        N times if the recipe repeats rows."""
-        if not self._networks:
-            return labels.repeat(self._repeats, *[1] * (labels.ndim - 1))
+        """What rows [B, …] should be answered: probabilities [N·B, K, …] of teacher b mod M for row b, or without
+        teachers their labels; N times if the recipe repeats rows."""
+        targets = self._answers(inputs) if self._networks else labels
+        return targets.repeat(self._repeats, *[1] * (targets.ndim - 1))
+
+    def _answers(self, inputs: Tensor) -> Tensor:
+        many = len(self._networks)
         with torch.no_grad():
-            answers = torch.stack([submodels(network, inputs).softmax(2).mean(0) for network in self._networks])
-        mean = answers.mean(0)
-        if self._repeats == 1:
-            return mean
-        own = [answers[index % len(answers)] for index in range(self._repeats)]
-        return torch.cat([_OWN * answer + (1 - _OWN) * mean for answer in own])
+            each = [
+                submodels(network, inputs[index::many]).softmax(2).mean(0)
+                for index, network in enumerate(self._networks[: len(inputs)])
+            ]
+        answers = each[0].new_empty(len(inputs), *each[0].shape[1:])
+        for index, some in enumerate(each):
+            answers[index::many] = some
+        return answers
 
 
 def _digest(networks: Sequence[nn.Module]) -> str:
