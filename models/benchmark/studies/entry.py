@@ -14,6 +14,7 @@ _VARIANTS = {
     "long": "60 epochs",
     "late": "late masks, repeated",
     "taught": "late masks, repeated, taught",
+    "alone": "taught",
 }
 
 
