@@ -110,8 +110,9 @@ benchmark: $(ALL) ## Train and compare all methods on Fashion-MNIST; hours (DATA
 benchmark-quick: $(ALL) ## The same in minutes, for its code rather than its numbers
 	$(PYTHON) -m models benchmark fashion-mnist --quick $(if $(DATA),--data $(DATA))
 
-bench: $(ALL) ## Service beside bare onnxruntime and a plain FastAPI service (ONLY=…, JSON=file)
+bench: $(ALL) ## Service beside bare onnxruntime and a plain FastAPI service, and REST beside gRPC (ONLY=…, JSON=file)
 	$(PYTHON) -m tests.bench.serving $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
+	$(if $(ONLY),,$(PYTHON) -m tests.bench.transports)
 
 bench-model: $(ALL) ## N submodels beside one dense pass, without HTTP (ONLY=…, JSON=file)
 	$(PYTHON) -m tests.bench.model $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))

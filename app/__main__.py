@@ -19,7 +19,7 @@ from app.engine.options import RegistryOptions
 from app.engine.reconciler import open_repository
 from app.engine.registry import ModelRegistry
 from app.engine.watchdog import end_process
-from app.errors import StartError
+from app.failures import StartError
 from app.main import create_app, routes
 from app.server import Server
 from app.settings import Settings

@@ -5,7 +5,7 @@ import os
 from contextlib import suppress
 from typing import Protocol
 
-from app.errors import StartError
+from app.failures import StartError
 
 _USUAL = 4096  # a connection that does nothing takes some 10 KB
 _SPARE = 64  # descriptors for the server's doors, connections that are being closed, and files of models

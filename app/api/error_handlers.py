@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.error_formats import format_of
-from app.errors import ClientGone, InvalidInput, MethodNotAllowed, NotFound, ServiceError
+from app.errors import InvalidInput, MethodNotAllowed, NotFound, ServiceError
+from app.failures import ClientGone
 
 _log = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from app.api.request_metrics import code_of
 from app.api.security_headers import security_headers
 from app.api.services import Services
 from app.auth.guard import Guard
-from app.errors import ClientGone, ServiceError
+from app.errors import ServiceError
+from app.failures import ClientGone
 from app.telemetry import trace_context
 from app.telemetry.tracing import Trace
 

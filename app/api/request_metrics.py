@@ -10,7 +10,8 @@ from starlette.requests import ClientDisconnect
 
 from app.contract.decisions import Decided
 from app.engine.bare_model import Servable
-from app.errors import ClientGone, ServiceError
+from app.errors import ServiceError
+from app.failures import ClientGone
 from app.telemetry.metrics import Series, Telemetry
 from app.telemetry.tracing import Trace
 

@@ -16,7 +16,7 @@ from app.contract.signature import Port, Signature
 from app.engine.model import LoadOptions, Model
 from app.engine.row_shapes import Feeds
 from app.engine.session import Session
-from app.errors import DeviceOutOfMemory, ModelRejected
+from app.failures import DeviceOutOfMemory, ModelRejected
 
 _log = logging.getLogger(__name__)
 

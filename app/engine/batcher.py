@@ -14,16 +14,8 @@ from app.engine.job import Arrays, Job, Slice, halves, hand_out, join_inputs
 from app.engine.queue import Queue
 from app.engine.row_shapes import Feeds
 from app.engine.watchdog import Watchdog
-from app.errors import (
-    DeviceFailed,
-    DeviceOutOfMemory,
-    InvalidInput,
-    ModelFailed,
-    NotReady,
-    OutOfMemory,
-    QueueFull,
-    ServiceError,
-)
+from app.errors import DeviceFailed, InvalidInput, ModelFailed, NotReady, OutOfMemory, QueueFull, ServiceError
+from app.failures import DeviceOutOfMemory
 from app.telemetry.metrics import Telemetry
 from app.telemetry.tracing import UNTRACED, Trace
 

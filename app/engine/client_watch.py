@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from app.engine.job import Job
-from app.errors import ClientGone, DeadlineExceeded
+from app.errors import DeadlineExceeded
+from app.failures import ClientGone
 
 _UNWATCHED_SECONDS = 0.02  # a request answered sooner is not worth a task that watches its client
 

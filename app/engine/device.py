@@ -9,7 +9,7 @@ from typing import Literal
 import onnxruntime
 from onnxruntime.capi import build_and_package_info
 
-from app.errors import StartError
+from app.failures import StartError
 
 # What onnxruntime's CUDA provider is linked with, by the major version of CUDA that it was built for. The build for
 # CUDA 13 loads cuFFT only when a graph needs it.

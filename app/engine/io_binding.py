@@ -14,7 +14,7 @@ from app.contract.schema import Contract, numbers
 from app.engine.device import Device
 from app.engine.row_shapes import Feeds
 from app.engine.session import Session
-from app.errors import ModelRejected
+from app.failures import ModelRejected
 
 
 class _Size:

@@ -10,7 +10,7 @@ from app.engine.bare_model import Servable, load_bare
 from app.engine.device import Device
 from app.engine.model import LoadOptions, load, policies_for
 from app.engine.model_versions import AvailableModel, VerifiedModel
-from app.errors import FileUnreadable, PolicyMismatch
+from app.failures import FileUnreadable, PolicyMismatch
 
 
 class Loader:

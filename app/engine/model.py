@@ -17,7 +17,7 @@ from app.engine.device import Device
 from app.engine.io_binding import IOBindingSession
 from app.engine.row_shapes import Feeds, RowShapes, row_of, sizes_to_try
 from app.engine.session import Session
-from app.errors import ModelRejected, PolicyMismatch
+from app.failures import ModelRejected, PolicyMismatch
 from app.telemetry.drift import monitored_outputs
 
 _SECONDS_TO_WARM_UP = 60.0  # a graph may loop for ever

@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from app.errors import FileUnreadable, ModelRejected
+from app.failures import FileUnreadable, ModelRejected
 
 MOST_BYTES = 2**31 - 1
 """The most that one message of protobuf, and so an ONNX file, may have."""

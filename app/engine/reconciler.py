@@ -30,7 +30,8 @@ from app.engine.reason import reason
 from app.engine.registry import ModelRegistry
 from app.engine.repository import RepositoryScanner
 from app.engine.scanned_version import UnverifiedVersion
-from app.errors import FileUnreadable, ModelRejected, StartError, UnknownModel, VersionRejected
+from app.errors import UnknownModel, VersionRejected
+from app.failures import FileUnreadable, ModelRejected, StartError
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from app.engine.device import Device
 from app.engine.loader import Loader
 from app.engine.model_versions import AvailableModel, ModelVersions, VerifiedModel
 from app.engine.single_flight import SingleFlight
-from app.errors import DeadlineExceeded, PolicyMismatch, UnknownModel, UnknownVersion
+from app.errors import DeadlineExceeded, UnknownModel, UnknownVersion
+from app.failures import PolicyMismatch
 
 
 class ModelRegistry:

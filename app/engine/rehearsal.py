@@ -12,7 +12,7 @@ from app.engine.bare_model import BareModel, BareSession
 from app.engine.device import Device
 from app.engine.model import Model
 from app.engine.session import Session, is_out_of_memory
-from app.errors import ModelRejected
+from app.failures import ModelRejected
 
 _CPU = Device("cpu", "cpu", "to verify a file")
 

@@ -8,7 +8,7 @@ import onnxruntime
 
 from app.engine.device import PROVIDERS, Device
 from app.engine.row_shapes import Feeds
-from app.errors import DeviceOutOfMemory, ModelRejected, StartError
+from app.failures import DeviceOutOfMemory, ModelRejected, StartError
 
 _HEAVY = ("Conv", "Gemm", "MatMul")  # substrings, for FusedConv and the like
 # how they say it, in lower case, C++ and protobuf among them; there is no exception class for it

@@ -26,7 +26,7 @@ from app.engine.memory_size import memory_size
 from app.engine.reason import reason
 from app.engine.rehearsal import rehearse
 from app.engine.session import is_out_of_memory
-from app.errors import FileUnreadable, ModelRejected
+from app.failures import FileUnreadable, ModelRejected
 
 _DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}  # operators of any other need a library of their own
 _DTYPES = {

@@ -9,7 +9,7 @@ import pytest
 
 from app import connections as module
 from app.connections import Connections, most_connections
-from app.errors import StartError
+from app.failures import StartError
 
 
 class Fake:

@@ -23,7 +23,8 @@ from PIL import Image
 
 from app.__main__ import _guard, main
 from app.auth import keys
-from app.errors import InsufficientScope, StartError, Unauthorized
+from app.errors import InsufficientScope, Unauthorized
+from app.failures import StartError
 from app.settings import Settings
 from tests.serving import ROOT, as_process
 

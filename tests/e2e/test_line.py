@@ -90,16 +90,14 @@ def test_a_recalibrated_version_keeps_the_plans_of_devices(
 @pytest.mark.slow
 def test_a_network_from_elsewhere(tmp_path: Path) -> None:
     from tests.models.labelled import labels_of
-    from tests.models.third_party import MaskedResNet, randomise_statistics
+    from tests.models.third_party import MaskedResNet, settle
 
-    network = randomise_statistics(MaskedResNet())
-    torch.save({"state_dict": network.state_dict()}, tmp_path / "theirs.pt")
     rng = np.random.default_rng(0)
     inputs = rng.random((40, 3, 16, 16), np.float32)
-    labels = labels_of(
-        network((torch.from_numpy(inputs) - torch.tensor([0.5, 0.4, 0.3]).reshape(3, 1, 1)) / 0.25).reshape(4, 40, 5)
-    )
-    np.savez(tmp_path / "rows.npz", inputs=inputs, labels=labels)
+    rows = (torch.from_numpy(inputs) - torch.tensor([0.5, 0.4, 0.3]).reshape(3, 1, 1)) / 0.25
+    network = settle(MaskedResNet(), rows)
+    torch.save({"state_dict": network.state_dict()}, tmp_path / "theirs.pt")
+    np.savez(tmp_path / "rows.npz", inputs=inputs, labels=labels_of(network(rows).reshape(4, 40, 5)))
     command = (
         "export", "--network", "tests.models.third_party:MaskedResNet", "--checkpoint", tmp_path / "theirs.pt",
         "--repository", tmp_path / "repository", "--input-shape", "3,16,16", "--name", "theirs",

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createServer, request } from "node:http";
-import { after, before, test } from "node:test";
+import { before, test } from "node:test";
 import { faults } from "./axe.js";
-import { launch } from "./chromium.js";
+import { browser, running, service } from "./running.js";
 import { screenshot } from "./screenshot.js";
 import { startService } from "./service.js";
 import { execute, operations, tryOut } from "./swagger.js";
@@ -14,15 +14,11 @@ import { SIZES, visit } from "./visit.js";
 const KEY = "a-key-of-these-tests-alone";
 const KEYS = `page:predict:${createHash("sha256").update(KEY).digest("hex")}`;
 
-let browser, service, document;
+running({ MASKSEMBLES_ENABLE_ADMIN: "true" });
+
+let document;
 before(async () => {
-  browser = await launch();
-  service = await startService({ MASKSEMBLES_ENABLE_ADMIN: "true" });
   document = await (await fetch(`${service.url}/openapi.json`)).json();
-});
-after(async () => {
-  await browser?.close();
-  await service?.stop();
 });
 
 async function open(page) {

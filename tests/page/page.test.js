@@ -4,20 +4,12 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 import { faults } from "./axe.js";
-import { launch } from "./chromium.js";
+import { browser, running, service } from "./running.js";
 import { screenshot } from "./screenshot.js";
 import { ROOT, startService } from "./service.js";
 import { SIZES, visit } from "./visit.js";
 
-let browser, service;
-before(async () => {
-  browser = await launch();
-  service = await startService();
-});
-after(async () => {
-  await browser?.close();
-  await service?.stop();
-});
+running();
 
 const headline = (page) => page.locator(".answer .headline").first();
 const open = async (page, view) => {

@@ -1,19 +1,11 @@
 // A visit fails when something goes wrong in the browser, whatever the test itself looks at.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { launch } from "./chromium.js";
-import { startService } from "./service.js";
+import { browser, running, service } from "./running.js";
 import { visit } from "./visit.js";
 
-let browser, service;
-before(async () => {
-  browser = await launch();
-  service = await startService();
-});
-after(async () => {
-  await browser?.close();
-  await service?.stop();
-});
+running();
 
 test("a missing browser is named, with what installs it", async () => {
   await assert.rejects(launch("/no/chromium"), /There is no \/no\/chromium.*apt-get install chromium/);

@@ -152,4 +152,3 @@ def test_the_rendered_pod_copies_its_models_asks_for_keys_answers_and_drains(pod
         assert podman("exec", CONTAINER, "sh", "-c", f"touch {path} 2>&1 || true").endswith("Read-only file system\n")
     podman("stop", "--time", "30", CONTAINER)
     assert podman("inspect", CONTAINER, "--format", "{{.State.ExitCode}}").strip() == "0"
-    podman("kube", "down", str(tmp_path / "pod.yaml"))

@@ -12,7 +12,8 @@ from app.api.body import MOST_SECONDS
 from app.api.grpc.rpc import Rpc
 from app.api.inference import Encoded, Exchange
 from app.api.memory import SMALL
-from app.errors import ClientGone, DeadlineExceeded, InvalidInput, MalformedBody, RequestTimeout
+from app.errors import DeadlineExceeded, InvalidInput, MalformedBody, RequestTimeout
+from app.failures import ClientGone
 
 _AHEAD_SECONDS = 0.1  # a client whose deadline has passed cancels, perhaps a moment before we see it pass
 _CANCELLED_SECONDS = 0.1  # without a message: gRPC may have refused it, and cancels in a moment

@@ -17,7 +17,8 @@ from app.api.request_metrics import code_of
 from app.api.services import Services
 from app.auth.guard import Guard, needed
 from app.engine.batcher import STOPPING
-from app.errors import ClientGone, ConnectionsFull, NotReady, ServiceError
+from app.errors import ConnectionsFull, NotReady, ServiceError
+from app.failures import ClientGone
 from app.telemetry import trace_context
 from app.telemetry.tracing import Trace
 

@@ -9,7 +9,7 @@ from app.api.grpc import health, reflection, service
 from app.api.grpc.rpc import KEYLESS, Reception
 from app.api.services import Services
 from app.auth.guard import Guard
-from app.errors import StartError
+from app.failures import StartError
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.error_handlers import Unforeseen, answer_to, extra_headers, install, problem
-from app.errors import ClientGone, InvalidInput, ModelFailed, QueueFull, ServiceError, Unauthorized
+from app.errors import InvalidInput, ModelFailed, QueueFull, ServiceError, Unauthorized
+from app.failures import ClientGone
 from app.telemetry.tracing import UNTRACED
 from tests.serving import in_thread
 

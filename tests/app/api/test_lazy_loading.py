@@ -11,7 +11,7 @@ import pytest
 from app.engine import loader
 from app.engine.batcher import Batcher
 from app.engine.model import load as load_model
-from app.errors import ModelRejected
+from app.failures import ModelRejected
 from tests.app.engine.fakes import until
 from tests.serving import open_models, serving
 

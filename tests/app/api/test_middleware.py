@@ -15,7 +15,8 @@ from app.api.memory import MemoryBudget
 from app.api.middleware import Gateway
 from app.api.services import Services
 from app.auth.guard import Guard
-from app.errors import ClientGone, InvalidInput, QueueFull, ServiceError, Unauthorized
+from app.errors import InvalidInput, QueueFull, ServiceError, Unauthorized
+from app.failures import ClientGone
 from app.telemetry.trace_context import context_of
 from app.telemetry.tracing import Tracing
 

@@ -5,7 +5,8 @@ import pytest
 from starlette.requests import ClientDisconnect
 
 from app.api.request_metrics import RequestMetrics
-from app.errors import ClientGone, OutOfMemory, QueueFull
+from app.errors import OutOfMemory, QueueFull
+from app.failures import ClientGone
 from app.telemetry.metrics import Telemetry
 from app.telemetry.tracing import UNTRACED
 from tests.app.engine.fakes import FakeSession, fake

@@ -20,7 +20,7 @@ from app.contract.tensor import Tensor
 from app.engine.model import Model
 from app.engine.row_shapes import Feeds, RowShapes
 from app.engine.verifier import Verification
-from app.errors import ModelRejected
+from app.failures import ModelRejected
 
 Arrays = dict[str, NDArray[Any]]
 CONTRACT = schema.Contract(

@@ -12,7 +12,7 @@ from app.contract.signature import Port, Signature
 from app.engine.bare_model import BareModel, BareSession, load_bare
 from app.engine.device import Device
 from app.engine.model import LoadOptions
-from app.errors import DeviceOutOfMemory, ModelRejected, StartError
+from app.failures import DeviceOutOfMemory, ModelRejected, StartError
 
 CPU = Device("cpu", "cpu", "for tests")
 SIGNATURE = Signature(

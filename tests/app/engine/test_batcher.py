@@ -23,10 +23,8 @@ from app.engine.queue import Queue
 from app.engine.reconciler import open_repository
 from app.engine.watchdog import Patience, Watchdog
 from app.errors import (
-    ClientGone,
     DeadlineExceeded,
     DeviceFailed,
-    DeviceOutOfMemory,
     DeviceStuck,
     ModelFailed,
     NotReady,
@@ -35,6 +33,7 @@ from app.errors import (
     QueueFull,
     ServiceError,
 )
+from app.failures import ClientGone, DeviceOutOfMemory
 from app.telemetry.metrics import Telemetry
 from tests.app.engine.fakes import Arrays, FakeModel, FakeSession, answer, fake, rows, until
 

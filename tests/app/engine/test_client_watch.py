@@ -4,7 +4,8 @@ import pytest
 
 from app.engine.client_watch import ClientWatch
 from app.engine.job import Job
-from app.errors import ClientGone, DeadlineExceeded
+from app.errors import DeadlineExceeded
+from app.failures import ClientGone
 from tests.app.engine.fakes import FakeSession, fake, rows
 
 

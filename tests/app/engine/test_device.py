@@ -7,7 +7,7 @@ import pytest
 from onnxruntime.capi import build_and_package_info
 
 from app.engine import device
-from app.errors import StartError
+from app.failures import StartError
 
 
 class Driver:

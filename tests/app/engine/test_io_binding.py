@@ -13,7 +13,7 @@ from app.engine.io_binding import IOBindingSession, batch_sizes
 from app.engine.model import LoadOptions, Model, load
 from app.engine.row_shapes import Feeds
 from app.engine.session import Session
-from app.errors import ModelRejected
+from app.failures import ModelRejected
 from tests.app.engine.scanning import scan
 
 CPU = Device("cpu", "cpu", "for tests")

@@ -13,7 +13,7 @@ from app.engine.loader import Loader
 from app.engine.model import LoadOptions
 from app.engine.model_versions import VerifiedModel
 from app.engine.scanned_version import ScannedVersion
-from app.errors import ModelRejected, PolicyMismatch
+from app.failures import ModelRejected, PolicyMismatch
 from tests.app.engine.fakes import CONTRACT, put
 from tests.hostile.places import PLACES
 

@@ -14,7 +14,7 @@ from app.engine import model as module
 from app.engine.device import Device
 from app.engine.model import LoadOptions, Model, load
 from app.engine.session import Session
-from app.errors import ModelRejected, PolicyMismatch, StartError
+from app.failures import ModelRejected, PolicyMismatch, StartError
 from tests.app.engine.fakes import CONTRACT, Arrays
 
 

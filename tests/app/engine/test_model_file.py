@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.engine import model_file
-from app.errors import FileUnreadable, ModelRejected
+from app.failures import FileUnreadable, ModelRejected
 from tests.hostile.places import PLACES, put_pipe, put_terabytes, put_zeros
 
 

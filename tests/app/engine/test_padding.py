@@ -15,7 +15,7 @@ from app.engine.model import Model
 from app.engine.queue import Queue
 from app.engine.row_shapes import Feeds, RowShapes, buckets, sizes_to_try
 from app.engine.session import Session
-from app.errors import ModelRejected
+from app.failures import ModelRejected
 from app.telemetry.metrics import Telemetry
 from tests import dense_graphs
 

@@ -19,7 +19,8 @@ from app.engine.model import load as load_model
 from app.engine.options import RegistryOptions
 from app.engine.reconciler import Reconciler, open_repository
 from app.engine.verifier import verify
-from app.errors import ModelRejected, StartError, UnknownModel, UnknownVersion, VersionRejected
+from app.errors import UnknownModel, UnknownVersion, VersionRejected
+from app.failures import ModelRejected, StartError
 from tests import artefacts, graphs
 from tests.app.engine.fakes import until
 

@@ -8,7 +8,7 @@ from app.contract.schema import Contract
 from app.contract.signature import Signature
 from app.engine.rehearsal import rehearse
 from app.engine.verifier_child import examine
-from app.errors import ModelRejected
+from app.failures import ModelRejected
 from tests.hostile.file import honest, poisoned
 
 HEADER = '<ir_version: 10, opset_import: ["" : 20]>'

@@ -9,7 +9,7 @@ import pytest
 
 from app.engine.device import Device, missing_for_cuda
 from app.engine.session import Session, is_out_of_memory
-from app.errors import DeviceOutOfMemory, ModelRejected, StartError
+from app.failures import DeviceOutOfMemory, ModelRejected, StartError
 
 CPU, CUDA = Device("cpu", "cpu", ""), Device("cuda", "cuda", "")
 

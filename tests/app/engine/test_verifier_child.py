@@ -18,7 +18,7 @@ from app.contract.reader import read as read_contract
 from app.contract.signature import Signature
 from app.engine import verifier_child
 from app.engine.verifier_child import examine, limits_for, verify_file
-from app.errors import ModelRejected
+from app.failures import ModelRejected
 from tests import artefacts, graphs
 
 HEADER = '<ir_version: 10, opset_import: ["" : 20]>'

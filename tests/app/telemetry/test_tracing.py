@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from app.errors import StartError
+from app.failures import StartError
 from app.telemetry.tracing import UNTRACED, Tracing, open_tracing
 from tests.app.telemetry.test_trace_context import SPAN, TRACE, VALID
 from tests.serving import ROOT
@@ -71,7 +71,7 @@ WITHOUT = """
 import sys
 sys.modules["opentelemetry.sdk"] = sys.modules["opentelemetry.exporter"] = None  # any import of them fails
 from app.telemetry.tracing import open_tracing
-from app.errors import StartError
+from app.failures import StartError
 try:
     open_tracing()
 except StartError as error:

@@ -18,7 +18,7 @@ from app.engine.model import Model
 from app.engine.queue import Queue
 from app.engine.row_shapes import Feeds
 from app.engine.session import Session
-from app.errors import DeviceOutOfMemory
+from app.failures import DeviceOutOfMemory
 from app.telemetry.metrics import Telemetry
 from tests.gpu.check import Setting, run
 from tests.gpu.shipped import Served, shipped

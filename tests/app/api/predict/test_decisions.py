@@ -17,7 +17,7 @@ import pytest
 from app.api.predict.schemas.classification import ClassificationAnswer
 from app.contract.calibration import PredictionSet
 from app.contract.policy import Policy, Rule
-from app.errors import StartError
+from app.failures import StartError
 from tests import artefacts, graphs
 from tests.app.api.test_metrics import metrics
 from tests.pictures import digits
