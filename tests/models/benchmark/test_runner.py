@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,15 @@ import torch
 from app.engine import verifier_child
 from models import artefact, runtime
 from models.benchmark import cache, cost, report, runner
-from models.benchmark.studies import BENCHMARKS, CIFAR_10, FASHION_MNIST, IMAGENET, SINUSOIDS, Entry
+from models.benchmark.studies import (
+    BENCHMARKS,
+    CIFAR_10,
+    FASHION_MNIST,
+    IMAGENET,
+    SINUSOIDS,
+    Entry,
+    RecipeStudy,
+)  # fmt: skip
 from models.data import DatasetError
 from models.data import corrupted as corrupted_module
 from models.data.corruptions import KINDS
@@ -155,6 +163,36 @@ def test_trained_by_processes_figures_are_the_same(
     monkeypatch.setattr(runner, "_all", lambda what, jobs: (IN_PROCESSES if what == "train" else run)(what, jobs))
     found = runner.work(ALONE, tmp_path, data)
     assert rounded(found) == rounded({SINGLE.name: done[1][SINGLE.name]})
+
+
+def test_networks_are_taught_by_those_that_were_trained_before(
+    data: Path, again: Path, here: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taught = Entry("masksembles", 2.0, "taught", seeds=(0,))
+    variants = {**STUDY.variants, "taught": {"teachers": 4, "repeat": True}}
+    study = replace(STUDY, compared=(taught, ENSEMBLE), variants=variants, corrupted_rows=0)
+    stages: list[list[str]] = []
+    run = runner._all
+    monkeypatch.setattr(runner, "_all", lambda what, jobs: (stages.append(sorted(jobs)), run(what, jobs)))
+    found = runner.work(study, again, data)
+    assert stages[:2] == [[f"all-single-{seed}" for seed in range(4)], [f"{taught.name}-0"]]
+    (one,) = found[taught.name]
+    assert (one["recipes"][0]["teachers"], one["recipes"][0]["repeat"]) == (4, True)
+    assert one["test"]["accuracy"] > 0.5
+    assert one["corrupted"] == {}
+
+
+def test_a_table_and_a_plot_tell_of_recipes(
+    done: Done, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = RecipeStudy(**{field.name: getattr(STUDY, field.name) for field in fields(STUDY)} | {"title": "recipes"})
+    monkeypatch.setattr(cost, "_ROUNDS", 1)
+    shutil.copytree(done[0], tmp_path / "done" / "recipes")
+    report.rebuild((study,), tmp_path / "done", tmp_path / "results", data)
+    assert {file.name for file in (tmp_path / "results").iterdir()} == {
+        "recipes.md", "recipes-scores.md", "price.png", "figures.json",
+    }  # fmt: skip
+    assert report.publish((study,), tmp_path / "done", tmp_path / "published") == []
 
 
 def test_the_first_failure_ends_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
