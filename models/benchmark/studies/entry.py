@@ -14,7 +14,6 @@ _VARIANTS = {
     "long": "60 epochs",
     "late": "late masks, repeated",
     "taught": "late masks, repeated, taught",
-    "alone": "taught",
 }
 
 
