@@ -25,8 +25,8 @@ SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-u
 .DEFAULT_GOAL := help
 .PHONY: help install lock serve test test-service test-slow test-clients test-page test-docker test-scale coverage fuzz check \
   openapi proto vendor chromium prometheus kubernetes-client models benchmark benchmark-quick bench bench-model bench-formats \
-  bench-transports bench-sizes bench-drift bench-gpu bench-hostile bench-proxy bench-footprint soak soak-connections soak-reloads \
-  soak-shapes endurance clean
+  bench-transports bench-sizes bench-drift bench-receipts bench-gpu bench-hostile bench-proxy bench-footprint soak \
+  soak-connections soak-reloads soak-shapes endurance clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / {printf "  %-16s %s\n", $$1, $$2}' Makefile
@@ -137,6 +137,9 @@ bench-proxy: $(ALL) ## What the proxy before replicas costs (Docker, JSON=file)
 
 bench-drift: $(ALL) ## False and true alarms of the test for drift (WEEKS=1000)
 	$(PYTHON) -m tests.bench.drift $(if $(WEEKS),--weeks $(WEEKS))
+
+bench-receipts: $(ALL) ## What receipts cost of a request (BEFORE=another checkout)
+	$(PYTHON) -m tests.bench.receipts $(if $(BEFORE),--before $(BEFORE))
 
 bench-footprint: $(ALL) ## What each shipped model takes of memory and processor in a service
 	$(PYTHON) -m tests.bench.footprint

@@ -29,6 +29,7 @@ from app.telemetry.tracing import open_tracing
 
 if TYPE_CHECKING:
     from app.api.grpc.server import GrpcServer
+    from app.feedback.archive import Archive
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ def main() -> int:
         tracing = open_tracing()
         grpc_server = _grpc_server(settings)
         telemetry = Telemetry(loaded=1 + settings.keep_versions)
+        archive = _archive(settings, telemetry)
         cuda = Cuda(settings.tf32, settings.cuda_graphs, settings.gpu_memory_mb)
         device = choose(settings.device, cuda)  # before any session: onnxruntime would fall back to the CPU
         _log.info("device %s (asked for %s): %s", device.name, device.setting, device.reason)
@@ -87,7 +89,7 @@ def main() -> int:
     gc.freeze()  # what exists now stays: the collector need not scan it again
     gc.set_threshold(*_COLLECT_AFTER)
     grace = settings.queue_timeout_ms // 1000 + _GRACE_SECONDS
-    application = create_app(settings, reconciler, telemetry, guard, tracing)
+    application = create_app(settings, reconciler, telemetry, guard, tracing, archive)
     beside = None if grpc_server is None else grpc_server(application.services, guard, connections.most)
     try:
         Server(application, settings.host, settings.port, grace, connections, beside).run()
@@ -153,6 +155,32 @@ def _grpc_server(settings: Settings) -> "type[GrpcServer] | None":
             "(pip install '.[grpc]')"
         ) from error
     return GrpcServer
+
+
+def _archive(settings: Settings, telemetry: Telemetry) -> "Archive | None":
+    """The database of feedback, if there is to be one.
+
+    Raises:
+        StartError: nothing signs receipts, packages are missing, or the URL is none.
+    """
+    if settings.feedback_url is None:
+        return None
+    if not settings.feedback_secrets:
+        raise StartError(
+            "MASKSEMBLES_FEEDBACK_URL is set, but without MASKSEMBLES_FEEDBACK_SECRET there are no receipts"
+        )
+    try:
+        from app.feedback.archive import Archive
+    except ModuleNotFoundError as error:
+        raise StartError(
+            f"MASKSEMBLES_FEEDBACK_URL is set, but there is no {error.name}: install the extra feedback "
+            "(pip install '.[feedback]')"
+        ) from error
+    limits = settings.feedback_rows, settings.feedback_days
+    try:
+        return Archive(settings.feedback_url.get_secret_value(), *limits, telemetry)
+    except ValueError as error:
+        raise StartError(f"MASKSEMBLES_FEEDBACK_URL: {error}") from error
 
 
 def _new_key(name: str, scopes: str) -> int:

@@ -179,6 +179,16 @@ class FeedbackDisabled(ServiceError):
     example = "there is no feedback without MASKSEMBLES_FEEDBACK_SECRET"
 
 
+class FeedbackUnavailable(RetryLater):
+    """The database that remembers which receipts were counted takes none now."""
+
+    status = 503
+    grpc_status = "UNAVAILABLE"
+    code = "feedback_unavailable"
+    summary = "The database of feedback does not answer, or is full; send the same again after `Retry-After` seconds"
+    example = "the database of feedback cannot be reached; send the same again, each receipt counts once"
+
+
 class UnsupportedMediaType(ServiceError):
     """The route does not read this type of body or its encoding."""
 

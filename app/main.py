@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 from app import __version__
 from app.api import docs, error_handlers, health, metrics, models, openapi, page
 from app.api.feedback import endpoint as feedback
+from app.api.feedback.heads import awaited
 from app.api.memory import MemoryBudget, budget_size
 from app.api.middleware import Gateway
 from app.api.predict import endpoint as predict
@@ -29,6 +31,9 @@ from app.settings import Settings
 from app.telemetry.metrics import Telemetry
 from app.telemetry.tracing import Tracing
 from app.telemetry.versions import States
+
+if TYPE_CHECKING:
+    from app.feedback.archive import Archive
 
 
 def routes(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None) -> FastAPI:
@@ -56,12 +61,14 @@ def create_app(
     telemetry: Telemetry,
     guard: Guard | None = None,
     tracing: Tracing | None = None,
+    archive: "Archive | None" = None,
 ) -> Gateway:
     """The ASGI application that serves an opened model repository and follows it while it runs.
 
     Args:
         guard: decides who is let in; made from the settings by default.
         tracing: records spans; by default nothing does.
+        archive: the database of feedback, where there is one.
     """
     device = reconciler.registry.device
     queue = Queue(settings.max_queue_rows, settings.max_batch, settings.max_delay_ms / 1000, device.enough_rows)
@@ -74,15 +81,20 @@ def create_app(
         # bodies read in threads take memory: a few at a time, however many requests come
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max(2, cpu_count()), "aside"))
         batcher.start()
+        if archive is not None:
+            archive.start()
         if settings.poll_seconds:
             reconciler.watch(settings.poll_seconds)
         yield
         await asyncio.to_thread(reconciler.close)  # first, so that no new model comes; joins a thread
         await batcher.close()
+        if archive is not None:
+            await asyncio.to_thread(archive.close)
         await asyncio.to_thread(services.tracing.close)  # last: the spans of the last requests are there now
 
     memory = MemoryBudget(budget_size(settings.memory_budget_mb), telemetry.memory_refused)
-    services = Services(settings, reconciler, batcher, telemetry, memory, tracing or Tracing(), _receipts(settings))
+    receipts = _receipts(settings, archive)
+    services = Services(settings, reconciler, batcher, telemetry, memory, tracing or Tracing(), receipts, archive)
     app = routes(lifespan)
     if settings.page:
         page.install(app)
@@ -94,6 +106,7 @@ def create_app(
         memory_budget=memory.size,
         ready=lambda: health.why_not_ready(services) is None,
         versions=lambda: {name: _states(found) for name, found in reconciler.registry.models.items()},
+        awaited=lambda: awaited(services),
     )
     endpoints = {
         predict.PATH: predict.predict,
@@ -103,8 +116,8 @@ def create_app(
     return Gateway(app, endpoints, guard or Guard(settings.keys, settings.keys_file, settings.rate_limit), services)
 
 
-def _receipts(settings: Settings) -> Receipts | None:
-    return Receipts(Signer(secrets)) if (secrets := settings.feedback_secrets) else None
+def _receipts(settings: Settings, archive: "Archive | None") -> Receipts | None:
+    return Receipts(Signer(secrets), archive) if (secrets := settings.feedback_secrets) else None
 
 
 def _states(model: ModelVersions) -> States:

@@ -147,6 +147,17 @@ class Settings(BaseSettings):
     feedback_days: float = Field(
         30.0, gt=0, le=3650, description="How long after an answer its truth is counted, in days"
     )
+    feedback_url: SecretStr | None = Field(
+        None,
+        description="Database that remembers which receipts were counted, for all replicas with the same one, and "
+        "keeps what a recalibration needs: the path of a file of SQLite, or a URL of SQLAlchemy for SQLite or "
+        "PostgreSQL. Needs the extra `feedback`. Inputs are never stored",
+    )
+    feedback_rows: int = Field(
+        1_000_000,
+        ge=1000,
+        description="Most rows whose outputs that database keeps; of more it keeps a random sample",
+    )
     page: bool = Field(True, description="Show a page at `/` on which people try models")
     access_log: bool = Field(False, description="Log every request, not only those that fail")
 

@@ -23,6 +23,7 @@ from app.connections import Connections
 from app.engine.device import Device
 from app.engine.options import RegistryOptions
 from app.engine.reconciler import Reconciler, open_repository
+from app.feedback.archive import Archive
 from app.http_protocol import protocol_among
 from app.main import create_app
 from app.settings import Settings
@@ -77,7 +78,10 @@ def application(
     """The service over a folder of models, on the CPU, with these settings; or over models that are open already."""
     chosen = settings_of(folder, **settings)
     telemetry = Telemetry(loaded=1 + chosen.keep_versions)
-    return create_app(chosen, models or open_models(folder, **settings), telemetry, guard, tracing)
+    url = chosen.feedback_url
+    limits = chosen.feedback_rows, chosen.feedback_days
+    archive = None if url is None else Archive(url.get_secret_value(), *limits, telemetry)
+    return create_app(chosen, models or open_models(folder, **settings), telemetry, guard, tracing, archive)
 
 
 @contextmanager
@@ -114,18 +118,23 @@ def free_port() -> int:
 
 @contextmanager
 def as_process(
-    repository: Path, module: str = "app", log: str = "", **settings: str
+    repository: Path, module: str = "app", log: str = "", root: str = "", **settings: str
 ) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
     """`python -m app` over a model repository, ready; ended by SIGTERM if it still runs. Or another such module.
 
     Args:
         log: a file for what it logs, which a long run needs: a pipe takes 64 KiB, and then the service waits.
+        root: another checkout to run it from.
     """
     port = free_port()
     environment = {"MASKSEMBLES_MODEL_REPOSITORY": str(repository), "MASKSEMBLES_PORT": str(port), **settings}
     with open(log, "w") if log else nullcontext(subprocess.PIPE) as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", module], cwd=ROOT, env={**os.environ, **environment}, stderr=stderr, text=True
+            [sys.executable, "-m", module],
+            cwd=root or ROOT,
+            env={**os.environ, **environment},
+            stderr=stderr,
+            text=True,
         )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:

@@ -1,6 +1,7 @@
 """The parts of the running service that every route works with, typed."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from fastapi import Request
 
@@ -12,6 +13,9 @@ from app.feedback.receipt import Receipts
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
 from app.telemetry.tracing import Tracing
+
+if TYPE_CHECKING:
+    from app.feedback.archive import Archive
 
 
 @dataclass
@@ -26,7 +30,14 @@ class Services:
     tracing: Tracing
     receipts: Receipts | None = None
     """None where no secret signs any."""
+    archive: "Archive | None" = None
+    """None where no database remembers them."""
     stopping: bool = False
+
+    @property
+    def remembered_by(self) -> Literal["process", "database"]:
+        """Who remembers which receipts were counted."""
+        return "process" if self.archive is None else "database"
 
     @property
     def registry(self) -> ModelRegistry:

@@ -78,9 +78,12 @@ class Ledger:
         return claims
 
     def count(self, claims: Sequence[Claim], days: float) -> int:
-        """Counts what was not counted before; returns how many rows that were."""
+        """Counts what this process has not counted before; returns how many rows that were."""
         earliest = int(self._clock() - days * _DAY)
-        new = self._seen.add([(claim.number, claim.time) for claim in claims], earliest)
+        return self.add(claims, self._seen.add([(claim.number, claim.time) for claim in claims], earliest))
+
+    def add(self, claims: Sequence[Claim], new: Sequence[bool]) -> int:
+        """Counts those that are new, and the others as repeats; returns how many are new."""
         for claim, is_new in zip(claims, new):
             # another request may have made one meanwhile; and what changed last is at the end
             tally = self._tallies[claim.key] = self._tallies.pop(claim.key, claim.tally)

@@ -45,17 +45,26 @@ class Promise:
             return not inside
         return judgement.wrong if inside else None
 
+    @property
+    def tolerated(self) -> float:
+        """How often rows may fail before the promise is taken for broken."""
+        return worst_rate(self.calibration_rows, self.allowed, _UNLUCKY) if self.marginal else self.allowed
+
+    def evidence(self, failures: int, rows: int) -> float:
+        """The e-value of these rows against the promise, 1 without rows: while it holds, the probability that it ever
+        reaches e is at most 1/e, for all calibrations but the share `_UNLUCKY` of those that hold on average only."""
+        return evidence_above(failures, rows, self.tolerated) if rows and 0 < self.allowed < 1 else 1.0
+
     def verdict(self, failures: int, rows: int) -> tuple[Verdict, float | None]:
         """What these rows say, and of a broken promise with how much certainty: 1 less the probability that a promise
         which holds is ever called broken on so much evidence. See docs/feedback.md."""
         if rows == 0 or not 0 < self.allowed < 1:
             return "not_enough_truth", None
-        tolerated = worst_rate(self.calibration_rows, self.allowed, _UNLUCKY) if self.marginal else self.allowed
-        against = evidence_above(failures, rows, tolerated)
+        against = self.evidence(failures, rows)
         certainty = 1 - (1 / against if against > 1 else 1.0) - (_UNLUCKY if self.marginal else 0.0)
         if certainty >= LEVEL:
             return "broken", certainty
-        limit = max((1 + _MARGIN) * self.allowed, tolerated)
+        limit = max((1 + _MARGIN) * self.allowed, self.tolerated)
         if limit < 1 and evidence_below(failures, rows, limit) >= 1 / (1 - LEVEL):
             return "kept", None
         return "not_enough_truth", None

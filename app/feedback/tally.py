@@ -1,7 +1,7 @@
 """What the truths about one head of a version add up to. Every number is a sum: those of several replicas add up."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,6 +58,8 @@ class Judged(NamedTuple):
     judgement: Judgement
     failed: tuple[bool | None, ...]
     """For each promise; see `Promise.failed`."""
+    truth: Any
+    """As its task has it."""
 
 
 @dataclass
@@ -106,10 +108,11 @@ class Tally:
         Raises:
             ValueError: it cannot be the truth of any row.
         """
-        judgement = self._task.judge(self.head, receipt.figures, self._task.truth(self.head, given))
+        truth = self._task.truth(self.head, given)
+        judgement = self._task.judge(self.head, receipt.figures, truth)
         scores = scores_of(receipt, self.head)
         failed = tuple(kept.promise.failed(judgement, scores) for kept in self.promises)
-        return Judged(ACTIONS[receipt.action], judgement, failed)
+        return Judged(ACTIONS[receipt.action], judgement, failed, truth)
 
     def count(self, judged: Judged) -> None:
         """Adds a row."""

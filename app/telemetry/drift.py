@@ -16,7 +16,7 @@ from app.contract.head import Head
 from app.contract.schema import Contract
 from app.contract.tasks.task import Arrays, row_output
 from app.telemetry.drift_evidence import ALARM_AT, DriftEvidence
-from app.telemetry.drift_report import DriftReport
+from app.telemetry.drift_report import DriftReport, ScoreDrift
 
 MONITORED: tuple[Score, ...] = ("entropy", "mutual_information")
 """Scores whose distribution is shown, in nats; each follows from the graph's output of that name."""
@@ -66,6 +66,19 @@ class ScoreHistogram:
     def reference_buckets(self) -> list[tuple[str, float]]:
         """Upper bounds with cumulative counts of the calibration rows."""
         return self._bounded(self._reference)
+
+    def distance(self) -> float | None:
+        """The largest difference between the shares of served and of calibration rows at or below an edge; None
+        without rows."""
+        served = self._counts.cumsum()
+        if not served[-1]:
+            return None
+        return float(np.abs(served / served[-1] - self._reference / self._reference[-1]).max())
+
+    def report(self, head: str, score: Score) -> ScoreDrift:
+        """What is to be shown of it."""
+        rows, evidence = int(self._counts.sum()), self.evidence
+        return ScoreDrift(head, score, rows, evidence.value, self.distance(), *evidence.leading())
 
     def _bounded(self, cumulative: NDArray[np.int64]) -> list[tuple[str, float]]:
         return list(zip([*map(str, self._edges.tolist()), "+Inf"], cumulative.tolist()))
@@ -156,7 +169,7 @@ class ScoreHistograms(Collector):
 
 
 def _report(scores: Mapping[tuple[str, Score], ScoreHistogram]) -> DriftReport:
-    return DriftReport.of({name: histogram.evidence for name, histogram in scores.items()})
+    return DriftReport.of([histogram.report(*name) for name, histogram in scores.items()])
 
 
 def monitored_outputs(contract: Contract) -> tuple[str, ...]:

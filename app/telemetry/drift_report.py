@@ -1,10 +1,10 @@
 """What the test for drift says of a version, to be shown."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.contract.contract_model import Score
-from app.telemetry.drift_evidence import ALARM_AT, DriftEvidence, Side
+from app.telemetry.drift_evidence import ALARM_AT, Side
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,11 @@ class ScoreDrift:
     head: str
     score: Score
     rows: int
-    """Rows tested since the version was loaded."""
+    """Rows served since the version was loaded; fewer than 64 of them are not in the evidence yet."""
     evidence: float
+    distance: float | None
+    """How far these rows lie from the calibration rows: the largest difference of the shares at or below a decile
+    (Kolmogorov–Smirnov), from 0 to 1. None without rows."""
     side: Side
     """Whether more rows than expected seem to lie below or above a quantile of the calibration rows."""
     percent: int
@@ -33,8 +36,7 @@ class DriftReport:
     scores: tuple[ScoreDrift, ...]
 
     @classmethod
-    def of(cls, tests: Mapping[tuple[str, Score], DriftEvidence]) -> "DriftReport":
-        """Reads the tests of a version, by head and score."""
-        total = sum(test.value for test in tests.values())
-        scores = (ScoreDrift(*name, test.rows, test.value, *test.leading()) for name, test in tests.items())
+    def of(cls, scores: Sequence[ScoreDrift]) -> "DriftReport":
+        """Sums up the scores of a version."""
+        total = sum(score.evidence for score in scores)
         return cls(total, total >= ALARM_AT, tuple(scores))

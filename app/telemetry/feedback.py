@@ -1,15 +1,15 @@
-"""Shows what the truths that came back say, as counters: those of several replicas add up."""
+"""Shows what the truths that came back say: counters, which add up over replicas, and evidence against promises."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from app.feedback.ledger import Ledger
+from app.feedback.ledger import Ledger, TallyKey
 from app.feedback.tally import BINS, Tally
 
 _LABELS = ("model", "version", "head")
-_FAMILIES = {
+_COUNTERS = {
     "rows": ("Rows whose truth came back, by what was decided on them; no action where nobody has a policy", "action"),
     "wrong": ("Those among them that a classifier answered wrongly", "action"),
     "repeats": ("Receipts that came again and were not counted", None),
@@ -22,23 +22,37 @@ _FAMILIES = {
     "promise_failures": ("Those among them of which it does not hold", "promise"),
 }
 """What each counter says, and its own label."""
+_GAUGES = {
+    "promise_allowed": ("Largest share of these rows of which it may not hold", "promise"),
+    "promise_evidence": (
+        "How strongly the rows of this process speak against a promise, 1 at the start; at 40 it is broken, which of "
+        "one that holds is ever said with a probability of 5 % at most",
+        "promise",
+    ),
+}
+"""The same of the gauges."""
 
 
-class FeedbackCounters(Collector):
-    """The counters of a ledger, whose tallies stay the only place where anything is counted."""
+class FeedbackMetrics(Collector):
+    """The metrics of a ledger, whose tallies stay the only place where anything is counted.
+
+    Attributes:
+        awaited: tallies without rows of the heads that give receipts. A counter that begins at 0 shows its first rows
+            as an increase.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self.awaited: Callable[[], Mapping[TallyKey, Tally]] = dict
 
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        """All families, with a sample for each tally where there is any."""
-        found = {
-            name: CounterMetricFamily(
-                f"masksembles_feedback_{name}", says, labels=(*_LABELS, *([label] if label else []))
-            )
-            for name, (says, label) in _FAMILIES.items()
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """All families, with samples of each tally."""
+        found: dict[str, CounterMetricFamily | GaugeMetricFamily] = {
+            name: family(f"masksembles_feedback_{name}", says, labels=(*_LABELS, *([label] if label else [])))
+            for family, these in ((CounterMetricFamily, _COUNTERS), (GaugeMetricFamily, _GAUGES))
+            for name, (says, label) in these.items()
         }
-        for (model, version, head), tally in self._ledger.tallies.items():
+        for (model, version, head), tally in {**self.awaited(), **self._ledger.tallies}.items():
             for name, own, value in _samples(tally):
                 found[name].add_metric((model, str(version), head, *own), value)
         yield from found.values()
@@ -60,5 +74,8 @@ def _samples(tally: Tally) -> Iterator[tuple[str, tuple[str, ...], float]]:
         yield "bin_hits", upper, one.hits
         yield "bin_confidence", upper, one.confidence
     for kept in tally.promises:
-        yield "promise_rows", (kept.promise.name,), kept.rows
-        yield "promise_failures", (kept.promise.name,), kept.failures
+        promise = kept.promise
+        yield "promise_rows", (promise.name,), kept.rows
+        yield "promise_failures", (promise.name,), kept.failures
+        yield "promise_allowed", (promise.name,), promise.allowed
+        yield "promise_evidence", (promise.name,), promise.evidence(kept.failures, kept.rows)

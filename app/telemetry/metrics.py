@@ -1,17 +1,18 @@
 """The metrics that Prometheus reads at /metrics; in base units, with the prefix `masksembles_`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from app.contract.decisions import Action
 from app.contract.schema import Contract
-from app.feedback.ledger import Ledger
+from app.feedback.ledger import Ledger, TallyKey
+from app.feedback.tally import Tally
 from app.telemetry.drift import ScoreHistogram, ScoreHistograms
 from app.telemetry.drift_report import DriftReport
-from app.telemetry.feedback import FeedbackCounters
+from app.telemetry.feedback import FeedbackMetrics
 from app.telemetry.statistics import Statistics
 from app.telemetry.versions import States, VersionGauges
 
@@ -37,7 +38,8 @@ class Telemetry:
         self._drift = ScoreHistograms()
         self._registry.register(self._drift)
         self.feedback = Ledger()
-        self._registry.register(FeedbackCounters(self.feedback))
+        self._feedback_metrics = FeedbackMetrics(self.feedback)
+        self._registry.register(self._feedback_metrics)
         self._model_versions = VersionGauges()
         self._registry.register(self._model_versions)
 
@@ -89,6 +91,18 @@ class Telemetry:
             "Requests that were refused because they did not fit the memory budget",
             registry=self._registry,
         )
+        self._kept = Counter(
+            "masksembles_feedback_kept_rows",
+            "Rows with a receipt whose outputs the database of feedback was to keep: stored, or dropped since it took "
+            "none for too long",
+            ("outcome",),
+            registry=self._registry,
+        )
+        self._feedback_failing = Gauge(
+            "masksembles_feedback_database_failing",
+            "1 while the database of feedback cannot be reached or is full: truths are refused with a 503 then",
+            registry=self._registry,
+        )
         self._ready = Gauge("masksembles_ready", "1 while predictions are answered", registry=self._registry)
         self._fallback = Gauge(
             "masksembles_cpu_fallback",
@@ -118,15 +132,17 @@ class Telemetry:
         memory_budget: int,
         ready: Callable[[], float],
         versions: Callable[[], Mapping[str, States]],
+        awaited: Callable[[], Mapping[TallyKey, Tally]],
     ) -> None:
-        """Sets the functions that every scrape calls, for rows that wait, bytes that requests hold, readiness and the
-        versions of each model; and the most that rows and bytes may be."""
+        """Sets the functions that every scrape calls, for rows that wait, bytes that requests hold, readiness, the
+        versions of each model and the heads whose truths may come; and the most that rows and bytes may be."""
         self._queue_rows.set_function(queue_rows)
         self._queue_limit.set(queue_limit)
         self._memory_held.set_function(memory_held)
         self._memory_budget.set(memory_budget)
         self._ready.set_function(ready)
         self._model_versions.read = versions
+        self._feedback_metrics.awaited = awaited
 
     def describe(self, device: Mapping[str, str], count: int, fell_back: bool) -> None:
         """Sets where models run: `device`, `provider`, and the versions of `onnxruntime` and `cuda`."""
@@ -165,6 +181,14 @@ class Telemetry:
     def memory_refused(self) -> None:
         """Counts a request that did not fit the memory budget."""
         self._memory_refusals.inc()
+
+    def kept(self, outcome: Literal["stored", "dropped"], rows: int) -> None:
+        """Counts rows whose outputs the database of feedback was to keep; any thread may."""
+        self._kept.labels(outcome).inc(rows)
+
+    def feedback_failing(self, is_so: bool) -> None:
+        """Sets whether the database of feedback takes nothing now."""
+        self._feedback_failing.set(int(is_so))
 
     def reloaded(self, model: str, result: str) -> None:
         """Counts a version that was `loaded`, `unloaded` or `rejected`."""

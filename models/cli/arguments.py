@@ -53,7 +53,7 @@ def add_seed(command: argparse._ActionsContainer, what: str) -> None:
     command.add_argument("--seed", type=seed, default=0, help=f"{what}, default 0")
 
 
-def add_rows(command: argparse.ArgumentParser) -> None:
+def add_rows(command: argparse._ActionsContainer) -> None:
     """`--data` for labelled rows of a model in the repository."""
     command.add_argument(
         "--data",

@@ -38,6 +38,7 @@ def test_policies_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("FEEDBACK_SECRET", "short", "secret 1: expected 32 characters or more"),
         ("FEEDBACK_SECRET_FILE", "/nowhere/secret", "No such file"),
         ("FEEDBACK_DAYS", "0", "greater than 0"),
+        ("FEEDBACK_ROWS", "999", "greater than or equal to 1000"),
         ("MAX_BODY_BYTES", "0", "greater than or equal to 1"),
     ],
 )

@@ -54,3 +54,16 @@ def test_the_documented_client_runs_as_printed(place: Path) -> None:
         label, ignorance = run(TOOLS / "python", "documented.py", cwd=place).split()
     assert label in map(str, range(10))
     assert float(ignorance) > 0
+
+
+def test_the_documented_feedback_runs_as_printed(place: Path) -> None:
+    (block,) = (block for block in blocks(ROOT / "docs" / "clients.md", "python") if block.info == "client=feedback")
+    secret = {"MASKSEMBLES_FEEDBACK_SECRET": "a secret of 32 characters or more"}
+    with as_process(ROOT / "models" / "repository", **SHIPPED, **secret) as (client, _):
+        text = block.text.replace("http://127.0.0.1:8000", str(client.base_url))
+        given = 'rows, truths = [[[[0.0] * 8] * 8]] * 2, [1, "2"]\n'
+        (place / "feedback.py").write_text(given + text)
+        counted, drift, *promises = run(TOOLS / "python", "feedback.py", cwd=place).splitlines()
+    assert (counted, drift) == ("2 0", "3 drift: False")
+    assert promises
+    assert all(line.endswith("of 2") for line in promises if line.startswith("prediction set"))

@@ -103,6 +103,10 @@ def test_the_quality_is_that_of_the_answers() -> None:
     # the pictures that were moved are not what the model was calibrated on, and it shows
     assert risk["verdict"] == "broken"
     assert risk["certainty"] >= 0.95
+    assert version["drift"]["alarm"]
+    assert [score["rows"] for score in version["drift"]["scores"]] == [ROWS, ROWS]
+    evidence = re.findall(r"^masksembles_drift_evidence\{.*\} (\S+)$", metrics, re.MULTILINE)
+    assert version["drift"]["evidence"] == pytest.approx(sum(map(float, evidence)))
 
 
 def _with_another_letter(text: str, rng: random.Random) -> str:

@@ -80,10 +80,10 @@ def _check_secret(name: str, entries: list[list[str]]) -> None:
         assert {key for key in keys if not key.startswith("RCLONE_CONFIG_STORE_")} == {"MODELS"}
         assert "$(MODELS)" in text
         assert f"secretRef: {{name: {name}}}" in text
-    elif name == "masksembles-keys":  # mounted: entries are files
-        assert keys == {"keys"}
+    elif name in ("masksembles-keys", "masksembles-feedback"):  # mounted: entries are files
+        (key,) = keys
         assert f"secretName: {name}" in text
-        assert "value: /keys/keys" in text
+        assert f"value: /{name.removeprefix('masksembles-')}/{key}}}" in text
     else:
         (key,) = keys
         assert f"{{name: {name}, key: {key}}}" in text

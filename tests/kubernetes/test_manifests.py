@@ -40,7 +40,7 @@ def test_every_combination_keeps_the_published_schemas(overlay: str, components:
         assert document["metadata"]["namespace"] == "somewhere"
         assert document["metadata"]["labels"] == {"app.kubernetes.io/name": "masksembles"}
     kinds = [document["kind"] for document in documents]
-    assert len(set(kinds)) == len(kinds) == 5 + len(set(components) - set(SOURCES) - {"grpc"})
+    assert len(set(kinds)) == len(kinds) == 5 + len(set(components) - set(SOURCES) - {"grpc", "feedback"})
 
 
 def test_grpc_has_a_port_everywhere(tmp_path: Path) -> None:
@@ -51,6 +51,17 @@ def test_grpc_has_a_port_everywhere(tmp_path: Path) -> None:
     assert [port["name"] for port in the("Service", documents)["spec"]["ports"]] == ["grpc", "http"]
     (rule,) = the("NetworkPolicy", documents)["spec"]["ingress"]
     assert [port["port"] for port in rule["ports"]] == ["http", "grpc"]
+
+
+def test_the_secret_of_feedback_is_a_file_of_the_service(tmp_path: Path) -> None:
+    spec = pod(laid_over(tmp_path, "cpu", ["feedback"]))
+    (container,) = spec["containers"]
+    (setting,) = (entry["value"] for entry in container["env"] if entry["name"] == "MASKSEMBLES_FEEDBACK_SECRET_FILE")
+    (mount,) = (mount for mount in container["volumeMounts"] if mount["name"] == "feedback")
+    assert mount["readOnly"]
+    assert setting == f"{mount['mountPath']}/secret"
+    (volume,) = (volume for volume in spec["volumes"] if volume["name"] == "feedback")
+    assert volume["secret"] == {"secretName": "masksembles-feedback"}
 
 
 @pytest.mark.parametrize(

@@ -132,5 +132,5 @@ def settle(network: MaskedResNet, inputs: Tensor) -> MaskedResNet:
     with torch.no_grad():
         network.train()(inputs)
         network.eval()
-        network.linear.linear.bias -= network(inputs).mean(dim=0)
+        network.linear.linear.bias.sub_(network(inputs).mean(dim=0))
     return network

@@ -14,7 +14,7 @@ METRICS = {
 }
 ENDS = {"counter": {"_total"}, "gauge": {""}, "histogram": {"_bucket", "_count", "_sum"}}
 SAID = {name + end for name, kind in METRICS.items() for end in ENDS[kind]}
-RULES = "".join((FOLDER / name).read_text() for name in ("alerts.yml", "drift.yml"))
+RULES = "".join((FOLDER / name).read_text() for name in ("alerts.yml", "drift.yml", "feedback.yml"))
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=[panel["title"] for panel in PANELS])

@@ -14,7 +14,7 @@ FOLDER = ROOT / "docker" / "monitoring" / "prometheus"
     "arguments",
     [
         ("check", "config", "--syntax-only", "prometheus.yml"),  # the key's file is in the container alone
-        ("check", "rules", "--lint-fatal", "alerts.yml", "drift.yml"),
+        ("check", "rules", "--lint-fatal", "alerts.yml", "drift.yml", "feedback.yml"),
         ("test", "rules", "alerts.test.yml"),
     ],
     ids=" ".join,

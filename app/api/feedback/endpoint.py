@@ -2,23 +2,22 @@
 
 from fastapi import APIRouter, Depends, Request
 
+from app.api import request_headers
 from app.api.body import LARGE, read_body
 from app.api.error_responses import errors
 from app.api.feedback import openapi, quality
 from app.api.feedback import request as requests
+from app.api.feedback.heads import head_of
 from app.api.feedback.schemas import FeedbackCounted, ModelQuality
 from app.api.inference import run
 from app.api.memory import held
 from app.api.models import Name, find
 from app.api.query import no_query
-from app.api.services import Services, services
-from app.contract.decisions import policies_for
-from app.contract.head import Head
-from app.contract.policy import Policy
-from app.contract.schema import Contract
+from app.api.services import services
 from app.errors import (
     BodyTooLarge,
     FeedbackDisabled,
+    FeedbackUnavailable,
     InvalidInput,
     MalformedBody,
     MemoryFull,
@@ -26,7 +25,6 @@ from app.errors import (
     UnknownModel,
     UnsupportedMediaType,
 )
-from app.feedback.receipt import Receipt
 
 router = APIRouter(tags=["feedback"], dependencies=[Depends(no_query)])
 
@@ -36,9 +34,17 @@ router = APIRouter(tags=["feedback"], dependencies=[Depends(no_query)])
     operation_id="send_feedback",
     summary="Tell what turned out to be true",
     responses=errors(
-        FeedbackDisabled, InvalidInput, MalformedBody, UnsupportedMediaType, BodyTooLarge, RequestTimeout, MemoryFull
+        FeedbackDisabled,
+        InvalidInput,
+        MalformedBody,
+        UnsupportedMediaType,
+        BodyTooLarge,
+        RequestTimeout,
+        MemoryFull,
+        FeedbackUnavailable,
     ),
-    openapi_extra={"requestBody": openapi.REQUEST_BODY},
+    # every request may have an id; without an optional parameter, openapi-python-client 0.29 forgets an import (#1451)
+    openapi_extra={"parameters": [request_headers.REQUEST_ID], "requestBody": openapi.REQUEST_BODY},
 )
 async def send_feedback(request: Request) -> FeedbackCounted:
     """Counts each receipt once. One that is not valid fails the whole request: then none of it is counted."""
@@ -52,44 +58,25 @@ async def send_feedback(request: Request) -> FeedbackCounted:
     heavy = len(body) > LARGE
     given = await run(heavy, requests.read, body, kind, of.settings.max_rows)
     ledger = of.telemetry.feedback
-    claims = await run(heavy, ledger.check, receipts, days, given, lambda receipt: _head_of(of, receipt))
-    counted = ledger.count(claims, days)  # in the event loop, all at once: no other request comes between
-    return FeedbackCounted(counted=counted, repeated=len(claims) - counted, remembered_by="process")
+    claims = await run(heavy, ledger.check, receipts, days, given, lambda receipt: head_of(of, receipt))
+    if of.archive is None:
+        counted = ledger.count(claims, days)  # in the event loop, all at once: no other request comes between
+    else:
+        counted = await of.archive.add(claims, ledger.add)
+    return FeedbackCounted(counted=counted, repeated=len(claims) - counted, remembered_by=of.remembered_by)
 
 
 @router.get(
     "/models/{name}/quality",
     operation_id="get_quality",
-    summary="What the truths say about a model",
+    summary="What truths and drift say about a model",
     response_model_exclude_none=True,
     responses=errors(UnknownModel, InvalidInput),
 )
 def get_quality(request: Request, name: Name) -> ModelQuality:  # not async: evidence is summed up
-    """Hits, losses and reliability with confidence intervals, and whether each promise is kept."""
+    """Hits, losses and reliability with confidence intervals, whether each promise is kept, and whether inputs have
+    drifted."""
     of = services(request)
     find(of.registry, name)
-    return ModelQuality(name=name, remembered_by="process", versions=quality.versions(of.telemetry.feedback, name))
-
-
-def _head_of(of: Services, receipt: Receipt) -> tuple[Head, Policy | None]:
-    """The head that answered, and the policy on it. Its version need not answer any more, but must still be there.
-
-    Raises:
-        ValueError: the repository does not have it.
-    """
-    found = of.registry.models.get(receipt.model)
-    contract = next((one.contract for one in found.versions if one.number == receipt.version), None) if found else None
-    if contract is None:
-        raise ValueError(f"{receipt.model}:{receipt.version} is not in the repository (any more)")
-    for head in contract.heads:
-        if head.name == receipt.head:
-            return head, _policy(of, receipt.model, contract, head)
-    raise ValueError("the file of this version is not the one that answered")
-
-
-def _policy(of: Services, model: str, contract: Contract, head: Head) -> Policy | None:
-    try:
-        found = policies_for(of.settings.policy, model, contract).get(head.name)
-    except ValueError:  # the operator's does not fit this version, which therefore does not answer any more
-        return None
-    return None if found is None else found.policy
+    found = quality.versions(of.telemetry.feedback, of.telemetry.drift_reports(name), name)
+    return ModelQuality(name=name, remembered_by=of.remembered_by, versions=found)

@@ -15,7 +15,7 @@ REQUEST_BODY: dict[str, Any] = {
             "example": {"feedback": [_EXAMPLE, {"receipt": _RECEIPT, "truth": 4}]},
         },
         NDJSON: {
-            "schema": {"type": "string", "description": "The same objects, one a line"},
+            "schema": {"type": "string", "format": "binary", "description": "The same objects, one a line"},
             "example": f'{{"receipt": "{_RECEIPT}", "truth": "coat"}}\n',
         },
     },

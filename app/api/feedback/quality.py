@@ -1,29 +1,49 @@
-"""What a model's tallies say, with confidence intervals and a verdict on each promise."""
+"""What a model's tallies say, with confidence intervals and a verdict on each promise; and the test for drift."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
 
 from app.api.feedback.schemas import (
     ConfidenceBin,
     DecisionQuality,
+    DriftQuality,
     HeadQuality,
     Mean,
     PromiseQuality,
+    ScoreDriftQuality,
     Share,
     VersionQuality,
 )
 from app.feedback.bounds import bernstein, wilson
 from app.feedback.ledger import Ledger
 from app.feedback.tally import BINS, Bin, Loss, PromisedRows, Tally, calibration_error
+from app.telemetry.drift_report import DriftReport
 
 _MOST = {"brier": 2.0}
 """The largest value of losses that have one."""
 
 
-def versions(ledger: Ledger, model: str) -> list[VersionQuality]:
-    """The versions of a model with truths, lowest first."""
-    found: dict[int, list[HeadQuality]] = {}
+def versions(ledger: Ledger, drift: Mapping[int, DriftReport], model: str) -> list[VersionQuality]:
+    """The versions of a model with truths or a test for drift, lowest first.
+
+    Args:
+        drift: what the test says, by version.
+    """
+    heads: dict[int, list[HeadQuality]] = {version: [] for version in drift}
     for (name, version, head), tally in sorted(ledger.tallies.items()):
         if name == model:
-            found.setdefault(version, []).append(_head(head, tally))
-    return [VersionQuality(version=version, heads=heads) for version, heads in found.items()]
+            heads.setdefault(version, []).append(_head(head, tally))
+    return [
+        VersionQuality(version=version, drift=_drift(drift.get(version)), heads=heads[version])
+        for version in sorted(heads)
+    ]
+
+
+def _drift(report: DriftReport | None) -> DriftQuality | None:
+    if report is None:
+        return None
+    scores = [ScoreDriftQuality(**{**asdict(score), "head": score.head or None}) for score in report.scores]
+    return DriftQuality(evidence=report.evidence, alarm=report.alarm, scores=scores)
 
 
 def _head(name: str, tally: Tally) -> HeadQuality:

@@ -4,13 +4,15 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from app.contract.contract_model import Score
 from app.contract.decisions import Action
 from app.contract.tasks import TaskName
 from app.feedback.promise import Verdict
+from app.telemetry.drift_evidence import ALARM_AT, Side
 
 _ONCE = (
     "Who remembers which receipts were counted. `process`: this one, while it runs; a receipt that is sent again to "
-    "another replica, or after a restart, counts again"
+    "another replica, or after a restart, counts again. `database`: all processes with the same one; each counts once"
 )
 
 
@@ -19,7 +21,7 @@ class FeedbackCounted(BaseModel):
 
     counted: int = Field(description="Rows whose truth was counted")
     repeated: int = Field(description="Rows that had been counted before and were not added")
-    remembered_by: Literal["process"] = Field(description=_ONCE)
+    remembered_by: Literal["process", "database"] = Field(description=_ONCE)
 
 
 class Share(BaseModel):
@@ -90,16 +92,47 @@ class HeadQuality(BaseModel):
     promises: list[PromiseQuality]
 
 
+class ScoreDriftQuality(BaseModel):
+    """Whether a score of the rows served lies where it did on the calibration rows."""
+
+    head: str | None = Field(None, description="Absent if it is the only one")
+    score: Score
+    rows: int = Field(description="Served since the version was loaded; the evidence follows every 64 of them")
+    evidence: float = Field(description="Its part of the version's")
+    distance: float | None = Field(
+        None,
+        description="How far: the largest difference between the shares of served and of calibration rows at or below "
+        "a decile, from 0 to 1. Absent if there are no rows",
+    )
+    side: Side = Field(description="If there is evidence: whether too many rows lie below or above a quantile")
+    percent: int = Field(description="That quantile of the calibration rows, in percent")
+
+
+class DriftQuality(BaseModel):
+    """What the test for drift says of the rows served, which needs no truths; see docs/drift.md."""
+
+    evidence: float = Field(
+        description=f"The sum over heads and scores: 1 at the start, {ALARM_AT:g} or more is an alarm"
+    )
+    alarm: bool = Field(
+        description="Inputs are not like those of the calibration; by chance, of one version in a hundred at most"
+    )
+    scores: list[ScoreDriftQuality]
+
+
 class VersionQuality(BaseModel):
-    """What the truths say about a version."""
+    """What is known about a version."""
 
     version: int
-    heads: list[HeadQuality]
+    drift: DriftQuality | None = Field(
+        None, description="Absent if it was not asked since it was loaded, or has no calibration"
+    )
+    heads: list[HeadQuality] = Field(description="Those with truths")
 
 
 class ModelQuality(BaseModel):
-    """What the truths say about a model, since this process started. Versions without any truth are absent."""
+    """What truths and drift say about a model, since this process started. Versions without either are absent."""
 
     name: str
-    remembered_by: Literal["process"] = Field(description=_ONCE)
+    remembered_by: Literal["process", "database"] = Field(description=_ONCE)
     versions: list[VersionQuality]

@@ -14,10 +14,11 @@ from app.engine.model import Model
 from app.errors import InvalidInput
 from app.feedback.receipt import why_none
 
-_plain: WeakKeyDictionary[Model, tuple[OutputSelection, ...]] = WeakKeyDictionary()
-"""What nearly every request wants: all that a model answers by default. To work it out takes as long as to read a
-small body."""
-
+Asked = tuple[tuple[str, ...] | None, float | None]
+"""Outputs and coverage."""
+_known: WeakKeyDictionary[Model, dict[Asked, tuple[OutputSelection, ...]]] = WeakKeyDictionary()
+"""What was worked out before: that takes as long as to read a small body, and clients ask for the same again."""
+_MOST_KNOWN = 64  # of a model; clients choose what they ask for
 _RECEIPT = "receipt"
 _COVERAGE_TOLERANCE = 1e-6  # a client may send 0.9 as a float32
 
@@ -28,13 +29,21 @@ def choose(asked: PredictParams, model: Model) -> tuple[OutputSelection, ...]:
     Raises:
         InvalidInput: the model lacks an output, a score of the policy or the coverage, or the policy is invalid.
     """
-    plain = asked.outputs is None and asked.policy is None and asked.coverage is None
-    if plain and model in _plain:
-        return _plain[model]
+    known = _known.setdefault(model, {})
+    key = (None if asked.outputs is None else tuple(asked.outputs), asked.coverage)
+    if asked.policy is None and key in known:
+        return known[key]
+    found = _choose(asked, model)
+    if asked.policy is None and len(known) < _MOST_KNOWN:
+        known[key] = found
+    return found
+
+
+def _choose(asked: PredictParams, model: Model) -> tuple[OutputSelection, ...]:
     heads = model.contract.heads
     own = {} if asked.policy is None else _policies(asked.policy, heads)
     if asked.coverage is not None and not any(_regions(head, asked.coverage) for head in heads):
-        there = [f"{one.coverage}" for head in heads for one in _known(head)]
+        there = [f"{one.coverage}" for head in heads for one in _calibrated(head)]
         known = ", ".join(dict.fromkeys(there)) or "none"
         raise InvalidInput(f"the model was not calibrated for that coverage; there are: {known}", "coverage")
     selections: list[OutputSelection] = []
@@ -53,10 +62,7 @@ def choose(asked: PredictParams, model: Model) -> tuple[OutputSelection, ...]:
                 _regions(head, asked.coverage),
             )
         )
-    found = tuple(selections)
-    if plain:
-        _plain[model] = found
-    return found
+    return tuple(selections)
 
 
 def _by_head(outputs: Sequence[str] | None, heads: Sequence[Head]) -> list[tuple[Head, Sequence[str] | None]]:
@@ -93,7 +99,7 @@ def _policies(text: str, heads: Sequence[Head]) -> dict[str, DecisionPolicy]:
     return {name: DecisionPolicy(own, "request") for name, own in found.items()}
 
 
-def _known(head: Head) -> tuple[Any, ...]:
+def _calibrated(head: Head) -> tuple[Any, ...]:
     return _task(head).regions(head.calibration) if head.calibration else ()
 
 
@@ -101,7 +107,7 @@ def _regions(head: Head, coverage: float | None) -> tuple[Any, ...]:
     """The requested prediction sets or intervals of a head."""
     if coverage is None:
         return _task(head).default_regions(head.calibration) if head.calibration else ()
-    return tuple(one for one in _known(head) if abs(one.coverage - coverage) <= _COVERAGE_TOLERANCE)[:1]
+    return tuple(one for one in _calibrated(head) if abs(one.coverage - coverage) <= _COVERAGE_TOLERANCE)[:1]
 
 
 def _task(head: Head) -> TaskAnswers:

@@ -89,6 +89,9 @@ class PredictCall(Call):
         elif self._wanted.media_type == response.JSON:
             maps.check_size(model, selections, rows.sizes)
         needed = [name for selection in selections for name in selection.needed]
+        for selection in selections:
+            if self._receipts is not None and "receipt" in selection.chosen:
+                needed += [name for name in self._receipts.also_needed(selection.head) if name not in needed]
         del self._params, self._read  # they hold the body, and the rows may wait for seconds
         return Rows(inputs, tuple(needed))
 

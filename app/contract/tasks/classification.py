@@ -96,6 +96,10 @@ class ClassificationTask(Task):
         """The largest of `probabilities`, or the graph's score."""
         return np.asarray(found["probabilities"].max(axis=-1) if name == "confidence" else found[name])
 
+    def sufficient(self, head: "Head") -> tuple[str, ...]:
+        """The logits, which no temperature changes."""
+        return ("logits",)
+
     def validate(self, head: "Head") -> None:
         """Two labels or more, no targets, no intervals, and an evaluation of classes."""
         if len(head.labels) < 2 or head.targets:

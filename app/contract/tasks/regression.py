@@ -53,6 +53,10 @@ class RegressionTask(Task):
         """Only if the submodels predict a variance."""
         return SCORES if any(tensor.name == "entropy" for tensor in head.outputs) else ()
 
+    def sufficient(self, head: "Head") -> tuple[str, ...]:
+        """The means of the submodels, and their variances if they predict any, which the temperature multiplies."""
+        return ("submodels", "submodel_variances") if self.scores(head) else ("submodels",)
+
     def validate(self, head: "Head") -> None:
         """One target or more, no labels, no prediction sets, one factor a target, and an evaluation of numbers."""
         if not head.targets or head.labels:

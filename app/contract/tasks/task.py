@@ -39,6 +39,11 @@ class Task(ABC):
         """The values [B] of a score of a head that is not dense; by default the graph's output of that name."""
         return found[name]
 
+    def sufficient(self, head: "Head") -> tuple[str, ...]:
+        """The outputs that all others follow from, given the temperature: what a recalibration needs of a row. Of tasks
+        whose answers have no receipts none, the default."""
+        return ()
+
     @abstractmethod
     def validate(self, head: "Head") -> None:
         """Checks labels, targets, calibration and evaluation against the task.

@@ -20,6 +20,7 @@ ALL = 32
 """Most classes of which a receipt holds every probability: 128 bytes."""
 MOST = 256
 """Most classes of others: 1540 bytes in all."""
+_FLOAT32 = np.dtype("<f4")  # of a text, NumPy makes one at every call
 _LEAST_PROBABILITY = 1e-12  # the log loss of a class that was given none is 27.6 nats, not infinite
 _CLASSES = 2**16
 
@@ -35,7 +36,7 @@ class ClassificationFeedback(FeedbackTask):
 
     def figures(self, head: Head, found: Arrays) -> list[tuple[bytes, ...]]:
         """The probabilities; and the indices of those classes and the sum of squares if they are not all."""
-        probabilities = np.ascontiguousarray(found["probabilities"], "<f4")
+        probabilities = found["probabilities"].astype(_FLOAT32, copy=False)
         width = probabilities.shape[1]
         if width <= ALL:
             whole, size = probabilities.tobytes(), 4 * width

@@ -1,6 +1,6 @@
 """Classification: one temperature for all submodels, prediction sets, and figures of probabilities and classes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from models.evaluation.likelihood import (
     negative_log_likelihood,
 )
 from models.evaluation.metrics import calibration_sums, top_calibration_error
-from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, Sets, TaskEvaluator, four_decimals
+from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, Region, Sets, TaskEvaluator, four_decimals
 
 
 class ClassificationEvaluator(TaskEvaluator):
@@ -115,6 +115,17 @@ class ClassificationEvaluator(TaskEvaluator):
             order, sizes = prediction_set_members(one, answers.outputs["probabilities"])
             sets[one.coverage] = (order == answers.labels[:, None]).argmax(axis=-1) < sizes, sizes
         return sets
+
+    def log_losses(self, head: Head, answers: Answers) -> NDArray[np.float64]:
+        """−ln p̄ of the true class, from the logits."""
+        log_p = log_mean_probability(answers.outputs["logits"], head.temperature)
+        return np.asarray(-log_p[np.arange(len(answers)), answers.labels])
+
+    def regions(self, head: Head, answers: Answers) -> Iterator[Region]:
+        """Prediction sets."""
+        sets = self.prediction_sets(head, answers)
+        for one in head.calibration.prediction_sets if head.calibration else ():
+            yield Region(f"prediction set {one.coverage:g}", one.coverage, one.rows, ~sets[one.coverage][0])
 
     def measure(self, head: Head, answers: Answers) -> dict[str, Any]:
         """See `models.evaluation.classifier_figures`."""

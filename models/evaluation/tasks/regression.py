@@ -1,6 +1,6 @@
 """Regression: one factor on all predicted variances, intervals, and figures of errors and widths. No torch here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,14 @@ from models.evaluation.adequacy import CalibrationError
 from models.evaluation.answers import Answers
 from models.evaluation.head_session import HeadSession
 from models.evaluation.likelihood import VARIANCE_FACTORS, Floats, edge, fit_variance_factor, log_mixture
-from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, TaskEvaluator, four_decimals
+from models.evaluation.tasks.task import CalibrationRows, Fit, Guarantees, Region, TaskEvaluator, four_decimals
 
 
 class RegressionEvaluator(TaskEvaluator):
     """Answers are D numbers, each with a variance; errors are distances from the true values."""
 
     error_name = "RMSE"
+    scaled = ("submodel_variances",)
 
     def check_labels(self, head: Head, labels: NDArray[Any], sizes: tuple[int, ...]) -> None:
         """A finite number for each row and target."""
@@ -121,6 +122,21 @@ class RegressionEvaluator(TaskEvaluator):
             coverage_by_level=levels,
             risk_coverage=curves.error_coverage(head, found, np.square(errors)),
         )
+
+    def log_losses(self, head: Head, answers: Answers) -> NDArray[np.float64] | None:
+        """−ln density under the mixture; None if no variance is predicted."""
+        found = answers.outputs
+        if not head.has_temperature:
+            return None
+        return -log_mixture(answers.labels, found["submodels"], found["submodel_variances"])
+
+    def regions(self, head: Head, answers: Answers) -> Iterator[Region]:
+        """Each interval of each target: they are promised one by one."""
+        errors, spread = _distances(answers)
+        for one in head.calibration.intervals if head.calibration else ():
+            failed = errors > spread * np.array(one.factors)
+            for target, of_target in zip(head.targets, failed.T):
+                yield Region(f"interval {one.coverage:g} {target.name}", one.coverage, one.rows, of_target)
 
     def errors(self, answers: Answers) -> NDArray[Any]:
         """[B, D] squared, in squared units of the targets."""

@@ -1,9 +1,9 @@
 """What calibration and evaluation need to know about a task; each kind of task has a file in this folder."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import onnx
@@ -55,11 +55,24 @@ class Guarantees:
     intervals: tuple[Interval, ...] = ()
 
 
+class Region(NamedTuple):
+    """A prediction set, or an interval of a target, and what became of its promise on B rows."""
+
+    name: str
+    coverage: float
+    rows: int
+    """Calibration rows on which it was found."""
+    failed: NDArray[np.bool_]
+    """[B] whether it does not hold what is true."""
+
+
 class TaskEvaluator(ABC):
     """One kind of answer: how it is calibrated, and its figures once the truth is known."""
 
     error_name: ClassVar[str]
     """Name of the error that `mean_error` returns."""
+    scaled: ClassVar[tuple[str, ...]] = ()
+    """Those of the outputs `sufficient` for a recalibration that the temperature multiplies."""
 
     @abstractmethod
     def check_labels(self, head: Head, labels: NDArray[Any], sizes: tuple[int, ...]) -> None:
@@ -115,6 +128,14 @@ class TaskEvaluator(ABC):
     @abstractmethod
     def evaluate(self, head: Head, data: str, answers: Answers) -> Evaluation:
         """The figures in a contract, from rows used for nothing else."""
+
+    def log_losses(self, head: Head, answers: Answers) -> NDArray[np.float64] | None:
+        """[B] the negative log-likelihood of each row, in nats; None, the default, if answers have none."""
+        return None
+
+    def regions(self, head: Head, answers: Answers) -> Iterator[Region]:
+        """The prediction sets or intervals that the calibration promises; none by default."""
+        return iter(())
 
     def errors(self, answers: Answers) -> NDArray[Any]:
         """[B, E] the errors of each row, which are averaged for reports; by default whether the answer is wrong."""

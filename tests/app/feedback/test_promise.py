@@ -81,3 +81,21 @@ def test_a_conformal_promise_that_holds_is_seldom_called_broken() -> None:
         failures = (rng.random(3000) < rate).cumsum()[99::100]
         broken += any(promise.verdict(int(f), 100 * (at + 1))[0] == "broken" for at, f in enumerate(failures))
     assert broken / 1000 <= 0.05
+
+
+@pytest.mark.parametrize("marginal", [True, False])
+def test_evidence_of_40_is_a_broken_promise(marginal: bool) -> None:
+    promise = Promise("set", 0.1, 1000, 0, marginal)
+    assert promise.evidence(0, 0) == 1
+    evidence = [promise.evidence(failures, 1000) for failures in range(100, 200)]
+    assert evidence == sorted(evidence)
+    assert min(evidence) < 1
+    verdicts = [promise.verdict(failures, 1000)[0] for failures in range(100, 200)]
+    assert all(verdict == "broken" for verdict, against in zip(verdicts, evidence) if against >= 40)
+    assert all(
+        verdict != "broken" for verdict, against in zip(verdicts, evidence) if against < (40 if marginal else 20)
+    )
+
+
+def test_nothing_speaks_against_a_promise_that_promises_nothing() -> None:
+    assert Promise("set", 1.0, 100, 0).evidence(10, 10) == 1

@@ -1,4 +1,5 @@
 import base64
+import hashlib
 
 import pytest
 
@@ -36,6 +37,20 @@ def test_what_was_signed_comes_back(size: int) -> None:
     payload, signature = signer.verify(text)
     assert payload == bytes(range(size))
     assert len(signature) == SIGNATURE
+
+
+@pytest.mark.parametrize("size", [32, 64, 65, 200])
+def test_the_signature_is_keyed_blake2b(size: int) -> None:
+    secret = bytes(range(size))
+    key = secret if size <= 64 else hashlib.blake2b(secret).digest()
+    expected = hashlib.blake2b(b"what was answered", key=key, digest_size=16, person=b"receipt").digest()
+    signed = base64.urlsafe_b64decode(Signer([secret]).sign(b"what was answered") + "=")
+    assert signed == b"what was answered" + expected
+
+
+def test_every_letter_of_a_long_secret_counts() -> None:
+    with pytest.raises(ValueError, match="signature"):
+        Signer([b"a" * 99 + b"b"]).verify(Signer([b"a" * 100]).sign(b"a"))
 
 
 def test_while_a_secret_is_changed_both_are_accepted_and_the_first_signs() -> None:

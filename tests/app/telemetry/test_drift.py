@@ -137,9 +137,26 @@ def test_a_drift_raises_the_alarm_of_its_version_and_names_the_score() -> None:
     assert value(telemetry, "masksembles_drift_evidence", score="mutual_information", **labels) < 1
     report = telemetry.drift_reports("one")[1]
     assert report.alarm
-    assert [(score.score, score.rows, score.side) for score in report.scores if score.evidence > 1] == [
-        ("entropy", 2000, "above")
-    ]
+    entropy, mutual_information = report.scores
+    assert (entropy.score, entropy.rows, entropy.side) == ("entropy", 2000, "above")
+    assert entropy.evidence >= 200 > 1 > mutual_information.evidence
+    assert entropy.distance is not None
+    assert mutual_information.distance is not None
+    assert entropy.distance > 0.2 > 0.05 > mutual_information.distance  # √u lies 1/4 from u at the most
+
+
+def test_the_distance_is_the_largest_difference_of_shares_at_a_decile() -> None:
+    telemetry = Telemetry()
+    series = telemetry.series("one", 1, calibrated(entropy=EVEN))
+    (score,) = telemetry.drift_reports("one")[1].scores
+    assert (score.rows, score.distance, score.evidence) == (0, None, 1)
+    series.computed(4, 0.1, {"entropy": np.array([0.05, 0.25, 0.45, 0.55])})
+    (score,) = telemetry.drift_reports("one")[1].scores
+    assert score.rows == 4
+    assert score.distance == pytest.approx(0.4)  # all four lie at or below the sixth decile
+    series.computed(4, 0.1, {"entropy": np.full(4, 2.0)})
+    (score,) = telemetry.drift_reports("one")[1].scores
+    assert score.distance == pytest.approx(0.4)  # half of them at or below the ninth
 
 
 def test_a_new_version_starts_anew_and_one_without_calibration_is_not_tested() -> None:

@@ -112,6 +112,7 @@ def test_a_scrape_sees_the_queue_the_memory_and_readiness_of_that_moment() -> No
         memory_budget=2000,
         ready=lambda: now["ready"],
         versions=lambda: now["versions"],
+        awaited=dict,
     )
     telemetry.memory_refused()
     assert value(telemetry, "masksembles_answering_version", model="one") == 3

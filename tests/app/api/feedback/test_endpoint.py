@@ -119,7 +119,20 @@ def test_without_a_secret_there_is_no_feedback(digits_repository: Path) -> None:
         assert "MASKSEMBLES_FEEDBACK_SECRET" in error["message"]
         answer = send(client, ("a", 1))
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "feedback_disabled")
-        assert client.get("/models/digits/quality").json()["versions"] == []
+        assert client.get("/models/digits/quality").json()["versions"][0]["heads"] == []
+
+
+def test_drift_needs_no_truths(digits_repository: Path) -> None:
+    with serving(digits_repository) as client:
+        assert client.get("/models/digits/quality").json()["versions"] == []  # nobody asked
+        for _ in range(20):
+            predictions(client, 1, inputs=np.full_like(digits()[:100], 0.5).tolist(), outputs=["entropy"])
+        (version,) = client.get("/models/digits/quality").json()["versions"]
+        drift = version["drift"]
+        assert (version["version"], version["heads"], drift["alarm"]) == (1, [], True)
+        assert drift["evidence"] == sum(score["evidence"] for score in drift["scores"]) >= 200
+        assert [score["score"] for score in drift["scores"]] == ["entropy", "mutual_information"]
+        assert all(score["rows"] == 2000 and score["distance"] > 0.5 for score in drift["scores"])
 
 
 def test_a_regressor_takes_numbers(tmp_path: Path) -> None:

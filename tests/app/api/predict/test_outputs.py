@@ -68,3 +68,25 @@ def test_a_policy_of_the_request_comes_after_that_of_the_operator() -> None:
     (selection,) = outputs.choose(PredictParams(policy="reject energy>0"), model)
     assert [policy.source for policy in selection.policies] == ["operator", "request"]
     assert list(selection.tables) == ["entropy"]
+
+
+def test_what_was_asked_before_is_known_up_to_a_bound() -> None:
+    model = model_of(CLASSIFIER)
+    first = outputs.choose(PredictParams(outputs=["prediction"]), model)
+    assert outputs.choose(PredictParams(outputs=["prediction"]), model) is first
+    for at in range(100):
+        outputs.choose(PredictParams(coverage=0.9 + at * 1e-9), model)
+    late = [outputs.choose(PredictParams(outputs=["entropy"]), model) for _ in range(2)]
+    assert late[0] is not late[1]
+    assert [one.chosen for (one,) in late] == [("entropy",)] * 2
+    assert outputs.choose(PredictParams(outputs=["prediction"]), model) is first
+
+
+def test_policy_and_coverage_are_not_those_of_another_request() -> None:
+    model = model_of(CLASSIFIER)
+    chosen = [
+        outputs.choose(PredictParams(outputs=["decision"], **asked), model)[0]
+        for asked in ({}, {"policy": "defer entropy>1"}, {"policy": "defer entropy>2"}, {"coverage": 0.99}, {})
+    ]
+    assert [[one.policy.rules[0].threshold for one in each.policies] for each in chosen] == [[], [1], [2], [], []]
+    assert [each.regions[0].coverage for each in chosen] == [0.9, 0.9, 0.9, 0.99, 0.9]
