@@ -20,7 +20,7 @@ _SHORT = {
 }
 _DETECTORS = {**_SHORT, "max_logit": "max logit", "divergence": "pairwise KL"}
 _OF_DISAGREEMENT = ("mutual_information", "divergence")
-_NEAR = ("entropy", "energy")
+_NEAR = ("entropy", "mutual_information")
 
 
 def predictive(compared: Sequence[Entry], figures: Figures) -> str:
@@ -79,9 +79,8 @@ def ranking(compared: Sequence[Entry], figures: Figures) -> str:
 
 
 def recipes(compared: Sequence[Entry], figures: Figures, times: Mapping[str, Mapping[str, float]]) -> str:
-    """A method with all its figures in one row: accuracy, calibration, what its energy detects among classes that are
-    far, what its entropy detects among classes held out of training, and its cost. Figures of entries that know all
-    classes and of their twins, which do not, come from other trainings."""
+    """A method with all its figures in one row: cost, accuracy, calibration, and AUROC, far from the training data of
+    energy, and on classes held out of training of entropy and mutual information, which comes from other trainings."""
     twins = {replace(entry, held_out=False, seeds=()): figures[entry.name] for entry in compared if entry.held_out}
     macs = np.mean([one["macs"] for one in figures[reference(compared).name]])
     rows = []
@@ -97,7 +96,7 @@ def recipes(compared: Sequence[Entry], figures: Figures, times: Mapping[str, Map
                     for name in ("accuracy", "nll", "ece", "nll_uncalibrated", "ece_uncalibrated")
                 ),
                 *(_spread([one["ood"][name]["energy"]["auroc"] for one in found], 3) for name in found[0]["ood"]),
-                *(_spread([one["ood"]["held-out classes"][name]["auroc"] for one in twin], 3) for name in _NEAR),
+                *(_auroc(twin, ("ood", "held-out classes"), name) for name in _NEAR),
             ]
         )
     heads = ["method", "cost", "time", "accuracy", "NLL", "ECE", "NLL, T = 1", "ECE, T = 1"]
@@ -140,11 +139,17 @@ def ood(compared: Sequence[Entry], figures: Figures, of: str = "ood") -> str:
 
 
 def _detected(figures: Sequence[Mapping[str, Any]], where: tuple[str, str], score: str) -> str:
-    if figures[0]["num_submodels"] == 1 and score in _OF_DISAGREEMENT:
-        return "–"  # always 0 for one submodel, so it ranks nothing
+    if (auroc := _auroc(figures, where, score)) == "–":
+        return auroc
     found = [one[where[0]][where[1]][score] for one in figures]
     aupr, fpr95 = (f"{np.mean([one[name] for one in found]):.3f}" for name in ("aupr", "fpr95"))
-    return f"{_spread([one['auroc'] for one in found], 3)}, {aupr}, {fpr95}"
+    return f"{auroc}, {aupr}, {fpr95}"
+
+
+def _auroc(figures: Sequence[Mapping[str, Any]], where: tuple[str, str], score: str) -> str:
+    # of one submodel disagreement is always 0, so it ranks nothing
+    told = [one for one in figures if one["num_submodels"] > 1 or score not in _OF_DISAGREEMENT]
+    return _spread([one[where[0]][where[1]][score]["auroc"] for one in told], 3)
 
 
 def path(figures: Mapping[str, Mapping[str, Any]]) -> str:

@@ -18,7 +18,7 @@ __all__ = [
     "Exported", "Figures", "ImageStudy", "MapStudy", "PathStudy", "RecipeStudy", "Report", "Study",
 ]  # fmt: skip
 
-_FIVE, _TWO, _ONE = (0, 1, 2, 3, 4), (0, 1), (0,)
+_FIVE, _THREE, _TWO, _ONE = (0, 1, 2, 3, 4), (0, 1, 2), (0, 1), (0,)
 
 FASHION_MNIST = ImageStudy(
     data="fashion-mnist",
@@ -61,9 +61,11 @@ RECIPES = RecipeStudy(
     classes=10,
     input_shape=(1, 28, 28),
     compared=(
-        *all_methods(masked((2.0,), ("width", "late"), _FIVE), _FIVE),
+        *all_methods(masked((2.0,), ("width", "late"), _THREE), _THREE),
         Entry("masksembles", 2.0, "taught", seeds=_ONE, tried=True),
-        *(replace(entry, held_out=True) for entry in all_methods(masked((2.0,), ("width", "late"), _TWO), _TWO)),
+        Entry("single", held_out=True, seeds=_TWO),
+        *(replace(entry, held_out=True) for entry in masked((2.0,), ("width", "late"), _TWO)),
+        Entry("deep-ensemble", held_out=True, seeds=_TWO),
     ),
     settings={**FASHION_MNIST.settings, "flip": True, "crop": 1, "learning_rate": 6e-3},
     variants={"width": {}, "late": _LATE, "taught": {**_LATE, "teachers": MEMBERS}},

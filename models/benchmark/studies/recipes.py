@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.benchmark import tables
-from models.benchmark.cost import seconds
+from models.benchmark.cost import processor_seconds
 from models.benchmark.studies.entry import reference
 from models.benchmark.studies.images import ImageStudy, without_curves
 from models.benchmark.studies.study import Figures, Report
@@ -22,8 +22,8 @@ class RecipeStudy(ImageStudy):
 
         points = {f"{entry.name}-{entry.seeds[0]}": entry.label for entry in self.compared if not entry.held_out}
         single = reference(self.compared)
-        times = seconds(repository, f"{single.name}-{single.seeds[0]}", points)
-        figures.price(self.compared, found, times, results / "price.png")
+        times = processor_seconds(repository, f"{single.name}-{single.seeds[0]}", points)
+        figures.price(self.compared, found, results / "price.png")
         return Report(
             {
                 "recipes": tables.recipes(self.compared, found, times),
@@ -31,7 +31,7 @@ class RecipeStudy(ImageStudy):
             },
             {
                 self.name: {name: [without_curves(one) for one in each] for name, each in found.items()},
-                "seconds": times,
+                "processor_seconds": times,
             },
         )
 

@@ -7,7 +7,7 @@ from PIL import Image
 from models.benchmark import figures
 from models.benchmark.studies.entry import Entry
 from models.data import Split
-from tests.models.benchmark.measured import COMPARED, FIGURES, TIMES
+from tests.models.benchmark.measured import COMPARED, FIGURES
 
 
 def colours(path: Path) -> int:
@@ -23,7 +23,7 @@ def test_figures_show_something(tmp_path: Path, compared: tuple[Entry, ...]) -> 
 
 
 def test_the_price_of_accuracy_is_drawn(tmp_path: Path) -> None:
-    figures.price(COMPARED, FIGURES, TIMES, tmp_path / "a.png")
+    figures.price(COMPARED, FIGURES, tmp_path / "a.png")
     assert colours(tmp_path / "a.png") > 10
 
 

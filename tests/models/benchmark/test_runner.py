@@ -173,7 +173,12 @@ def test_networks_are_taught_by_those_that_were_trained_before(
     study = replace(STUDY, compared=(taught, ENSEMBLE), variants=variants, corrupted_rows=0)
     stages: list[list[str]] = []
     run = runner._all
-    monkeypatch.setattr(runner, "_all", lambda what, jobs: (stages.append(sorted(jobs)), run(what, jobs)))
+
+    def stage(what: str, jobs: Mapping[str, tuple[Any, ...]]) -> None:
+        stages.append(sorted(jobs))
+        run(what, jobs)
+
+    monkeypatch.setattr(runner, "_all", stage)
     found = runner.work(study, again, data)
     assert stages[:2] == [[f"all-single-{seed}" for seed in range(4)], [f"{taught.name}-0"]]
     (one,) = found[taught.name]

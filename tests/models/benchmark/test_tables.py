@@ -34,7 +34,9 @@ def test_a_recipe_has_all_its_figures_in_one_row() -> None:
     assert masked["accuracy"] == "0.9300 ± 0.0200"
     assert masked["digits, energy"] == masked["noise, energy"] == "0.930 ± 0.020"
     assert single["held-out classes, entropy"] == "0.800"  # of its twin, which is not shown
-    assert masked["held-out classes, entropy"] == ensemble["held-out classes, energy"] == "–"
+    assert (
+        single["held-out classes, MI"] == masked["held-out classes, entropy"] == ensemble["held-out classes, MI"] == "–"
+    )
 
 
 def test_severities_are_means_over_kinds() -> None:
