@@ -24,6 +24,7 @@ import httpx
 import yaml
 
 from app.contract import policy
+from models.__main__ import _parser as command_line
 from models.__main__ import main as workshop
 from tests.kubernetes import pages as cluster
 from tests.markdown import ROOT, Block
@@ -208,6 +209,8 @@ class Reader:
             assert self._exported["PYTHONPATH"] == str(self._clone)
             assert self._exported["PATH"] == f"{self._clone}/.venv/bin:$PATH"
         match words[1:]:
+            case ["-m", "models", *options] if "--feedback" in options:
+                command_line().parse_args(options)  # tests/e2e/test_field.py runs it on a database
             case ["-m", "models", *options]:
                 self._printed = self._in_process(lambda: workshop(options))
             case ["-m", "app"]:

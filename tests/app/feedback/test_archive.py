@@ -113,9 +113,10 @@ def test_each_receipt_is_new_once_over_all_processes(tmp_path: Path) -> None:
 
 
 def test_of_too_many_rows_a_random_sample_is_kept(tmp_path: Path) -> None:
-    with opened(tmp_path / "a.db", rows=1000) as archive:
+    told = Told()
+    with opened(tmp_path / "a.db", told, rows=1000) as archive:
         numbers = sorted(signed(number_of(text)) for text in issue(archive, 1000))
-        wait_for(lambda: len(rows_of(tmp_path / "a.db", answers)) == 2000)
+        wait_for(lambda: told.rows["stored"] == 2000)
         archive.sweep()
     assert [row.id for row in rows_of(tmp_path / "a.db", answers)] == numbers[:1000]
 
