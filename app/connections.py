@@ -115,27 +115,29 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def most_connections(wanted: int | None, servers: int = 1) -> int:
+def most_connections(wanted: int | None, servers: int = 1, workers: int = 1) -> int:
     """How many connections may be open: those wanted, or by default what the process may open, at most 4096.
 
     Args:
         servers: how many there are, each of which may have as many.
+        workers: how many processes share those wanted, or the 4096.
 
     Raises:
         StartError: the process may not open as many files.
     """
     limit = _most_files()
     left = _USUAL if limit is None else (limit - _open_files() - _SPARE) // servers
-    if wanted is not None and wanted > left and limit is not None:
+    share = None if wanted is None else -(-wanted // workers)
+    if share is not None and share > left and limit is not None:
         raise StartError(
-            f"MASKSEMBLES_MAX_CONNECTIONS={wanted}: expected at most {left}, which is what a process that may open "
-            f"{limit} files (ulimit -n) has left for connections"
+            f"MASKSEMBLES_MAX_CONNECTIONS={wanted}: expected at most {left * workers}, which is what a process that "
+            f"may open {limit} files (ulimit -n) has left for connections"
         )
     if limit is not None and left < 1:
         raise StartError(
             f"the process may open {limit} files (ulimit -n); expected at least {_open_files() + _SPARE + servers}"
         )
-    return wanted or min(left, _USUAL)
+    return share or min(left, _USUAL // workers)
 
 
 def _most_files() -> int | None:

@@ -31,6 +31,7 @@ from app.settings import Settings
 from app.telemetry.metrics import Telemetry
 from app.telemetry.tracing import Tracing
 from app.telemetry.versions import States
+from app.workers.board import Board
 
 if TYPE_CHECKING:
     from app.feedback.archive import Archive
@@ -62,6 +63,7 @@ def create_app(
     guard: Guard | None = None,
     tracing: Tracing | None = None,
     archive: "Archive | None" = None,
+    board: Board | None = None,
 ) -> Gateway:
     """The ASGI application that serves an opened model repository and follows it while it runs.
 
@@ -69,9 +71,11 @@ def create_app(
         guard: decides who is let in; made from the settings by default.
         tracing: records spans; by default nothing does.
         archive: the database of feedback, where there is one.
+        board: says which of several workers are ready.
     """
     device = reconciler.registry.device
-    queue = Queue(settings.max_queue_rows, settings.max_batch, settings.max_delay_ms / 1000, device.enough_rows)
+    most_rows = -(-settings.max_queue_rows // settings.workers)  # rounded up: each must take some
+    queue = Queue(most_rows, settings.max_batch, settings.max_delay_ms / 1000, device.enough_rows)
     patience = Patience(settings.stuck_factor, settings.stuck_seconds, settings.stuck_grace_seconds)
     batcher = Batcher(queue, device.count, telemetry, Watchdog(device.count, telemetry, patience))
     telemetry.describe(device.facts(), device.count, device.fell_back)
@@ -79,7 +83,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # bodies read in threads take memory: a few at a time, however many requests come
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max(2, cpu_count()), "aside"))
+        aside = max(2, cpu_count(sharing=settings.workers))
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(aside, "aside"))
         batcher.start()
         if archive is not None:
             archive.start()
@@ -92,9 +97,9 @@ def create_app(
             await asyncio.to_thread(archive.close)
         await asyncio.to_thread(services.tracing.close)  # last: the spans of the last requests are there now
 
-    memory = MemoryBudget(budget_size(settings.memory_budget_mb), telemetry.memory_refused)
-    receipts = _receipts(settings, archive)
-    services = Services(settings, reconciler, batcher, telemetry, memory, tracing or Tracing(), receipts, archive)
+    memory = MemoryBudget(budget_size(settings.memory_budget_mb) // settings.workers, telemetry.memory_refused)
+    receipts, tracing = _receipts(settings, archive), tracing or Tracing()
+    services = Services(settings, reconciler, batcher, telemetry, memory, tracing, receipts, archive, board)
     app = routes(lifespan)
     if settings.page:
         page.install(app)

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
@@ -46,10 +46,18 @@ class Server(uvicorn.Server):
         grace: how many seconds accepted requests may still take.
         connections: keeps those that it accepts in bounds.
         beside: serves another transport, from the start of this server to its end.
+        tick: is called ten times a second while connections are accepted.
     """
 
     def __init__(
-        self, app: Gateway, host: str, port: int, grace: int, connections: Connections, beside: Beside | None = None
+        self,
+        app: Gateway,
+        host: str,
+        port: int,
+        grace: int,
+        connections: Connections,
+        beside: Beside | None = None,
+        tick: Callable[[], None] = lambda: None,
     ) -> None:
         config = uvicorn.Config(
             app,
@@ -66,6 +74,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._beside = beside
+        self._tick = tick
         self._signalled: float | None = None
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
@@ -74,11 +83,12 @@ class Server(uvicorn.Server):
         In each pass the event loop accepts one connection from every socket that it listens on. Under overload a pass
         is long, and new clients, health checks among them, would wait for seconds. So it listens on several handles of
         one socket.
+
+        Args:
+            sockets: one that is bound, if another process has done so.
         """
-        if sockets is None:
-            door = self.config.bind_socket()
-            sockets = [door, *(door.dup() for _ in range(_DOORS - 1))]
-        super().run(sockets)
+        (door,) = sockets or [self.config.bind_socket()]
+        super().run([door, *(door.dup() for _ in range(_DOORS - 1))])
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -106,6 +116,7 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Decides ten times a second whether to stop accepting."""
+        self._tick()
         if self._signalled is not None:
             over = time.monotonic() - self._signalled >= _LINGER_SECONDS
             nobody = not self.server_state.connections and self._beside is None

@@ -28,6 +28,13 @@ class Settings(BaseSettings):
         description="Port for the Open Inference Protocol over gRPC, which needs the extra `grpc`; 0 lets the system "
         "choose. By default there is no gRPC",
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that serve on the port together, each with all models; limits are of all together, and "
+        "the cores are divided among them",
+    )
     # NoDecode: pydantic-settings would read tuples and dicts as JSON
     keys: Annotated[tuple[Key, ...], NoDecode] = Field(
         (),

@@ -26,10 +26,11 @@ import yaml
 from app.contract import policy
 from models.__main__ import _parser as command_line
 from models.__main__ import main as workshop
+from tests.app.engine.fakes import until
 from tests.kubernetes import pages as cluster
 from tests.markdown import ROOT, Block
 from tests.pictures import same_to_three_digits
-from tests.serving import as_process
+from tests.serving import PATIENCE, as_process
 
 ADDRESS = "http://127.0.0.1:8000"
 """As pages print it."""
@@ -260,7 +261,7 @@ class Reader:
         repository = Path(found.pop("MASKSEMBLES_MODEL_REPOSITORY"))
         port = found.pop("MASKSEMBLES_PORT", None)
         started, _ = self._stack.enter_context(as_process(repository, MASKSEMBLES_LOAD="lazy", **found))
-        started.get("/health/ready").raise_for_status()
+        until(lambda: started.get("/health/ready").is_success, PATIENCE)  # several workers are not ready at once
         if port is None:  # or it is not where the page's next commands look
             self._client = started
 

@@ -13,6 +13,7 @@ from tests.serving import ROOT
 
 ELSEWHERE = {
     "app/__main__.py": "tests/e2e/test_serve.py",  # nothing but the command, run as users run it
+    "app/service.py": "tests/e2e/test_serve.py",  # what the command starts
     "app/api/services.py": "tests/app/api/test_inference.py",  # two attributes, without which nothing is answered
     "app/api/predict/maps.py": "tests/app/api/predict/test_dense.py",  # of answers, each of which is tried in all forms
     "app/api/predict/openapi.py": "tests/app/api/test_openapi.py",  # parts of a document, which is read as a whole

@@ -23,7 +23,7 @@ async def live(request: Request) -> Alive:
 @router.get("/ready", operation_id="ready", summary="Can predictions be made?", responses=errors(NotReady))
 async def ready(request: Request) -> Readiness:
     """200 when at least one model answers, which has run on the chosen device, or will with its first request; 503
-    while no device works, and from SIGTERM on."""
+    while no device works, and from SIGTERM on. Of several workers, all have to be ready."""
     of = services(request)
     if (reason := why_not_ready(of)) is not None:
         raise NotReady(reason)
@@ -38,6 +38,13 @@ async def ready(request: Request) -> Readiness:
 
 def why_not_ready(of: Services) -> str | None:
     """Why no predictions can be made, or why no new clients should be sent here; None if all is well."""
+    if (reason := why_not_alone(of)) is not None:
+        return reason
+    return None if of.board is None else of.board.missing()
+
+
+def why_not_alone(of: Services) -> str | None:
+    """The same of this process, whatever the other workers of the service do."""
     if of.stopping:
         return STOPPING
     if (error := of.batcher.watchdog.no_device()) is not None:

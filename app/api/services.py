@@ -13,6 +13,7 @@ from app.feedback.receipt import Receipts
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
 from app.telemetry.tracing import Tracing
+from app.workers.board import Board
 
 if TYPE_CHECKING:
     from app.feedback.archive import Archive
@@ -32,6 +33,8 @@ class Services:
     """None where no secret signs any."""
     archive: "Archive | None" = None
     """None where no database remembers them."""
+    board: Board | None = None
+    """None where one process serves alone."""
     stopping: bool = False
 
     @property

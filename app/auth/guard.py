@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 
+from app.auth.buckets import Buckets, OwnBuckets
 from app.auth.keys import Key, Scope, read_keys, sha256
 from app.errors import InsufficientScope, RateLimited, Unauthorized
 
@@ -46,6 +47,7 @@ class Guard:
         keys: keys that are let in.
         file: a file with more keys; read again when it changes, so that keys can be rotated.
         rate: most requests a second for each key, or for all requests without one; None for no limit.
+        buckets: those of all workers, where there are several.
 
     Raises:
         OSError, ValueError: the file cannot be read or parsed.
@@ -57,12 +59,13 @@ class Guard:
         file: Path | None = None,
         rate: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        buckets: Buckets | None = None,
     ) -> None:
         self._set = keys
         self._file = file
         self._rate = rate
         self._clock = clock
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets = buckets or OwnBuckets()
         self._open = not keys and file is None and rate is None
         self._looked = clock()
         self._stamp = _stamp(file)  # before the keys: a change in between is seen at the next look
@@ -135,29 +138,9 @@ class Guard:
         return keys
 
     def _count(self, name: str, rate: float) -> None:
-        bucket = self._buckets.get(name)
-        if bucket is None:
-            bucket = self._buckets[name] = _Bucket(rate, self._clock())
-        wait = bucket.take(rate, self._clock())
+        wait = self._buckets.take(name, rate, self._clock())
         if wait > 0:
             raise RateLimited(f"more than {rate:g} requests a second (MASKSEMBLES_RATE_LIMIT)", max(1, math.ceil(wait)))
-
-
-class _Bucket:
-    """A token bucket: fills at a steady rate, up to one second's worth; each request takes one token."""
-
-    def __init__(self, rate: float, now: float) -> None:
-        self._left = max(1.0, rate)  # at less than 1 a second it would never hold a whole token
-        self._at = now
-
-    def take(self, rate: float, now: float) -> float:
-        """Takes a token. Returns 0, or the seconds until the next token."""
-        self._left = min(max(1.0, rate), self._left + (now - self._at) * rate)
-        self._at = now
-        if self._left < 1:
-            return (1 - self._left) / rate
-        self._left -= 1
-        return 0.0
 
 
 def _check_host(host: bytes) -> None:

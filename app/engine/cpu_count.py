@@ -7,16 +7,18 @@ from pathlib import Path
 from app.engine.control_groups import groups
 
 
-def cpu_count(root: Path = Path("/")) -> int:
+def cpu_count(root: Path = Path("/"), *, sharing: int = 1) -> int:
     """The smallest of CPU affinity, physical cores within it, and the quota of the control groups; at least 1.
 
     Args:
         root: the folder that holds `proc` and `sys`.
+        sharing: how many processes divide them among themselves.
     """
     allowed = _affinity()
     cores = _physical(root, allowed) or len(allowed)
     quota = min((*_quotas_v2(root), *_quotas_v1(root)), default=math.inf)
-    return max(1, math.floor(min(cores, quota)))  # rounded down: a thread beyond the quota stalls all of them
+    # rounded down: a thread beyond the quota stalls all of them
+    return max(1, math.floor(min(cores, quota)) // sharing)
 
 
 def _affinity() -> set[int]:

@@ -19,6 +19,7 @@ class RegistryOptions:
         lazy: load a version with its first request, not before.
         load_all: load every version once to check that it can be served; overrides `lazy`.
         policies: the operator's policies, by name of the model.
+        workers: how many processes share the cores.
     """
 
     pin: Mapping[str, int] = field(default_factory=dict)
@@ -29,3 +30,4 @@ class RegistryOptions:
     lazy: bool = False
     load_all: bool = False
     policies: Policies = field(default_factory=lambda: NO_POLICIES)
+    workers: int = 1

@@ -153,7 +153,8 @@ class Reconciler:
         groups = [[name] for name in slow]
         if self._starting:  # the start waits for all: a child for each would only import onnx more often
             size = sum(version.size for name in slow for version in unverified.get(name, ()))
-            count = min(_MOST_CHILDREN, cpu_count(), 1 + size // _BYTES_WORTH_A_CHILD)
+            cores = cpu_count(sharing=self._options.workers)
+            count = min(_MOST_CHILDREN, cores, 1 + size // _BYTES_WORTH_A_CHILD)
             groups = [slow[index::count] for index in range(min(count, len(slow)))]
         return [
             in_background(partial(self._reconcile, group, unverified, skip_busy), f"reconcile-{group[0]}")
@@ -303,7 +304,8 @@ def open_repository(
         raise StartError(
             f"MASKSEMBLES_MODEL_REPOSITORY: {folder} is no folder that can be read: {error.strerror}"
         ) from error
-    loader = Loader(LoadOptions(device, cpu_count(), options.max_batch, options.policies))
+    threads = cpu_count(sharing=options.workers)
+    loader = Loader(LoadOptions(device, threads, options.max_batch, options.policies))
     reconciler = Reconciler(scanner, loader, options, report)
     reconciler.start()
     registry = reconciler.registry

@@ -10,7 +10,15 @@ _EXTRAS = ("request_id", "trace_id", "model", "version", "status", "code", "seco
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as one line of ASCII: whatever a client smuggled into a message is escaped, also line ends."""
+    """Formats a record as one line of ASCII: whatever a client smuggled into a message is escaped, also line ends.
+
+    Args:
+        worker: the number of the process among several.
+    """
+
+    def __init__(self, worker: int | None = None) -> None:
+        super().__init__()
+        self._of = {} if worker is None else {"worker": worker}
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -18,6 +26,7 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **self._of,
             **{name: getattr(record, name) for name in _EXTRAS if hasattr(record, name)},
         }
         if record.exc_info:
@@ -25,10 +34,10 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)  # not orjson: ASCII escapes U+2028 and the other line ends, too
 
 
-def install() -> None:
-    """Makes every library in this process log in this format."""
+def install(worker: int | None = None) -> None:
+    """Makes every library in this process log in this format; lines of one of several processes say which it is."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonLines(worker))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)
     for name in _CHATTY:

@@ -14,7 +14,10 @@ from app.telemetry.drift import ScoreHistogram, ScoreHistograms
 from app.telemetry.drift_report import DriftReport
 from app.telemetry.feedback import FeedbackMetrics
 from app.telemetry.statistics import Statistics
+from app.telemetry.together import Together
 from app.telemetry.versions import States, VersionGauges
+from app.workers.board import Board
+from app.workers.place import Place
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -32,6 +35,7 @@ class Telemetry:
     def __init__(self, loaded: int = 1) -> None:
         self._versions = loaded + _VERSIONS_BEFORE
         self._registry = CollectorRegistry()  # not the global one: a process may hold several services, as tests do
+        self._together: Together | None = None
         self._series: dict[str, dict[int, Series]] = {}  # by model and version
         self._rejected: dict[str, Any] = {}  # kept: `labels` takes a lock and builds a key every time
         ProcessCollector(registry=self._registry)
@@ -144,6 +148,11 @@ class Telemetry:
         self._model_versions.read = versions
         self._feedback_metrics.awaited = awaited
 
+    def join(self, place: Place, board: Board) -> None:
+        """Shows the metrics of all workers from now on, and lets them show these."""
+        self._together = Together(self._registry, self._own_statistics, place, board)
+        self._together.start()
+
     def describe(self, device: Mapping[str, str], count: int, fell_back: bool) -> None:
         """Sets where models run: `device`, `provider`, and the versions of `onnxruntime` and `cuda`."""
         self._device.labels(**device).set(1)
@@ -166,6 +175,17 @@ class Telemetry:
             versions.pop(old).end()
             self._drift.remove(model, old)
         return made
+
+    def statistics(self) -> dict[str, Statistics]:
+        """What each version has done, as `model:version`, at all workers where there are several."""
+        return self._own_statistics() if self._together is None else self._together.statistics()
+
+    def _own_statistics(self) -> dict[str, Statistics]:
+        return {
+            f"{model}:{version}": series.statistics
+            for model, versions in list(self._series.items())
+            for version, series in list(versions.items())
+        }
 
     def drift_reports(self, model: str) -> dict[int, DriftReport]:
         """What the test for drift says of each version of a model, by its number; none of one without calibration."""
@@ -207,8 +227,8 @@ class Telemetry:
         self._halved.inc()
 
     def render(self) -> bytes:
-        """All metrics in Prometheus's text format."""
-        return generate_latest(self._registry)
+        """All metrics in Prometheus's text format, of all workers where there are several."""
+        return generate_latest(self._registry if self._together is None else self._together)
 
 
 class Series:

@@ -1,6 +1,7 @@
 """Counts and times of a version since its first request, as the statistics extension of /v2 defines them."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 
@@ -15,6 +16,11 @@ class Duration:
         """Counts one more."""
         self.count += 1
         self.seconds += seconds
+
+    def join(self, other: "Duration") -> None:
+        """Adds what was counted elsewhere."""
+        self.count += other.count
+        self.seconds += other.seconds
 
 
 @dataclass
@@ -63,3 +69,25 @@ class Statistics:
         if batch is None:
             batch = self.batches[rows] = Duration()
         batch.add(seconds)
+
+    def join(self, other: "Statistics") -> None:
+        """Adds what was counted elsewhere."""
+        for name in _DURATIONS:
+            getattr(self, name).join(getattr(other, name))
+        self.rows += other.rows
+        self.runs += other.runs
+        self.last = max((last for last in (self.last, other.last) if last is not None), default=None)
+        for rows, batch in other.batches.items():
+            self.batches.setdefault(rows, Duration()).join(batch)
+
+
+_DURATIONS = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output")
+
+
+def total(found: Iterable[dict[str, Statistics]]) -> dict[str, Statistics]:
+    """The statistics of several processes together, by whatever names them."""
+    together: dict[str, Statistics] = {}
+    for of_one in found:
+        for name, statistics in of_one.items():
+            together.setdefault(name, Statistics()).join(statistics)
+    return together

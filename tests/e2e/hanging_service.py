@@ -50,5 +50,6 @@ for method in ("run", "run_with_iobinding"):
     setattr(onnxruntime.InferenceSession, method, hanging(getattr(onnxruntime.InferenceSession, method)))
 if DEVICES:
     patch("app.engine.loader.load", load_bound).start()
-    patch("app.__main__.choose", lambda *_: Device("cpu", "cpu", "for a test", DEVICES)).start()
-sys.exit(__main__.main())
+    patch("app.service.choose", lambda *_: Device("cpu", "cpu", "for a test", DEVICES)).start()
+if __name__ == "__main__":
+    sys.exit(__main__.main())

@@ -21,10 +21,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.__main__ import _guard, main
+from app.__main__ import main
 from app.auth import keys
 from app.errors import InsufficientScope, Unauthorized
 from app.failures import StartError
+from app.service import guard_of
 from app.settings import Settings
 from tests.serving import ROOT, as_process
 
@@ -61,14 +62,14 @@ def test_without_keys_it_does_not_listen_where_others_can_connect() -> None:
 def test_only_addresses_that_are_this_machine_alone_need_no_keys(host: str) -> None:
     assert Settings(host=host).reached_by_others
     with pytest.raises(StartError, match="MASKSEMBLES_KEYS"):
-        _guard(Settings(host=host))
-    _guard(Settings(host=host, allow_anonymous=True)).admit("/predict", [])
+        guard_of(Settings(host=host))
+    guard_of(Settings(host=host, allow_anonymous=True)).admit("/predict", [])
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.53", "::1", "localhost"])
 def test_on_this_machine_alone_everybody_is_let_in(host: str) -> None:
     assert not Settings(host=host).reached_by_others
-    _guard(Settings(host=host)).admit("/predict", [])
+    guard_of(Settings(host=host)).admit("/predict", [])
 
 
 def test_with_keys_it_listens_anywhere_and_lets_in_who_has_one(tmp_path: Path) -> None:
@@ -78,7 +79,7 @@ def test_with_keys_it_listens_anywhere_and_lets_in_who_has_one(tmp_path: Path) -
         Settings(host="0.0.0.0", keys=keys.parse_keys(first_line)),
         Settings(host="0.0.0.0", keys=keys.parse_keys(first_line), keys_file=tmp_path / "keys", allow_anonymous=True),
     ):
-        guard = _guard(settings)
+        guard = guard_of(settings)
         guard.admit("/predict", [(b"x-api-key", first.encode())])
         with pytest.raises(Unauthorized):
             guard.admit("/predict", [])
@@ -93,7 +94,7 @@ def test_a_keys_file_that_is_none_ends_the_start_with_one_line(tmp_path: Path, c
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(StartError) as refused:
-        _guard(Settings(keys_file=file))
+        guard_of(Settings(keys_file=file))
     message = str(refused.value)
     assert message.startswith("MASKSEMBLES_KEYS_FILE: ")
     assert len(message.splitlines()) == 1

@@ -175,5 +175,5 @@ def test_a_setting_that_cannot_work_ends_the_start(settings: dict[str, str], say
 
 
 def test_nothing_imports_sqlalchemy_where_there_is_no_database() -> None:
-    command = [sys.executable, "-c", "import sys, app.__main__; sys.exit('sqlalchemy' in sys.modules)"]
+    command = [sys.executable, "-c", "import sys, app.service; sys.exit('sqlalchemy' in sys.modules)"]
     assert subprocess.run(command, cwd=ROOT, timeout=PATIENCE).returncode == 0

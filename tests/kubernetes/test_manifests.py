@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from app.__main__ import _GRACE_SECONDS
 from app.server import _CLOSING_SECONDS, _LATEST_SECONDS, _LINGER_SECONDS
+from app.service import GRACE_SECONDS
 from app.settings import Settings
 from docs import generate
 from tests.kubernetes import schemas
@@ -153,7 +153,7 @@ def test_the_grace_is_enough_for_the_drain(overlay: str) -> None:
     command, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
     assert command == "sleep"
     timeout = Settings.model_fields["queue_timeout_ms"].default / 1000
-    longest = _LINGER_SECONDS + _LATEST_SECONDS + timeout + _GRACE_SECONDS + _CLOSING_SECONDS
+    longest = _LINGER_SECONDS + _LATEST_SECONDS + timeout + GRACE_SECONDS + _CLOSING_SECONDS
     assert int(seconds) + longest + 3 < grace
 
 

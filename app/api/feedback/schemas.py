@@ -12,7 +12,8 @@ from app.telemetry.drift_evidence import ALARM_AT, Side
 
 _ONCE = (
     "Who remembers which receipts were counted. `process`: this one, while it runs; a receipt that is sent again to "
-    "another replica, or after a restart, counts again. `database`: all processes with the same one; each counts once"
+    "another replica or worker, or after a restart, counts again. `database`: all processes with the same one; each "
+    "counts once"
 )
 
 

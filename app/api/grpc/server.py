@@ -56,7 +56,8 @@ class GrpcServer:
                 ("grpc.max_connection_age_ms", _AGE_MS),
                 ("grpc.max_connection_age_grace_ms", settings.queue_timeout_ms + _GRACE_MS),
                 ("grpc.keepalive_time_ms", _PING_MS),
-                ("grpc.so_reuseport", 0),  # or a second process could listen on the same port, unnoticed
+                # several workers listen on it; or else a second process could, unnoticed
+                ("grpc.so_reuseport", int(settings.workers > 1)),
             ],
         )
         self._server.add_generic_rpc_handlers(

@@ -12,8 +12,7 @@ from app.engine.model_versions import AvailableModel, ModelVersions, VersionStat
 from app.engine.registry import ModelRegistry
 from app.errors import UnknownModel, UnknownVersion
 from app.settings import Settings
-from app.telemetry.metrics import Telemetry
-from app.telemetry.statistics import Duration
+from app.telemetry.statistics import Duration, Statistics
 
 _EXTENSIONS = ["binary_tensor_data", "classification", "model_repository", "statistics", "model_configuration"]
 _PLATFORM = "onnxruntime_onnx"  # Triton's name for it
@@ -80,7 +79,10 @@ def index(registry: ModelRegistry, *, only_ready: bool) -> list[IndexEntry]:
 def statistics(of: Services, model: AvailableModel | None = None) -> ModelStatistics:
     """What a version has done, or each that answers."""
     models = [model] if model is not None else _available(of.registry)
-    return ModelStatistics(model_stats=[_statistics(of.telemetry, found) for found in models])
+    counted = of.telemetry.statistics()
+    return ModelStatistics(
+        model_stats=[_statistics(found, counted.get(f"{found.name}:{found.version}", Statistics())) for found in models]
+    )
 
 
 def _available(registry: ModelRegistry) -> list[AvailableModel]:
@@ -106,8 +108,7 @@ def _reason(version: VersionStatus) -> str | None:
     return version.state
 
 
-def _statistics(telemetry: Telemetry, model: AvailableModel) -> Any:
-    counted = telemetry.series(model.name, model.version, model.contract).statistics
+def _statistics(model: AvailableModel, counted: Statistics) -> Any:
     batches = [
         {"batch_size": rows, "compute_infer": _duration(batch)} for rows, batch in sorted(counted.batches.items())
     ]

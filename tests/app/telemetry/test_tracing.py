@@ -90,7 +90,7 @@ def test_without_the_extra_the_start_says_what_to_install() -> None:
 
 def test_nothing_of_it_is_imported_where_nothing_is_recorded() -> None:
     code = (  # FastAPI itself imports OpenTelemetry's API, which does nothing without the SDK
-        "import sys, app.__main__; from app.telemetry.tracing import open_tracing; open_tracing()\n"
+        "import sys, app.service; from app.telemetry.tracing import open_tracing; open_tracing()\n"
         "found = [name for name in sys.modules if name.startswith(('opentelemetry.sdk', 'opentelemetry.exporter'))]\n"
         "print(found)"
     )
