@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +31,17 @@ threads = 0
 """Threads of a session on the CPU; 0 means one for each core. Set it when several processes share the cores."""
 
 _log = logging.getLogger(__name__)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within this context, new sessions on the CPU have one thread."""
+    global threads
+    before, threads = threads, 1
+    try:
+        yield
+    finally:
+        threads = before
 
 
 class DeviceUnavailable(ValueError):
@@ -90,9 +102,14 @@ def _tell(text: str) -> None:
     _log.info("%s", text)
 
 
-def race(sessions: Mapping[Name, onnxruntime.InferenceSession], inputs: Inputs, rounds: int) -> dict[Name, list[float]]:
+def race(
+    sessions: Mapping[Name, onnxruntime.InferenceSession],
+    inputs: Inputs,
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[Name, list[float]]:
     """Seconds that each session takes for the predictions of a batch, by round; in each round the sessions take
-    turns."""
+    turns. With sessions of one thread the clock may be `time.thread_time`, which other work does not disturb."""
     times: dict[Name, list[float]] = {name: [] for name in sessions}
     for _ in range(rounds + 1):
         for name, made in sessions.items():
@@ -101,10 +118,10 @@ def race(sessions: Mapping[Name, onnxruntime.InferenceSession], inputs: Inputs, 
             if repeats > 1:
                 time.sleep(_SECONDS_TO_CALM)
                 made.run(outputs, feed)
-            start = time.perf_counter()
+            start = clock()
             for _repeat in range(repeats):
                 made.run(outputs, feed)
-            times[name].append((time.perf_counter() - start) / repeats)
+            times[name].append((clock() - start) / repeats)
     return {name: values[1:] for name, values in times.items()}  # the first one warms up
 
 

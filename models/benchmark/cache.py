@@ -9,7 +9,7 @@ from typing import Any
 
 import onnxruntime
 
-FORMAT = 1
+FORMAT = 2
 """Format of kept files. Raise it when a figure changes its meaning but not its name."""
 
 _LIBRARIES = ("numpy", "onnx", "onnxscript", "pillow", "scikit-learn", "scipy", "torch", "torchmetrics")

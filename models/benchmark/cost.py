@@ -1,6 +1,7 @@
 """The cost of an answer: multiply-accumulates, weights, and time, the latter as ratios on this machine only."""
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,18 @@ def seconds(repository: Path, single: str, names: Iterable[str], device: str = "
     Rows are drawn at random, free axes of the least size. Models take turns, and each runs its fastest plan for the
     device, with as many threads as there are cores.
     """
+    return _ratios(repository, single, names, device, time.perf_counter)
+
+
+def processor_seconds(repository: Path, single: str, names: Iterable[str]) -> dict[str, dict[str, float]]:
+    """The same on the CPU with one thread, in its processor time: other work on the machine hardly changes it."""
+    with runtime.one_thread():
+        return _ratios(repository, single, names, "cpu", time.thread_time)
+
+
+def _ratios(
+    repository: Path, single: str, names: Iterable[str], device: str, clock: Callable[[], float]
+) -> dict[str, dict[str, float]]:
     sessions, batches = {}, dict[int, dict[str, NDArray[Any]]]()
     for name in dict.fromkeys([single, *names]):
         model, contract, version = artefact.read(repository, name)
@@ -40,7 +53,7 @@ def seconds(repository: Path, single: str, names: Iterable[str], device: str = "
         batches = {batch: _drawn(contract, batch) for batch in BATCHES}
     ratios: dict[str, dict[str, float]] = {name: {} for name in sessions}
     for batch in BATCHES:
-        times = runtime.race(sessions, batches[batch], _ROUNDS)
+        times = runtime.race(sessions, batches[batch], _ROUNDS, clock)
         for name in sessions:
             # by round, then the median: a slow second touches one ratio
             ratios[name][str(batch)] = float(np.median(np.array(times[name]) / np.array(times[single])))

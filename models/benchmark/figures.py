@@ -1,18 +1,23 @@
 """Plots of accuracy and calibration by the severity of corruptions, and of the path from one network to an ensemble."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from models.benchmark.studies.entry import Entry
+from models.benchmark.studies.entry import Entry, reference
 from models.benchmark.tables import deviation
 from models.data import Split
 from models.data.corruptions import SEVERITIES
+from models.training.methods import REFERENCE
 
 Figures = Mapping[str, Sequence[Mapping[str, Any]]]
+
+_PRICE = 1.5
+"""Of what may be paid for submodels: passes of a single network."""
 
 
 def severity(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
@@ -137,3 +142,35 @@ def reliability(test: Mapping[str, Any], path: Path) -> None:
     right.set_ylabel("error among them")
     right.legend()
     figure.savefig(path, dpi=80)
+
+
+def price(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
+    """Accuracy, NLL and what mutual information (of a single network entropy) detects of classes held out of training
+    against the cost of an answer, relative to the single network: a point with its deviation for each method."""
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    twins = {replace(entry, held_out=False, seeds=()): figures[entry.name] for entry in compared if entry.held_out}
+    macs = np.mean([one["macs"] for one in figures[reference(compared).name]])
+
+    def near(entry: Entry) -> list[float]:
+        found = [one["ood"]["held-out classes"] for one in twins.get(replace(entry, seeds=()), ())]
+        return [one["entropy" if entry.method == REFERENCE else "mutual_information"]["auroc"] for one in found]
+
+    wanted: dict[str, Callable[[Entry], list[float]]] = {
+        "accuracy": lambda entry: [one["test"]["accuracy"] for one in figures[entry.name]],
+        "NLL": lambda entry: [one["test"]["nll"] for one in figures[entry.name]],
+        "AUROC, held-out classes": near,
+    }
+    known = [entry for entry in compared if not entry.held_out]
+    for plot, (title, of) in zip(figure.subplots(1, len(wanted)), wanted.items()):
+        for index, entry in enumerate(known):
+            if found := of(entry):
+                cost = np.mean([one["macs"] for one in figures[entry.name]]) / macs
+                plot.errorbar(
+                    [cost], [np.mean(found)], [deviation(found)],
+                    marker="o", capsize=4, color=f"C{index}", label=entry.label,
+                )  # fmt: skip
+        plot.axvline(_PRICE, color="black", linestyle=":")
+        plot.set_title(title)
+        plot.set_xlabel("cost relative to single")
+    figure.axes[0].legend(fontsize="small")
+    figure.savefig(path, dpi=70)

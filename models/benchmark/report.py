@@ -30,9 +30,9 @@ def rebuild(studies: Sequence[Study], folder: Path, results: Path, data: Path | 
     tables: dict[str, str] = {}
     figures: dict[str, Any] = {}
     for study in studies:
-        found = work(study, folder / study.data, data)
+        found = work(study, folder / study.name, data)
         results.mkdir(parents=True, exist_ok=True)
-        report = study.report(found, repository(folder / study.data), results)
+        report = study.report(found, repository(folder / study.name), results)
         tables |= report.tables
         figures |= report.figures
     for name, table in tables.items():
@@ -49,7 +49,7 @@ def publish(studies: Sequence[Study], folder: Path, target: Path = artefact.REPO
     """
     published = []
     for study in studies:
-        made = repository(folder / study.data)
+        made = repository(folder / study.name)
         for name, wanted in study.published().items():
             model, _, version = artefact.read(made, name)
             plans = artefact.read_plans(made, name, version)

@@ -36,13 +36,11 @@ def work(study: Study, folder: Path, data: Path | None = None) -> dict[str, list
         DatasetError: a file is missing or in another format, or the data set has another number of classes.
         ChildProcessError: a process was killed from outside.
     """
-    _all(
-        "train",
-        {
-            name: (_train, study, entry, recipe, folder / f"{name}.pt", data)
-            for name, (entry, recipe) in study.trainings().items()
-        },
-    )
+    trainings = study.trainings()
+    for taught in (False, True):  # teachers come first
+        some = {name: run for name, run in trainings.items() if (run[1].teachers > 0) == taught}
+        if some:
+            _all("train", {name: (_train, study, *run, folder / f"{name}.pt", data) for name, run in some.items()})
     _all(
         "measure",
         {
@@ -108,9 +106,10 @@ def _begin() -> None:
 
 
 def _train(study: Study, entry: Entry, recipe: Recipe, checkpoint: Path, data: Path | None) -> None:
-    from models.training.trainer import train
+    from models.training.trainer import load, train
 
-    train(recipe, study.seen(entry, data), checkpoint, progress=_has_gpu())
+    teachers = [load(checkpoint.with_name(f"{name}.pt"))[1] for name in study.teachers(entry, recipe)]
+    train(recipe, study.seen(entry, data), checkpoint, teachers=teachers, progress=_has_gpu())
 
 
 def _measure(study: Study, entry: Entry, seed: int, folder: Path, data: Path | None) -> str | None:

@@ -1,6 +1,7 @@
 """The figures of all entries as tables in Markdown: mean and standard deviation over the seeds."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ _SHORT = {
     "energy": "energy",
     "max_probability": "1 − max p̄",
 }
+_DETECTORS = {**_SHORT, "max_logit": "max logit", "divergence": "pairwise KL"}
+_OF_DISAGREEMENT = ("mutual_information", "divergence")
+_NEAR = ("entropy", "mutual_information")
 
 
 def predictive(compared: Sequence[Entry], figures: Figures) -> str:
@@ -74,6 +78,32 @@ def ranking(compared: Sequence[Entry], figures: Figures) -> str:
     return _table(["method", *_SHORT.values()], rows)
 
 
+def recipes(compared: Sequence[Entry], figures: Figures, times: Mapping[str, Mapping[str, float]]) -> str:
+    """A method with all its figures in one row: cost, accuracy, calibration, and AUROC, far from the training data of
+    energy, and on classes held out of training of entropy and mutual information, which comes from other trainings."""
+    twins = {replace(entry, held_out=False, seeds=()): figures[entry.name] for entry in compared if entry.held_out}
+    macs = np.mean([one["macs"] for one in figures[reference(compared).name]])
+    rows = []
+    for entry in (entry for entry in compared if not entry.held_out):
+        found, twin = figures[entry.name], twins.get(replace(entry, seeds=()), ())
+        rows.append(
+            [
+                entry.label,
+                _spread([one["macs"] / macs for one in found], 2),
+                f"{times[f'{entry.name}-{entry.seeds[0]}']['16']:.2f}",
+                *(
+                    _spread([one["test"][name] for one in found], 4)
+                    for name in ("accuracy", "nll", "ece", "nll_uncalibrated", "ece_uncalibrated")
+                ),
+                *(_spread([one["ood"][name]["energy"]["auroc"] for one in found], 3) for name in found[0]["ood"]),
+                *(_auroc(twin, ("ood", "held-out classes"), name) for name in _NEAR),
+            ]
+        )
+    heads = ["method", "cost", "time", "accuracy", "NLL", "ECE", "NLL, T = 1", "ECE, T = 1"]
+    far = [f"{name}, energy" for name in figures[reference(compared).name][0]["ood"]]
+    return _table([*heads, *far, *(f"held-out classes, {_DETECTORS[name]}" for name in _NEAR)], rows)
+
+
 def severities(compared: Sequence[Entry], figures: Figures) -> str:
     """Accuracy and ECE, before and after calibration, by severity: means over kinds of corruption and seeds."""
     rows = []
@@ -96,21 +126,30 @@ def by_seed(figures: Sequence[Mapping[str, Any]], name: str, severity: int) -> l
 
 def ood(compared: Sequence[Entry], figures: Figures, of: str = "ood") -> str:
     """AUROC with its spread, AUPR and FPR95 of each score, by OOD set and method; `of` are the figures' name."""
+    measured = [scores for entry in compared for scores in figures[entry.name][0][of].values()]
+    shown = [score for score in _DETECTORS if all(score in scores for scores in measured)]
     rows = [
-        [name, entry.label, *(_detected(figures[entry.name], (of, name), score) for score in _SHORT)]
+        [name, entry.label, *(_detected(figures[entry.name], (of, name), score) for score in shown)]
         for entry in compared
         for name in figures[entry.name][0][of]
     ]
     order = {name: index for index, name in enumerate(dict.fromkeys(row[0] for row in rows))}
-    return _table(["OOD set", "method", *_SHORT.values()], sorted(rows, key=lambda row: order[row[0]]))
+    heads = ["OOD set", "method", *(_DETECTORS[score] for score in shown)]
+    return _table(heads, sorted(rows, key=lambda row: order[row[0]]))
 
 
 def _detected(figures: Sequence[Mapping[str, Any]], where: tuple[str, str], score: str) -> str:
-    if figures[0]["num_submodels"] == 1 and score == "mutual_information":
-        return "–"  # always 0 for one submodel, so it ranks nothing
+    if (auroc := _auroc(figures, where, score)) == "–":
+        return auroc
     found = [one[where[0]][where[1]][score] for one in figures]
     aupr, fpr95 = (f"{np.mean([one[name] for one in found]):.3f}" for name in ("aupr", "fpr95"))
-    return f"{_spread([one['auroc'] for one in found], 3)}, {aupr}, {fpr95}"
+    return f"{auroc}, {aupr}, {fpr95}"
+
+
+def _auroc(figures: Sequence[Mapping[str, Any]], where: tuple[str, str], score: str) -> str:
+    # of one submodel disagreement is always 0, so it ranks nothing
+    told = [one for one in figures if one["num_submodels"] > 1 or score not in _OF_DISAGREEMENT]
+    return _spread([one[where[0]][where[1]][score]["auroc"] for one in told], 3)
 
 
 def path(figures: Mapping[str, Mapping[str, Any]]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from models.cli import arguments
 from models.cli.checkpoints import FOLDER
 
-_STUDIES = ("cifar-10", "fashion-mnist", "imagenet", "scenes")
+_STUDIES = ("cifar-10", "fashion-mnist", "fashion-mnist-recipes", "imagenet", "scenes")
 
 
 def add(commands: "arguments.Commands") -> None:

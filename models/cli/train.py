@@ -29,6 +29,12 @@ def add(commands: "arguments.Commands") -> None:
     command.add_argument("--epochs", type=arguments.positive)
     command.add_argument("--batch-size", type=arguments.positive)
     command.add_argument("--learning-rate", type=float)
+    command.add_argument(
+        "--repeat", action="store_true", help="show every row to all submodels in each step, not to one"
+    )
+    command.add_argument(
+        "--teachers", type=Path, nargs="+", metavar="FILE", help="checkpoints of networks whose answers to learn"
+    )
     arguments.add_seed(command, "of weights, masks and batches")
     command.add_argument("--checkpoint", type=Path, help="default models/checkpoints/DATASET[-METHOD].pt")
     command.add_argument("--data", type=Path, metavar="PATH", help="the folder of the data set's files")
@@ -62,18 +68,21 @@ def run(options: argparse.Namespace) -> None:
     defaults = DEFAULTS[options.dataset]
     if options.network not in (None, defaults["network"]):
         defaults = {name: value for name, value in defaults.items() if name not in ("options", "align")}
+    if options.repeat:
+        asked["repeat"] = True
     if options.widen:
         asked["options"] = {**defaults.get("options", {}), "widen": True}
+    teachers = [trainer.load(path)[1] for path in options.teachers or ()]
     recipe = Recipe(
         data=dataset.name,
         input_shape=dataset.train.inputs.shape[1:],
         classes=TASKS[dataset.task].answers(dataset),
         task=dataset.task,
         method=method.trains,
-        **{**defaults, **asked, "seed": options.seed},
+        **{**defaults, **asked, "teachers": len(teachers), "seed": options.seed},
     )
     target = options.checkpoint or checkpoint(options.dataset, options.method)
     members = method.members(recipe)
     for index, (member, path) in enumerate(zip(members, method.checkpoints(target, recipe.submodels)), start=1):
-        trainer.train(member, dataset, path)
+        trainer.train(member, dataset, path, teachers=teachers)
         print(f"trained: {path}" + (f", {index} of {len(members)}" if method.several else ""))

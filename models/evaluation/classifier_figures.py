@@ -13,6 +13,10 @@ from models.evaluation.likelihood import Floats, log_mean_probability
 SCORES = ("entropy", "mutual_information", "energy", "max_probability")
 """`max_probability` is 1 − max p̄, which like the others is higher for rows unlike the training data."""
 
+DETECTORS = (*SCORES, "max_logit", "divergence")
+"""Also −max_k of the submodels' mean logit (Hendrycks et al. 2022, arXiv 1911.11132), and the mean KL divergence of all
+pairs of submodels, in nats (Malinin & Gales 2021, arXiv 2002.07650)."""
+
 
 def predictive(answers: Answers, temperature: float) -> dict[str, Any]:
     """Accuracy, calibration before and after, risk by coverage and disagreement, as JSON-compatible values."""
@@ -46,11 +50,23 @@ def corrupted(answers: Answers, temperature: float) -> dict[str, float]:
 
 def detection(test: Outputs, ood: Outputs) -> dict[str, dict[str, float]]:
     """AUROC, AUPR and FPR95 of each score."""
-    return {score: metrics.detection(_score(test, score), _score(ood, score)) for score in SCORES}
+    return {score: metrics.detection(_score(test, score), _score(ood, score)) for score in DETECTORS}
 
 
 def _score(found: Outputs, score: str) -> Floats:
-    return 1 - found["probabilities"].max(axis=-1) if score == "max_probability" else found[score]
+    if score == "max_probability":
+        return 1 - found["probabilities"].max(axis=-1)  # type: ignore[no-any-return]
+    if score == "max_logit":
+        return -found["logits"].mean(axis=1).max(axis=-1)  # type: ignore[no-any-return]
+    if score == "divergence":
+        return _divergence(found["submodels"])
+    return found[score]
+
+
+def _divergence(submodels: Floats) -> Floats:
+    """Of probabilities [B, N, K], for each row."""
+    log_p = np.log(np.maximum(submodels, np.finfo(np.float32).tiny))
+    return (submodels * (log_p - log_p.mean(axis=1, keepdims=True))).sum(axis=-1).mean(axis=1)  # type: ignore[no-any-return]
 
 
 def _calibration(logits: Floats, labels: NDArray[np.int64], temperature: float) -> dict[str, float]:

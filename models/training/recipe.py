@@ -56,9 +56,18 @@ class Recipe:
     """Mirror half of the images, anew in each epoch."""
     crop: int = 0
     """Shift images by up to this many pixels, anew in each epoch."""
+    repeat: bool = False
+    """Show every row to all submodels of a masked network in each step, not to one: see `models.training.repetition`"""
+    teachers: int = 0
+    """Learn the answers of this many networks instead of the labels; see `models.training.teachers`."""
     trim: bool = False
     """Cut the rows [B, T] of a batch where the longest one ends; what follows is padding, 0."""
     seed: int = 0
+
+    @property
+    def repeats(self) -> int:
+        """The submodels that a row meets in one step."""
+        return self.submodels if self.repeat and METHODS[self.method].masked else 1
 
     def build(self) -> nn.Module:
         """The untrained network: the same weights and masks for the same recipe, whatever the method.

@@ -1,9 +1,11 @@
-"""Trains a network on a data set: seeded, resumable after every epoch, with every sample in one random submodel."""
+"""Trains a network on a data set: seeded, resumable after every epoch. In a step every sample meets a random submodel,
+or all of them if the recipe says so; it learns their labels, or what other networks answer."""
 
 import logging
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ from models.data import Dataset, DatasetError
 from models.data.digests import split_digest
 from models.training.batches import Batches
 from models.training.recipe import Recipe
+from models.training.repetition import repeated
 from models.training.tasks import TASKS
+from models.training.teachers import Teachers
 
 _FORMAT = 2
 """Format of checkpoints; in format 1 the fields of a recipe had other names."""
@@ -31,23 +35,30 @@ class CheckpointError(ValueError):
     """A checkpoint is missing, damaged, in another format, or was made by another recipe."""
 
 
-def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool = True) -> nn.Module:
+def train(
+    recipe: Recipe, dataset: Dataset, checkpoint: Path, *, teachers: Sequence[nn.Module] = (), progress: bool = True
+) -> nn.Module:
     """Trains for `recipe.epochs` epochs, on a GPU if there is one, and returns the network in evaluation mode.
 
-    The checkpoint is written after each epoch. If one exists for the same recipe and rows, training resumes from it and
-    ends with the same weights as an uninterrupted run.
+    The checkpoint is written after each epoch. If one exists for the same recipe, rows and teachers, training resumes
+    from it and ends with the same weights as an uninterrupted run.
+
+    Args:
+        teachers: the networks that the recipe counts; they are left in evaluation mode.
 
     Raises:
-        CheckpointError: the checkpoint belongs to another recipe or to other rows, or is no checkpoint.
+        CheckpointError: the checkpoint belongs to another recipe, to other rows or teachers, or is no checkpoint.
         DatasetError: there are no rows to train on.
-        ValueError: the recipe's network cannot be built.
+        ValueError: the recipe's network cannot be built or repeats no rows, or expects other teachers.
     """
     if not len(dataset.train):
         raise DatasetError(f"{dataset.name}: the training split has no rows")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network, task, batches = recipe.build(), TASKS[recipe.task], Batches(recipe, dataset.train)
     task.fit_scaling(network, batches)
+    taught = Teachers(recipe, teachers, device)
     network.to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # two thirds of the time on a CPU
     # cuDNN would time its algorithms and take another one in another run, with other rounding
     torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
     checkpoint.parent.mkdir(parents=True, exist_ok=True)  # now, not after the first epoch
@@ -57,7 +68,7 @@ def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool 
     data, done = split_digest(dataset.train), 0
     if checkpoint.exists():
         state = _read(checkpoint)
-        if state["recipe"] != recipe.plain():
+        if Recipe.read(state["recipe"]).plain() != recipe.plain():  # fields that it lacks have their defaults
             raise CheckpointError(
                 f"{checkpoint} was made by another recipe ({_difference(state['recipe'], recipe.plain())}): "
                 "choose another checkpoint or remove this one"
@@ -66,6 +77,8 @@ def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool 
             raise CheckpointError(
                 f"{checkpoint} was trained on other rows of {recipe.data}: choose another checkpoint or remove this one"
             )
+        if state.get("teachers", "") != taught.digest:
+            raise CheckpointError(f"{checkpoint} had other teachers: choose another checkpoint or remove this one")
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         schedule.load_state_dict(state["schedule"])
@@ -77,8 +90,9 @@ def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool 
         network.train()
         total = torch.zeros((), device=device)  # summed there: reading a loss waits for the GPU
         for inputs, labels in batches.epoch(epoch):
-            found = network(inputs.to(device, non_blocking=True))
-            loss = task.loss(network, found, labels.to(device, non_blocking=True))
+            inputs, labels = inputs.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+            found = repeated(network, inputs) if recipe.repeats > 1 else network(inputs)
+            loss = task.loss(network, found, taught.targets(inputs, labels))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -96,6 +110,7 @@ def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool 
                 "format": _FORMAT,
                 "recipe": recipe.plain(),
                 "data": data,
+                "teachers": taught.digest,
                 "network": network.state_dict(),
                 "optimiser": optimiser.state_dict(),
                 "schedule": schedule.state_dict(),
@@ -103,6 +118,7 @@ def train(recipe: Recipe, dataset: Dataset, checkpoint: Path, *, progress: bool 
             },
         )
     bar.close()
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return network.cpu().eval()
 
 

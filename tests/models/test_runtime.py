@@ -96,3 +96,17 @@ def test_predictions_of_all_heads_are_raced_for() -> None:
     times = runtime.race({"a": session, "b": session}, rows, 2)
     assert {name: len(found) for name, found in times.items()} == {"a": 2, "b": 2}
     assert all(seconds > 0 for found in times.values() for seconds in found)
+
+
+def test_a_race_is_timed_by_the_clock_that_is_given() -> None:
+    rows = {"scene": np.zeros((2, 4), np.float32), "state": np.zeros((2, 3), np.float32)}
+    ticks = iter(range(0, 1000, 60))
+    times = runtime.race({"a": runtime.session(two_heads()[0])}, rows, 2, lambda: next(ticks))
+    assert times == {"a": [60, 60]}
+
+
+def test_sessions_have_one_thread_for_a_while() -> None:
+    before = runtime.threads
+    with runtime.one_thread():
+        assert runtime.session(two_heads()[0]).get_session_options().intra_op_num_threads == 1
+    assert runtime.threads == before

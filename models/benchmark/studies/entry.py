@@ -12,6 +12,8 @@ _VARIANTS = {
     "wide": "half as wide again",
     "head": "only before the last layer",
     "long": "60 epochs",
+    "late": "late masks, repeated",
+    "taught": "late masks, repeated, taught",
 }
 
 

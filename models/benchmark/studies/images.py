@@ -34,7 +34,7 @@ class ImageStudy(Study):
     """Classes that some networks never see: OOD inputs that are near."""
     family: Family = "cifar"
     corrupted_rows: int | None = None
-    """Corruptions are measured on this many test rows, from the first; by default on all."""
+    """Corruptions are measured on this many test rows, from the first; by default on all, and with 0 not at all."""
     corrupted_files: CorruptedFiles | None = None
     """Used instead of generated corruptions, if present."""
     ood_files: Mapping[str, tuple[str, Callable[[Path], NDArray[Any]]]] = field(default_factory=dict)
@@ -108,14 +108,14 @@ class ImageStudy(Study):
         return found | ood_inputs(dataset)
 
     def _corruptions(self, entry: Entry, folder: Path | None) -> dict[str, Any] | None:
-        if entry.held_out:
+        if entry.held_out or self.corrupted_rows == 0:
             return None
         if self.corrupted_files and (place := self.corrupted_files.beside(folder)):
             return {"files": self.corrupted_files.digest(place)}
         return {"rows": self.corrupted_rows, "amounts": PARAMETERS[self.family], "seed": _CORRUPTION_SEED}
 
     def _corrupted(self, entry: Entry, dataset: Dataset, folder: Path | None) -> Corrupted:
-        if entry.held_out:
+        if entry.held_out or self.corrupted_rows == 0:
             return iter(())
         if self.corrupted_files and (place := self.corrupted_files.beside(folder)):
             return self.corrupted_files.read(place)

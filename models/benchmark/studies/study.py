@@ -53,6 +53,13 @@ class Study(ABC):
     """Settings of recipes by variant: `width` is the single network with masks."""
     dropout: float = 0.1
     """The rate of MC-dropout."""
+    title: str = ""
+    """The name of its folder, if another study has the same data."""
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return self.title or self.data
 
     def recipes(self, entry: Entry, seed: int) -> tuple[Recipe, ...]:
         """The training runs behind one model: one, or four single networks for a deep ensemble.
@@ -91,6 +98,13 @@ class Study(ABC):
     def training_name(self, entry: Entry, recipe: Recipe) -> str:
         """The name of its checkpoint."""
         return f"{entry.trained.name}-{recipe.seed}"
+
+    def teachers(self, entry: Entry, recipe: Recipe) -> tuple[str, ...]:
+        """The names of the training runs whose networks a recipe learns from: those of the ensemble with its seed."""
+        if not recipe.teachers:
+            return ()
+        ensemble = next(one for one in self.compared if one.kind.several and one.held_out == entry.held_out)
+        return tuple(self.training_name(ensemble, member) for member in self.recipes(ensemble, recipe.seed))
 
     def quick(self) -> Self:
         """The same with one seed, and of masked networks one point of each variant."""

@@ -18,15 +18,15 @@ class ClassificationTrainer(TaskTrainer):
         return len(dataset.classes)
 
     def loss(self, network: nn.Module, found: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy in nats, the mean over rows and cells, of logits [B, K, …] and classes [B, …].
+        """Cross-entropy in nats, the mean over rows and cells, of logits [B, K, …] and classes [B, …], or probabilities
+        [B, K, …].
 
         Raises:
             ValueError: the network and the labels have another grid.
         """
-        if found.shape[2:] != labels.shape[1:]:
-            raise ValueError(
-                f"the network answers for {_grid(found.shape[2:])}, the labels are those of {_grid(labels.shape[1:])}"
-            )
+        grid = labels.shape[2:] if labels.is_floating_point() else labels.shape[1:]
+        if found.shape[2:] != grid:
+            raise ValueError(f"the network answers for {_grid(found.shape[2:])}, the labels are those of {_grid(grid)}")
         return F.cross_entropy(found, labels)
 
     def export_options(self, dataset: Dataset) -> dict[str, Any]:

@@ -22,9 +22,17 @@ def test_figures_show_something(tmp_path: Path, compared: tuple[Entry, ...]) -> 
         assert colours(tmp_path / "a.png") > 10
 
 
+def test_the_price_of_accuracy_is_drawn(tmp_path: Path) -> None:
+    figures.price(COMPARED, FIGURES, tmp_path / "a.png")
+    assert colours(tmp_path / "a.png") > 10
+
+
 def test_figures_take_other_ood_sets_than_digits(tmp_path: Path) -> None:
-    noise = {name: [{**one, "ood": {"noise": one["ood"]["noise"]}} for one in each] for name, each in FIGURES.items()}
-    figures.transition(COMPARED, noise, tmp_path / "a.png")
+    noise = {
+        entry.name: [{**one, "ood": {"noise": one["ood"]["noise"]}} for one in FIGURES[entry.name]]
+        for entry in COMPARED[:3]
+    }
+    figures.transition(COMPARED[:3], noise, tmp_path / "a.png")
     assert colours(tmp_path / "a.png") > 10
 
 

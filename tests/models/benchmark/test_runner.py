@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,24 @@ import torch
 from app.engine import verifier_child
 from models import artefact, runtime
 from models.benchmark import cache, cost, report, runner
-from models.benchmark.studies import BENCHMARKS, CIFAR_10, FASHION_MNIST, IMAGENET, SINUSOIDS, Entry
+from models.benchmark.studies import (
+    BENCHMARKS,
+    CIFAR_10,
+    FASHION_MNIST,
+    IMAGENET,
+    SINUSOIDS,
+    Entry,
+    RecipeStudy,
+)  # fmt: skip
 from models.data import DatasetError
 from models.data import corrupted as corrupted_module
 from models.data.corruptions import KINDS
 from models.evaluation import adequacy
-from models.evaluation.classifier_figures import SCORES
+from models.evaluation.classifier_figures import DETECTORS
 from models.evaluation.tasks.classification import ClassificationEvaluator
 from models.training.recipe import DEFAULTS
-from models.training.trainer import CheckpointError
+from models.training.teachers import Teachers
+from models.training.trainer import CheckpointError, load
 from tests.models import official
 from tests.once import Once
 
@@ -129,7 +138,7 @@ def test_every_entry_has_all_figures(done: Done) -> None:
         (one,) = found[entry.name]
         assert one["recipes"] == [recipe.plain() for recipe in STUDY.recipes(entry, 0)]
         assert list(one["ood"]) == (["held-out classes"] if entry.held_out else ["digits", "noise"])
-        assert all(list(scores) == list(SCORES) for scores in one["ood"].values())
+        assert all(list(scores) == list(DETECTORS) for scores in one["ood"].values())
         assert list(one["corrupted"]) == ([] if entry.held_out else list(KINDS))
         assert all(len(severities) == 5 for severities in one["corrupted"].values())
         assert all(math.isfinite(one["test"][name]) for name in ("accuracy", "nll", "ece", "brier", "ece_uncalibrated"))
@@ -155,6 +164,44 @@ def test_trained_by_processes_figures_are_the_same(
     monkeypatch.setattr(runner, "_all", lambda what, jobs: (IN_PROCESSES if what == "train" else run)(what, jobs))
     found = runner.work(ALONE, tmp_path, data)
     assert rounded(found) == rounded({SINGLE.name: done[1][SINGLE.name]})
+
+
+def test_networks_are_taught_by_those_that_were_trained_before(
+    data: Path, again: Path, here: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taught = Entry("masksembles", 2.0, "taught", seeds=(0,))
+    variants = {**STUDY.variants, "taught": {"teachers": 4, "repeat": True}}
+    study = replace(STUDY, compared=(taught, ENSEMBLE), variants=variants, corrupted_rows=0)
+    stages: list[list[str]] = []
+    run = runner._all
+
+    def stage(what: str, jobs: Mapping[str, tuple[Any, ...]]) -> None:
+        stages.append(sorted(jobs))
+        run(what, jobs)
+
+    monkeypatch.setattr(runner, "_all", stage)
+    found = runner.work(study, again, data)
+    assert stages[:2] == [[f"all-single-{seed}" for seed in range(4)], [f"{taught.name}-0"]]
+    (one,) = found[taught.name]
+    assert (one["recipes"][0]["teachers"], one["recipes"][0]["repeat"]) == (4, True)
+    members = [load(again / f"all-single-{seed}.pt")[1] for seed in range(4)]
+    (recipe,) = study.recipes(taught, 0)
+    state = torch.load(again / f"{taught.name}-0.pt", weights_only=True)
+    assert state["teachers"] == Teachers(recipe, members, torch.device("cpu")).digest
+    assert one["corrupted"] == {}
+
+
+def test_a_table_and_a_plot_tell_of_recipes(
+    done: Done, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = RecipeStudy(**{field.name: getattr(STUDY, field.name) for field in fields(STUDY)} | {"title": "recipes"})
+    monkeypatch.setattr(cost, "_ROUNDS", 1)
+    shutil.copytree(done[0], tmp_path / "done" / "recipes")
+    report.rebuild((study,), tmp_path / "done", tmp_path / "results", data)
+    assert {file.name for file in (tmp_path / "results").iterdir()} == {
+        "recipes.md", "recipes-scores.md", "price.png", "figures.json",
+    }  # fmt: skip
+    assert report.publish((study,), tmp_path / "done", tmp_path / "published") == []
 
 
 def test_the_first_failure_ends_it_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models.benchmark.studies import BENCHMARKS, CIFAR_10, FASHION_MNIST, IMAGENET, SINUSOIDS, Entry, Study
+from models.benchmark.studies import BENCHMARKS, CIFAR_10, FASHION_MNIST, IMAGENET, RECIPES, SINUSOIDS, Entry, Study
 from models.benchmark.studies.sinusoids import point_label, point_name
 from models.cli import benchmark as command
 from models.layers import count, layers
 from models.training.recipe import Recipe
 
-STUDIES = {study.data: study for studies in BENCHMARKS.values() for study in studies}
+STUDIES = {study.name: study for studies in BENCHMARKS.values() for study in studies}
 
 
 def recipe_of(study: Study, method: str, **settings: object) -> Recipe:
@@ -40,7 +40,7 @@ def test_every_training_is_there_once(study: Study) -> None:
 
 def test_what_can_be_asked_for() -> None:
     assert list(command._STUDIES) == sorted(BENCHMARKS)
-    assert list(STUDIES) == ["cifar-10", "fashion-mnist", "sinusoids", "imagenet", "scenes"]
+    assert list(STUDIES) == ["cifar-10", "fashion-mnist", "sinusoids", "fashion-mnist-recipes", "imagenet", "scenes"]
 
 
 def test_the_path_from_a_single_network_to_an_ensemble() -> None:
@@ -66,6 +66,28 @@ def test_members_of_ensembles_are_the_single_networks() -> None:
     assert all(len({recipe.seed for recipe in ensemble}) == 4 for ensemble in members)
     assert all(recipe == singles[recipe.seed] for ensemble in members for recipe in ensemble)
     assert FASHION_MNIST.trainings().keys() >= {f"all-single-{seed}" for seed in range(10)}
+
+
+def test_networks_are_taught_by_the_ensemble_with_their_seed() -> None:
+    trainings = RECIPES.trainings()
+    taught = {name: run for name, run in trainings.items() if run[1].teachers}
+    for name, (entry, recipe) in taught.items():
+        teachers = RECIPES.teachers(entry, recipe)
+        (ensemble,) = (one for one in RECIPES.compared if one.kind.several and one.held_out == entry.held_out)
+        members = RECIPES.recipes(ensemble, recipe.seed)
+        assert [trainings[teacher][1] for teacher in teachers] == list(members)
+        assert len(members) == recipe.teachers == 4
+        assert all(teacher.startswith(name[:4]) for teacher in teachers)  # none knows classes that it should not
+    assert list(taught) == ["all-masksembles-s2-taught-0"]
+    entry, recipe = trainings["all-single-0"]
+    assert RECIPES.teachers(entry, recipe) == ()
+
+
+def test_all_methods_have_the_same_schedule_and_augmentation() -> None:
+    recipes = [recipe for _, recipe in RECIPES.trainings().values()]
+    assert {(recipe.epochs, recipe.learning_rate, recipe.flip, recipe.crop, recipe.rows) for recipe in recipes} == {
+        (20, 6e-3, True, 1, 10_000)
+    }
 
 
 def test_those_that_never_saw_some_classes_have_networks_of_their_own() -> None:

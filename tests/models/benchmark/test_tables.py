@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from models.benchmark import tables
-from tests.models.benchmark.measured import COMPARED, FIGURES, MASKED, NEAR, SINGLE, made
+from tests.models.benchmark.measured import COMPARED, FIGURES, MASKED, NEAR, SINGLE, TIMES, made
 
 
 def rows(table: str) -> list[dict[str, str]]:
@@ -28,6 +28,17 @@ def test_ratios_are_to_the_single_network_of_all_classes_wherever_it_stands() ->
     assert (masked["weights"], masked["cost"]) == ("1.4", "1.20")
 
 
+def test_a_recipe_has_all_its_figures_in_one_row() -> None:
+    single, masked, ensemble = rows(tables.recipes(COMPARED, FIGURES, TIMES))
+    assert [single[name] for name in ("cost", "time", "NLL", "ECE, T = 1")] == ["1.00", "1.25", "0.2500", "0.0600"]
+    assert masked["accuracy"] == "0.9300 ± 0.0200"
+    assert masked["digits, energy"] == masked["noise, energy"] == "0.930 ± 0.020"
+    assert single["held-out classes, entropy"] == "0.800"  # of its twin, which is not shown
+    assert (
+        single["held-out classes, MI"] == masked["held-out classes, entropy"] == ensemble["held-out classes, MI"] == "–"
+    )
+
+
 def test_severities_are_means_over_kinds() -> None:
     single, masked, _ = rows(tables.severities(COMPARED, FIGURES))
     assert [single[f"accuracy {severity}"] for severity in (1, 2, 5)] == ["0.700", "0.690", "0.660"]
@@ -39,9 +50,16 @@ def test_severities_are_means_over_kinds() -> None:
 def test_ood_sets_are_sorted_by_kind_and_tells_no_disagreement_of_one_network() -> None:
     found = rows(tables.ood(COMPARED, FIGURES))
     kinds = [row["OOD set"] for row in found]
-    assert kinds == ["digits"] * (len(kinds) // 2) + ["noise"] * (len(kinds) // 2)
-    assert (found[0]["entropy"], found[0]["MI"]) == ("0.900, 0.700, 0.200", "–")
+    assert kinds == ["digits"] * 3 + ["noise"] * 3 + ["held-out classes"]
+    assert (found[0]["entropy"], found[0]["MI"], found[0]["pairwise KL"]) == ("0.900, 0.700, 0.200", "–", "–")
     assert found[1]["entropy"].startswith("0.930 ± 0.020, ")
+
+
+def test_scores_that_were_not_measured_everywhere_are_not_shown() -> None:
+    without = {score: value for score, value in made(0.9)["ood"]["noise"].items() if score != "max_logit"}
+    found = tables.ood((SINGLE, MASKED), {**FIGURES, SINGLE.name: [{**made(0.9), "ood": {"noise": without}}]})
+    assert "energy" in found
+    assert "max logit" not in found
 
 
 def test_tables_and_plots_show_the_deviation_of_a_sample() -> None:

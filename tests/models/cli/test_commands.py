@@ -99,11 +99,24 @@ def test_what_suits_the_default_network_is_not_asked_of_another(
     found = Dataset(dataset, ("a", "b"), split, split, split, None, "", "")
     recipes: list[Recipe] = []
     monkeypatch.setattr(command, "load", lambda name, folder: found)
-    monkeypatch.setattr(training, "train", lambda recipe, dataset, checkpoint: recipes.append(recipe))
+    monkeypatch.setattr(training, "train", lambda recipe, *_, **__: recipes.append(recipe))
     assert main(["train", dataset, *arguments.split()]) == 0
     (recipe,) = recipes
     assert (recipe.options, recipe.align) == (options, align)
     recipe.build()
+
+
+def test_submodels_learn_from_checkpoints(
+    digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "load", lambda name, folder: digits)
+    train(MEMBER, digits, tmp_path / "teacher.pt")
+    learn = ["train", "digits", "--epochs", "1", "--checkpoint", str(tmp_path / "a.pt"), "--repeat", "--teachers"]
+    assert main([*learn, str(tmp_path / "teacher.pt")]) == 0
+    recipe, _ = training.load(tmp_path / "a.pt")
+    assert (recipe.repeat, recipe.repeats, recipe.teachers) == (True, 4, 1)
+    assert main([*learn, str(tmp_path / "none.pt")]) == 1
+    assert "none.pt: no such checkpoint" in capsys.readouterr().err
 
 
 def test_wide_resnet_has_no_capacity(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

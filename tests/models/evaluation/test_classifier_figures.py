@@ -64,6 +64,8 @@ def test_corrupted_rows_have_fewer_figures() -> None:
 
 def test_rows_of_another_kind_are_those_with_the_higher_scores() -> None:
     other: Outputs = {
+        "logits": np.tile([[1.0, 0.0], [2.0, 0.0]], (3, 1, 1)),  # 1.5 at most, the others −0.7
+        "submodels": np.full((3, 2, 2), 0.5),
         "probabilities": np.full((3, 2), 0.5),
         "entropy": np.full(3, 0.7),
         "mutual_information": np.full(3, -0.1),
@@ -71,7 +73,16 @@ def test_rows_of_another_kind_are_those_with_the_higher_scores() -> None:
     }
     found = classifier_figures.detection(SURE, other)
     assert {score: figures["auroc"] for score, figures in found.items()} == {
-        "entropy": 1.0, "mutual_information": 0.0, "energy": 0.5, "max_probability": 1.0,
+        "entropy": 1.0, "mutual_information": 0.0, "energy": 0.5, "max_probability": 1.0, "max_logit": 0.0,
+        "divergence": 0.0,
     }  # fmt: skip
     assert [found["entropy"][figure] for figure in ("aupr", "fpr95")] == [1.0, 0.0]
     assert found["mutual_information"]["fpr95"] == 1.0
+
+
+def test_the_divergence_is_that_of_all_pairs_of_submodels() -> None:
+    p = np.array([[[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [1.0, 0.0, 0.0]]], np.float32)
+    q = np.maximum(p[0].astype(np.float64), np.finfo(np.float32).tiny)
+    pairs = [float((one * np.log(one / other)).sum()) for one in q for other in q]
+    assert classifier_figures._divergence(p) == pytest.approx(np.mean(pairs), rel=1e-5)
+    assert classifier_figures._divergence(p[:, [0, 0]]) == pytest.approx(0, abs=1e-6)
