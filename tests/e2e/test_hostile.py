@@ -71,7 +71,7 @@ def test_it_serves_the_honest_model_and_says_what_is_wrong_with_the_others(
         answer = client.post("/predict", json={"model": "honest", "inputs": [ROW]})
         artefacts.write(repository, "late", *graphs.classifier(GIVEN, "abc", submodels=3))
         late = {"model": "late", "inputs": [ROW]}
-        until(lambda: client.post("/predict", json=late).status_code == 200, 60)  # it still looks at the folder
+        until(lambda: client.post("/predict", json=late).status_code == 200, 600)  # it still looks at the folder
         detail = client.get("/models/honest/versions/1").json()
         peak = memory("VmHWM", process.pid)
     assert process.returncode == 0
