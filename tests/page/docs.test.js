@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createServer, request } from "node:http";
-import { before, test } from "node:test";
+import { test } from "node:test";
 import { faults } from "./axe.js";
 import { browser, running, service } from "./running.js";
 import { screenshot } from "./screenshot.js";
@@ -14,10 +14,8 @@ import { SIZES, visit } from "./visit.js";
 const KEY = "a-key-of-these-tests-alone";
 const KEYS = `page:predict:${createHash("sha256").update(KEY).digest("hex")}`;
 
-running({ MASKSEMBLES_ENABLE_ADMIN: "true" });
-
 let document;
-before(async () => {
+running({ MASKSEMBLES_ENABLE_ADMIN: "true" }, async () => {
   document = await (await fetch(`${service.url}/openapi.json`)).json();
 });
 

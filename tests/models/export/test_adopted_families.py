@@ -32,8 +32,8 @@ SEQUENCES: dict[str, Layer] = {
     "masksembles'": lambda channels: of_the_package("Masksembles1D", channels),
 }
 WORDS = (6, 2, 7)
-"""Sizes of sentences. Beside float64, torch's attention misreads a padding mask that was traced in float32 once it fills
-a vector of the processor: 8 values with AVX2, 16 with AVX-512."""
+"""Sizes of sentences. Beside float64, torch's attention misreads a padding mask that was traced in float32 once it
+fills a vector of the processor: 8 values with AVX2, 16 with AVX-512."""
 
 
 class Separable(nn.Module):
