@@ -67,21 +67,11 @@ def open_service(settings: Settings, place: Place | None = None, *, check: bool 
     tracing = open_tracing()
     grpc_server = _grpc_server(settings)
     telemetry = Telemetry(loaded=1 + settings.keep_versions)
-    archive = _archive(settings, telemetry)
+    archive = archive_of(settings, telemetry)
     cuda = Cuda(settings.tf32, settings.cuda_graphs, settings.gpu_memory_mb)
     device = choose(settings.device, cuda)  # before any session: onnxruntime would fall back to the CPU
     _log.info("device %s (asked for %s): %s", device.name, device.setting, device.reason)
-    served = RegistryOptions(
-        pin=settings.pin,
-        default_model=settings.default_model,
-        keep_versions=settings.keep_versions,
-        max_batch=settings.max_batch,
-        allow_bare_onnx=settings.allow_bare_onnx,
-        lazy=settings.load == "lazy",
-        load_all=check,
-        policies=settings.policy,
-        workers=settings.workers,
-    )
+    served = registry_options(settings, load_all=check)
     reconciler = open_repository(settings.model_repository, device, served, telemetry.reloaded)
     most = most_connections(settings.max_connections, 1 if grpc_server is None else 2, settings.workers)
     connections = Connections(most, settings.head_timeout_seconds)
@@ -128,6 +118,25 @@ def serve(service: Service, door: socket | None = None) -> int:
     if left_behind := of.batcher.left_behind:
         end_process(f"everything is answered, but {', '.join(left_behind)} did not come back from a run")
     return 0
+
+
+def registry_options(settings: Settings, *, load_all: bool = False) -> RegistryOptions:
+    """What the settings say of the models.
+
+    Args:
+        load_all: load every model, whatever the settings say.
+    """
+    return RegistryOptions(
+        pin=settings.pin,
+        default_model=settings.default_model,
+        keep_versions=settings.keep_versions,
+        max_batch=settings.max_batch,
+        allow_bare_onnx=settings.allow_bare_onnx,
+        lazy=settings.load == "lazy",
+        load_all=load_all,
+        policies=settings.policy,
+        workers=settings.workers,
+    )
 
 
 def guard_of(settings: Settings, place: Place | None = None, *, alone: bool = False) -> Guard:
@@ -179,7 +188,7 @@ def _grpc_server(settings: Settings) -> "type[GrpcServer] | None":
     return GrpcServer
 
 
-def _archive(settings: Settings, telemetry: Telemetry) -> "Archive | None":
+def archive_of(settings: Settings, telemetry: Telemetry) -> "Archive | None":
     """The database of feedback, if there is to be one.
 
     Raises:

@@ -21,11 +21,10 @@ from app.api.middleware import Gateway
 from app.auth.guard import Guard
 from app.connections import Connections
 from app.engine.device import Device
-from app.engine.options import RegistryOptions
 from app.engine.reconciler import Reconciler, open_repository
-from app.feedback.archive import Archive
 from app.http_protocol import protocol_among
 from app.main import create_app
+from app.service import archive_of, registry_options
 from app.settings import Settings
 from app.telemetry.metrics import Telemetry
 from app.telemetry.tracing import Tracing
@@ -54,17 +53,7 @@ def open_models(folder: Path, device: Device = CPU, *, load_all: bool = False, *
         StartError: as open_repository.
     """
     chosen = settings_of(folder, **settings)
-    options = RegistryOptions(
-        pin=chosen.pin,
-        default_model=chosen.default_model,
-        keep_versions=chosen.keep_versions,
-        max_batch=chosen.max_batch,
-        allow_bare_onnx=chosen.allow_bare_onnx,
-        lazy=chosen.load == "lazy",
-        load_all=load_all,
-        policies=chosen.policy,
-    )
-    return open_repository(folder, device, options)
+    return open_repository(folder, device, registry_options(chosen, load_all=load_all))
 
 
 def application(
@@ -78,9 +67,7 @@ def application(
     """The service over a folder of models, on the CPU, with these settings; or over models that are open already."""
     chosen = settings_of(folder, **settings)
     telemetry = Telemetry(loaded=1 + chosen.keep_versions)
-    url = chosen.feedback_url
-    limits = chosen.feedback_rows, chosen.feedback_days
-    archive = None if url is None else Archive(url.get_secret_value(), *limits, telemetry)
+    archive = archive_of(chosen, telemetry)
     return create_app(chosen, models or open_models(folder, **settings), telemetry, guard, tracing, archive)
 
 

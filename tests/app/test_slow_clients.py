@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app import http_protocol
 from app.connections import Connections
 from app.http_protocol import MOST_HEAD, protocol_among
+from tests.app.engine.fakes import until
 from tests.serving import PATIENCE, in_thread
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -97,13 +98,6 @@ def drip(line: socket.socket, piece: bytes) -> bytes:
     pytest.fail("the connection goes on")
 
 
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def codes(found: bytes) -> list[str]:
     """The paths and the codes of errors in the bodies of answers."""
     answers = []
@@ -180,7 +174,7 @@ def test_a_small_body_that_comes_slowly_gets_a_408(
     line = connect()
     line.sendall(b"POST /b HTTP/1.1\r\nHost: x\r\n" + framing)
     assert codes(drip(line, b"z" if b"Length" in framing else b"z\r\n1\r\n")) == ["request_timeout"]
-    until(lambda: service.left == ["/b"])
+    until(lambda: service.left == ["/b"], PATIENCE)
 
 
 def test_a_body_that_nobody_reads_keeps_no_connection_open(
@@ -229,7 +223,7 @@ def test_whoever_reads_a_body_that_breaks_off_is_told(service: Service, connect:
     line = connect()
     line.sendall(b"POST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nz\r\nx\r\n")
     assert codes(rest(line)) == ["malformed_request"]
-    until(lambda: service.left == ["/b"])
+    until(lambda: service.left == ["/b"], PATIENCE)
 
 
 def test_the_longest_idle_connection_makes_room(service: Service) -> None:
@@ -238,7 +232,7 @@ def test_the_longest_idle_connection_makes_room(service: Service) -> None:
         busy.sendall(GET.replace(b"/a", b"/slow"))
         used.sendall(GET)
         assert used.recv(65536)
-        until(lambda: "/slow" in service.begun)
+        until(lambda: "/slow" in service.begun, PATIENCE)
         lines = [connect() for _ in range(20)]
         assert rest(silent) == rest(used) == b""
         for line in lines[:-3]:
@@ -255,7 +249,7 @@ def test_where_all_are_at_work_one_more_gets_a_503(service: Service) -> None:
         lines = [connect() for _ in range(3)]
         for line in lines:
             line.sendall(GET.replace(b"/a", b"/slow"))
-        until(lambda: len(service.begun) == 3)
+        until(lambda: len(service.begun) == 3, PATIENCE)
         another = connect()
         another.sendall(GET)
         found = rest(another)
@@ -275,7 +269,7 @@ def test_bodies_that_drip_make_room_after_a_while(service: Service) -> None:
         for path in (b"/b", b"/c", b"/d"):
             lines.append(connect())
             lines[-1].sendall(b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nz" % path)
-            until(lambda: path.decode() in service.begun)  # noqa: B023
+            until(lambda: path.decode() in service.begun, PATIENCE)  # noqa: B023
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             another = connect()
@@ -287,7 +281,7 @@ def test_bodies_that_drip_make_room_after_a_while(service: Service) -> None:
         else:
             pytest.fail("no body makes room")
         assert rest(lines[0]) == b""
-        until(lambda: service.left == ["/b"])
+        until(lambda: service.left == ["/b"], PATIENCE)
 
 
 @pytest.mark.parametrize("last", [b"", b"Connection: close\r\n"])
@@ -307,13 +301,13 @@ def test_an_answer_of_any_size_that_is_not_read_is_given_up(
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         line.connect((client.base_url.host, client.base_url.port or 0))
         line.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n%b\r\n" % last)
-        until(lambda: bool(seen))
-        until(lambda: seen[0].get_write_buffer_size() > 0)
+        until(lambda: bool(seen), PATIENCE)
+        until(lambda: seen[0].get_write_buffer_size() > 0, PATIENCE)
         began = time.monotonic()
         line.settimeout(PATIENCE)
         for _ in range(8):
             assert len(line.recv(10)) == 10  # a few bytes are no reason to keep it
             time.sleep(0.1)
-        until(lambda: seen[0].get_write_buffer_size() == 0)
+        until(lambda: seen[0].get_write_buffer_size() == 0, PATIENCE)
         assert time.monotonic() - began > 0.5
         assert len(rest(line)) < 40_000

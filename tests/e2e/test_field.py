@@ -4,8 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from app.contract.repository import model_path
 from models.data.field import read_field
 from tests import artefacts
+from tests.app.engine.fakes import until
 from tests.e2e.postgres import postgres
 from tests.pictures import digits, pictures
 from tests.serving import PATIENCE, ROOT, SHIPPED, as_process, free_port
@@ -44,13 +44,6 @@ def send(client: httpx.Client, given: list[dict[str, Any]]) -> httpx.Response:
     return client.post("/feedback", json={"feedback": given})
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.1)
-
-
 def test_two_replicas_count_each_receipt_once(url: str) -> None:
     settings = {**SHIPPED, **SECRET, "MASKSEMBLES_FEEDBACK_URL": url}
     with as_process(SHIPPED_MODELS, **settings) as (first, _), as_process(SHIPPED_MODELS, **settings) as (second, _):
@@ -65,7 +58,7 @@ def test_two_replicas_count_each_receipt_once(url: str) -> None:
         answers = [one.result().raise_for_status().json() for one in sent]
         quality = [client.get("/models/digits/quality").json()["versions"][0]["heads"][0] for client in both]
         contract = artefacts.read(SHIPPED_MODELS, "digits", 3)[1]
-        wait_for(lambda: len(read_field(url, "digits", 3, contract)[""]) == 800)
+        until(lambda: len(read_field(url, "digits", 3, contract)[""]) == 800, PATIENCE, 0.1)
     assert sum(answer["counted"] for answer in answers) == sum(one["rows"] for one in quality) == 800
     assert sum(answer["repeated"] for answer in answers) == sum(one["repeated"] for one in quality) == 1600
     assert {answer["remembered_by"] for answer in answers} == {"database"}
@@ -81,10 +74,10 @@ def test_a_server_that_goes_and_comes_back_loses_nothing() -> None:
             given = [{"receipt": row["receipt"], "truth": row["index"]} for row in rows]
             refused = send(client, given)
             assert (refused.status_code, refused.json()["error"]["code"]) == (503, "feedback_unavailable")
-            wait_for(lambda: "masksembles_feedback_database_failing 1.0" in client.get("/metrics").text)
+            until(lambda: "masksembles_feedback_database_failing 1.0" in client.get("/metrics").text, PATIENCE, 0.1)
             server.start()
             assert send(client, given).raise_for_status().json()["counted"] == 200
-            wait_for(lambda: 'kept_rows_total{outcome="stored"} 200.0' in client.get("/metrics").text)
+            until(lambda: 'kept_rows_total{outcome="stored"} 200.0' in client.get("/metrics").text, PATIENCE, 0.1)
 
 
 def test_a_broken_promise_is_kept_after_a_recalibration(tmp_path: Path) -> None:
@@ -121,13 +114,13 @@ def test_a_broken_promise_is_kept_after_a_recalibration(tmp_path: Path) -> None:
         seen = noisy(client, 3, times=3)
         before, _ = quality(client, 3)
         contract = artefacts.read(repository, "fashion-mnist", 3)[1]
-        wait_for(lambda: len(read_field(url, "fashion-mnist", 3, contract)[""]) == 1500)
+        until(lambda: len(read_field(url, "fashion-mnist", 3, contract)[""]) == 1500, PATIENCE, 0.1)
         arguments = ["fashion-mnist:3", "--feedback", url, "--repository", str(repository)]
         policy = ["--policy", "reject energy>c99, defer entropy>r10"]
         command = [sys.executable, "-m", "models", "calibrate", *arguments, *policy]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 0, done.stderr
-        wait_for(lambda: client.get("/models/fashion-mnist").json()["version"] == 4)
+        until(lambda: client.get("/models/fashion-mnist").json()["version"] == 4, PATIENCE, 0.1)
         later = noisy(client, 4, times=4)
         after, _ = quality(client, 4)
     for name, found in (("before", before), ("after", after)):  # the figures of docs/feedback.md; pytest -s shows them

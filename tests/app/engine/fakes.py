@@ -188,8 +188,9 @@ def rows(*values: float) -> Feeds:
     return {"input": np.array([[value, 0] for value in values], np.float32)}
 
 
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+def until(condition: Callable[[], object], seconds: float = 10, every: float = 0.001) -> None:
+    """Waits until it holds, which is looked at after so many seconds each; fails when it does not in time."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
-        time.sleep(0.001)
+        time.sleep(every)

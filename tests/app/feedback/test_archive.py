@@ -3,7 +3,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from app.feedback.ledger import Claim, Ledger
 from app.feedback.receipt import Receipts, number_of
 from app.feedback.signer import Signer
 from tests.app.api.predict.answering import CLASSES
+from tests.app.engine.fakes import until
 from tests.app.feedback.receipts import CLASSES_HEAD, POLICY, RECEIPTS, SECRET
 
 PATIENCE = 20.0
@@ -75,13 +76,6 @@ def rows_of(url: Path, table: Any) -> list[Any]:
         engine.dispose()
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
 def test_outputs_are_kept_by_the_number_of_the_receipt(tmp_path: Path) -> None:
     told = Told()
     with opened(tmp_path / "a.db", told) as archive:
@@ -116,7 +110,7 @@ def test_of_too_many_rows_a_random_sample_is_kept(tmp_path: Path) -> None:
     told = Told()
     with opened(tmp_path / "a.db", told, rows=1000) as archive:
         numbers = sorted(signed(number_of(text)) for text in issue(archive, 1000))
-        wait_for(lambda: told.rows["stored"] == 2000)
+        until(lambda: told.rows["stored"] == 2000, PATIENCE)
         archive.sweep()
     assert [row.id for row in rows_of(tmp_path / "a.db", answers)] == numbers[:1000]
 
@@ -126,11 +120,11 @@ def test_it_deletes_by_itself_while_rows_come(tmp_path: Path, monkeypatch: pytes
     told = Told()
     with opened(tmp_path / "a.db", told, rows=20) as archive:
         issue(archive)
-        wait_for(lambda: told.rows["stored"])
-        until = time.monotonic() + PATIENCE
+        until(lambda: told.rows["stored"], PATIENCE)
+        end = time.monotonic() + PATIENCE
         while told.rows["stored"] < 100 or len(rows_of(tmp_path / "a.db", answers)) != 20:
             issue(archive, 5)  # there is always something to write
-            assert time.monotonic() < until
+            assert time.monotonic() < end
 
 
 def test_a_database_that_fails_while_nothing_waits_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,16 +132,16 @@ def test_a_database_that_fails_while_nothing_waits_is_told(tmp_path: Path, monke
     told = Told()
     with opened(tmp_path / "a.db", told) as archive:
         issue(archive)
-        wait_for(lambda: told.rows["stored"] == 2)
+        until(lambda: told.rows["stored"] == 2, PATIENCE)
         engine = connect(str(tmp_path / "a.db"))
         with engine.begin() as connection:
             connection.exec_driver_sql(f"ALTER TABLE {answers.name} RENAME TO hidden")
-        wait_for(lambda: told.failing)
+        until(lambda: told.failing, PATIENCE)
         time.sleep(0.2)  # many tries later
         assert told.failing
         with engine.begin() as connection:
             connection.exec_driver_sql(f"ALTER TABLE hidden RENAME TO {answers.name}")
-        wait_for(lambda: not told.failing)
+        until(lambda: not told.failing, PATIENCE)
         engine.dispose()
 
 
@@ -159,7 +153,7 @@ def test_what_is_too_old_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             ledger = Ledger()
             asyncio.run(_add(archive, claims(ledger, *issue(archive))))
         monkeypatch.undo()
-        wait_for(lambda: len(rows_of(tmp_path / "a.db", answers)) == 4)
+        until(lambda: len(rows_of(tmp_path / "a.db", answers)) == 4, PATIENCE)
         archive.sweep()
     for table in (answers, truths):
         assert [round((now - row.time) / 86_400) for row in rows_of(tmp_path / "a.db", table)] == [1, 1]
@@ -182,12 +176,12 @@ def test_a_broken_database_costs_no_answer_and_its_rows_are_written_later(
     told, folder = Told(), tmp_path / "mounted"
     with caplog.at_level(logging.INFO), opened(folder / "a.db", told) as archive:
         texts = issue(archive, 3)
-        wait_for(lambda: told.failing)
+        until(lambda: told.failing, PATIENCE)
         with pytest.raises(FeedbackUnavailable, match="send the same again"):
             asyncio.run(_add(archive, claims(Ledger(), *texts)))
         folder.mkdir()
-        wait_for(lambda: told.rows["stored"] == 6)
-        wait_for(lambda: not told.failing)
+        until(lambda: told.rows["stored"] == 6, PATIENCE)
+        until(lambda: not told.failing, PATIENCE)
         assert asyncio.run(_add(archive, claims(Ledger(), *texts))) == 6 * [True]
     said = [record.getMessage() for record in caplog.records if record.name == archives.__name__]
     assert said[0].startswith("the database of feedback fails: ")
@@ -208,11 +202,11 @@ def test_a_row_that_the_database_refuses_holds_up_no_other(tmp_path: Path) -> No
     told = Told()
     with opened(tmp_path / "a.db", told) as archive:
         issue(archive)
-        wait_for(lambda: told.rows["stored"] == 2)
+        until(lambda: told.rows["stored"] == 2, PATIENCE)
         archive.keep((None, 3, ""), issue(None), [0, 0], ["logits"], CLASSES)  # type: ignore[arg-type]
-        wait_for(lambda: told.rows["dropped"] == 2)
+        until(lambda: told.rows["dropped"] == 2, PATIENCE)
         issue(archive)
-        wait_for(lambda: told.rows["stored"] == 4)
+        until(lambda: told.rows["stored"] == 4, PATIENCE)
 
 
 def test_a_full_memory_refuses_truths(tmp_path: Path) -> None:
@@ -224,7 +218,7 @@ def test_a_full_memory_refuses_truths(tmp_path: Path) -> None:
             asyncio.run(_add(archive, claims(Ledger(), *issue(None))))
         assert refused.value.retry_after == 60
         issue(archive)
-        wait_for(lambda: told.failing)  # it is told, as if it were broken
+        until(lambda: told.failing, PATIENCE)  # it is told, as if it were broken
 
 
 def test_what_a_slow_database_remembers_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
