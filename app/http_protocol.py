@@ -127,8 +127,13 @@ class HttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A part of a body."""
         self._beside -= len(body)
-        if not self._refused:
-            super().on_body(body)
+        if self._refused:
+            return
+        if not self.cycle.body:  # nothing waits, as ever with large parts: b"" + part is the part, not copied twice
+            self.cycle.body = b""  # type: ignore[assignment]
+        elif isinstance(self.cycle.body, bytes):
+            self.cycle.body = bytearray(self.cycle.body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """A request is complete."""
