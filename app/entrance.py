@@ -31,27 +31,29 @@ class Guest(Protocol):
 class Entrance:
     """The way to the application.
 
-    Who comes while the queue is full waits, for a pass of the event loop or a few, until those before are let in or
-    refused. So nobody is refused while there is room, and nobody overtakes.
+    Who comes while the queue is full waits, for a pass of the event loop or a few, and is refused unless there is room
+    by then. Nobody overtakes.
     """
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._batcher = gateway.services.batcher
         self._waiting: deque[tuple[Guest, RequestResponseCycle, str]] = deque()
+        self._will_look = False
 
     def enter(self, guest: Guest, cycle: RequestResponseCycle) -> None:
         """Hands a request to the application, now or when its turn has come, or refuses it."""
         scope = cast(Scope, cycle.scope)  # the same to uvicorn and Starlette, which have a type of their own each
-        if not self._gateway.is_crowded or (route := self._gateway.refusable(scope)) is None:
+        if (self._batcher.room and not self._waiting) or (route := self._gateway.refusable(scope)) is None:
             guest.begin(cycle)
             return
         self._waiting.append((guest, cycle, route))
-        if len(self._waiting) == 1:
-            self._look_later()
+        self._look_later()
 
     def _look_later(self) -> None:
-        asyncio.get_running_loop().call_soon(self._look)  # behind those that have just begun: their rows count then
+        if not self._will_look:
+            self._will_look = True
+            asyncio.get_running_loop().call_soon(self._look)  # behind those that have just begun: their rows count then
 
     def _look(self) -> None:
         try:
@@ -59,10 +61,10 @@ class Entrance:
                 self._let_in(len(self._waiting))
             elif (full := self._batcher.refusal()) is None:
                 self._let_in(self._batcher.room)
-                self._gateway.is_crowded = bool(self._waiting) or self._batcher.waiting > 0
             else:
                 self._refuse(full)
         finally:
+            self._will_look = False  # not before: a refusal may bring the next request of its connection
             if self._waiting:
                 self._look_later()
 

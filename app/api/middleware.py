@@ -55,8 +55,6 @@ class Gateway:
         self._telemetry = services.telemetry
         self._tracing = services.tracing
         self.services = services
-        self.is_crowded = False
-        """Whether a request found the queue full; who lets requests in takes it back when nothing waits any more."""
         self._inside: ASGIApp = self._admit
         if settings.cors_origins:  # outside of admission: a preflight carries no key, and a page may read refusals
             self._inside = CORSMiddleware(
@@ -165,7 +163,6 @@ class Gateway:
             await self._app(scope, receive, send)
         elif (refusal := self._batcher.refusal()) is not None:
             self._telemetry.rejected(refusal.code)
-            self.is_crowded = True
             await self._refuse(refusal, scope, send)
         else:
             await self._shortcut(self._endpoints[route], scope, receive, send)

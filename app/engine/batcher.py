@@ -78,11 +78,6 @@ class Batcher:
         return [thread.name for thread in self._threads if thread.is_alive()]
 
     @property
-    def waiting(self) -> int:
-        """Number of rows that wait for a device."""
-        return self._queue.rows
-
-    @property
     def room(self) -> int:
         """How many more rows may wait."""
         return max(0, self._queue.most_rows - self._queue.rows)

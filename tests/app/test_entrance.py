@@ -16,6 +16,7 @@ import pytest
 from app.api.middleware import Gateway
 from app.auth.guard import Guard
 from app.auth.keys import make_key, parse_keys
+from app.engine.batcher import Batcher
 from app.entrance import Entrance
 from app.errors import QueueFull, ServiceError, Unauthorized
 from app.http_protocol import SMALL_REST, HttpProtocol
@@ -36,7 +37,6 @@ class Crowd:
         self._most = room
         self._unknown = unknown
         self.gateway = SimpleNamespace(
-            is_crowded=True,
             refusable=lambda scope: None if scope["path"] == "/health" else "/predict",
             turn_away=self._turn_away,
             services=SimpleNamespace(stopping=False, batcher=self),
@@ -45,7 +45,7 @@ class Crowd:
 
     @property
     def room(self) -> int:
-        return self._most - self.waiting
+        return max(0, self._most - self.waiting)
 
     def refusal(self) -> ServiceError | None:
         return None if self.room else QueueFull("full", 1)
@@ -75,12 +75,16 @@ async def passes(count: int = 1) -> None:
         await asyncio.sleep(0)
 
 
-def test_whoever_comes_goes_straight_in_until_the_queue_was_full() -> None:
+def test_whoever_comes_goes_straight_in_until_the_queue_is_full() -> None:
     async def run() -> None:
-        crowd = Crowd(room=0)
-        crowd.gateway.is_crowded = False
-        crowd.come("a")
-        assert crowd.seen == ["+a"]
+        crowd = Crowd(room=1)
+        crowd.come("ab")
+        assert crowd.seen == ["+a", "+b"]
+        await passes()
+        crowd.come("c")
+        assert crowd.seen == ["+a", "+b"]
+        await passes()
+        assert crowd.seen == ["+a", "+b", "503c"]
 
     asyncio.run(run())
 
@@ -88,10 +92,11 @@ def test_whoever_comes_goes_straight_in_until_the_queue_was_full() -> None:
 def test_as_many_are_let_in_as_there_is_room_for_in_the_order_in_which_they_came() -> None:
     async def run() -> None:
         crowd = Crowd(room=3, unknown="e")
-        crowd.waiting = 1
+        crowd.waiting = 3
         crowd.come("abcdef")
         crowd.come("h", "/health")
         assert crowd.seen == ["+h"]
+        crowd.waiting = 1  # a device has taken two
         await passes(4)
         assert crowd.seen == ["+h", "+a", "+b", "503c", "503d", "401e", "503f"]
         assert crowd.waiting == 3
@@ -113,29 +118,16 @@ def test_a_few_at_a_time_are_refused_so_that_answers_go_out_between() -> None:
     asyncio.run(run())
 
 
-def test_it_is_over_when_nothing_waits() -> None:
-    async def run() -> None:
-        crowd = Crowd(room=2)
-        for rows, crowded in ((2, True), (1, True), (0, False)):
-            crowd.waiting = rows
-            crowd.come("a")
-            await passes()
-            assert crowd.gateway.is_crowded is crowded
-            await passes()
-
-    asyncio.run(run())
-
-
 def test_nobody_overtakes_who_waits() -> None:
     async def run() -> None:
         crowd = Crowd(room=2)
-        crowd.come("abc")
-        await passes()
-        assert (crowd.seen, crowd.gateway.is_crowded) == (["+a", "+b"], True)
-        crowd.come("d")
-        assert crowd.seen == ["+a", "+b"]
-        await passes(2)
-        assert crowd.seen == ["+a", "+b", "503c", "503d"]
+        crowd.waiting = 2
+        crowd.come("ab")
+        crowd.waiting = 1
+        crowd.come("c")
+        assert crowd.seen == []
+        await passes(3)
+        assert crowd.seen == ["+a", "503b", "503c"]
 
     asyncio.run(run())
 
@@ -153,7 +145,7 @@ def test_a_service_that_stops_leaves_it_to_the_application() -> None:
 
 @contextmanager
 def full(folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[tuple[httpx.Client, Held]]:
-    """A service that was asked for more than it can take, and has refused one request for it."""
+    """A service whose device is held, and whose queue is full."""
     models = open_models(folder)
     models.registry.find("tiny", None).inline_max_rows = 0
     with ExitStack() as stack:
@@ -190,7 +182,7 @@ def request(path: bytes = b"/predict", body: bytes = b"{}", more: bytes = b"") -
 def test_a_refusal_is_the_same_whoever_gives_it(
     tiny_repository: Path, monkeypatch: pytest.MonkeyPatch, path: bytes
 ) -> None:
-    """The first is the application's; all after it are given without it."""
+    """The first is the application's, the others are given without it."""
     ids = b"X-Request-ID: mine\r\ntraceparent: %b\r\n" % TRACE
     given: list[bytes] = []
     real = HttpProtocol.turn_away
@@ -203,9 +195,12 @@ def test_a_refusal_is_the_same_whoever_gives_it(
     with full(tiny_repository, monkeypatch) as (client, _), connected(client) as line:
         begun = counted(client, "queue_full")
         answers = []
-        for _ in range(3):
-            line.sendall(request(path, more=ids))
-            answers.append(read(line))
+        for by_the_application in (True, False, False):
+            with monkeypatch.context() as changed:
+                if by_the_application:
+                    changed.setattr(Batcher, "room", 1)
+                line.sendall(request(path, more=ids))
+                answers.append(read(line))
         assert given == [b"mine"] * 2
         assert counted(client, "queue_full") == begun + 3
         for status, headers, body in answers:

@@ -22,6 +22,8 @@ CLIENTS = 32
 class Overload(NamedTuple):
     """One open loop."""
 
+    best: float
+    """Good answers a second before it."""
     offered: float
     """Requests a second."""
     share: float
@@ -59,6 +61,7 @@ def measure(service: Service, body: Path, factors: list[float], seconds: int, be
         rejected = load.rejected * seconds
         found.append(
             Overload(
+                best,
                 load.offered,
                 load.throughput / max(best, after),
                 load.p50_ms,
@@ -81,7 +84,7 @@ def _best(service: Service, body: Path, seconds: int) -> tuple[float, float]:
 def compare(case: Case, checkouts: dict[str, str], options: argparse.Namespace) -> None:
     """Prints each round of each checkout, and the medians."""
     found: dict[tuple[str, float], list[Overload]] = {}
-    print(f"\n{case.name}: offered/s, good (share of the best) and their p50 ms, refused p50 ms, µs of a refusal")
+    print(f"\n{case.name}: best → offered a second; good (share of the best), p50 ms; refused, p50 ms; µs of a refusal")
     with ExitStack() as stack:
         services = []
         for name, root in checkouts.items():
@@ -104,7 +107,7 @@ def compare(case: Case, checkouts: dict[str, str], options: argparse.Namespace) 
 
 def _told(name: str, factor: float, row: Overload) -> str:
     return (
-        f"{name:6} {factor:g} ×: {row.offered:6.0f}; {row.share:4.2f} {row.p50_ms:6.1f}; "
+        f"{name:6} {factor:g} ×: {row.best:5.0f} → {row.offered:6.0f}; {row.share:4.2f} {row.p50_ms:6.1f}; "
         f"{row.refused_p50_ms:6.1f}; {row.refusal_us:5.0f}; unexpected {row.unexpected:g}"
     )
 
