@@ -20,7 +20,7 @@ __all__ = [
     "Study",
 ]  # fmt: skip
 
-_FIVE, _ONE = (0, 1, 2, 3, 4), (0,)
+_FIVE, _TWO, _ONE = (0, 1, 2, 3, 4), (0, 1), (0,)
 
 FASHION_MNIST = ImageStudy(
     data="fashion-mnist",
@@ -36,7 +36,9 @@ FASHION_MNIST = ImageStudy(
         Entry("masksembles", 3.0, "capacity", held_out=True, seeds=(0, 1)),
         Entry("deep-ensemble", held_out=True, seeds=(0, 1)),
     ),
+    whole=True,
     settings={
+        "network": "cnn",
         "align": None,
         "options": {"widths": [16, 32, 64, 64], "strided": True},
         "rows": 10_000,
@@ -79,6 +81,7 @@ SEARCH = SearchStudy(
         for method, network in _SEARCHED
         for setting in _SETTINGS
     ),
+    whole=True,
     settings=FASHION_MNIST.settings,
     variants={
         **_SETTINGS,
@@ -99,10 +102,12 @@ RECIPES = RecipeStudy(
         *all_methods(masked((2.0,), ("width", "late"), _FIVE), _FIVE, held_out=True),
         Entry("single", variant="broad", tried=True),
         Entry("single", variant="broad", held_out=True, tried=True),
-        *masked((2.0,), ("narrow", "once", "repeated", "joint", "taught"), _FIVE, tried=True),
-        Entry("single", variant="forty", tried=True),
-        *masked((2.0,), ("longer",), _FIVE, tried=True),
+        *masked((2.0,), ("narrow", "once", "repeated", "joint"), _FIVE, tried=True),
+        *masked((2.0,), ("taught",), _ONE, tried=True),
+        Entry("single", variant="forty", seeds=_TWO, tried=True),
+        *masked((2.0,), ("longer",), _TWO, tried=True),
     ),
+    whole=True,
     settings={**FASHION_MNIST.settings, "flip": True, "crop": 1, "learning_rate": 6e-3},
     variants={
         "width": {},
