@@ -25,7 +25,8 @@ SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-u
 .DEFAULT_GOAL := help
 .PHONY: help install lock serve test test-service test-slow test-clients test-page test-docker test-scale coverage fuzz check \
   openapi proto vendor chromium prometheus kubernetes-client models benchmark benchmark-quick bench bench-model bench-formats \
-  bench-transports bench-sizes bench-drift bench-receipts bench-gpu bench-hostile bench-proxy bench-footprint bench-workers \
+  bench-transports bench-sizes bench-drift bench-receipts bench-gpu bench-hostile bench-profile bench-proxy bench-footprint \
+  bench-workers \
   soak soak-connections soak-reloads soak-shapes endurance clean
 
 help: ## List the targets
@@ -113,6 +114,9 @@ benchmark-quick: $(ALL) ## The same in minutes, for its code rather than its num
 bench: $(ALL) ## Service beside bare onnxruntime and a plain FastAPI service, and REST beside gRPC (ONLY=…, JSON=file)
 	$(PYTHON) -m tests.bench.serving $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
 	$(if $(ONLY),,$(PYTHON) -m tests.bench.transports)
+
+bench-profile: $(ALL) ## Where the processor time of a request goes, for 1, 32 and 128 clients (ONLY=part of a name)
+	$(PYTHON) -m tests.bench.profile $(if $(ONLY),--only "$(ONLY)")
 
 bench-workers: $(ALL) ## The service with one process and with two on the same cores (ONLY=…, JSON=file)
 	$(PYTHON) -m tests.bench.workers $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))

@@ -13,6 +13,7 @@ from app.contract import decisions, percentiles, signature
 from app.contract.decisions import DecisionPolicy
 from app.contract.policy import NO_POLICIES, Policies
 from app.contract.schema import Contract, shape_at
+from app.contract.tensor import Tensor
 from app.engine.device import Device
 from app.engine.io_binding import IOBindingSession
 from app.engine.row_shapes import Feeds, RowShapes, row_of, sizes_to_try
@@ -88,6 +89,7 @@ class Model:
         """Most rows that are quick enough to run in the event loop; 0 on a GPU."""
         self._rows = [row_of(contract, sizes) for sizes in sizes_to_try(contract)]
         self._largest = self._rows[-1]
+        self._row_bytes = {} if contract.axes else _bytes(contract.outputs, {"B": 1})
         self._pads = any(axis.padding is not None for axis in contract.axes.values())
         values = sum(array.size for array in self._largest.values())
         self.most_values = max(_VALUES, values) if contract.axes else None
@@ -98,12 +100,10 @@ class Model:
 
     def answer_bytes(self, inputs: Feeds, outputs: Collection[str]) -> int:
         """The size of some of its outputs for these inputs [B, …] by name."""
-        letters = self.shapes.letters(inputs)
-        return sum(
-            prod(shape_at(tensor.shape, letters)) * np.dtype(tensor.dtype).itemsize
-            for tensor in self.outputs
-            if tensor.name in outputs
-        )
+        rows, sizes = len(next(iter(inputs.values()))), self._row_bytes
+        if self.contract.axes:
+            rows, sizes = 1, _bytes(self.outputs, self.shapes.letters(inputs))
+        return rows * sum([size for name, size in sizes.items() if name in outputs])
 
     def probe(self, index: int) -> None:
         """Runs one row on one of the devices as the warm-up did; raises what onnxruntime raises."""
@@ -145,6 +145,11 @@ class Model:
 
     def _spelled(self, inputs: Feeds) -> str:
         return ", ".join(str(list(values.shape[1:])) for values in inputs.values())
+
+
+def _bytes(outputs: Sequence[Tensor], letters: Mapping[str, int]) -> dict[str, int]:
+    """The size of each output, given those of B and of free axes."""
+    return {one.name: prod(shape_at(one.shape, letters)) * np.dtype(one.dtype).itemsize for one in outputs}
 
 
 def policies_for(policies: Policies, name: str, version: int, contract: Contract) -> dict[str, DecisionPolicy]:

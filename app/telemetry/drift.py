@@ -1,7 +1,8 @@
 """Shows whether inputs have drifted: compares the scores of the rows served with those of the calibration rows, as
 histograms, which tell how far, and by a test, which tells how surely."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from app.contract.contract_model import Score
 from app.contract.head import Head
 from app.contract.schema import Contract
 from app.contract.tasks.task import Arrays, row_output
-from app.telemetry.drift_evidence import ALARM_AT, DriftEvidence
+from app.telemetry.drift_evidence import ALARM_AT, ROWS_AT_ONCE, DriftEvidence
 from app.telemetry.drift_report import DriftReport, ScoreDrift
 
 MONITORED: tuple[Score, ...] = ("entropy", "mutual_information")
@@ -46,22 +47,23 @@ class ScoreHistogram:
         self._edges = edges
         self._reference = reference
         self._value_of = value_of
-        self._counts = np.zeros(len(edges) + 1, dtype=np.int64)
-        self._sum = 0.0
+        self._counted = _Counted(np.zeros(len(edges) + 1, dtype=np.int64), 0.0)
+        self._waiting_rows = 0
 
     def observe(self, found: Arrays) -> None:
-        """Counts the rows of a batch, given its outputs; skips values that are not finite."""
+        """Takes in the rows of a batch, given its outputs; values that are not finite will not count."""
         values = self._value_of(found)
-        values = values[np.isfinite(values)]  # one NaN would spoil the sum for ever
-        # searchsorted puts a value on an edge below it, as Prometheus's `le` wants it
-        counts = np.bincount(np.searchsorted(self._edges, values), minlength=len(self._counts))
-        self._counts += counts
-        self._sum += float(values.sum(dtype=np.float64))
-        self.evidence.observe(values)
+        self._counted.waiting.append(values)
+        self._waiting_rows += len(values)
+        if self._waiting_rows >= ROWS_AT_ONCE:
+            values = _finite(self._counted.waiting)
+            self._counted, self._waiting_rows = self._count(self._counted, values), 0
+            self.evidence.observe(values)
 
     def buckets(self) -> tuple[list[tuple[str, float]], float]:
         """Upper bounds with cumulative counts, and the sum of all values."""
-        return self._bounded(self._counts.cumsum()), self._sum
+        now = self._now()
+        return self._bounded(now.counts.cumsum()), now.sum
 
     def reference_buckets(self) -> list[tuple[str, float]]:
         """Upper bounds with cumulative counts of the calibration rows."""
@@ -70,18 +72,42 @@ class ScoreHistogram:
     def distance(self) -> float | None:
         """The largest difference between the shares of served and of calibration rows at or below an edge; None
         without rows."""
-        served = self._counts.cumsum()
+        served = self._now().counts.cumsum()
         if not served[-1]:
             return None
         return float(np.abs(served / served[-1] - self._reference / self._reference[-1]).max())
 
     def report(self, head: str, score: Score) -> ScoreDrift:
         """What is to be shown of it."""
-        rows, evidence = int(self._counts.sum()), self.evidence
+        rows, evidence = int(self._now().counts.sum()), self.evidence
         return ScoreDrift(head, score, rows, evidence.value, self.distance(), *evidence.leading())
+
+    def _now(self) -> "_Counted":
+        """All rows, those that wait too. Any thread may ask: what is counted is never changed, but replaced."""
+        counted = self._counted
+        return self._count(counted, _finite(list(counted.waiting)))
+
+    def _count(self, before: "_Counted", values: NDArray[Any]) -> "_Counted":
+        # searchsorted puts a value on an edge below it, as Prometheus's `le` wants it
+        counts = np.bincount(np.searchsorted(self._edges, values), minlength=len(before.counts))
+        return _Counted(before.counts + counts, before.sum + float(values.sum(dtype=np.float64)))
 
     def _bounded(self, cumulative: NDArray[np.int64]) -> list[tuple[str, float]]:
         return list(zip([*map(str, self._edges.tolist()), "+Inf"], cumulative.tolist()))
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """The rows of a histogram: those in its buckets, their sum, and batches that wait to be counted together."""
+
+    counts: NDArray[np.int64]
+    sum: float
+    waiting: list[NDArray[Any]] = field(default_factory=list)
+
+
+def _finite(batches: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    values = np.concatenate(batches) if batches else np.empty(0)
+    return values[np.isfinite(values)]  # one NaN would spoil the sum for ever
 
 
 class ScoreHistograms(Collector):

@@ -30,7 +30,8 @@ _EXPONENTS = np.array([0.9, 0.7, 0.4])
 """The bets on a share u are that it is u**0.9, which gains most where little has changed, to u**0.4, where much has."""
 _MOST = 1000 * ALARM_AT  # of a test: what has drifted for long is forgotten as fast as what just began
 _LARGEST_GROWTH = 600.0  # e**709 overflows
-_ROWS_AT_ONCE = 64  # for a single row, settling the bets would take longer than counting it
+ROWS_AT_ONCE = 64
+"""Rows that wait until they are taken in together: for a single one that would take longer than for all of them."""
 
 
 class DriftEvidence:
@@ -67,7 +68,7 @@ class DriftEvidence:
         if not len(values):  # or they would pile up
             return
         self._waiting.append(values)
-        if sum(map(len, self._waiting)) >= _ROWS_AT_ONCE:
+        if sum(map(len, self._waiting)) >= ROWS_AT_ONCE:
             self._settle(np.concatenate(self._waiting))
             self._waiting = []
 

@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -50,9 +51,13 @@ def need_wrk() -> None:
         raise SystemExit("error: wrk is not installed (Debian: apt install wrk)")
 
 
-def closed(url: str, body: Path, clients: int, seconds: int) -> Load:
-    """So many connections, each of which sends its next request when it has the answer to the last one."""
-    with _wrk("post.lua", url, clients, seconds, str(body)) as process:
+def closed(url: str, body: Path, clients: int, seconds: int, headers: Sequence[str] = ()) -> Load:
+    """So many connections, each of which sends its next request when it has the answer to the last one.
+
+    Args:
+        body: a file, JSON unless headers (`Name: value`) say otherwise.
+    """
+    with _wrk("post.lua", url, clients, seconds, str(body), *headers) as process:
         found = json.loads(process.communicate()[1])
     good = found["requests"] - found["errors"]
     return Load(good / found["seconds"], found["p50_ms"], found["p99_ms"], found["errors"])

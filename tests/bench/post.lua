@@ -1,10 +1,14 @@
--- For wrk: posts the file named after `--`, and prints what came of it as JSON.
+-- For wrk: posts the file named after `--`, with the headers after it (`Name: value`), and prints what came of it as JSON.
 function init(arguments)
   local file = assert(io.open(arguments[1], "rb"))
   wrk.method = "POST"
   wrk.body = file:read("*a")
   wrk.headers["Content-Type"] = "application/json"
   file:close()
+  for index = 2, #arguments do
+    local name, value = arguments[index]:match("^(.-): (.*)$")
+    wrk.headers[name] = value
+  end
 end
 
 function done(summary, latency)

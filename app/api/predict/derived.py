@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from app.api.predict.tasks.task import OutputSelection
 from app.contract.contract_model import Score
 from app.contract.decisions import Decided, Decision, stricter
-from app.contract.percentiles import percentages
 from app.contract.tasks.task import Arrays
 
 Scores = Mapping[Score, NDArray[Any]]
@@ -25,7 +24,7 @@ def percentiles(selection: OutputSelection, of_rows: Scores) -> Arrays | None:
     """
     if not selection.tables:
         return None
-    places = np.array([percentages(table, of_rows[name]) for name, table in selection.tables.items()])
+    places = np.array([table.percentages(of_rows[name]) for name, table in selection.tables.items()])
     return dict(zip(selection.tables, places.round(_DECIMALS)))
 
 

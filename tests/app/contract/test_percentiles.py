@@ -20,12 +20,12 @@ def place(table: tuple[float, ...], value: float) -> float:
 
 @given(
     st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, 2.0]), min_size=101, max_size=101).map(sorted),
-    st.lists(st.floats(-1, 3, width=16), min_size=1, max_size=5),
+    st.lists(st.floats(-1, 3, width=16), min_size=1, max_size=30),
 )
 def test_a_percentile_is_linear_between_quantiles_and_the_highest_of_equals(
     table: list[float], values: list[float]
 ) -> None:
-    found = percentiles.percentages(np.array(table), np.array(values, np.float32))
+    found = percentiles.QuantileTable(table).percentages(np.array(values, np.float32))
     assert found.tolist() == pytest.approx([place(tuple(table), value) for value in values])
 
 
@@ -33,7 +33,15 @@ def test_a_score_that_was_the_same_on_all_rows_has_no_table() -> None:
     found = percentiles.quantile_tables(
         calibrated(entropy=EVEN, mutual_information=(0.0,) * 101, energy=(-1.0,) * 100 + (0.0,)).head
     )
-    assert {score: table.tolist() for score, table in found.items()} == {
+    assert {score: table.quantiles for score, table in found.items()} == {
         "entropy": list(EVEN), "energy": [-1.0] * 100 + [0.0],
     }  # fmt: skip
     assert percentiles.quantile_tables(CONTRACT.head) == {}
+
+
+@pytest.mark.parametrize("count", [0, 1, 8, 9, 100])
+def test_few_and_many_values_are_placed_alike(count: int) -> None:
+    values = np.random.default_rng(0).uniform(-0.1, 1.1, count)
+    found = percentiles.QuantileTable(EVEN).percentages(values)
+    assert found.dtype == np.float64
+    assert found.tolist() == pytest.approx([place(tuple(EVEN), value) for value in values])

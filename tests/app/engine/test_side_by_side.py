@@ -145,7 +145,7 @@ def test_at_the_start_one_child_verifies_what_is_small(
     assert list(open_repository(tmp_path, CPU).registry.serving) == list("abcdef")
     assert len(verifier.calls) == 1
     monkeypatch.setattr("app.engine.reconciler._BYTES_WORTH_A_CHILD", 1)
-    monkeypatch.setattr("app.engine.reconciler.cpu_count", lambda: 3)
+    monkeypatch.setattr("app.engine.reconciler.cpu_count", lambda *, sharing: 3)
     assert list(open_repository(tmp_path, CPU).registry.serving) == list("abcdef")
     assert sorted(len(call) for call in verifier.calls[1:]) == [2, 2, 2]
 

@@ -13,6 +13,7 @@ from app.contract.calibration import Calibration, PredictionSet
 from app.contract.contract_model import Score
 from app.contract.decisions import DecisionPolicy
 from app.contract.head import Head
+from app.contract.percentiles import QuantileTable
 from app.contract.tasks.task import Arrays, row_output
 
 JsonRows = list[dict[str, Any]]
@@ -28,7 +29,7 @@ class OutputSelection(NamedTuple):
     """The graph's outputs that they are written from, by the graph's names."""
     policies: tuple[DecisionPolicy, ...]
     """The model's or operator's policy, and the request's own, as far as there are any."""
-    tables: Mapping[Score, NDArray[np.float64]]
+    tables: Mapping[Score, QuantileTable]
     """The quantiles of the head's scores."""
     regions: tuple[Any, ...]
     """The requested prediction sets or intervals from the head's calibration."""
