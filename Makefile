@@ -25,8 +25,8 @@ SWAGGER_FILES := LICENSE NOTICE favicon-32x32.png swagger-ui-bundle.js swagger-u
 .DEFAULT_GOAL := help
 .PHONY: help install lock serve test test-service test-slow test-clients test-page test-docker test-scale coverage fuzz check \
   openapi proto vendor chromium prometheus kubernetes-client models benchmark benchmark-quick bench bench-model bench-formats \
-  bench-transports bench-sizes bench-drift bench-receipts bench-gpu bench-hostile bench-profile bench-proxy bench-footprint \
-  bench-workers \
+  bench-overload bench-transports bench-sizes bench-drift bench-receipts bench-gpu bench-hostile bench-profile bench-proxy \
+  bench-footprint bench-workers \
   soak soak-connections soak-reloads soak-shapes endurance clean
 
 help: ## List the targets
@@ -120,6 +120,9 @@ bench-profile: $(ALL) ## Where the processor time of a request goes, for 1, 32 a
 
 bench-workers: $(ALL) ## The service with one process and with two on the same cores (ONLY=…, JSON=file)
 	$(PYTHON) -m tests.bench.workers $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
+
+bench-overload: $(ALL) ## Good answers and refusals above the best rate (ONLY=…, BEFORE=another checkout)
+	$(PYTHON) -m tests.bench.overload $(if $(BEFORE),--before $(BEFORE)) $(if $(ONLY),--only $(ONLY))
 
 bench-model: $(ALL) ## N submodels beside one dense pass, without HTTP (ONLY=…, JSON=file)
 	$(PYTHON) -m tests.bench.model $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))

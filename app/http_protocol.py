@@ -7,19 +7,19 @@ Offers of another protocol are passed over: the request is answered as if it mad
 from asyncio import AbstractEventLoop, Transport
 from typing import Any
 
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from app.api.body import MOST_SECONDS
-from app.api.error_handlers import extra_headers, problem
-from app.api.request_ids import HEADER, id_of
-from app.api.security_headers import security_headers
+from app.api.refusal import Refusal
+from app.api.request_ids import id_of
 from app.connections import Connections
+from app.entrance import Entrance
 from app.errors import ConnectionsFull, HeadersTooLarge, MalformedRequest, PipelineFull, RequestTimeout, ServiceError
 from app.http_parser import HttpParser
 from app.lingering_transport import LingeringTransport
-from app.telemetry import trace_context
 from app.telemetry.trace_context import context_of, span_in
 
 MOST_HEAD = 2**16
@@ -56,6 +56,7 @@ class HttpProtocol(HttpToolsProtocol):
     _owed_since: float | None = None  # since when the client has begun to send a head or a body, and not ended it
     _unread_since: float | None = None
     _among: Connections
+    _entrance: Entrance | None  # None for an application that refuses nobody
 
     def __init__(
         self,
@@ -127,8 +128,13 @@ class HttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A part of a body."""
         self._beside -= len(body)
-        if not self._refused:
-            super().on_body(body)
+        if self._refused:
+            return
+        if not self.cycle.body:  # nothing waits, as ever with large parts: b"" + part is the part, not copied twice
+            self.cycle.body = b""  # type: ignore[assignment]
+        elif isinstance(self.cycle.body, bytes):
+            self.cycle.body = bytearray(self.cycle.body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """A request is complete."""
@@ -162,6 +168,25 @@ class HttpProtocol(HttpToolsProtocol):
                 self.cycle.body = bytearray()  # it may linger
             if self._farewell is not None and not self.transport.is_closing():
                 self._say(self._farewell)
+
+    def begin(self, cycle: RequestResponseCycle) -> None:
+        """Hands a request to the application."""
+        super()._start_asgi_task(cycle, self.app)
+
+    def turn_away(self, cycle: RequestResponseCycle, refusal: Refusal, request_id: bytes, trace: bytes) -> None:
+        """Answers a request that has not begun. What has come of its body is thrown away, and so is what will."""
+        cycle.response_started = cycle.response_complete = True
+        cycle.body = bytearray()
+        if not cycle.disconnected:
+            headers = cycle.default_headers
+            if not cycle.keep_alive:
+                headers = [*headers, (b"connection", b"close")]
+            self.transport.write(refusal.answer(request_id, trace, headers))
+            self.transport.flush()
+            if not cycle.keep_alive:
+                self.transport.close()
+            cycle.on_response()
+        cycle.on_response = _nothing  # or each would hold the other
 
     def resume_writing(self) -> None:
         """The client has read nearly all that was written."""
@@ -214,6 +239,13 @@ class HttpProtocol(HttpToolsProtocol):
         """Closes the connection without waiting for the client to read."""
         self.transport.abort()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """It is a request's turn on the connection."""
+        if self._entrance is None:
+            super()._start_asgi_task(cycle, app)
+        else:
+            self._entrance.enter(self, cycle)
+
     def _weigh(self) -> None:
         """Decides whether the connection goes on if the answer begins before all of the body has come.
 
@@ -260,19 +292,9 @@ class HttpProtocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refusal(self, error: ServiceError) -> bytes:
-        path = self.url.partition(b"?")[0].decode("latin-1")
-        request_id = id_of(self.headers)
-        status, body = problem(path, error, request_id.decode())
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"connection", b"close"),
-            (b"content-length", b"%d" % len(body)),
-            *extra_headers(error),
-            *security_headers(path),
-            (HEADER, request_id),
-            (trace_context.HEADER, span_in(context_of(self.headers))),
-        ]
-        return STATUS_LINE[status] + b"".join(b"%b: %b\r\n" % header for header in headers) + b"\r\n" + body
+        refusal = Refusal(self.url.partition(b"?")[0].decode("latin-1"), error)
+        trace = span_in(context_of(self.headers))
+        return refusal.answer(id_of(self.headers), trace, [(b"connection", b"close")])
 
     def _say(self, last: bytes) -> None:
         self.transport.write(last)
@@ -280,6 +302,14 @@ class HttpProtocol(HttpToolsProtocol):
         self._among.rest(self)
 
 
-def protocol_among(connections: Connections) -> type[HttpProtocol]:
-    """The protocol of a server's connections; uvicorn takes a class."""
-    return type("HttpProtocol", (HttpProtocol,), {"_among": connections})
+def protocol_among(connections: Connections, entrance: Entrance | None = None) -> type[HttpProtocol]:
+    """The protocol of a server's connections; uvicorn takes a class.
+
+    Args:
+        entrance: the way to the application; by default, requests go straight to it.
+    """
+    return type("HttpProtocol", (HttpProtocol,), {"_among": connections, "_entrance": entrance})
+
+
+def _nothing() -> None:
+    """What is left to do once a response is complete."""

@@ -16,6 +16,7 @@ from uvicorn.server import HANDLED_SIGNALS
 
 from app.api.middleware import Gateway
 from app.connections import Connections
+from app.entrance import Entrance
 from app.http_protocol import protocol_among
 
 _LINGER_SECONDS = 1.0  # for those who ask /health/ready to see the 503
@@ -63,7 +64,7 @@ class Server(uvicorn.Server):
             app,
             host=host,
             port=port,
-            http=protocol_among(connections),
+            http=protocol_among(connections, Entrance(app)),
             ws="none",
             log_config=None,  # uvicorn's lines are JSON, too
             access_log=False,  # the gateway logs requests with their ids

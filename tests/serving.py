@@ -22,6 +22,7 @@ from app.auth.guard import Guard
 from app.connections import Connections
 from app.engine.device import Device
 from app.engine.reconciler import Reconciler, open_repository
+from app.entrance import Entrance
 from app.http_protocol import protocol_among
 from app.main import create_app
 from app.service import archive_of, registry_options
@@ -74,7 +75,8 @@ def application(
 @contextmanager
 def serving(folder: Path, **settings: Any) -> Iterator[httpx.Client]:
     """A client of that application behind a real server in a thread, with the HTTP protocol that the program has."""
-    with in_thread(application(folder, **settings), protocol_among(Connections(1000, 10))) as client:
+    app = application(folder, **settings)
+    with in_thread(app, protocol_among(Connections(1000, 10), Entrance(app))) as client:
         yield client
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import Mapping
+from io import BytesIO
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
@@ -47,14 +48,15 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
         raise UnsupportedMediaType(f"expected Content-Encoding: gzip or deflate, got {encoding.decode('latin-1')}")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
+    length = int(declared) if declared.isdigit() else 0
     try:
         if declared.isdigit():
-            memory.resize(int(declared))
-        if declared.isdigit() and int(declared) <= SMALL:  # hardly any memory: the connection's limit will do
-            body = await _join(receive, limit, None)
+            memory.resize(length)
+        if declared.isdigit() and length <= SMALL:  # hardly any memory: the connection's limit will do
+            body = await _join(receive, limit, length, None)
         else:
             async with asyncio.timeout(MOST_SECONDS):
-                body = await _join(receive, limit, None if declared.isdigit() else memory)
+                body = await _join(receive, limit, length, None if declared.isdigit() else memory)
     except TimeoutError:
         raise RequestTimeout(f"the body did not come within {MOST_SECONDS} seconds") from None
     if encoding in _WINDOW:
@@ -67,29 +69,36 @@ def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"the body is larger than the {limit} bytes that are accepted {_SETTING}")
 
 
-async def _join(receive: Receive, limit: int, memory: Held | None) -> bytes:
-    """Reads the body, and adds its parts to what the request holds unless that is None."""
-    body: bytes | bytearray = b""
-    more = True
-    while more:
+async def _join(receive: Receive, limit: int, declared: int, memory: Held | None) -> bytes:
+    """Reads the body, and adds its parts to what the request holds unless that is None.
+
+    Args:
+        declared: the length that the body is said to have; 0 if it is not said.
+    """
+    stream: BytesIO | None = None
+    size = 0
+    while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         part = message.get("body", b"")
-        if len(body) + len(part) > limit:  # a chunked body declares no length
+        size += len(part)
+        if size > limit:  # a chunked body declares no length
             raise _too_large(limit)
         if memory is not None:
-            memory.resize(len(body) + len(part))
+            memory.resize(size)
         more = message.get("more_body", False)
-        if not body:  # nearly every body is one part, and not copied
-            body = part
-        elif part:
-            # one block: a list of parts takes many times as much if a client sends a few bytes at a time
-            if isinstance(body, bytes):
-                body = bytearray(body)
-            body += part
+        if stream is None and not more:  # nearly every body is one part, and not copied
+            return bytes(part)
+        if stream is None:
+            # one block, of the right size from the start: a list of parts takes many times as much if a client sends a
+            # few bytes at a time. Nobody else holds its zeros, so they are overwritten, and in the end not copied
+            stream = BytesIO(bytes(declared))
+        stream.write(part)
         del message, part  # a copy of up to 256 KiB, and the next one may take a minute
-    return bytes(body)
+        if not more:
+            stream.truncate()  # if less came than was declared
+            return stream.getvalue()
 
 
 def _decompress(body: bytes, encoding: bytes, limit: int) -> bytes:

@@ -12,6 +12,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import request_ids
+from app.api.error_formats import format_of
 from app.api.error_handlers import answer_to, extra_headers, problem
 from app.api.request_metrics import code_of
 from app.api.security_headers import security_headers
@@ -49,6 +50,7 @@ class Gateway:
         self._patterns = [(compile_path(path)[0], path) for path in endpoints if "{" in path]
         self._guard = guard
         self._logs = settings.access_log
+        self._answers_pages = bool(settings.cors_origins)
         self._batcher = services.batcher
         self._telemetry = services.telemetry
         self._tracing = services.tracing
@@ -107,13 +109,47 @@ class Gateway:
         finally:
             trace.end(status)
         if self._logs:
-            extra = {
-                "request_id": state["request_id"],
-                "trace_id": trace.trace_id,
-                "status": status,
-                "seconds": time.perf_counter() - began,
-            }
-            _log.info("%s %s", scope["method"], scope["path"][:_LONGEST_PATH], extra=extra)
+            self._note(scope, request_id, trace, status, began)
+
+    def refusable(self, scope: Scope) -> str | None:
+        """The route of a request that `turn_away` may answer while the queue is full."""
+        if scope["method"] != "POST":
+            return None
+        if self._answers_pages and any(name == b"origin" for name, _ in scope["headers"]):
+            return None  # its answer has more headers
+        return self._route(scope)
+
+    def turn_away(self, scope: Scope, route: str, full: ServiceError) -> tuple[ServiceError, bytes, bytes]:
+        """What a request gets that has not begun and is not to begin: an error, its id, and the header of its trace.
+
+        Args:
+            route: what `refusable` said.
+            full: why nobody is let in; who is not known, or asks too often, learns that instead.
+        """
+        began = time.perf_counter()
+        error = full
+        try:
+            self._guard.admit(scope["path"], scope["headers"])
+        except ServiceError as other:
+            error = other
+        self._telemetry.rejected(error.code)
+        request_id = request_ids.id_of(scope["headers"])
+        trace = self._tracing.begin(scope, route)
+        trace.failed(error.code)
+        status = format_of(scope["path"]).status(error.status)
+        trace.end(status)
+        if self._logs:
+            self._note(scope, request_id, trace, status, began)
+        return error, request_id, trace.header
+
+    def _note(self, scope: Scope, request_id: bytes, trace: Trace, status: int, began: float) -> None:
+        extra = {
+            "request_id": request_id.decode(),
+            "trace_id": trace.trace_id,
+            "status": status,
+            "seconds": time.perf_counter() - began,
+        }
+        _log.info("%s %s", scope["method"], scope["path"][:_LONGEST_PATH], extra=extra)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

@@ -77,6 +77,11 @@ class Batcher:
         """The names of the threads that have not ended; after `close`, those that a run holds."""
         return [thread.name for thread in self._threads if thread.is_alive()]
 
+    @property
+    def room(self) -> int:
+        """How many more rows may wait."""
+        return max(0, self._queue.most_rows - self._queue.rows)
+
     def refusal(self) -> ServiceError | None:
         """Why a request is bound to fail, known before its body is read: no device works, the queue is full, or the
         service is stopping."""

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import re
 import socket
@@ -18,13 +19,14 @@ from tests.serving import PATIENCE, in_thread
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    size, more = 0, True
+    size, more, digest = 0, True, hashlib.sha256()
     while more:
         message = await receive()
         size += len(message.get("body", b""))
+        digest.update(message.get("body", b""))
         more = message.get("more_body", False)
     names = b",".join(name for name, _ in scope["headers"])
-    body = names if scope["path"] == "/names" else str(size).encode()
+    body = {"/names": names, "/digest": digest.hexdigest().encode()}.get(scope["path"], b"%d" % size)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
 
@@ -140,6 +142,17 @@ def test_a_head_within_the_limit_and_a_body_of_any_size_are_taken(port: int) -> 
     found = talk(port, head, b"z" * size, head, b"z" * size, answers=2)
     assert found.count(b"HTTP/1.1 200 ") == 2
     assert found.count(b"%d" % size) == 2
+
+
+@pytest.mark.parametrize("chunk", [1, 5000, 300_000])
+def test_a_body_arrives_as_it_was_sent_whatever_its_parts(port: int, chunk: int) -> None:
+    body = bytes(range(251)) * (20 if chunk == 1 else 4000)
+    wanted = hashlib.sha256(body).hexdigest().encode()
+    head = b"POST /digest HTTP/1.1\r\nHost: x\r\n"
+    chunks = [body[at : at + chunk] for at in range(0, len(body), chunk)]
+    chunked = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in chunks) + b"0\r\n\r\n"
+    assert talk(port, head + b"Transfer-Encoding: chunked\r\n\r\n" + chunked).endswith(wanted)
+    assert talk(port, head + b"Content-Length: %d\r\n\r\n" % len(body), *chunks).endswith(wanted)
 
 
 def test_bodies_do_not_count_as_the_head_of_what_follows(port: int) -> None:

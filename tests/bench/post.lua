@@ -6,8 +6,10 @@ function init(arguments)
   wrk.headers["Content-Type"] = "application/json"
   file:close()
   for index = 2, #arguments do
-    local name, value = arguments[index]:match("^(.-): (.*)$")
-    wrk.headers[name] = value
+    local name, value = arguments[index]:match("^([%w-]+): (.*)$")
+    if name then -- open.lua has other arguments
+      wrk.headers[name] = value
+    end
   end
 end
 

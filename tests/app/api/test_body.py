@@ -253,6 +253,27 @@ def test_what_is_unpacked_is_held() -> None:
             asyncio.run(read_body(Sending(held, packed), {b"content-encoding": b"gzip"}, 2**20, held))
 
 
+@pytest.mark.parametrize("size", [10_000_000, 9_990_001])  # as long as declared, and less
+def test_a_declared_body_takes_no_more_memory_than_its_bytes(size: int) -> None:
+    left = size
+
+    async def receive() -> Message:
+        nonlocal left
+        part = bytes([left % 251]) * min(left, 100_000)
+        left -= len(part)
+        return {"type": "http.request", "body": part, "more_body": left > 0}
+
+    tracemalloc.start()
+    try:
+        found = asyncio.run(read_body(receive, {b"content-length": b"10000000"}, 2**24))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found) == size
+    assert found == b"".join(bytes([(size - at) % 251]) * min(size - at, 100_000) for at in range(0, size, 100_000))
+    assert peak < 10_500_000
+
+
 def test_a_body_of_tiny_parts_takes_little_more_memory_than_its_bytes() -> None:
     count = 50_000
     left = count

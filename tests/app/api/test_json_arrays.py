@@ -136,6 +136,32 @@ def test_what_is_accepted_is_what_json_and_the_shape_say(text: str, mutations: l
     check(text)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "range_"), [("float32", None), ("float32", (0.0, 1.0)), ("uint8", (0, 9)), ("bool", None)]
+)
+def test_values_that_are_what_is_declared_are_not_copied(dtype: str, range_: tuple[float, float] | None) -> None:
+    tensor = only(dtype, 2, range=range_).given
+    values = np.array([[0, 1], [1, 0]], dtype)
+    assert json_arrays.check(values, tensor, "inputs") is values
+    for other in (values.astype(np.float64), np.asfortranarray(values), values[::-1]):
+        found = json_arrays.check(other, tensor, "inputs")
+        assert found.flags.c_contiguous
+        assert (found.dtype, found.tolist()) == (values.dtype, other.tolist())
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 1.5, -0.5])
+@pytest.mark.parametrize("place", [(0, 0), (1, 1), (2, 0)])
+def test_one_wrong_value_among_those_declared_is_named(wrong: float, place: tuple[int, int]) -> None:
+    values = np.full((3, 2), 0.5, np.float32)
+    values[place] = wrong
+    for range_ in ((0.0, 1.0), None):
+        if range_ is None and np.isfinite(wrong):
+            continue
+        with pytest.raises(InvalidInput) as refused:
+            json_arrays.check(values, only("float32", 2, range=range_).given, "inputs")
+        assert refused.value.field == f"inputs[{place[0]}][{place[1]}]"
+
+
 @settings(max_examples=200)
 @given(st.text(alphabet="[],01.eE+- ", max_size=12))
 def test_a_few_characters_in_any_order(text: str) -> None:
@@ -162,13 +188,13 @@ def test_hard_cases(text: str) -> None:
     check(text)
 
 
-@pytest.mark.parametrize("kind", ["d", "i", "u"])
-def test_a_long_text_is_read_as_json_reads_it(kind: json_arrays.Kind) -> None:
+@pytest.mark.parametrize("dtype", ["float64", "int64", "uint64"])
+def test_a_long_text_is_read_as_json_reads_it(dtype: str) -> None:
     rng = np.random.default_rng(0)
-    values = rng.random((3000, 2, 8)) if kind == "d" else rng.integers(0, 2**40, (3000, 2, 8))
-    text = json.dumps(values.tolist(), indent=1 if kind == "i" else None).encode()
+    values = rng.random((3000, 2, 8)) if dtype == "float64" else rng.integers(0, 2**40, (3000, 2, 8), dtype)
+    text = json.dumps(values.tolist(), indent=1 if dtype == "int64" else None).encode()
     assert len(text) > 3 * json_arrays._PIECE
-    found = json_arrays.read(memoryview(text), kind)
+    found = json_arrays.read_all(memoryview(text), values.dtype, values.size)
     if find_spec("simdjson") is None:
         assert found is None
     else:
@@ -188,8 +214,11 @@ def test_one_wrong_number_in_a_long_text_is_found(place: int, wrong: str) -> Non
 
 
 def test_the_kind_of_all_numbers_is_what_was_asked_for() -> None:
-    for text, kind in ((b"[1,1.5]", "i"), (b"[1,-1]", "u"), (b"[9223372036854775808]", "i"), (b"[1,true]", "d")):
-        assert json_arrays.read(memoryview(text), kind) is None  # type: ignore[arg-type]
+    for text, dtype in (
+        (b"[1,1.5]", "int64"), (b"[1,-1]", "uint64"), (b"[9223372036854775808,1]", "int64"), (b"[1,true]", "float64")
+    ):  # fmt: skip
+        assert json_arrays.read_all(text, np.dtype(dtype), 2) is None
+        assert json_arrays.read_all(memoryview(text), np.dtype(dtype), 2) is None
 
 
 @pytest.mark.parametrize(

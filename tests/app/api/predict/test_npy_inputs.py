@@ -178,6 +178,13 @@ def test_a_directory_of_very_many_files_is_not_read() -> None:
     assert refusal(lambda: read(archive(zipfile.ZIP_STORED, **{str(at): b"" for at in range(500)})))[0] == "inputs.0"
 
 
+def test_an_array_of_the_declared_type_is_a_view_of_the_body() -> None:
+    rows, body = rows_of(contract_of(LEVEL)), npy(LEVELS)
+    found = npy_inputs.read_array(body, rows.contract.given, rows, "inputs")
+    assert found.tolist() == LEVELS.tolist()
+    assert np.may_share_memory(found, np.frombuffer(body, np.uint8))
+
+
 def test_whole_numbers_beyond_2_53_are_refused() -> None:
     of = only("int64", 1)
 
