@@ -147,7 +147,7 @@ def reliability(test: Mapping[str, Any], path: Path) -> None:
 def price(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
     """Accuracy, NLL and what mutual information (of a single network entropy) detects of classes held out of training
     against the cost of an answer, relative to the single network: a point with its deviation for each method."""
-    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    figure = Figure(figsize=(13, 4.8), layout="constrained")
     twins = {replace(entry, held_out=False, seeds=()): figures[entry.name] for entry in compared if entry.held_out}
     macs = np.mean([one["macs"] for one in figures[reference(compared).name]])
 
@@ -160,9 +160,10 @@ def price(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
         "NLL": lambda entry: [one["test"]["nll"] for one in figures[entry.name]],
         "AUROC, held-out classes": near,
     }
-    known = [entry for entry in compared if not entry.held_out]
+    # masked networks that were merely tried would be too many
+    plotted = [entry for entry in compared if entry.shown or not (entry.held_out or entry.kind.masked)]
     for plot, (title, of) in zip(figure.subplots(1, len(wanted)), wanted.items()):
-        for index, entry in enumerate(known):
+        for index, entry in enumerate(plotted):
             if found := of(entry):
                 cost = np.mean([one["macs"] for one in figures[entry.name]]) / macs
                 plot.errorbar(
@@ -172,5 +173,5 @@ def price(compared: Sequence[Entry], figures: Figures, path: Path) -> None:
         plot.axvline(_PRICE, color="black", linestyle=":")
         plot.set_title(title)
         plot.set_xlabel("cost relative to single")
-    figure.axes[0].legend(fontsize="small")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
     figure.savefig(path, dpi=70)

@@ -104,6 +104,16 @@ def recipes(compared: Sequence[Entry], figures: Figures, times: Mapping[str, Map
     return _table([*heads, *far, *(f"held-out classes, {_DETECTORS[name]}" for name in _NEAR)], rows)
 
 
+def search(compared: Sequence[Entry], figures: Figures) -> str:
+    """Accuracy, NLL and ECE, all after calibration; the rows of a method follow one another."""
+    columns: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+        "accuracy": lambda one: one["test"]["accuracy"],
+        "NLL": lambda one: one["test"]["nll"],
+        "ECE": lambda one: one["test"]["ece"],
+    }
+    return _methods(compared, figures, columns)
+
+
 def severities(compared: Sequence[Entry], figures: Figures) -> str:
     """Accuracy and ECE, before and after calibration, by severity: means over kinds of corruption and seeds."""
     rows = []

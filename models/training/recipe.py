@@ -58,6 +58,10 @@ class Recipe:
     """Shift images by up to this many pixels, anew in each epoch."""
     repeat: bool = False
     """Show every row to all submodels of a masked network in each step, not to one: see `models.training.repetition`"""
+    joint: float = 0.0
+    """The share of the loss, from 0 to 1, that repeated rows have for their submodels' mean prediction; the rest is the
+    mean of the submodels' own losses. More of it rewards submodels that differ (Jeffares et al. 2023, arXiv 2301.11323,
+    section 2). For classification."""
     teachers: int = 0
     """Learn the answers of this many networks instead of the labels; see `models.training.teachers`."""
     trim: bool = False
@@ -97,6 +101,10 @@ class Recipe:
     def _check(self) -> None:
         if self.network in _OF_IMAGES and len(self.input_shape) != 3:
             raise ValueError(f"{self.network} takes images [channels, height, width], not {list(self.input_shape)}")
+        if not 0 <= self.joint <= 1:
+            raise ValueError(f"joint: expected a share from 0 to 1, got {self.joint:g}")
+        if self.joint and (self.repeats == 1 or self.task != "classification"):
+            raise ValueError("joint: expected a classification and submodels whose rows are repeated")
         known = inspect.signature(BUILDERS[self.network]).parameters.keys() - _OWN
         if unknown := sorted(self.options.keys() - known):
             raise ValueError(f"{self.network} has no option {', '.join(unknown)}; it has {', '.join(sorted(known))}")

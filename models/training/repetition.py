@@ -1,5 +1,6 @@
 """Batch repetition (Havasi et al. 2021, arXiv 2010.06610): in a step every row meets all submodels, not one of them."""
 
+import math
 from contextlib import ExitStack
 
 from torch import Tensor, nn
@@ -34,3 +35,9 @@ def repeated(network: nn.Module, inputs: Tensor) -> Tensor:
         stack.enter_context(tiled(network))
         answers: Tensor = network(inputs)
         return answers
+
+
+def mean_prediction(answers: Tensor, submodels: int) -> Tensor:
+    """The logarithm of the submodels' mean probabilities, [B, K, …], from the logits [N·B, K, …] of `repeated`."""
+    logs: Tensor = answers.log_softmax(1).unflatten(0, (submodels, -1))
+    return logs.logsumexp(0) - math.log(submodels)

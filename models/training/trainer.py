@@ -17,7 +17,7 @@ from models.data import Dataset, DatasetError
 from models.data.digests import split_digest
 from models.training.batches import Batches
 from models.training.recipe import Recipe
-from models.training.repetition import repeated
+from models.training.repetition import mean_prediction, repeated
 from models.training.tasks import TASKS
 from models.training.teachers import Teachers
 
@@ -92,7 +92,11 @@ def train(
         for inputs, labels in batches.epoch(epoch):
             inputs, labels = inputs.to(device, non_blocking=True), labels.to(device, non_blocking=True)
             found = repeated(network, inputs) if recipe.repeats > 1 else network(inputs)
-            loss = task.loss(network, found, taught.targets(inputs, labels))
+            targets = taught.targets(inputs, labels)
+            loss = task.loss(network, found, targets)
+            if recipe.joint:
+                together = mean_prediction(found, recipe.repeats)
+                loss = loss.lerp(task.loss(network, together, targets[: len(together)]), recipe.joint)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

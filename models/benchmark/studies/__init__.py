@@ -1,12 +1,13 @@
 """The studies: the paper's tables, Fashion-MNIST and scenes of it on a small machine, and the path on two sinusoids. A
 new one is registered here."""
 
-from dataclasses import replace
+from typing import Any
 
+from app.contract.schema import Method
 from models.benchmark.studies.entry import Entry, all_methods, masked
 from models.benchmark.studies.images import ImageStudy
 from models.benchmark.studies.maps import MapStudy
-from models.benchmark.studies.recipes import RecipeStudy
+from models.benchmark.studies.recipes import RecipeStudy, SearchStudy
 from models.benchmark.studies.sinusoids import PathStudy
 from models.benchmark.studies.study import MEMBERS, Exported, Figures, Report, Study
 from models.data import svhn
@@ -14,11 +15,12 @@ from models.data.corrupted import CIFAR_10_C, IMAGENET_C
 from models.data.scenes import digit_cells
 
 __all__ = [
-    "BENCHMARKS", "CIFAR_10", "FASHION_MNIST", "IMAGENET", "MEMBERS", "RECIPES", "SCENES", "SINUSOIDS", "Entry",
-    "Exported", "Figures", "ImageStudy", "MapStudy", "PathStudy", "RecipeStudy", "Report", "Study",
+    "BENCHMARKS", "CIFAR_10", "FASHION_MNIST", "IMAGENET", "MEMBERS", "RECIPES", "SCENES", "SEARCH", "SINUSOIDS",
+    "Entry", "Exported", "Figures", "ImageStudy", "MapStudy", "PathStudy", "RecipeStudy", "Report", "SearchStudy",
+    "Study",
 ]  # fmt: skip
 
-_FIVE, _THREE, _TWO, _ONE = (0, 1, 2, 3, 4), (0, 1, 2), (0, 1), (0,)
+_FIVE, _TWO, _ONE = (0, 1, 2, 3, 4), (0, 1), (0,)
 
 FASHION_MNIST = ImageStudy(
     data="fashion-mnist",
@@ -34,7 +36,9 @@ FASHION_MNIST = ImageStudy(
         Entry("masksembles", 3.0, "capacity", held_out=True, seeds=(0, 1)),
         Entry("deep-ensemble", held_out=True, seeds=(0, 1)),
     ),
+    whole=True,
     settings={
+        "network": "cnn",
         "align": None,
         "options": {"widths": [16, 32, 64, 64], "strided": True},
         "rows": 10_000,
@@ -53,7 +57,40 @@ FASHION_MNIST = ImageStudy(
     corrupted_rows=2000,
 )
 
-_LATE = {"options": {"first_mask": 1, "widths": [16, 40, 72, 128]}, "repeat": True}
+_BROAD = {"widths": [16, 40, 72, 128]}
+_LATE = {"options": {"first_mask": 1, **_BROAD}, "repeat": True}
+_EPOCHS = 40
+
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "mirrored": {"flip": True},
+    "faster": {"flip": True, "learning_rate": 6e-3},
+    "shifted": {"flip": True, "learning_rate": 6e-3, "crop": 1},
+    "shifted-forty": {"flip": True, "learning_rate": 6e-3, "crop": 1, "epochs": _EPOCHS},
+}
+_SEARCHED: tuple[tuple[Method, str], ...] = (
+    ("single", ""), ("mc-dropout", ""), ("masksembles", ""), ("masksembles", "late-"), ("deep-ensemble", ""),
+)  # fmt: skip
+
+SEARCH = SearchStudy(
+    title="fashion-mnist-search",
+    data="fashion-mnist",
+    classes=10,
+    input_shape=(1, 28, 28),
+    compared=tuple(
+        Entry(method, 2.0 if method == "masksembles" else 1.0, f"{network}{setting}", seeds=_ONE)
+        for method, network in _SEARCHED
+        for setting in _SETTINGS
+    ),
+    whole=True,
+    settings=FASHION_MNIST.settings,
+    variants={
+        **_SETTINGS,
+        **{f"late-{setting}": {**_LATE, **changes} for setting, changes in _SETTINGS.items()},
+    },
+    dropout=0.2,
+    corrupted_rows=0,
+)
+"""What each method may choose from for `RECIPES`: as many settings for one as for another."""
 
 RECIPES = RecipeStudy(
     title="fashion-mnist-recipes",
@@ -61,20 +98,35 @@ RECIPES = RecipeStudy(
     classes=10,
     input_shape=(1, 28, 28),
     compared=(
-        *all_methods(masked((2.0,), ("width", "late"), _THREE), _THREE),
-        Entry("masksembles", 2.0, "taught", seeds=_ONE, tried=True),
-        Entry("single", held_out=True, seeds=_TWO),
-        *(replace(entry, held_out=True) for entry in masked((2.0,), ("width", "late"), _TWO)),
-        Entry("deep-ensemble", held_out=True, seeds=_TWO),
+        *all_methods(masked((2.0,), ("width", "late"), _FIVE), _FIVE),
+        *all_methods(masked((2.0,), ("width", "late"), _FIVE), _FIVE, held_out=True),
+        Entry("single", variant="broad", tried=True),
+        Entry("single", variant="broad", held_out=True, tried=True),
+        *masked((2.0,), ("narrow", "once", "repeated", "joint"), _FIVE, tried=True),
+        *masked((2.0,), ("taught",), _ONE, tried=True),
+        Entry("single", variant="forty", seeds=_TWO, tried=True),
+        *masked((2.0,), ("longer",), _TWO, tried=True),
     ),
+    whole=True,
     settings={**FASHION_MNIST.settings, "flip": True, "crop": 1, "learning_rate": 6e-3},
-    variants={"width": {}, "late": _LATE, "taught": {**_LATE, "teachers": MEMBERS}},
+    variants={
+        "width": {},
+        "late": _LATE,
+        "broad": {"options": _BROAD},
+        "narrow": {"options": {"first_mask": 1}, "repeat": True},
+        "once": {"options": _LATE["options"]},
+        "repeated": {"repeat": True},
+        "joint": {**_LATE, "joint": 0.5},
+        "taught": {**_LATE, "teachers": MEMBERS},
+        "forty": {"epochs": _EPOCHS},
+        "longer": {**_LATE, "epochs": _EPOCHS},
+    },
     dropout=0.2,
     held_out=FASHION_MNIST.held_out,
     corrupted_rows=0,
 )
-"""A better recipe for Masksembles, beside all methods with the same schedule and augmentation. Settings were chosen on
-images of the training split that no training uses."""
+"""A better recipe for Masksembles, beside all methods with the same schedule and augmentation, and what each part of it
+brings. Settings were chosen on images of the training split that no training uses."""
 
 SINUSOIDS = PathStudy(
     data="sinusoids",
@@ -123,7 +175,7 @@ IMAGENET = ImageStudy(
 BENCHMARKS: dict[str, tuple[Study, ...]] = {
     "cifar-10": (CIFAR_10,),
     "fashion-mnist": (FASHION_MNIST, SINUSOIDS),
-    "fashion-mnist-recipes": (RECIPES,),
+    "fashion-mnist-recipes": (SEARCH, RECIPES),
     "imagenet": (IMAGENET,),
     "scenes": (SCENES,),
 }

@@ -1,11 +1,18 @@
 """What is compared: a method with its settings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.contract.schema import Method
 from models.training.methods import METHODS, REFERENCE, TrainingMethod
 
+_NETWORKS = {"": "", "late-": "late masks, repeated, "}
+_SETTINGS = {
+    "mirrored": "mirrored",
+    "faster": "mirrored, rate 0.006",
+    "shifted": "mirrored, shifted, rate 0.006",
+    "shifted-forty": "mirrored, shifted, rate 0.006, 40 epochs",
+}
 _VARIANTS = {
     "width": "fixed width",
     "capacity": "fixed capacity",
@@ -14,6 +21,18 @@ _VARIANTS = {
     "long": "60 epochs",
     "late": "late masks, repeated",
     "taught": "late masks, repeated, taught",
+    "joint": "late masks, repeated, half of the loss joint",
+    "longer": "late masks, repeated, 40 epochs",
+    "narrow": "late masks, repeated, not widened",
+    "once": "late masks, not repeated",
+    "repeated": "all masks, repeated, not widened",
+    "broad": "as wide as late masks",
+    "forty": "40 epochs",
+    **{
+        f"{network}{setting}": f"{words}{said}"
+        for network, words in _NETWORKS.items()
+        for setting, said in _SETTINGS.items()
+    },
 }
 
 
@@ -38,7 +57,7 @@ class Entry:
     @property
     def trained(self) -> "Entry":
         """The entry of the training runs behind it: itself, or that of each member of an ensemble."""
-        return Entry(self.kind.trains, held_out=self.held_out) if self.kind.several else self
+        return Entry(self.kind.trains, variant=self.variant, held_out=self.held_out) if self.kind.several else self
 
     @property
     def shown(self) -> bool:
@@ -80,16 +99,19 @@ def typical(compared: Sequence[Entry]) -> list[Entry]:
     return list(points.values())
 
 
-def masked(scales: Sequence[float], variants: Sequence[str], seeds: tuple[int, ...]) -> list[Entry]:
+def masked(
+    scales: Sequence[float], variants: Sequence[str], seeds: tuple[int, ...], *, tried: bool = False
+) -> list[Entry]:
     """Every scale in every variant."""
-    return [Entry("masksembles", scale, variant, seeds=seeds) for variant in variants for scale in scales]
+    return [Entry("masksembles", scale, variant, seeds=seeds, tried=tried) for variant in variants for scale in scales]
 
 
-def all_methods(masked: Sequence[Entry], seeds: tuple[int, ...]) -> tuple[Entry, ...]:
+def all_methods(masked: Sequence[Entry], seeds: tuple[int, ...], *, held_out: bool = False) -> tuple[Entry, ...]:
     """All four methods, with the given Masksembles entries."""
-    return (
+    entries = (
         Entry("single", seeds=seeds),
         Entry("mc-dropout", seeds=seeds),
         *masked,
         Entry("deep-ensemble", seeds=seeds),
     )
+    return tuple(replace(entry, held_out=held_out) for entry in entries)

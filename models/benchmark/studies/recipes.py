@@ -2,7 +2,7 @@
 knows and from classes held out of its training, and what each score detects."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.benchmark import tables
@@ -10,6 +10,7 @@ from models.benchmark.cost import processor_seconds
 from models.benchmark.studies.entry import reference
 from models.benchmark.studies.images import ImageStudy, without_curves
 from models.benchmark.studies.study import Figures, Report
+from models.data import Dataset
 
 
 @dataclass(frozen=True)
@@ -38,3 +39,18 @@ class RecipeStudy(ImageStudy):
     def published(self) -> dict[str, str]:
         """None: the first study publishes one of each method."""
         return {}
+
+
+@dataclass(frozen=True)
+class SearchStudy(RecipeStudy):
+    """The same settings for each method, measured on training rows that follow those that recipes use."""
+
+    def load(self, folder: Path | None) -> Dataset:
+        """The data set, with these rows in place of those of the test split."""
+        dataset, used = super().load(folder), self.settings["rows"]
+        return replace(dataset, test=dataset.train.take(slice(used, 2 * used)))
+
+    def report(self, found: Mapping[str, list[Figures]], repository: Path, results: Path) -> Report:
+        """One table: how good each method is with each setting."""
+        figures = {name: [without_curves(one) for one in each] for name, each in found.items()}
+        return Report({"search": tables.search(self.compared, found)}, {self.name: figures})

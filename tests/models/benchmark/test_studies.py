@@ -40,7 +40,15 @@ def test_every_training_is_there_once(study: Study) -> None:
 
 def test_what_can_be_asked_for() -> None:
     assert list(command._STUDIES) == sorted(BENCHMARKS)
-    assert list(STUDIES) == ["cifar-10", "fashion-mnist", "sinusoids", "fashion-mnist-recipes", "imagenet", "scenes"]
+    assert list(STUDIES) == [
+        "cifar-10",
+        "fashion-mnist",
+        "sinusoids",
+        "fashion-mnist-search",
+        "fashion-mnist-recipes",
+        "imagenet",
+        "scenes",
+    ]
 
 
 def test_the_path_from_a_single_network_to_an_ensemble() -> None:
@@ -84,10 +92,25 @@ def test_networks_are_taught_by_the_ensemble_with_their_seed() -> None:
 
 
 def test_all_methods_have_the_same_schedule_and_augmentation() -> None:
-    recipes = [recipe for _, recipe in RECIPES.trainings().values()]
+    recipes = [recipe for entry, recipe in RECIPES.trainings().values() if entry.variant not in ("longer", "forty")]
     assert {(recipe.epochs, recipe.learning_rate, recipe.flip, recipe.crop, recipe.rows) for recipe in recipes} == {
         (20, 6e-3, True, 1, 10_000)
     }
+
+
+def test_every_part_of_the_recipe_is_tried_without_the_others() -> None:
+    kept, masked = recipe_of(RECIPES, "masksembles", variant="late"), RECIPES.settings["options"]["widths"]
+
+    def differs(variant: str) -> dict[str, object]:
+        tried = recipe_of(RECIPES, "masksembles", variant=variant).plain()
+        return {name: value for name, value in tried.items() if value != kept.plain()[name]}
+
+    assert differs("once") == {"repeat": False}
+    assert differs("narrow") == {"options": {**kept.plain()["options"], "widths": masked}}
+    assert differs("joint") == {"joint": 0.5}
+    assert differs("longer") == {"epochs": 40}
+    assert differs("taught") == {"teachers": 4}
+    assert recipe_of(RECIPES, "single", variant="broad").options["widths"] == kept.options["widths"]
 
 
 def test_those_that_never_saw_some_classes_have_networks_of_their_own() -> None:

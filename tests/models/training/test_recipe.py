@@ -80,3 +80,17 @@ def test_there_are_defaults_for_every_data_set() -> None:
     }.items():
         task: TaskName = "regression" if name == "diabetes" else "classification"
         Recipe(data=name, input_shape=shape, classes=10, task=task, **DEFAULTS[name]).build()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"joint": 1.5, "repeat": True}, "joint: expected a share from 0 to 1, got 1.5"),
+        ({"joint": 0.5}, "joint: expected a classification and submodels whose rows are repeated"),
+        ({"joint": 0.5, "repeat": True, "method": "single"}, "joint: expected a classification and submodels"),
+        ({"joint": 0.5, "repeat": True, "network": "mlp", "task": "regression"}, "joint: expected a classification"),
+    ],
+)
+def test_a_joint_loss_needs_submodels_that_share_a_row(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        replace(RECIPE, **changes).build()

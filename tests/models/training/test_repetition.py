@@ -5,7 +5,7 @@ from torch import nn
 from models.layers import submodels
 from models.networks.cnn import cnn
 from models.networks.resnet import resnet
-from models.training.repetition import repeated
+from models.training.repetition import mean_prediction, repeated
 
 
 @pytest.mark.parametrize("first_mask", [0, 1, 2])
@@ -38,3 +38,9 @@ def test_networks_that_rows_cannot_be_repeated_in_are_told() -> None:
         repeated(nn.Linear(2, 2), torch.rand(3, 2))
     with pytest.raises(RuntimeError, match="size"):
         repeated(resnet((3, 32, 32), 3), torch.rand(3, 3, 32, 32))
+
+
+def test_the_mean_prediction_is_that_of_probabilities() -> None:
+    answers = torch.randn(3 * 5, 4, 2, dtype=torch.float64)
+    expected = answers.softmax(1).reshape(3, 5, 4, 2).mean(0).log()
+    torch.testing.assert_close(mean_prediction(answers, 3), expected)
