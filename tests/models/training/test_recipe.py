@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -91,6 +92,6 @@ def test_there_are_defaults_for_every_data_set() -> None:
         ({"joint": 0.5, "repeat": True, "network": "mlp", "task": "regression"}, "joint: expected a classification"),
     ],
 )
-def test_a_joint_loss_needs_submodels_that_share_a_row(changes: dict[str, object], words: str) -> None:
+def test_a_joint_loss_needs_submodels_that_share_a_row(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         replace(RECIPE, **changes).build()
