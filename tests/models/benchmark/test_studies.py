@@ -1,12 +1,25 @@
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from models.benchmark.studies import BENCHMARKS, CIFAR_10, FASHION_MNIST, IMAGENET, RECIPES, SINUSOIDS, Entry, Study
+from models.benchmark.studies import (
+    BENCHMARKS,
+    CIFAR_10,
+    FASHION_MNIST,
+    IMAGENET,
+    RECIPES,
+    SEARCH,
+    SINUSOIDS,
+    Entry,
+    Study,
+)
+from models.benchmark.studies import study as study_module
 from models.benchmark.studies.sinusoids import point_label, point_name
 from models.cli import benchmark as command
+from models.data import load
 from models.layers import count, layers
 from models.training.recipe import Recipe
 
@@ -111,6 +124,28 @@ def test_every_part_of_the_recipe_is_tried_without_the_others() -> None:
     assert differs("longer") == {"epochs": 40}
     assert differs("taught") == {"teachers": 4}
     assert recipe_of(RECIPES, "single", variant="broad").options["widths"] == kept.options["widths"]
+
+
+def test_a_search_has_the_same_settings_for_each_method() -> None:
+    def without_network(entry: Entry) -> str:
+        recipe = SEARCH.recipes(entry, 0)[0]
+        return str([(name, getattr(recipe, name)) for name in ("epochs", "learning_rate", "flip", "crop", "rows")])
+
+    by_method: dict[tuple[str, bool], list[str]] = {}
+    for entry in SEARCH.compared:
+        by_method.setdefault((entry.method, "late" in entry.variant), []).append(without_network(entry))
+    assert len(by_method) == 5
+    assert len({tuple(settings) for settings in by_method.values()}) == 1
+    assert len(set(by_method["single", False])) == 4
+
+
+def test_a_search_is_measured_on_rows_that_no_recipe_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    digits = load("digits")
+    monkeypatch.setattr(study_module, "_load", lambda *_: digits)
+    found = replace(SEARCH, settings={"rows": 100}).load(None)
+    assert np.array_equal(found.test.inputs, digits.train.inputs[100:200])
+    assert np.array_equal(found.test.labels, digits.train.labels[100:200])
+    assert found.train is digits.train
 
 
 def test_those_that_never_saw_some_classes_have_networks_of_their_own() -> None:

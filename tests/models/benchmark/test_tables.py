@@ -28,6 +28,12 @@ def test_ratios_are_to_the_single_network_of_all_classes_wherever_it_stands() ->
     assert (masked["weights"], masked["cost"]) == ("1.4", "1.20")
 
 
+def test_a_search_is_told_in_the_order_of_its_entries() -> None:
+    found = rows(tables.search(COMPARED, FIGURES))
+    assert [row["method"] for row in found] == [entry.label for entry in COMPARED if not entry.held_out]
+    assert found[0] == {"method": "single", "accuracy": "0.9000", "NLL": "0.2500", "ECE": "0.0300"}
+
+
 def test_a_recipe_has_all_its_figures_in_one_row() -> None:
     single, masked, ensemble = rows(tables.recipes(COMPARED, FIGURES, TIMES))
     assert [single[name] for name in ("cost", "time", "NLL", "ECE, T = 1")] == ["1.00", "1.25", "0.2500", "0.0600"]

@@ -5,13 +5,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from models.data import Dataset, Split
 from models.data import load as load_data
 from models.layers import digest, submodels
 from models.networks.gaussian import Gaussian
 from models.training import trainer
+from models.training.batches import Batches
 from models.training.recipe import DEFAULTS, Recipe
+from models.training.repetition import repeated
 from models.training.trainer import CheckpointError, load, train
 from tests.models import word_lists
 
@@ -163,3 +166,21 @@ def test_a_checkpoint_of_an_older_format_is_named(tmp_path: Path) -> None:
     torch.save({"format": 1, "recipe": {"rate": 0.1}}, tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match="of format 1, expected 2"):
         load(tmp_path / "a.pt")
+
+
+def test_a_joint_loss_is_that_of_the_mean_prediction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digits = load_data("digits")
+    recipe = replace(RECIPE, network="cnn", align=None, repeat=True, joint=1.0, epochs=1, batch_size=64, rows=64)
+    losses = list[Tensor]()
+    backward: Any = Tensor.backward
+
+    def noted(loss: Tensor) -> None:
+        losses.append(loss.detach())
+        backward(loss)
+
+    monkeypatch.setattr(Tensor, "backward", noted)
+    train(recipe, digits, tmp_path / "a.pt", progress=False)
+    inputs, labels = next(iter(Batches(recipe, digits.train).epoch(0)))
+    network = recipe.build().train()
+    answers = repeated(network, inputs).softmax(1).unflatten(0, (4, -1)).mean(0)
+    torch.testing.assert_close(losses[0], torch.nn.functional.nll_loss(answers.log(), labels))
