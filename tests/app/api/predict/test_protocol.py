@@ -86,9 +86,11 @@ def test_what_is_long_is_heavy_to_read_and_what_is_much_heavy_to_write() -> None
     assert picture.size({"entropy": np.zeros(1, np.float32)}) > LARGE
 
 
-@pytest.mark.parametrize("kind", ["application/json", "application/x-npy"])
-def test_rows_that_wait_do_not_keep_the_body(kind: str) -> None:
-    rows = np.ones((4, 2), np.float32)
+@pytest.mark.parametrize(
+    ("kind", "dtype"), [("application/json", "float32"), ("application/x-npy", "float64"), ("application/x-npy", ">f4")]
+)
+def test_rows_that_wait_do_not_keep_a_body_that_they_are_not(kind: str, dtype: str) -> None:
+    rows = np.ones((4, 2), dtype)
     body = json.dumps({"inputs": rows.tolist()}).encode()
     if kind != "application/json":
         stream = io.BytesIO()
@@ -100,3 +102,12 @@ def test_rows_that_wait_do_not_keep_the_body(kind: str) -> None:
     found = asked.decode(body, model_of(CLASSIFIER))
     np.testing.assert_array_equal(found.inputs["input"], rows)
     assert sys.getrefcount(body) == before
+
+
+def test_rows_that_come_as_they_are_needed_are_not_copied() -> None:
+    stream = io.BytesIO()
+    np.save(stream, np.ones((4, 2), np.float32))
+    asked = call({b"content-type": b"application/x-npy"})
+    asked.locate(stream.getvalue())
+    (rows,) = asked.decode(stream.getvalue(), model_of(CLASSIFIER)).inputs.values()
+    assert not rows.flags.owndata
