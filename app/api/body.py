@@ -46,17 +46,17 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
     encoding = headers.get(b"content-encoding", b"").strip().lower()
     if encoding and encoding != b"identity" and encoding not in _WINDOW:
         raise UnsupportedMediaType(f"expected Content-Encoding: gzip or deflate, got {encoding.decode('latin-1')}")
-    if declared.isdigit() and int(declared) > limit:
+    length = int(declared) if declared.isdigit() else None
+    if length is not None and length > limit:
         raise _too_large(limit)
-    length = int(declared) if declared.isdigit() else 0
     try:
-        if declared.isdigit():
+        if length is not None:
             memory.resize(length)
-        if declared.isdigit() and length <= SMALL:  # hardly any memory: the connection's limit will do
+        if length is not None and length <= SMALL:  # hardly any memory: the connection's limit will do
             body = await _join(receive, limit, length, None)
         else:
             async with asyncio.timeout(MOST_SECONDS):
-                body = await _join(receive, limit, length, None if declared.isdigit() else memory)
+                body = await _join(receive, limit, length or 0, memory if length is None else None)
     except TimeoutError:
         raise RequestTimeout(f"the body did not come within {MOST_SECONDS} seconds") from None
     if encoding in _WINDOW:

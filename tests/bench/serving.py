@@ -29,6 +29,7 @@ from app.engine.cpu_count import cpu_count
 from models.export import ExportOptions, export
 from models.networks.resnet import resnet
 from tests.bench.baseline import OUTPUTS
+from tests.bench.footprint import processor_seconds
 from tests.bench.load import Load, closed, need_wrk, opened
 from tests.bench.peak import memory
 from tests.pictures import pictures
@@ -63,8 +64,7 @@ class Server:
     process: int
 
     def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / 100
+        return processor_seconds(self.process)
 
     def resident_mb(self) -> float:
         return memory("VmRSS", self.process)

@@ -49,8 +49,6 @@ class Study(ABC):
     compared: tuple[Entry, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings of every recipe, over the defaults of the data set."""
-    whole: bool = False
-    """The settings are all: the defaults, by which the shipped model is trained, do not count."""
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"width": {}})
     """Settings of recipes by variant: `width` is the single network with masks."""
     dropout: float = 0.1
@@ -73,7 +71,7 @@ class Study(ABC):
             many = len(entry.seeds)
             pool, step = (2 * many, 2) if many > 2 else (MEMBERS + many - 1, 1)
             return tuple(self.recipes(entry.trained, (step * seed + index) % pool)[0] for index in range(MEMBERS))
-        layers = ({} if self.whole else DEFAULTS[self.data], self.settings, self.variants[entry.variant])
+        layers = (DEFAULTS[self.data], self.settings, self.variants[entry.variant])
         settings = {key: value for layer in layers for key, value in layer.items()}
         settings |= {
             "data": self.data,
