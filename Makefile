@@ -111,8 +111,8 @@ benchmark: $(ALL) ## Train and compare all methods on Fashion-MNIST; hours (DATA
 benchmark-quick: $(ALL) ## The same in minutes, for its code rather than its numbers
 	$(PYTHON) -m models benchmark fashion-mnist --quick $(if $(DATA),--data $(DATA))
 
-bench: $(ALL) ## Service beside bare onnxruntime and a plain FastAPI service, and REST beside gRPC (ONLY=…, JSON=file)
-	$(PYTHON) -m tests.bench.serving $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
+bench: $(ALL) ## Service beside bare onnxruntime and a plain FastAPI service, and REST beside gRPC (ONLY=…, BEFORE=checkout, JSON=file)
+	$(PYTHON) -m tests.bench.serving $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY)) $(if $(BEFORE),--before $(BEFORE))
 	$(if $(ONLY),,$(PYTHON) -m tests.bench.transports)
 
 bench-profile: $(ALL) ## Where the processor time of a request goes, for 1, 32 and 128 clients (ONLY=part of a name)

@@ -1,7 +1,8 @@
 """`make bench`: bare onnxruntime, a plain FastAPI service and ours, taking turns on the same file with the same loader.
 
 Once with the shipped Fashion-MNIST model, whose row takes a fraction of a millisecond, and once with a ResNet-18 with
-fresh weights, whose row takes several. `make bench JSON=file` also writes every row to a file.
+fresh weights, whose row takes several. `make bench JSON=file` also writes every row to a file, and `BEFORE=checkout`
+lets the service of another checkout take its turn, too.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -41,6 +42,7 @@ ROUNDS = 3
 OVERLOAD_SECONDS = 60
 QUEUE = 128
 """Rows that may wait: more than the closed loops have, fewer than the open loop has connections."""
+FIGURES = ("throughput", "p50_ms", "p99_ms")
 Row = dict[str, Any]
 
 
@@ -100,8 +102,8 @@ def plan(repository: Path, name: str, version: int) -> Path:
 
 
 @contextmanager
-def running(case: Case) -> Iterator[tuple[Server, Server]]:
-    """The plain service and ours, both ready."""
+def running(case: Case, before: str | None) -> Iterator[list[Server]]:
+    """The plain service, ours of another checkout if there is one, and ours, all ready."""
     port = free_port()
     plain = subprocess.Popen([sys.executable, "-m", "tests.bench.baseline", str(case.file), str(port), "0"], cwd=ROOT)
     try:
@@ -112,12 +114,16 @@ def running(case: Case) -> Iterator[tuple[Server, Server]]:
                 break
             except httpx.ConnectError:
                 time.sleep(0.1)
-        with as_process(case.repository, MASKSEMBLES_MAX_QUEUE_ROWS=str(QUEUE)) as (client, process):
-            client.get("/health/ready").raise_for_status()
-            yield (
-                Server("baseline", f"http://127.0.0.1:{port}/predict", plain.pid),
-                Server("ours", f"{client.base_url}/predict", process.pid),
-            )
+        servers = [Server("baseline", f"http://127.0.0.1:{port}/predict", plain.pid)]
+        checkouts = {"ours": ""} if before is None else {"before": before, "ours": ""}
+        with ExitStack() as stack:
+            for name, root in checkouts.items():
+                client, process = stack.enter_context(
+                    as_process(case.repository, root=root, MASKSEMBLES_MAX_QUEUE_ROWS=str(QUEUE))
+                )
+                client.get("/health/ready").raise_for_status()
+                servers.append(Server(name, f"{client.base_url}/predict", process.pid))
+            yield servers
     finally:
         plain.terminate()
         plain.wait(30)
@@ -152,13 +158,13 @@ def row(case: Case, server: str, mode: str, clients: int, rate: float | None, lo
     return {"model": case.name, "server": server, "mode": mode, "clients": clients, "rate": rate, **asdict(load)}
 
 
-def closed_loop(case: Case, servers: tuple[Server, Server], raw: Raw, seconds: int) -> list[Row]:
+def closed_loop(case: Case, servers: list[Server], raw: Raw, seconds: int) -> list[Row]:
     """Every number of clients several times, the servers taking turns; the median of each figure."""
     rows: list[Row] = []
-    print(f"\n{case.name}, closed loop: requests/s, p50 ms, p99 ms; ratio of ours to the baseline")
+    print(f"\n{case.name}, closed loop: requests/s, p50 ms, p99 ms, CPU outside session.run in ms a request; ratios")
     for clients in CLIENTS:
-        found: dict[str, list[Load]] = {"raw": [], "baseline": [], "ours": []}
-        outside: list[float] = []
+        found: dict[str, list[Load]] = {"raw": [], **{server.name: [] for server in servers}}
+        outside: dict[str, list[float]] = {server.name: [] for server in servers}
         for server in servers:
             closed(server.url, case.body, clients, 1)  # connections, caches
         for _ in range(ROUNDS):
@@ -168,35 +174,33 @@ def closed_loop(case: Case, servers: tuple[Server, Server], raw: Raw, seconds: i
                 before = server.cpu_seconds()
                 load = closed(server.url, case.body, clients, seconds)
                 found[server.name].append(load)
-                if server.name == "ours":
-                    cpu = (server.cpu_seconds() - before) / (load.throughput * seconds)
-                    outside.append(1000 * (cpu - cpu_of_a_row))
+                cpu = (server.cpu_seconds() - before) / (load.throughput * seconds)
+                outside[server.name].append(1000 * (cpu - cpu_of_a_row))
         for name, loads in found.items():
-            throughput, p50, p99 = (
-                median(getattr(load, key) for load in loads) for key in ("throughput", "p50_ms", "p99_ms")
-            )
+            throughput, p50, p99 = (median(getattr(load, key) for load in loads) for key in FIGURES)
             middle = Load(throughput, p50, p99, sum(load.errors for load in loads))
-            rows.append(row(case, name, "closed", clients, None, middle))
+            spent = {"cpu_ms": median(outside[name])} if name in outside else {}
+            rows.append(row(case, name, "closed", clients, None, middle) | spent)
         shown = "".join(
             f"  {each['server']} {each['throughput']:7.0f} {each['p50_ms']:7.2f} {each['p99_ms']:7.2f}"
-            for each in rows[-3:]
+            + (f" {each['cpu_ms']:.3f}" if "cpu_ms" in each else "")
+            for each in rows[-len(found) :]
         )
-        ratios = [
-            median(one.throughput / other.throughput for one, other in zip(found["ours"], found["baseline"])),
-            *(
-                median(getattr(one, key) / getattr(other, key) for one, other in zip(found["ours"], found["baseline"]))
-                for key in ("p50_ms", "p99_ms")
-            ),
-        ]
-        print(
-            f"{clients:4} clients{shown}  ratios {ratios[0]:.2f} {ratios[1]:.2f} {ratios[2]:.2f}"
-            f"  CPU outside session.run {median(outside):.3f} ms a request",
-            flush=True,
-        )
+        print(f"{clients:4} clients{shown}", flush=True)
+        for server in servers[:-1]:
+            each = [_ratio(found["ours"], found[server.name], key) for key in FIGURES]
+            each.append(median(one / other for one, other in zip(outside["ours"], outside[server.name])))
+            print(f"     ours to {server.name}:", *(f"{ratio:.2f}" for ratio in each), flush=True)
+        print(f"     ours to raw: {_ratio(found['ours'], found['raw'], 'throughput'):.2f}", flush=True)
     return rows
 
 
-def open_loop(case: Case, servers: tuple[Server, Server], seconds: int) -> list[Row]:
+def _ratio(some: list[Load], others: list[Load], key: str) -> float:
+    """The median of those of each round."""
+    return median(getattr(one, key) / getattr(other, key) for one, other in zip(some, others))
+
+
+def open_loop(case: Case, servers: list[Server], seconds: int) -> list[Row]:
     """Rates around what each can take, as the same loader finds it."""
     rows: list[Row] = []
     print(f"\n{case.name}, open loop: offered, accepted (share of the best), p50, p99; rejected, p50; megabytes")
@@ -206,7 +210,7 @@ def open_loop(case: Case, servers: tuple[Server, Server], seconds: int) -> list[
             if server.name == "baseline" and factor > 1:
                 continue  # it queues without bound, and would be measured by the connections of the loader
             before = server.resident_mb()
-            overload = server.name == "ours" and factor > 1
+            overload = server.name != "baseline" and factor > 1
             load = opened(server.url, case.body, factor * best, OVERLOAD_SECONDS if overload else seconds)
             after = server.resident_mb()
             calm = closed(server.url, case.body, 1, 2)
@@ -238,6 +242,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=4, help="of each closed loop")
     parser.add_argument("--open-seconds", type=int, default=15, help="of each open loop")
     parser.add_argument("--only", help="the one model to measure")
+    parser.add_argument("--before", help="another checkout to compare with")
     options = parser.parse_args()
     need_wrk()
     rows: list[Row] = []
@@ -247,7 +252,7 @@ def main() -> None:
             if options.only not in (None, case.name):
                 continue
             raw = Raw(case, 1 if case.name == "fashion-mnist" else cpu_count())
-            with running(case) as servers:
+            with running(case, options.before) as servers:
                 rows += closed_loop(case, servers, raw, options.seconds)
                 rows += open_loop(case, servers, options.open_seconds)
     if options.json:
