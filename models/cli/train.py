@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> None:
     }
     defaults = DEFAULTS[options.dataset]
     if options.network not in (None, defaults["network"]):
-        defaults = {name: value for name, value in defaults.items() if name not in ("options", "align")}
+        defaults = {name: value for name, value in defaults.items() if name not in ("options", "align", "repeat")}
     if options.repeat:
         asked["repeat"] = True
     if options.widen:

@@ -114,7 +114,15 @@ class Recipe:
 DEFAULTS: dict[str, dict[str, Any]] = {
     "digits": {"network": "mlp", "epochs": 60, "batch_size": 64},
     "digit-traits": {"network": "mlp", "epochs": 60, "batch_size": 64},
-    "fashion-mnist": {"network": "cnn", "epochs": 20, "flip": True},
+    "fashion-mnist": {
+        "network": "cnn",
+        "options": {"first_mask": 1},
+        "epochs": 20,
+        "learning_rate": 6e-3,
+        "flip": True,
+        "crop": 1,
+        "repeat": True,
+    },
     "languages": {
         "network": "char_cnn",
         "options": {"ids": IDS},

@@ -36,7 +36,9 @@ FASHION_MNIST = ImageStudy(
         Entry("masksembles", 3.0, "capacity", held_out=True, seeds=(0, 1)),
         Entry("deep-ensemble", held_out=True, seeds=(0, 1)),
     ),
+    complete=True,
     settings={
+        "network": "cnn",
         "align": None,
         "options": {"widths": [16, 32, 64, 64], "strided": True},
         "rows": 10_000,
@@ -79,6 +81,7 @@ SEARCH = SearchStudy(
         for method, network in _SEARCHED
         for setting in _SETTINGS
     ),
+    complete=True,
     settings=FASHION_MNIST.settings,
     variants={
         **_SETTINGS,
@@ -104,6 +107,7 @@ RECIPES = RecipeStudy(
         Entry("single", variant="forty", seeds=_TWO, tried=True),
         *masked((2.0,), ("longer",), _TWO, tried=True),
     ),
+    complete=True,
     settings={**FASHION_MNIST.settings, "flip": True, "crop": 1, "learning_rate": 6e-3},
     variants={
         "width": {},

@@ -48,13 +48,15 @@ class Study(ABC):
     input_shape: tuple[int, ...]
     compared: tuple[Entry, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of every recipe, over the defaults of the data set."""
+    """Settings of every recipe, over the defaults of the data set unless `complete`."""
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"width": {}})
     """Settings of recipes by variant: `width` is the single network with masks."""
     dropout: float = 0.1
     """The rate of MC-dropout."""
     title: str = ""
     """The name of its folder, if another study has the same data."""
+    complete: bool = False
+    """Whether `settings` stand alone, so that a study stays as it is when the defaults of its data set change."""
 
     @property
     def name(self) -> str:
@@ -71,7 +73,8 @@ class Study(ABC):
             many = len(entry.seeds)
             pool, step = (2 * many, 2) if many > 2 else (MEMBERS + many - 1, 1)
             return tuple(self.recipes(entry.trained, (step * seed + index) % pool)[0] for index in range(MEMBERS))
-        layers = (DEFAULTS[self.data], self.settings, self.variants[entry.variant])
+        defaults = {} if self.complete else DEFAULTS[self.data]
+        layers = (defaults, self.settings, self.variants[entry.variant])
         settings = {key: value for layer in layers for key, value in layer.items()}
         settings |= {
             "data": self.data,

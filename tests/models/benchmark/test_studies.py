@@ -21,7 +21,7 @@ from models.benchmark.studies.sinusoids import point_label, point_name
 from models.cli import benchmark as command
 from models.data import load
 from models.layers import count, layers
-from models.training.recipe import Recipe
+from models.training.recipe import DEFAULTS, Recipe
 
 STUDIES = {study.name: study for studies in BENCHMARKS.values() for study in studies}
 
@@ -75,6 +75,15 @@ def test_the_path_from_a_single_network_to_an_ensemble() -> None:
     assert [recipe.seed for recipe in recipes["deep-ensemble"]] == [0, 1, 2, 3]
     assert recipes["deep-ensemble"][:1] == recipes["single"]
     assert recipes["masksembles"][0].options == {"hidden": [100], "widen": True}
+
+
+@pytest.mark.parametrize("study", [FASHION_MNIST, SEARCH, RECIPES], ids=lambda study: study.name)
+def test_another_recipe_of_the_shipped_model_changes_no_study_of_its_data(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = study.trainings()
+    monkeypatch.setitem(DEFAULTS, "fashion-mnist", {"network": "mlp", "epochs": 1, "options": {"hidden": [8]}})
+    assert study.trainings() == before
 
 
 def test_members_of_ensembles_are_the_single_networks() -> None:

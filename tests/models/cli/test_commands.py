@@ -82,18 +82,27 @@ def test_numbers_that_no_training_takes(arguments: str, message: str, capsys: py
 
 
 @pytest.mark.parametrize(
-    ("dataset", "arguments", "shape", "options", "align"),
+    ("dataset", "arguments", "shape", "options", "align", "repeat"),
     [
-        ("cifar-10", "", (3, 32, 32), {}, None),
-        ("cifar-10", "--network cnn --widen", (3, 32, 32), {"widen": True}, 16),
-        ("imagenet", "--network cnn", (3, 32, 32), {}, 16),
-        ("imagenet", "--network resnet", (3, 32, 32), {"depth": 50}, None),
-        ("diabetes", "--widen", (10,), {"hidden": [64, 64], "widen": True}, 16),
-        ("diabetes", "--network mlp --align 4", (10,), {"hidden": [64, 64]}, 4),
+        ("cifar-10", "", (3, 32, 32), {}, None, False),
+        ("cifar-10", "--network cnn --widen", (3, 32, 32), {"widen": True}, 16, False),
+        ("imagenet", "--network cnn", (3, 32, 32), {}, 16, False),
+        ("imagenet", "--network resnet", (3, 32, 32), {"depth": 50}, None, False),
+        ("diabetes", "--widen", (10,), {"hidden": [64, 64], "widen": True}, 16, False),
+        ("diabetes", "--network mlp --align 4", (10,), {"hidden": [64, 64]}, 4, False),
+        ("fashion-mnist", "--widen", (1, 28, 28), {"first_mask": 1, "widen": True}, 16, True),
+        ("fashion-mnist", "--network resnet", (1, 28, 28), {}, 16, False),
+        ("fashion-mnist", "--network resnet --repeat", (1, 28, 28), {}, 16, True),
     ],
 )
 def test_what_suits_the_default_network_is_not_asked_of_another(
-    dataset: str, arguments: str, shape: tuple[int, ...], options: object, align: int, monkeypatch: pytest.MonkeyPatch
+    dataset: str,
+    arguments: str,
+    shape: tuple[int, ...],
+    options: object,
+    align: int,
+    repeat: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     split = Split(np.zeros((2, *shape), np.float32), np.zeros(2, np.int64))
     found = Dataset(dataset, ("a", "b"), split, split, split, None, "", "")
@@ -102,7 +111,7 @@ def test_what_suits_the_default_network_is_not_asked_of_another(
     monkeypatch.setattr(training, "train", lambda recipe, *_, **__: recipes.append(recipe))
     assert main(["train", dataset, *arguments.split()]) == 0
     (recipe,) = recipes
-    assert (recipe.options, recipe.align) == (options, align)
+    assert (recipe.options, recipe.align, recipe.repeat) == (options, align, repeat)
     recipe.build()
 
 
