@@ -33,7 +33,7 @@ from app.telemetry.tracing import Tracing
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60.0
 SHIPPED = {
-    "MASKSEMBLES_PIN": "digits:3,fashion-mnist:3",
+    "MASKSEMBLES_PIN": "digits:3,fashion-mnist:4",
     "MASKSEMBLES_LOAD": "lazy",
     "MASKSEMBLES_QUEUE_TIMEOUT_MS": "60000",
 }

@@ -40,7 +40,7 @@ Name = Annotated[
 ]
 Number = Annotated[
     int,
-    Path(ge=1, le=HIGHEST_VERSION, description="Version of the model", openapi_examples={"shipped": {"value": 3}}),
+    Path(ge=1, le=HIGHEST_VERSION, description="Version of the model", openapi_examples={"shipped": {"value": 4}}),
     BeforeValidator(parse_version),
 ]
 

@@ -31,7 +31,7 @@ _WORDS = {
     "źdźbło": "Polish, which it has never seen",
 }
 """Ours, not a list's."""
-HARD = 669
+HARD = 1846
 """A test row of Fashion-MNIST on which the submodels of the shipped model contradict each other."""
 
 

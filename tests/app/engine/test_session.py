@@ -70,7 +70,7 @@ def test_a_gpu_answers_what_a_cpu_answers() -> None:
     from tests.pictures import pictures
     from tests.serving import ROOT
 
-    content = (ROOT / "models" / "repository" / "fashion-mnist" / "3" / "model.onnx").read_bytes()
+    content = (ROOT / "models" / "repository" / "fashion-mnist" / "4" / "model.onnx").read_bytes()
     names = ["probabilities", "submodels", "entropy", "mutual_information"]
     on_gpu = Session(content, CUDA)
     assert on_gpu.provider == "CUDAExecutionProvider"

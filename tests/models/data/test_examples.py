@@ -15,9 +15,10 @@ SHIPPED = ROOT / "app" / "web" / "page" / "examples"
 
 
 def test_the_command_writes_what_the_page_has(tmp_path: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (700, 28, 28), dtype=np.uint8)
+    count = examples.HARD + 1
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 28, 28), dtype=np.uint8)
     for part in ("t10k", "train"):
-        official.fashion_mnist(tmp_path, part, pixels, np.arange(700, dtype=np.uint8) % 10)
+        official.fashion_mnist(tmp_path, part, pixels, (np.arange(count) % 10).astype(np.uint8))
     folder = tmp_path / "examples"
     assert main(["examples", str(folder), "--data", str(tmp_path), "--address", "page/examples/"]) == 0
     assert {path.name for path in folder.iterdir()} == {path.name for path in SHIPPED.iterdir()}
