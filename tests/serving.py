@@ -32,8 +32,10 @@ from app.telemetry.tracing import Tracing
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60.0
+VERSIONS = {"digits": 3, "fashion-mnist": 4}
+"""The shipped versions of the models that README shows."""
 SHIPPED = {
-    "MASKSEMBLES_PIN": "digits:3,fashion-mnist:4",
+    "MASKSEMBLES_PIN": ",".join(f"{name}:{version}" for name, version in VERSIONS.items()),
     "MASKSEMBLES_LOAD": "lazy",
     "MASKSEMBLES_QUEUE_TIMEOUT_MS": "60000",
 }

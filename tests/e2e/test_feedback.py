@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.pictures import pictures
-from tests.serving import ROOT, SHIPPED, as_process
+from tests.serving import ROOT, SHIPPED, VERSIONS, as_process
 
 ROWS, BATCH = 2000, 250
 OUTPUTS = ["prediction", "probabilities", "prediction_set", "decision", "receipt"]
@@ -62,7 +62,11 @@ def test_the_quality_is_that_of_the_answers() -> None:
     assert (counted, repeated) == (ROWS, len(repeats))
     (version,) = quality["versions"]
     (head,) = version["heads"]
-    assert (version["version"], head["rows"], head["repeated"]) == (3, ROWS, len(repeats))
+    assert (version["version"], head["rows"], head["repeated"]) == (
+        VERSIONS["fashion-mnist"],
+        ROWS,
+        len(repeats),
+    )
 
     p = np.array([row["probabilities"] for row in answers])
     y = np.eye(10)[truths]

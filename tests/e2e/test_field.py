@@ -21,7 +21,7 @@ from tests import artefacts
 from tests.app.engine.fakes import until
 from tests.e2e.postgres import postgres
 from tests.pictures import digits, pictures
-from tests.serving import PATIENCE, ROOT, SHIPPED, as_process, free_port
+from tests.serving import PATIENCE, ROOT, SHIPPED, VERSIONS, as_process, free_port
 
 SHIPPED_MODELS = ROOT / "models" / "repository"
 SECRET = {"MASKSEMBLES_FEEDBACK_SECRET": "a secret of 32 characters or more"}
@@ -84,7 +84,9 @@ def test_a_broken_promise_is_kept_after_a_recalibration(tmp_path: Path) -> None:
     """Pictures with noise that the model was not calibrated for: more are outside of their sets than is promised. A
     calibration on their truths, without the pictures, promises what holds."""
     repository, url = tmp_path / "repository", str(tmp_path / "field.db")
-    shutil.copytree(model_path(SHIPPED_MODELS, "fashion-mnist", 4).parent, repository / "fashion-mnist" / "4")
+    old = VERSIONS["fashion-mnist"]
+    shipped = model_path(SHIPPED_MODELS, "fashion-mnist", old).parent
+    shutil.copytree(shipped, repository / "fashion-mnist" / str(old))
     settings = {**SECRET, "MASKSEMBLES_FEEDBACK_URL": url, "MASKSEMBLES_POLL_SECONDS": "0.2"}
     split, rng = pictures(), np.random.default_rng(0)
 
@@ -111,18 +113,18 @@ def test_a_broken_promise_is_kept_after_a_recalibration(tmp_path: Path) -> None:
         return seen
 
     with as_process(repository, **settings) as (client, _):
-        seen = noisy(client, 4, times=3)
-        before, _ = quality(client, 4)
-        contract = artefacts.read(repository, "fashion-mnist", 4)[1]
-        until(lambda: len(read_field(url, "fashion-mnist", 4, contract)[""]) == 1500, PATIENCE, 0.1)
-        arguments = ["fashion-mnist:4", "--feedback", url, "--repository", str(repository)]
+        seen = noisy(client, old, times=3)
+        before, _ = quality(client, old)
+        contract = artefacts.read(repository, "fashion-mnist", old)[1]
+        until(lambda: len(read_field(url, "fashion-mnist", old, contract)[""]) == 1500, PATIENCE, 0.1)
+        arguments = [f"fashion-mnist:{old}", "--feedback", url, "--repository", str(repository)]
         policy = ["--policy", "reject energy>c99, defer entropy>r10"]
         command = [sys.executable, "-m", "models", "calibrate", *arguments, *policy]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 0, done.stderr
-        until(lambda: client.get("/models/fashion-mnist").json()["version"] == 5, PATIENCE, 0.1)
-        later = noisy(client, 5, times=4)
-        after, _ = quality(client, 5)
+        until(lambda: client.get("/models/fashion-mnist").json()["version"] == old + 1, PATIENCE, 0.1)
+        later = noisy(client, old + 1, times=4)
+        after, _ = quality(client, old + 1)
     for name, found in (("before", before), ("after", after)):  # the figures of docs/feedback.md; pytest -s shows them
         shares = {promise: f"{100 * one['failed']['value']:.1f} %" for promise, one in found.items()}
         print(f"{name}: {shares}; rows until then: {seen if found is before else later}")

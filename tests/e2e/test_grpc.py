@@ -26,7 +26,7 @@ from tritonclient.utils import InferenceServerException
 
 from tests.app.engine.fakes import until
 from tests.pictures import pictures
-from tests.serving import ROOT, SHIPPED, as_process, free_port
+from tests.serving import ROOT, SHIPPED, VERSIONS, as_process, free_port
 
 RANDOM = np.random.default_rng(0)
 
@@ -160,7 +160,8 @@ def test_errors_reach_the_client(client: Any) -> None:
 
 
 def test_a_signal_under_load_leaves_no_accepted_call_without_an_answer(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "models" / "repository" / "fashion-mnist" / "3", tmp_path / "fashion-mnist" / "3")
+    version = Path("fashion-mnist", str(VERSIONS["fashion-mnist"]))
+    shutil.copytree(ROOT / "models" / "repository" / version, tmp_path / version)
     port = free_port()
     inputs = given(triton, {"input": pictures().inputs[:1]})
 

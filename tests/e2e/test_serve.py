@@ -19,7 +19,7 @@ from scipy.special import entr
 
 from app.engine.device import missing_for_cuda
 from tests.pictures import REQUEST, pictures, same_to_three_digits
-from tests.serving import ROOT, SHIPPED, as_process
+from tests.serving import ROOT, SHIPPED, VERSIONS, as_process
 
 REPOSITORY = ROOT / "models" / "repository"
 
@@ -39,7 +39,7 @@ def test_500_pictures_over_http(running: Running) -> None:
     for first in range(0, 500, 100):
         body = {"model": "fashion-mnist", "inputs": split.inputs[first : first + 100].tolist()}
         answers += client.post("/predict", json=body).raise_for_status().json()["predictions"]
-    contract = client.get("/models/fashion-mnist/versions/4").json()["contract"]
+    contract = client.get(f"/models/fashion-mnist/versions/{VERSIONS['fashion-mnist']}").json()["contract"]
     expected = contract["heads"][0]["evaluation"]["accuracy"]
     assert expected >= 0.91
     accuracy = np.mean([answer["index"] for answer in answers] == split.labels)
@@ -212,7 +212,7 @@ def test_bad_files_are_refused_and_the_good_one_serves(tmp_path: Path) -> None:
 def test_check_reports_every_version(tmp_path: Path) -> None:
     found = start("--check", **SHIPPED)
     assert found.returncode == 0, found.stderr
-    assert {"digits:3 available", "fashion-mnist:4 available"} <= set(found.stdout.splitlines())
+    assert {f"{name}:{version} available" for name, version in VERSIONS.items()} <= set(found.stdout.splitlines())
     (tmp_path / "digits" / "1").mkdir(parents=True)
     content = (REPOSITORY / "digits" / "3" / "model.onnx").read_bytes()
     (tmp_path / "digits" / "1" / "model.onnx").write_bytes(content)

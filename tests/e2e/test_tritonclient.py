@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
 from tests.pictures import pictures
-from tests.serving import ROOT, SHIPPED, as_process
+from tests.serving import ROOT, SHIPPED, VERSIONS, as_process
 
 OUTPUTS = (
     "prediction", "probabilities", "submodels", "entropy", "expected_entropy", "mutual_information", "energy", "logits",
@@ -28,8 +28,8 @@ Client: TypeAlias = sync.InferenceServerClient
 @pytest.fixture(scope="module")
 def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     repository = tmp_path_factory.mktemp("two")
-    for name in ("digits", "fashion-mnist"):
-        shutil.copytree(ROOT / "models" / "repository" / name / "3", repository / name / "3")
+    for name, version in VERSIONS.items():
+        shutil.copytree(ROOT / "models" / "repository" / name / str(version), repository / name / str(version))
     with as_process(repository, **SHIPPED, MASKSEMBLES_ENABLE_ADMIN="true") as (client, _):
         yield client
 
@@ -92,7 +92,7 @@ def with_aio(url: str, use: Callable[[Any], Awaitable[None]]) -> None:
 
 def assert_answers(result: Any, expected: dict[str, NDArray[Any]], names: tuple[str, ...] = OUTPUTS) -> None:
     answer = result.get_response()
-    assert (answer["model_name"], answer["model_version"]) == ("fashion-mnist", "3")
+    assert (answer["model_name"], answer["model_version"]) == ("fashion-mnist", str(VERSIONS["fashion-mnist"]))
     assert tuple(output["name"] for output in answer["outputs"]) == names
     for name in names:
         found = result.as_numpy(name)
@@ -162,7 +162,7 @@ def test_statistics(triton: Client, rows: NDArray[np.float32]) -> None:
         triton.infer("fashion-mnist", given(rows[:2]))
     with pytest.raises(InferenceServerException):
         triton.infer("fashion-mnist", given(rows[:, 0]))
-    after, parts = counted(triton.get_inference_statistics("fashion-mnist", "3"))
+    after, parts = counted(triton.get_inference_statistics("fashion-mnist", str(VERSIONS["fashion-mnist"])))
     assert after - before == 6
     for name in STATISTICS:
         assert parts[name][0] - parts_before[name][0] == 3
@@ -204,7 +204,7 @@ def test_infer_by_version_with_whatever_else_it_takes(
     result = triton.infer(
         "fashion-mnist",
         given(rows),
-        model_version="3",
+        model_version=str(VERSIONS["fashion-mnist"]),
         priority=1,
         timeout=5_000_000,
         headers={"X-Request-ID": "mine"},

@@ -11,7 +11,7 @@ from tests import artefacts
 from tests.app.engine.scanning import scan
 from tests.gpu import exports
 from tests.pictures import digits
-from tests.serving import ROOT
+from tests.serving import ROOT, VERSIONS
 
 STORE = ROOT / "models" / "repository"
 
@@ -22,7 +22,7 @@ def weights(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 
 def test_weights_are_left_out_and_masks_and_indices_are_not() -> None:
     for file in ("model.onnx", "model.cpu.onnx"):
-        model = onnx.load(STORE / "fashion-mnist" / "3" / file)
+        model = onnx.load(STORE / "fashion-mnist" / str(VERSIONS["fashion-mnist"]) / file)
         before = weights(model)
         exports.strip(model)
         assert len(lzma.compress(model.SerializeToString())) < 20_000

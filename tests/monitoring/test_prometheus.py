@@ -23,7 +23,7 @@ from tests.monitoring.dashboard import filled, queries
 from tests.monitoring.debian import program
 from tests.monitoring.test_rules import FOLDER
 from tests.pictures import REQUEST
-from tests.serving import PATIENCE, ROOT, as_process, free_port
+from tests.serving import PATIENCE, ROOT, VERSIONS, as_process, free_port
 
 ALERTS = {
     rule["alert"]: rule["expr"]
@@ -148,7 +148,7 @@ def watched(
     repository, folder = tmp_path_factory.mktemp("repository"), tmp_path_factory.mktemp("prometheus")
     artefacts.write(repository, "digits", *artefacts.read(digits_repository, "digits"))
     artefacts.write(repository, "tiny", *artefacts.read(tiny_repository, "tiny"))
-    shipped = artefacts.read(ROOT / "models" / "repository", "fashion-mnist", 3)
+    shipped = artefacts.read(ROOT / "models" / "repository", "fashion-mnist", VERSIONS["fashion-mnist"])
     artefacts.write(repository, "fashion-mnist", *shipped)
     (predict, first), (metrics, second) = keys.make_key("app", "predict"), keys.make_key("prometheus", "metrics")
     settings = {

@@ -68,9 +68,11 @@ def test_a_lack_of_memory_is_known_by_its_words(
 @pytest.mark.skipif(missing_for_cuda() is not None, reason="no GPU")
 def test_a_gpu_answers_what_a_cpu_answers() -> None:
     from tests.pictures import pictures
-    from tests.serving import ROOT
+    from tests.serving import ROOT, VERSIONS
 
-    content = (ROOT / "models" / "repository" / "fashion-mnist" / "4" / "model.onnx").read_bytes()
+    content = (
+        ROOT / "models" / "repository" / "fashion-mnist" / str(VERSIONS["fashion-mnist"]) / "model.onnx"
+    ).read_bytes()
     names = ["probabilities", "submodels", "entropy", "mutual_information"]
     on_gpu = Session(content, CUDA)
     assert on_gpu.provider == "CUDAExecutionProvider"

@@ -8,9 +8,10 @@ import pytest
 from app.contract.repository import list_versions
 from models import artefact
 from models.cli.summary import summarise
-from tests.serving import ROOT
+from tests.serving import ROOT, VERSIONS
 
 SHIPPED = ROOT / "models" / "repository"
+VERSION = VERSIONS["fashion-mnist"]
 
 
 def printed(name: str, capsys: pytest.CaptureFixture[str], repository: Path = SHIPPED) -> list[str]:
@@ -22,7 +23,7 @@ def test_it_tells_figures_thresholds_policy_plans_and_where_to_post(capsys: pyte
     empty, first, figures, *thresholds, policy, folded, branches, _, serve, ask, picture = printed(
         "fashion-mnist", capsys
     )
-    assert (empty, first) == ("", "fashion-mnist:4, masksembles, N = 4")
+    assert (empty, first) == ("", f"fashion-mnist:{VERSION}, masksembles, N = 4")
     assert figures.startswith("fashion-mnist, 10000 test rows: accuracy 0.9")
     assert [line.partition(":")[0] for line in thresholds] == ["thresholds of entropy", "thresholds of energy"]
     contract = artefact.read(SHIPPED, "fashion-mnist")[1]
@@ -36,7 +37,7 @@ def test_it_tells_figures_thresholds_policy_plans_and_where_to_post(capsys: pyte
     assert f", r5 {risk.value:.4g} (accepts {100 * risk.coverage:.0f} %)" in thresholds[0]
     reject, defer = contract.head.policy.rules
     assert policy == f"policy: reject energy>{reject.threshold:.4g}, defer entropy>{defer.threshold:.4g}"
-    assert f"{SHIPPED / 'fashion-mnist' / '4' / 'model.onnx'} (0.99 MB), folded, " in folded
+    assert f"{SHIPPED / 'fashion-mnist' / str(VERSION) / 'model.onnx'} (0.99 MB), folded, " in folded
     assert folded.endswith(" dense passes")
     assert "model.cpu.onnx (1.00 MB), branches, " in branches
     assert branches.endswith(" times fewer multiply-accumulates than folded")

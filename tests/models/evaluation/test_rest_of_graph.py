@@ -12,13 +12,16 @@ from models.evaluation.rest_of_graph import as_inputs, rest_of_graph
 from tests import artefacts, graphs
 from tests.models.evaluation.two_heads import two_heads
 from tests.pictures import digits, pictures
-from tests.serving import ROOT
+from tests.serving import ROOT, VERSIONS
 
 RNG = np.random.default_rng(0)
 SHIPPED = ROOT / "models" / "repository"
 WHOLE: dict[str, tuple[tuple[onnx.ModelProto, Contract], dict[str, Any]]] = {
     "digits": (artefacts.read(SHIPPED, "digits", 3), {"input": digits()[:20]}),
-    "fashion-mnist": (artefacts.read(SHIPPED, "fashion-mnist", 3), {"input": pictures().inputs[:20]}),
+    "fashion-mnist": (
+        artefacts.read(SHIPPED, "fashion-mnist", VERSIONS["fashion-mnist"]),
+        {"input": pictures().inputs[:20]},
+    ),
     "diabetes": (artefacts.read(SHIPPED, "diabetes", 1), {"input": RNG.normal(0, 1, (20, 10)).astype(np.float32)}),
     "prices": (graphs.regressor(aleatoric=True), {"input": RNG.random((20, 3), np.float32)}),
     "means": (graphs.regressor(aleatoric=False), {"input": RNG.random((20, 3), np.float32)}),
