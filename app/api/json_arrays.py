@@ -7,6 +7,7 @@ memory beside the text and its numbers is small.
 
 from collections.abc import Iterator, Sequence
 from math import isfinite
+from secrets import token_hex
 from typing import Any, Literal
 
 import msgspec
@@ -23,6 +24,9 @@ except ImportError:  # wheels for some platforms only; msgspec takes three times
 
 Kind = Literal["d", "i", "u"]
 """float64, int64 or uint64, as simdjson calls them."""
+
+MARK = f'"{token_hex()}"'.encode()
+"""The JSON value that stands where `cut` took an array out; no client can know it."""
 
 _NUMBERS = b"0123456789.eE+- \t\n\r"
 _OPEN, _CLOSE = b"[]"
@@ -76,6 +80,23 @@ def sizes_of(found: bytes, rank: int) -> tuple[int, ...] | None:
 def is_far_more(found: bytes, size: int) -> bool:
     """Whether brackets exceed that size by so much that lists of their text would take too much memory."""
     return len(found) > _SLACK + size
+
+
+def cut(text: bytes, name: bytes) -> tuple[bytes, memoryview] | None:
+    """Cuts the array of that name out of an object: the text with MARK in its place, and the array.
+
+    A decoder would walk through all its numbers only to find its end. Neither part is checked, nor is it certain that
+    the name is a field's: so the decoded text must have MARK where the array is wanted. If not, if either part turns
+    out to be wrong, or if this returns None, the whole text must be decoded.
+    """
+    quoted = b'"' + name + b'"'
+    after = text.find(quoted) + len(quoted)
+    start = text.find(b"[", after)
+    if after < len(quoted) or start < 0 or text[after:start].strip() != b":":
+        return None
+    end = min(place if place > 0 else len(text) for place in (text.find(b'"', start), text.find(b"}", start)))
+    stop = text.rfind(b"]", start, end) + 1
+    return (text[:start] + MARK + text[stop:], memoryview(text)[start:stop]) if stop else None
 
 
 def readable(raw: msgspec.Raw | bytes) -> bytes | memoryview:

@@ -27,14 +27,14 @@ class QuantileTable:
         self.quantiles = [float(value) for value in quantiles]
         self._array = np.array(quantiles, np.float64)
 
-    def percentages(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """0 to 100 for each score [B], linear between quantiles.
+    def percentages(self, values: NDArray[Any]) -> list[float]:
+        """0 to 100 for each score [B], linear between quantiles, with two decimals.
 
         A value that equals several quantiles gets the highest of their percentages; below all it is 0, above all 100.
         """
         if len(values) <= _FEW:
-            return np.array([self._percentage(value) for value in values.tolist()])
-        found: NDArray[np.float64] = np.interp(values, self._array, _PERCENTS)
+            return [round(100 * self._percentage(value)) / 100 for value in values.tolist()]  # round(…, 2) takes long
+        found: list[float] = np.interp(values, self._array, _PERCENTS).round(2).tolist()
         return found
 
     def _percentage(self, value: float) -> float:

@@ -61,8 +61,7 @@ def read(
     if kind == JSON:
         if query_string:
             _refuse_query(query_string)
-        call = params.read_call(body)
-        return call, lambda rows: json_inputs.read(call.inputs, rows)
+        return _read_json(body)
     if kind == FORM:
         _refuse_query(query_string)
         form = form_inputs.Form(content_type, body, QUERY, most_rows)
@@ -73,6 +72,21 @@ def read(
     if kind == NPZ:
         return found, lambda rows: npy_inputs.read_archive(body, rows, most_bytes)
     return found, lambda rows: rows.add(None, lambda given, field: image_inputs.read_images([body], given, rows, field))
+
+
+def _read_json(body: bytes) -> tuple[PredictParams, Inputs]:
+    if (quick := params.read_head(body)) is None:
+        call = params.read_call(body)
+        return call, lambda rows: json_inputs.read(call.inputs, rows)
+
+    def read_inputs(rows: InputRows) -> None:
+        try:
+            json_inputs.read(quick.inputs, rows)
+        except InvalidInput:
+            params.read_call(body)  # perhaps they are not JSON at all
+            raise
+
+    return quick, read_inputs
 
 
 def _refuse_query(text: bytes) -> None:

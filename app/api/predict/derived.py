@@ -3,29 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from app.api.predict.tasks.task import OutputSelection
 from app.contract.contract_model import Score
 from app.contract.decisions import Decided, Decision, stricter
-from app.contract.tasks.task import Arrays
 
 Scores = Mapping[Score, NDArray[Any]]
 
-_DECIMALS = 2
 
-
-def percentiles(selection: OutputSelection, of_rows: Scores) -> Arrays | None:
-    """The percentile [B] of each row, 0 to 100 with two decimals, for each score that has quantiles.
+def percentiles(selection: OutputSelection, of_rows: Scores) -> dict[Score, list[float]] | None:
+    """The percentile of each row, 0 to 100 with two decimals, for each score that has quantiles.
 
     Args:
         of_rows: the scores [B] of the head.
     """
     if not selection.tables:
         return None
-    places = np.array([table.percentages(of_rows[name]) for name, table in selection.tables.items()])
-    return dict(zip(selection.tables, places.round(_DECIMALS)))
+    return {name: table.percentages(of_rows[name]) for name, table in selection.tables.items()}
 
 
 def decisions(selection: OutputSelection, of_rows: Scores, decided: Decided) -> list[Decision] | None:

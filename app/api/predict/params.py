@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from app.api import json_arrays
 from app.api.json_errors import NOT_JSON, malformed, place
 from app.api.request_ids import MAX_ID_LENGTH
 from app.contract.repository import HIGHEST_VERSION, NAME_PATTERN
@@ -92,6 +93,23 @@ class PredictRequest(PredictParams, kw_only=True):
 
 
 _call = msgspec.json.Decoder(PredictRequest)
+
+
+def read_head(body: bytes) -> PredictRequest | None:
+    """Reads everything in a request but its rows, which may turn out not to be JSON; None if that is not so simple, or
+    something is wrong."""
+    parts = json_arrays.cut(body, b"inputs")
+    if parts is None:
+        return None
+    head, inputs = parts
+    try:
+        call = _call.decode(head)
+    except NOT_JSON:
+        return None
+    if memoryview(call.inputs) != json_arrays.MARK:
+        return None
+    call.inputs = msgspec.Raw(inputs)
+    return call
 
 
 def read_call(body: bytes) -> PredictRequest:

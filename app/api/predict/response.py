@@ -15,6 +15,7 @@ from app.api.predict.maps import MapForm
 from app.api.predict.pictures import RANGE_HEADER
 from app.api.predict.tasks import ANSWERS
 from app.api.predict.tasks.task import JsonRows, OutputSelection, put
+from app.contract.contract_model import Score
 from app.contract.decisions import Decided, Decision
 from app.contract.schema import shape_at
 from app.contract.tasks.task import Arrays
@@ -149,11 +150,11 @@ def _put_map(
             maps.put_numbers(rows, name, arrays[name])
 
 
-def _put_percentiles(rows: JsonRows, places: Arrays | None) -> None:
+def _put_percentiles(rows: JsonRows, places: dict[Score, list[float]] | None) -> None:
     if places is None:
         put(rows, "percentiles", None)
         return
-    for row, values in zip(rows, zip(*(column.tolist() for column in places.values()))):
+    for row, values in zip(rows, zip(*places.values())):
         row["percentiles"] = dict(zip(places, values))
 
 

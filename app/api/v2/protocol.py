@@ -56,7 +56,8 @@ class InferCall(Call):
         given = requests.arrays(self._request, model, self._max_rows)
         if isinstance(model, Model) and any(head.grid for head in model.contract.heads):
             self._check_json(model, given)
-        self._request = replace(self._request, inputs=())  # they hold the body, and the rows may wait for seconds
+        # these hold the body, and the rows may wait for seconds
+        self._request = replace(self._request, inputs=(), unproved=b"")
         return Rows(given, tuple(output.name for output in self._request.outputs), self._request.seconds)
 
     def _check_json(self, model: Model, given: Feeds) -> None:

@@ -65,6 +65,8 @@ class Request:
     """How long it may wait, if it says so."""
     inputs: Sequence[InputTensor]
     outputs: Sequence[RequestedOutput]
+    unproved: bytes = b""
+    """The JSON, if some of its values were passed over unread, so that it may be none."""
 
 
 _request = msgspec.json.Decoder(InferRequest)
@@ -93,7 +95,9 @@ def read(body: bytes, head: bytes | None, signature: Signature) -> Request:
         size = int(head)
         if size == 0:
             return _raw(body, signature)
-    request = _decode(body[:size])
+    text = body[:size]
+    quick = _decode_around_data(text)
+    request = quick or _decode(text)
     parameters = _read_parameters(request.parameters, "parameters")
     refuse_sequences(parameters)
     known = typed(InferParameters, parameters, "parameters")
@@ -102,7 +106,26 @@ def read(body: bytes, head: bytes | None, signature: Signature) -> Request:
         seconds=known.timeout / 1e6 if known.timeout else None,  # 0 is no limit of its own
         inputs=_split(request.inputs, memoryview(body)[size:]),  # a view: tensors are not copied
         outputs=_outputs(request.outputs, bool(known.binary_data_output), signature),
+        unproved=b"" if quick is None else text,
     )
+
+
+def _decode_around_data(text: bytes) -> InferRequest | None:
+    """Decodes a request but for the values of an input, which may turn out not to be JSON; None if that is not so
+    simple, or something is wrong."""
+    parts = json_arrays.cut(text, b"data")
+    if parts is None:
+        return None
+    head, data = parts
+    try:
+        request = _request.decode(head)
+    except NOT_JSON:
+        return None
+    for given in request.inputs:
+        if isinstance(given.data, msgspec.Raw) and memoryview(given.data) == json_arrays.MARK:
+            given.data = msgspec.Raw(data)
+            return request
+    return None
 
 
 def _decode(text: bytes) -> InferRequest:
@@ -269,8 +292,18 @@ def arrays(request: Request, model: Servable, most: int) -> dict[str, NDArray[An
         most: most rows, for a model with a contract.
 
     Raises:
+        MalformedBody: the values are not JSON.
         InvalidInput: an input is missing, unknown or repeated, has another datatype or shape, or invalid values.
     """
+    try:
+        return _arrays(request, model, most)
+    except InvalidInput:
+        if request.unproved:
+            _decode(request.unproved)
+        raise
+
+
+def _arrays(request: Request, model: Servable, most: int) -> dict[str, NDArray[Any]]:
     ports = {port.name: port for port in model.signature.inputs}
     found: dict[str, NDArray[Any]] = {}
     sizes: dict[str, int] = {}

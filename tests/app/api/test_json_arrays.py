@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app.api import json_arrays
-from app.api.predict import json_inputs, params
+from app.api.predict import content_types
 from app.api.predict.input_rows import InputRows
+from app.api.predict.params import PredictParams
 from app.contract.schema import Contract, numbers
 from app.errors import InvalidInput, MalformedBody
 from tests.app.api.predict.reading import only
@@ -32,11 +33,16 @@ WAYS = [(2**17, True), (16, True), (3, True), (2**17, False)]
 
 def accepted(text: str, of: Contract, most: int = MOST) -> NDArray[Any] | None:
     """What the service reads, or None where it refuses."""
+    body, rows = b'{"inputs":' + text.encode() + b"}", InputRows(of, most)
     try:
-        call = params.read_call(b'{"inputs":' + text.encode() + b"}")
-        return json_inputs.read_array(call.inputs, of.given, InputRows(of, most), "inputs")
+        read_json(body)[1](rows)
+        return rows.whole()[of.given.name]
     except (InvalidInput, MalformedBody):
         return None
+
+
+def read_json(body: bytes) -> tuple[PredictParams, content_types.Inputs]:
+    return content_types.read(content_types.JSON, content_types.JSON, body, b"", (MOST, len(body)))
 
 
 def expected(text: str, of: Contract) -> NDArray[Any] | None:
@@ -252,3 +258,47 @@ def test_sizes_are_read_from_brackets(sizes: list[int]) -> None:
 @pytest.mark.parametrize("text", [b"", b"[", b"[[", b"]", b"[[]", b"[[,,", b"{}", b"null"])
 def test_what_is_cut_off_or_no_array_has_no_sizes(text: bytes) -> None:
     assert json_arrays.sizes_of(text, 2) is None
+
+
+BODIES = [
+    '{"inputs":[[1,2]]}', ' {"model":"a", "inputs" : [ [1, 2] ], "id" : "]}" } ',
+    '{"inputs":[[1,2]],"outputs":["inputs"]}', '{"outputs":["inputs"],"inputs":[[1,2]]}',
+    '{"id":"\\"inputs","inputs":[[1,2]]}', '{"id":"\\"inputs\\":[1]","inputs":[[1,2]]}', '{"inputs":{"input":[[1,2]]}}',
+    # the last one counts, as everywhere
+    '{"inputs":[[1,2]],"inputs":[[3,4]]}', '{"inputs":[[1,,2]],"inputs":[[3,4]]}', '{"inputs":3,"inputs":[[3,4]]}',
+    '{"\\u0069nputs":[[1,2]],"inputs":[[3,4]]}', '{"inputs":[[1,2]],"\\u0069nputs":[[3,4]]}',
+    '{"inputs":[[1,2]],"inputs":3}', '{"inputs":[[1,2]],"inputs":null}',
+    # these are refused
+    "", "[]", '"inputs"', '{"inputs"}', '{"inputs":[', '{"inputs":[[1,2]', '{"inputs":[[1,2]}', '{"inputs":[[1,2]]]}',
+    '{"inputs":[[1,2]],}', '{"inputs":[[1,2]] 3}', '{"inputs":[[1,2]]}3', '{"inputs":[[1,2]]', '{"inputs":[[1,NaN]]}',
+    '{"inputs":[[1,-Infinity]],"id":"x"}', '{"inputs":[[1,02]]}', '{"inputs":[["1",2]]}', '{"inputs":[[1,{"a":2}]]}',
+    '{"inputs":[[1,2]],"version":0}', '{"inputs":[[1,2]],"more":1}', '[{"inputs":[[1,2]]}]',
+    '{"id":{"inputs":[[1,2]]}}', '{"inputs":["inputs"]}',
+    '{"inputs":[[1,2],[3]]}', '{"inputs":[[1,2]],"model":"\x00"}', '\ufeff{"inputs":[[1,2]]}',
+    '{"inputs":\x0b[[1,2]]}', '{"inputs":[[1,2]]\x0c}', '{"inputs"::[[1,2]]}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_what_is_cut_out_unread_changes_no_answer(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def outcome() -> object:
+        rows = InputRows(only("float32", 2), MOST)
+        try:
+            asked, read = read_json(body.encode())
+            read(rows)
+        except (InvalidInput, MalformedBody) as error:
+            return type(error), error.message, error.field
+        return [getattr(asked, name) for name in content_types.QUERY], rows.whole()["input"].tolist()
+
+    quickly = outcome()
+    monkeypatch.setattr(json_arrays, "cut", lambda text, name: None)
+    assert quickly == outcome()
+
+
+def test_the_numbers_are_cut_out() -> None:
+    body = b'{"model": "a", "inputs": [[1, 2], [3, 4]], "id": "x"}'
+    found = json_arrays.cut(body, b"inputs")
+    assert found is not None
+    rest, array = found
+    assert json.loads(rest) == {"model": "a", "inputs": json.loads(json_arrays.MARK), "id": "x"}
+    assert bytes(array) == b"[[1, 2], [3, 4]]"

@@ -26,7 +26,7 @@ def test_a_percentile_is_linear_between_quantiles_and_the_highest_of_equals(
     table: list[float], values: list[float]
 ) -> None:
     found = percentiles.QuantileTable(table).percentages(np.array(values, np.float32))
-    assert found.tolist() == pytest.approx([place(tuple(table), value) for value in values])
+    assert found == pytest.approx([place(tuple(table), value) for value in values], abs=0.006)
 
 
 def test_a_score_that_was_the_same_on_all_rows_has_no_table() -> None:
@@ -43,5 +43,4 @@ def test_a_score_that_was_the_same_on_all_rows_has_no_table() -> None:
 def test_few_and_many_values_are_placed_alike(count: int) -> None:
     values = np.random.default_rng(0).uniform(-0.1, 1.1, count)
     found = percentiles.QuantileTable(EVEN).percentages(values)
-    assert found.dtype == np.float64
-    assert found.tolist() == pytest.approx([place(tuple(EVEN), value) for value in values])
+    assert found == [round(place(tuple(EVEN), value), 2) for value in values]

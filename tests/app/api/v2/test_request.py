@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from app.api import json_arrays
 from app.api.v2 import request as requests
 from app.api.v2.request import Request
 from app.contract import signature
@@ -34,6 +35,41 @@ def read(head: Head, *blobs: bytes, of: Signature = ONE) -> Request:
 
 def model(contract: Any = CONTRACT, of: Signature = ONE) -> Servable:
     return cast(Servable, SimpleNamespace(contract=contract, signature=of))
+
+
+GIVEN = '{"name":"input","shape":[1,2],"datatype":"FP32","data":[1,2]}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GIVEN,
+        '{"data":[1,2],"datatype":"FP32","shape":[1,2],"name":"input"}',
+        f"{GIVEN},{GIVEN}",
+        f"{GIVEN}]",
+        GIVEN[:-1],
+        GIVEN.replace("input", "data"),
+        GIVEN.replace("{", '{"parameters":{"data":[1]},'),
+        *(
+            GIVEN.replace("[1,2]}", other)
+            for other in (
+                '[[1,2]],"parameters":{}}', '[1,2],"data":[3,4]}', '[1,,2],"data":[3,4]}', "[1,2}", "[1,NaN]}",
+                "[1,2]]}", "[1]}", '["1",2]}', '[1,2],"parameters":{"data":[1]}}',
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_cut_out_unread_changes_no_answer(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def outcome() -> object:
+        try:
+            found = requests.read(f'{{"inputs":[{text}]}}'.encode(), None, ONE)
+            return {name: values.tolist() for name, values in requests.arrays(found, model(), 8).items()}
+        except (InvalidInput, MalformedBody) as error:
+            return type(error), error.message, error.field
+
+    quickly = outcome()
+    monkeypatch.setattr(json_arrays, "cut", lambda text, name: None)
+    assert quickly == outcome()
 
 
 @pytest.mark.parametrize("length", [b"", b"-1", b"1.0", b"x", b"3", b"9" * 19, "²".encode("latin-1")])
