@@ -5,6 +5,7 @@ Bytes are little-endian and row-major; a text is its length in four bytes, then 
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -43,7 +44,12 @@ def shape_of(port: Port) -> list[int]:
 
 def datatype_of(values: NDArray[Any]) -> str:
     """The protocol's name for the dtype of an output."""
-    return DATATYPES["str" if values.dtype.kind in "OUS" else str(values.dtype)]
+    return DATATYPES["str" if values.dtype.kind in "OUS" else _name_of(values.dtype)]
+
+
+@cache  # NumPy puts it together in a dozen calls
+def _name_of(dtype: np.dtype[Any]) -> str:
+    return str(dtype)
 
 
 def from_bytes(data: memoryview, port: Port, shape: Sequence[int], place: str) -> NDArray[Any]:
