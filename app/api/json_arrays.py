@@ -8,12 +8,14 @@ memory beside the text and its numbers is small.
 from collections.abc import Iterator, Sequence
 from math import isfinite
 from secrets import token_hex
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
+from msgspec import Raw
 from numpy.typing import NDArray
 
+from app.api.json_errors import NOT_JSON
 from app.contract.tensor import Tensor
 from app.errors import InvalidInput
 
@@ -22,11 +24,12 @@ try:
 except ImportError:  # wheels for some platforms only; msgspec takes three times as long
     simdjson = None  # type: ignore[assignment]
 
+Decoded = TypeVar("Decoded")
 Kind = Literal["d", "i", "u"]
 """float64, int64 or uint64, as simdjson calls them."""
 
 MARK = f'"{token_hex()}"'.encode()
-"""The JSON value that stands where `cut` took an array out; no client can know it."""
+"""The JSON value that stands where an array was cut out; no client can know it."""
 
 _NUMBERS = b"0123456789.eE+- \t\n\r"
 _OPEN, _CLOSE = b"[]"
@@ -82,13 +85,32 @@ def is_far_more(found: bytes, size: int) -> bool:
     return len(found) > _SLACK + size
 
 
-def cut(text: bytes, name: bytes) -> tuple[bytes, memoryview] | None:
-    """Cuts the array of that name out of an object: the text with MARK in its place, and the array.
+def decode_around(decoder: msgspec.json.Decoder[Decoded], text: bytes, name: bytes) -> tuple[Decoded, Raw] | None:
+    """Decodes an object but for the array of that name: the object with MARK in its place, and the array, which may
+    turn out not to be JSON.
 
-    A decoder would walk through all its numbers only to find its end. Neither part is checked, nor is it certain that
-    the name is a field's: so the decoded text must have MARK where the array is wanted. If not, if either part turns
-    out to be wrong, or if this returns None, the whole text must be decoded.
+    A decoder would walk through all its numbers only to find its end. It is not certain that the name is a field's: so
+    the object must have MARK where the array is wanted. If not, if the array turns out to be wrong, or if this returns
+    None, since it is not so simple or something is wrong, the whole text must be decoded.
     """
+    parts = cut(text, name)
+    if parts is None:
+        return None
+    head, array = parts
+    try:
+        return decoder.decode(head), Raw(array)
+    except NOT_JSON:
+        return None
+
+
+def is_cut(raw: object) -> bool:
+    """Whether a field holds MARK."""
+    return isinstance(raw, Raw) and memoryview(raw) == MARK
+
+
+def cut(text: bytes, name: bytes) -> tuple[bytes, memoryview] | None:
+    """The text with MARK in place of what seems to be an array of numbers of that name, and the array; neither is
+    checked."""
     quoted = b'"' + name + b'"'
     after = text.find(quoted) + len(quoted)
     start = text.find(b"[", after)

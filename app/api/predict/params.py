@@ -98,17 +98,11 @@ _call = msgspec.json.Decoder(PredictRequest)
 def read_head(body: bytes) -> PredictRequest | None:
     """Reads everything in a request but its rows, which may turn out not to be JSON; None if that is not so simple, or
     something is wrong."""
-    parts = json_arrays.cut(body, b"inputs")
-    if parts is None:
+    found = json_arrays.decode_around(_call, body, b"inputs")
+    if found is None or not json_arrays.is_cut(found[0].inputs):
         return None
-    head, inputs = parts
-    try:
-        call = _call.decode(head)
-    except NOT_JSON:
-        return None
-    if memoryview(call.inputs) != json_arrays.MARK:
-        return None
-    call.inputs = msgspec.Raw(inputs)
+    call, inputs = found
+    call.inputs = inputs
     return call
 
 

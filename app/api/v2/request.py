@@ -113,17 +113,13 @@ def read(body: bytes, head: bytes | None, signature: Signature) -> Request:
 def _decode_around_data(text: bytes) -> InferRequest | None:
     """Decodes a request but for the values of an input, which may turn out not to be JSON; None if that is not so
     simple, or something is wrong."""
-    parts = json_arrays.cut(text, b"data")
-    if parts is None:
+    found = json_arrays.decode_around(_request, text, b"data")
+    if found is None:
         return None
-    head, data = parts
-    try:
-        request = _request.decode(head)
-    except NOT_JSON:
-        return None
+    request, data = found
     for given in request.inputs:
-        if isinstance(given.data, msgspec.Raw) and memoryview(given.data) == json_arrays.MARK:
-            given.data = msgspec.Raw(data)
+        if json_arrays.is_cut(given.data):
+            given.data = data
             return request
     return None
 
