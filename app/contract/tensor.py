@@ -121,3 +121,9 @@ class Tensor(ContractModel):
         spelled = [symbol for symbol in self.symbols if symbol]
         if len(set(spelled)) < len(spelled):
             raise ValueError("symbols must differ, or which id a text has would depend on the reader")
+
+
+def all_finite(values: NDArray[Any]) -> bool:
+    """Whether no number of an array is NaN or infinite; whole numbers never are."""
+    # `.all()` would take a detour through Python
+    return values.dtype.kind != "f" or bool(np.logical_and.reduce(np.isfinite(values), axis=None))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from app.contract.tensor import all_finite
 from app.engine.bare_model import Servable
 from app.engine.row_shapes import Feeds
 from app.errors import OutputNotFinite
@@ -123,18 +124,13 @@ def hand_out(batch: Sequence[Slice], found: Arrays) -> None:
     """Gives each slice of a batch its outputs, or an error if they are not finite and the model's must be."""
     finite = batch[0].job.model.finite_outputs
     # the whole batch first: that nearly always settles it
-    suspect = [name for name in found if finite and not _all_finite(found[name])]
+    suspect = [name for name in found if finite and not all_finite(found[name])]
     at = 0
     for job, start, stop in batch:
         own = {name: found[name][at : at + stop - start] for name in job.outputs}
         at += stop - start
-        bad = [name for name in suspect if name in own and not _all_finite(own[name])]
+        bad = [name for name in suspect if name in own and not all_finite(own[name])]
         if bad:
             job.fail(OutputNotFinite(f"{job.model.name}:{job.model.version} gave NaN or infinity in {bad[0]}"))
         else:
             job.succeed(start, own)
-
-
-def _all_finite(values: NDArray[Any]) -> bool:
-    # whole numbers always are; `.all()` would take a detour through Python
-    return values.dtype.kind != "f" or bool(np.logical_and.reduce(np.isfinite(values), axis=None))

@@ -6,14 +6,12 @@ the better of the two bests before and after. Needs wrk.
 
 import argparse
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
 from tests.bench.load import closed, need_wrk, opened
-from tests.bench.serving import QUEUE, Case, cases
-from tests.serving import as_process
+from tests.bench.serving import Case, Server, cases, ours
 
 FACTORS = (2.0, 5.0)
 CLIENTS = 32
@@ -37,26 +35,14 @@ class Overload(NamedTuple):
     """Answers other than 200, 503 and 504, and requests without any."""
 
 
-class Service(NamedTuple):
-    """A running one."""
-
-    name: str
-    url: str
-    process: int
-
-    def seconds(self) -> float:
-        """Processor time of the event loop's thread."""
-        return int(Path(f"/proc/{self.process}/task/{self.process}/schedstat").read_text().split()[0]) / 1e9
-
-
-def measure(service: Service, body: Path, factors: list[float], seconds: int, best_seconds: int) -> list[Overload]:
+def measure(service: Server, body: Path, factors: list[float], seconds: int, best_seconds: int) -> list[Overload]:
     """The rates in order."""
     found = []
     best, cost = _best(service, body, best_seconds)
     for factor in factors:
-        before = service.seconds()
+        before = _loop_seconds(service)
         load = opened(service.url, body, factor * best, seconds)
-        spent = service.seconds() - before
+        spent = _loop_seconds(service) - before
         after, cost_after = _best(service, body, best_seconds)
         rejected = load.rejected * seconds
         found.append(
@@ -74,26 +60,25 @@ def measure(service: Service, body: Path, factors: list[float], seconds: int, be
     return found
 
 
-def _best(service: Service, body: Path, seconds: int) -> tuple[float, float]:
+def _best(service: Server, body: Path, seconds: int) -> tuple[float, float]:
     """Good answers a second, and seconds of the event loop's thread for each."""
-    before = service.seconds()
+    before = _loop_seconds(service)
     load = closed(service.url, body, CLIENTS, seconds)
-    return load.throughput, (service.seconds() - before) / (load.throughput * seconds)
+    return load.throughput, (_loop_seconds(service) - before) / (load.throughput * seconds)
 
 
-def compare(case: Case, checkouts: dict[str, str], options: argparse.Namespace) -> None:
+def _loop_seconds(service: Server) -> float:
+    """Processor time of the event loop's thread, which is the first."""
+    return int(Path(f"/proc/{service.process}/task/{service.process}/schedstat").read_text().split()[0]) / 1e9
+
+
+def compare(case: Case, options: argparse.Namespace) -> None:
     """Prints each round of each checkout, and the medians."""
     found: dict[tuple[str, float], list[Overload]] = {}
     print(f"\n{case.name}: best → offered a second; good (share of the best), p50 ms; refused, p50 ms; µs of a refusal")
-    with ExitStack() as stack:
-        services = []
-        for name, root in checkouts.items():
-            client, process = stack.enter_context(
-                as_process(case.repository, root=root, MASKSEMBLES_MAX_QUEUE_ROWS=str(QUEUE))
-            )
-            client.get("/health/ready").raise_for_status()
-            services.append(Service(name, f"{client.base_url}/predict", process.pid))
-            closed(services[-1].url, case.body, CLIENTS, 1)  # connections, caches
+    with ours(case, options.before) as services:
+        for service in services:
+            closed(service.url, case.body, CLIENTS, 1)  # connections, caches
         for _ in range(options.rounds):
             for service in services:
                 rows = measure(service, case.body, options.factors, options.seconds, options.best_seconds)
@@ -122,11 +107,10 @@ def main() -> None:
     parser.add_argument("--best-seconds", type=int, default=3, help="of each closed loop")
     options = parser.parse_args()
     need_wrk()
-    checkouts = {"here": ""} if options.before is None else {"before": options.before, "here": ""}
     with tempfile.TemporaryDirectory() as folder:
         for case in cases(Path(folder)):
             if options.only in (None, case.name):
-                compare(case, checkouts, options)
+                compare(case, options)
 
 
 if __name__ == "__main__":

@@ -102,6 +102,21 @@ def plan(repository: Path, name: str, version: int) -> Path:
 
 
 @contextmanager
+def ours(case: Case, before: str | None) -> Iterator[list[Server]]:
+    """Our service of another checkout if there is one, and that of this one, all ready."""
+    checkouts = {"ours": ""} if before is None else {"before": before, "ours": ""}
+    with ExitStack() as stack:
+        servers = []
+        for name, root in checkouts.items():
+            client, process = stack.enter_context(
+                as_process(case.repository, root=root, MASKSEMBLES_MAX_QUEUE_ROWS=str(QUEUE))
+            )
+            client.get("/health/ready").raise_for_status()
+            servers.append(Server(name, f"{client.base_url}/predict", process.pid))
+        yield servers
+
+
+@contextmanager
 def running(case: Case, before: str | None) -> Iterator[list[Server]]:
     """The plain service, ours of another checkout if there is one, and ours, all ready."""
     port = free_port()
@@ -114,16 +129,8 @@ def running(case: Case, before: str | None) -> Iterator[list[Server]]:
                 break
             except httpx.ConnectError:
                 time.sleep(0.1)
-        servers = [Server("baseline", f"http://127.0.0.1:{port}/predict", plain.pid)]
-        checkouts = {"ours": ""} if before is None else {"before": before, "ours": ""}
-        with ExitStack() as stack:
-            for name, root in checkouts.items():
-                client, process = stack.enter_context(
-                    as_process(case.repository, root=root, MASKSEMBLES_MAX_QUEUE_ROWS=str(QUEUE))
-                )
-                client.get("/health/ready").raise_for_status()
-                servers.append(Server(name, f"{client.base_url}/predict", process.pid))
-            yield servers
+        with ours(case, before) as servers:
+            yield [Server("baseline", f"http://127.0.0.1:{port}/predict", plain.pid), *servers]
     finally:
         plain.terminate()
         plain.wait(30)
@@ -210,8 +217,7 @@ def open_loop(case: Case, servers: list[Server], seconds: int) -> list[Row]:
             if server.name == "baseline" and factor > 1:
                 continue  # it queues without bound, and would be measured by the connections of the loader
             before = server.resident_mb()
-            overload = server.name != "baseline" and factor > 1
-            load = opened(server.url, case.body, factor * best, OVERLOAD_SECONDS if overload else seconds)
+            load = opened(server.url, case.body, factor * best, OVERLOAD_SECONDS if factor > 1 else seconds)
             after = server.resident_mb()
             calm = closed(server.url, case.body, 1, 2)
             rows.append(row(case, server.name, "open", 0, factor * best, load))

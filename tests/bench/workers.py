@@ -5,14 +5,13 @@ import json
 import sys
 import tempfile
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from tests.app.engine.fakes import until
 from tests.bench.load import Load, closed, need_wrk
-from tests.bench.serving import ROUNDS, Case, cases
+from tests.bench.serving import FIGURES, ROUNDS, Case, cases
 from tests.serving import as_process
 
 CLIENTS = (8, 32, 128)
@@ -35,9 +34,7 @@ def measure(case: Case, workers: tuple[int, ...], seconds: int) -> list[dict[str
                 for count, url in urls.items():
                     found[count].append(closed(url, case.body, clients, seconds))
             for count, loads in found.items():
-                middle = {
-                    name: median(asdict(load)[name] for load in loads) for name in ("throughput", "p50_ms", "p99_ms")
-                }
+                middle = {name: median(getattr(load, name) for load in loads) for name in FIGURES}
                 errors = sum(load.errors for load in loads)
                 ratios = [load.throughput / alone.throughput for load, alone in zip(loads, found[workers[0]])]
                 row = {"workers": count, "clients": clients, **middle, "errors": errors, "ratio": median(ratios)}

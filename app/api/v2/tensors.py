@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from app.api import json_arrays
 from app.contract.signature import Port
+from app.contract.tensor import all_finite
 from app.errors import InvalidInput, OutputNotFinite
 
 DATATYPES = {
@@ -181,7 +182,7 @@ def to_json(values: NDArray[Any], name: str) -> Any:
     if values.dtype == np.float16:
         raise InvalidInput(f"{name} is FP16, which has no form in JSON; ask for it with binary_data", "outputs")
     # orjson would write null
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
+    if not all_finite(values):
         raise OutputNotFinite(f"{name} holds NaN or infinity, which JSON has not; ask for it with binary_data")
     return np.ascontiguousarray(values).ravel()
 
